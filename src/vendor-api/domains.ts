@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { ContactHistory, type VendorDomain } from '../token/contact-history.ts';
 import type { Log } from '../token/log.ts';
@@ -20,8 +21,8 @@ export type CircuitStatus = 'closed' | 'half-open' | 'open';
 export class CircuitBreaker {
   readonly #clock: Clock;
   readonly #onChange: (status: CircuitStatus) => void;
-  /** Whether the last attempt of each account saw an outage, in the order of these attempts. */
-  readonly #sample = new Map<AccountId, boolean>();
+  /** Whether the last attempt of each account saw an outage. The account with the oldest attempt leaves first. */
+  readonly #sample = new LRUCache<AccountId, boolean>({ max: SAMPLE.accounts });
   #status: CircuitStatus = 'closed';
   /** By the monotonic clock. */
   #openUntil = 0;
@@ -66,10 +67,7 @@ export class CircuitBreaker {
     }
     // The attempt began before the circuit opened.
     if (this.#status !== 'closed') return;
-    this.#sample.delete(account);
     this.#sample.set(account, isOutage);
-    const [oldest] = this.#sample.keys();
-    if (oldest !== undefined && this.#sample.size > SAMPLE.accounts) this.#sample.delete(oldest);
     if (isOutage && this.#isDown()) this.#open();
   }
 
@@ -150,7 +148,7 @@ export class Domains {
 }
 
 function newOriginState({ host }: URL, { clock, log, observer }: DomainsOptions): OriginState {
-  let logged: CircuitStatus = 'closed';
+  let logged: CircuitStatus | undefined;
   const circuit = new CircuitBreaker(clock, (circuitState) => {
     observer.circuitChanged(host, circuitState);
     // In an outage, it is half-open and open again every 5 s, which is no news.

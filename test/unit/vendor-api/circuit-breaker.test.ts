@@ -102,6 +102,19 @@ describe('a few accounts', () => {
   });
 });
 
+it('the circuit opens by the latest attempts of the 20 accounts that tried last', async () => {
+  const watched = new Watched();
+  await watched.outcome('outage', ACCOUNT);
+  await watched.repeat(1, 'outage');
+  await watched.repeat(4, 'well');
+  await watched.outcome('outage', ACCOUNT);
+  await watched.repeat(15, 'outage');
+  // The second account has left: 16 of the other 20 saw an outage.
+  expect(watched.changes).toEqual([]);
+  await watched.repeat(1, 'outage');
+  expect(watched.changes).toEqual(['open']);
+});
+
 describe('an open circuit', () => {
   it.each(OUTAGES)('follows ten failures of different accounts: %s', async (kind) => {
     const watched = new Watched();
