@@ -160,7 +160,7 @@ export function readToken(data: unknown, sentAt: number, offsetMs: number): SdkT
   const read = tokenData.safeParse(data);
   if (!read.success) throw new BrokenAnswer(`${faultyPath(read.error, 'data', 'data.')} is missing or malformed`);
   const sent = readFields(data as object);
-  const vendorExpiry = readExpireTime(sent.get('expireTime') ?? '', sentAt + offsetMs);
+  const vendorExpiry = readExpireTime(String(sent.get('expireTime')), sentAt + offsetMs);
   const expand = sent.get('expand') ?? sent.get('expend') ?? '';
   const fields = {
     ...Object.fromEntries(TOKEN_FIELDS.map((name) => [name, ''])),

@@ -108,7 +108,7 @@ export function toBrokerError(fault: VendorFault): BrokerError {
   return new BrokerError(code, {
     cause: fault,
     isUnsent: fault.kind === 'circuit_open',
-    ...(detail !== undefined && { detail }),
+    ...(detail && { detail }),
     // 0 is the vendor's code for success, so it does not explain a failure.
     ...(vendorCode && { vendorCode }),
     ...(isTransient && { retryAfter: retryAfter || RETRY_AFTER }),

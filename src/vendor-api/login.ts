@@ -179,8 +179,7 @@ export class HttpVendorLogin implements VendorLogin {
       ended(error.kind, error.facts.vendorCode);
       if (error.kind === 'account_closed') void this.#noteClosed(account);
       const { level, message } = ruleFor(error);
-      const { subject, requestId } = request;
-      const caller = { ...(requestId !== undefined && { requestId }), subject: subjectId(subject) };
+      const caller = { requestId: request.requestId, subject: subjectId(request.subject) };
       log[level]({ kind: error.kind, ...error.facts, host: domain.url.host, ...labels(request), ...caller }, message);
       throw toBrokerError(error);
     }
@@ -189,7 +188,7 @@ export class HttpVendorLogin implements VendorLogin {
   /** An app of a closed account may ask again and again, on any replica. */
   async #noteClosed(account: AccountId): Promise<void> {
     const { rates, observer } = this.#options;
-    if (this.#closed.has(account)) return;
+    if (this.#closed.get(account)) return;
     this.#closed.set(account, true);
     // Without the store, each replica counts for itself.
     const waitMs = await rates.take(`closed:${account}`, CLOSED_MS, 1).catch(() => 0);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { TOKEN_FIELDS } from '../../../src/token/sdk-token.ts';
 import { BrokenAnswer, parseAnswer, readToken } from '../../../src/vendor-api/answer.ts';
 import { anyText } from './any-text.ts';
 
@@ -137,6 +138,14 @@ describe('a token’s fields', () => {
     ).toBe(true);
   });
 
+  it('are the known ones and at most 64 others', () => {
+    const withOthers = (count: number) =>
+      fields(`"expand":"e","expend":"e",${Array.from({ length: count }, (_, number) => `"other-${number}":1`).join()}`);
+    expect(Object.keys(withOthers(64))).toHaveLength(TOKEN_FIELDS.length + 64);
+    const problem = 'data has more than 64 fields beside the known ones';
+    expect(() => withOthers(65)).toThrow(new BrokenAnswer(problem));
+  });
+
   it('cannot change the prototype', () => {
     const sent = fields('"__proto__":{"polluted":"yes"},"constructor":"c","toString":"s"');
     expect(Object.getPrototypeOf(sent)).toBe(Object.prototype);
@@ -195,6 +204,11 @@ describe('a token’s fields', () => {
         expect(String(error)).toMatch(/: (the answer is not JSON|data is nested too deeply)$/);
       }
     }
+    // The parser of this Node.js version may give up at a lower depth than the writer.
+    let deep: unknown = [];
+    for (let depth = 0; depth < 250_000; depth += 1) deep = [deep];
+    const data = { accessId: 'a', accessToken: 't', terminalId: 'i', expireTime: '60', deep };
+    expect(() => readToken(data, TIMES.sentAt, 0)).toThrow(new BrokenAnswer('data is nested too deeply'));
   });
 });
 

@@ -1,43 +1,65 @@
 import { expect, test } from 'vitest';
 import type { Clock } from '../../../src/token/clock.ts';
+import { ConnectionPlaces } from '../../../src/vendor-api/client.ts';
 import { TestClock } from '../../support/test-clock.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
 import { REQUEST, refusalOf, vendorLoginAt } from './running-vendor-login.ts';
-import { SUCCESS } from './scripted-vendor.ts';
+import { SUCCESS, scriptedTransport } from './scripted-vendor.ts';
 
 /** As many logins as there are places for attempts at one domain. */
 const PLACES = 64;
+const TIMEOUT_MS = 10_000;
 
-test('a login whose turn comes too late gives its connection back, so a later login still finds one', async () => {
+test('a login whose turn comes 1 ms too late is not sent, and gives its connection back to a later login', async () => {
   const time = new TestClock();
-  let isLate = true;
-  // As after a stillness of the process: the wait for the turn ends after the budget of the login.
+  const lastMomentMs = REQUEST.budgetMs - TIMEOUT_MS;
+  let turnEndsAfterMs = lastMomentMs + 1;
+  // As after a stillness of the process: the wait for the turn ends late.
   const clock: Clock = {
     now: () => time.now(),
     monotonic: () => time.monotonic(),
     random: () => 0,
     nextTurn: time.nextTurn,
-    setTimer(callback, ms) {
-      time.advance(ms + (isLate ? REQUEST.budgetMs : 0));
+    setTimer(callback) {
+      time.advance(turnEndsAfterMs);
       queueMicrotask(callback);
       return { cancel: () => undefined };
     },
   };
-  let sent = 0;
-  const transport = {
-    post: async () => {
-      sent += 1;
-      return { status: 200, text: JSON.stringify(SUCCESS), dateHeader: undefined, retryAfter: undefined };
-    },
-    close: async () => undefined,
-  };
+  const { sent, transport } = scriptedTransport();
   // Background logins wait for the queue without a timeout, so the only timer is that of the turn.
   const queue = { reserve: async () => ({ granted: true, waitMs: 10 }) };
-  const { vendorLogin } = vendorLoginAt(new URL('http://vendor.test'), { clock, transport, queue, maxPerSecond: 20 });
+  const options = { clock, transport, queue, maxPerSecond: 20, timeoutMs: TIMEOUT_MS };
+  const { vendorLogin } = vendorLoginAt(new URL('http://vendor.test'), options);
   const request = { ...REQUEST, urgency: 'background' } as const;
   for (let login = 0; login < PLACES; login += 1) {
-    expect((await refusalOf(vendorLogin.login(request))).code).toBe('vendor_busy');
+    expect(await refusalOf(vendorLogin.login(request))).toMatchObject({ code: 'vendor_busy', retryAfter: 1 });
   }
-  expect(sent).toBe(0);
-  isLate = false;
+  expect(sent).toHaveLength(0);
+  turnEndsAfterMs = lastMomentMs;
   expect((await vendorLogin.login(request)).fields['accessToken']).toBe(SUCCESS.data.accessToken);
+});
+
+test('a wait for a place ends with one that is given back, or without one after its time, and leaves no timer', async () => {
+  const { clock, pass } = virtualClock();
+  let timers = 0;
+  const setTimer: Clock['setTimer'] = (callback, ms) => {
+    const timer = clock.setTimer(callback, ms);
+    timers += 1;
+    return {
+      cancel() {
+        timers -= 1;
+        timer.cancel();
+      },
+    };
+  };
+  const places = new ConnectionPlaces({ ...clock, setTimer });
+  for (let place = 0; place < PLACES; place += 1) expect(await places.take(0)).toBe(true);
+  const hasty = places.take(100);
+  const patient = places.take(1_000);
+  await pass(100);
+  expect(await hasty).toBe(false);
+  places.giveBack();
+  expect(await patient).toBe(true);
+  expect(timers).toBe(0);
 });

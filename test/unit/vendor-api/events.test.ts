@@ -3,6 +3,7 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
+import { TestClock } from '../../support/test-clock.ts';
 import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { type Answering, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
@@ -30,17 +31,23 @@ describe('a login reports its outcome', () => {
     expect(told('loginEnded')).toEqual([[outcome, code, expect.any(Number), expect.any(Number), ACCOUNT]]);
     expect(told('loginSent')).toHaveLength(attempts);
     expect(vendor.seen).toHaveLength(attempts);
+    await new Promise(setImmediate);
+    expect(told('accountClosed')).toHaveLength(outcome === 'account_closed' ? 1 : 0);
   });
 
-  it('and its duration in ms', async () => {
-    const { vendorLogin, told } = await watchedLogin((response) => {
-      setTimeout(() => response.end(JSON.stringify(SUCCESS)), 120);
-    });
-    const startedAt = performance.now();
+  it('with its duration, and the part of it in which its attempts waited to be sent', async () => {
+    const clock = new TestClock();
+    const reserve = async () => {
+      clock.advance(30);
+      return { granted: true, waitMs: 0 };
+    };
+    const answering: Answering = (...call) => {
+      clock.advance(200);
+      inTurn(json(SKEWED))(...call);
+    };
+    const { vendorLogin, told } = await watchedLogin(answering, { clock, maxPerSecond: 10, queue: { reserve } });
     await vendorLogin.login(REQUEST);
-    const tookMs = performance.now() - startedAt;
-    expect(told('loginEnded')[0]?.[2]).toBeGreaterThanOrEqual(110);
-    expect(told('loginEnded')[0]?.[2]).toBeLessThanOrEqual(tookMs + 2);
+    expect(told('loginEnded')).toEqual([['success', 0, 460, 60, ACCOUNT]]);
   });
 
   it('also if it got no turn and was not sent', async () => {
@@ -108,6 +115,9 @@ describe('a vendor domain', () => {
       expect.any(String),
     ]);
     expect(told('loginSent')).toHaveLength(vendor.seen.length);
+    // A login that was not sent is no news from the domain.
+    const failures = vendor.seen.length;
+    expect(vendorLogin.domains()).toMatchObject([{ circuit: 'open', failures, failingSince: expect.any(Number) }]);
   });
 
   it('reports the time of its last successful login, and 0 before the first', async () => {
@@ -149,6 +159,19 @@ describe('a vendor domain', () => {
     answer = json({ code: 10902013, msg: '' });
     await refusalOf(vendorLogin.login(REQUEST));
     expect(vendorLogin.domains()).toMatchObject([{ failingSince: undefined, failures: 0, lastFailure: { reason } }]);
+  });
+
+  it.each([
+    ['limits the rate of logins', 10015, 'too_frequent'],
+    ['answers with an unknown code', 77, 'unknown'],
+  ])('still fails if it only %s', async (_, code, reason) => {
+    let answer = json('<html>', 502);
+    const { vendorLogin } = await watchedLogin((...call) => answer(...call));
+    await refusalOf(vendorLogin.login(REQUEST));
+    answer = json({ code, msg: '' });
+    await refusalOf(vendorLogin.login(REQUEST));
+    const failing = { failingSince: expect.any(Number), failures: 3, lastFailure: { reason: 'outage' } };
+    expect(vendorLogin.domains()).toMatchObject([{ ...failing, lastRefusal: { reason } }]);
   });
 
   it('has the failure of an attempt in its report, also if the next attempt succeeds', async () => {

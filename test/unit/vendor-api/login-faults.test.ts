@@ -1,10 +1,11 @@
 import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
+import { LoginNotSent } from '../../../src/token/errors.ts';
 import type { Place } from '../../../src/token/login-queue.ts';
 import { eventually } from '../../support/eventually.ts';
 import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
-import { type Answering, DATA, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
+import { type Answering, DATA, inTurn, json, SUCCESS, scriptedTransport, scriptedVendor } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: 'maintenance', requestId: 'r-3' });
 const closed = json({ code: 10902013, msg: 'closed', requestId: 'r-4' });
@@ -85,6 +86,23 @@ describe('a login without a turn', () => {
     await vendorLogin.login(REQUEST);
     expect(lines).toEqual([]);
   });
+});
+
+it('a login that may not be sent any more when its turn comes is not sent, and says nothing about the vendor', async () => {
+  let mayBeSent = true;
+  const reserve = async (): Promise<Place> => {
+    mayBeSent = false;
+    return { granted: true, waitMs: 0 };
+  };
+  const { sent, transport } = scriptedTransport();
+  const options = { maxPerSecond: 20, queue: { reserve }, transport };
+  const { vendorLogin, lines } = vendorLoginAt(new URL('http://vendor.test'), options);
+  await expect(vendorLogin.login({ ...REQUEST, mayBeSent: () => mayBeSent })).rejects.toThrow(LoginNotSent);
+  expect(sent).toHaveLength(0);
+  expect(vendorLogin.domains()).toMatchObject([{ lastFailure: undefined, failingSince: undefined }]);
+  expect(lines).toEqual([]);
+  await vendorLogin.login({ ...REQUEST, mayBeSent: () => true });
+  expect(sent).toHaveLength(1);
 });
 
 describe('a login that was sent, and whose retry is not sent', () => {

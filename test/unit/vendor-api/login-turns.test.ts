@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '../../../src/token/clock.ts';
+import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Pace, Place, Urgency } from '../../../src/token/login-queue.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { LoginTurns } from '../../../src/vendor-api/login.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
-import { refusalOf } from './running-vendor-login.ts';
+import { clockWithoutTimers, refusalOf } from './running-vendor-login.ts';
 
 const ACCOUNT = accountId('account');
 const NEVER = Number.POSITIVE_INFINITY;
@@ -15,7 +15,7 @@ const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undef
 const OPTIONS = { maxPerSecond: 20, clock: systemClock, log: QUIET, observer: silentObserver };
 
 /** Turns of a queue that answers with `place()` and records its requests. */
-function turnsBy(place: () => Place, maxPerSecond = 20, clock = systemClock) {
+function turnsBy(place: () => Place, maxPerSecond = 20, clock: Clock = systemClock) {
   const asked: { pace: Pace; urgency: Urgency }[] = [];
   const queue = {
     reserve: async (pace: Pace, urgency: Urgency) => {
@@ -52,6 +52,11 @@ describe('a turn', () => {
     const { turns, asked } = turnsBy(() => ({ granted: false, waitMs: 1 }), 0);
     await Promise.all(Array.from({ length: 100 }, () => turns.wait(ACCOUNT, 'background', NEVER)));
     expect(asked).toEqual([]);
+  });
+
+  it('that has come needs no timer, which a busy process would run late', async () => {
+    const { turns } = turnsBy(() => AT_ONCE, 20, clockWithoutTimers);
+    await turns.wait(ACCOUNT, 'background', NEVER);
   });
 
   it('starts when the queue says, not before', async () => {

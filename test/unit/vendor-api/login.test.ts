@@ -6,13 +6,24 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { sleep, systemClock } from '../../../src/token/clock.ts';
 import { loginBudget } from '../../../src/token/login-queue.ts';
+import { subjectId } from '../../../src/token/subject.ts';
+import { noTracer, type Tracer } from '../../../src/token/tracer.ts';
 import type { VendorTransport } from '../../../src/vendor-api/client.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { freePort } from '../../support/free-port.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
-import { hastyClock, IOS, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
-import { DATA, inTurn, json, type SeenRequest, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
+import {
+  clockWithoutTimers,
+  hastyClock,
+  IOS,
+  REQUEST,
+  refusalOf,
+  SKEWED,
+  SUBJECT,
+  vendorLoginAt,
+} from './running-vendor-login.ts';
+import { DATA, inTurn, json, type SeenRequest, SUCCESS, scriptedTransport, scriptedVendor } from './scripted-vendor.ts';
 
 const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -71,6 +82,31 @@ describe('a login', () => {
     await vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, app: 'android' } });
     expect(vendor.seen[0]?.headers['x-iotvideo-accessid']).toBe('canary-other');
     expect(JSON.parse(String(vendor.seen[0]?.body)).appId).toBe('canary-android');
+  });
+
+  it('uses new credentials from its next attempt on', async () => {
+    const vendor = await scriptedVendor((response, seen, index) => {
+      vendorLogin.useApps(new Map([['ios', { ...IOS, accessId: 'canary-new' }]]));
+      inTurn(json({ code: 10901060, msg: 'maintenance' }))(response, seen, index);
+    });
+    const { vendorLogin } = vendorLoginAt(vendor.url);
+    await vendorLogin.login(REQUEST);
+    expect(vendor.seen.map(({ headers }) => headers['x-iotvideo-accessid'])).toEqual([IOS.accessId, 'canary-new']);
+  });
+
+  it('has a span for each attempt, which tells the host and nothing of the account', async () => {
+    const spans: unknown[] = [];
+    const tracer: Tracer = {
+      ...noTracer,
+      span(...[name, work, facts]) {
+        spans.push([name, facts]);
+        return work();
+      },
+    };
+    const { transport } = scriptedTransport(SKEWED);
+    await vendorLoginAt(new URL('http://vendor.test:81'), { transport, tracer }).vendorLogin.login(REQUEST);
+    const attempt = ['login attempt', { 'server.address': 'vendor.test', 'http.request.method': 'POST' }];
+    expect(spans).toEqual([attempt, attempt]);
   });
 
   it('goes to the domain of the region, or else to the base URL', async () => {
@@ -165,6 +201,13 @@ describe('clock skew', () => {
     },
   );
 
+  it('costs no delay: the login is signed again at once', async () => {
+    const { sent, transport } = scriptedTransport(SKEWED);
+    const { vendorLogin } = vendorLoginAt(new URL('http://vendor.test'), { clock: clockWithoutTimers, transport });
+    await vendorLogin.login(REQUEST);
+    expect(sent).toHaveLength(2);
+  });
+
   it('that the Date header does not correct is a definite refusal after two attempts', async () => {
     const vendor = await scriptedVendor(json(SKEWED));
     const { vendorLogin, lines } = vendorLoginAt(vendor.url);
@@ -229,11 +272,12 @@ describe('the vendor’s answer', () => {
     }
   });
 
-  it('is logged with its code, request id and HTTP status', async () => {
+  it('is logged with its code, HTTP status, terminal, and the request ids of the vendor and of the app', async () => {
     const vendor = await scriptedVendor(json(answer(10901060), 503));
     const { vendorLogin, lines } = vendorLoginAt(vendor.url);
-    await refusalOf(vendorLogin.login(REQUEST));
-    expect(lines[0]?.obj).toMatchObject({ vendorCode: 10901060, vendorRequestId: 'r-9', httpStatus: 503 });
+    await refusalOf(vendorLogin.login({ ...REQUEST, requestId: 'app-1' }));
+    const ids = { vendorRequestId: 'r-9', requestId: 'app-1', subject: subjectId(SUBJECT) };
+    expect(lines[0]?.obj).toMatchObject({ vendorCode: 10901060, httpStatus: 503, ...ids });
   });
 
   it.each(['r-9', 'Az09_-', 'r'.repeat(64)])('is logged with the request id %s', async (requestId) => {

@@ -1,5 +1,5 @@
 import { expect, onTestFinished } from 'vitest';
-import { systemClock } from '../../../src/token/clock.ts';
+import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { noTracer } from '../../../src/token/tracer.ts';
 import { HttpVendorLogin, type HttpVendorLoginOptions } from '../../../src/vendor-api/login.ts';
@@ -20,6 +20,13 @@ export const SKEWED = { code: 10007, msg: 'check sign failed:-2', requestId: 'r-
 
 /** The jitter is 0, so there is no delay between attempts. */
 export const hastyClock = { ...systemClock, random: () => 0 };
+
+export const clockWithoutTimers: Clock = {
+  ...hastyClock,
+  setTimer: () => {
+    throw new Error('a timer was started');
+  },
+};
 
 interface Line {
   readonly level: 'warn' | 'error';

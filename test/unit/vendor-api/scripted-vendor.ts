@@ -3,6 +3,7 @@ import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'nod
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { onTestFinished } from 'vitest';
+import type { PreparedLogin } from '../../../src/vendor-api/signed-call.ts';
 
 export interface SeenRequest {
   readonly method: string | undefined;
@@ -45,6 +46,16 @@ export const DATA = {
 };
 
 export const SUCCESS = { code: 0, msg: 'success', requestId: 'r-1', data: DATA };
+
+/** Carries logins without a network: the first ones get these answers in turn, and all later ones a token. */
+export function scriptedTransport(...answers: readonly object[]) {
+  const sent: PreparedLogin[] = [];
+  const post = async (request: PreparedLogin) => {
+    const text = JSON.stringify(answers[sent.push(request) - 1] ?? SUCCESS);
+    return { status: 200, text, dateHeader: undefined, retryAfter: undefined };
+  };
+  return { sent, transport: { post, close: async () => undefined } };
+}
 
 /** Answers the first requests with these answers in turn, and all later ones with a token. */
 export function inTurn(...answers: readonly Answering[]): Answering {
