@@ -37,6 +37,7 @@ describe('a login reports its outcome', () => {
 
   it('with its duration, and the part of it in which its attempts waited to be sent', async () => {
     const clock = new TestClock();
+    clock.advance(1_000);
     const reserve = async () => {
       clock.advance(30);
       return { granted: true, waitMs: 0 };
