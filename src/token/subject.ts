@@ -33,9 +33,7 @@ export const ACCESS_ID_MAX_LENGTH = 128;
 
 /** Returns whether the text is Unicode of 1 to `maxLength` characters (code points). */
 export function isTextUpTo(maxLength: number, text: string): boolean {
-  // There are at most as many code points as units of a JavaScript string.
-  const isShort = text.length <= maxLength || [...text].length <= maxLength;
-  return isShort && text !== '' && text.isWellFormed();
+  return text !== '' && [...text].length <= maxLength && text.isWellFormed();
 }
 
 /** The form of a country code of ISO 3166-1 alpha-2, upper case. */
@@ -88,8 +86,8 @@ const digestBytes = Buffer.alloc(DIGEST_LENGTH);
 /** Returns {@link DIGEST_LENGTH} characters of base64url that stand for `text`. */
 export function digest(text: string): string {
   // A slice of the hash keeps the whole hash in memory, for each account and each terminal.
-  digestBytes.write(hash('sha256', text, 'base64url'), 'latin1');
-  return digestBytes.toString('latin1');
+  digestBytes.write(hash('sha256', text, 'base64url'));
+  return digestBytes.toString();
 }
 
 /** Maximum number of accessIds of an account. The vendor may give each app another one, and may change them. */

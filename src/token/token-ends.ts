@@ -27,7 +27,8 @@ export class EndsSearch implements TokenEnds {
   add(endAt: number): void {
     this.firstAt = Math.min(this.firstAt ?? Number.POSITIVE_INFINITY, endAt);
     const hour = Math.floor((endAt - this.#now) / HOUR_MS);
-    if (hour >= 0 && hour < HOURS) this.byHour[hour] = (this.byHour[hour] ?? 0) + 1;
+    const ends = this.byHour[hour];
+    if (ends !== undefined) this.byHour[hour] = ends + 1;
   }
 
   /** Whether a token that is due at `dueAt`, or later, changes nothing. */
