@@ -1,6 +1,13 @@
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { BrokerError, ERRORS, type ErrorCode, tokensEndedBy } from '../../../src/token/errors.ts';
+import {
+  BrokerError,
+  ERRORS,
+  type ErrorCode,
+  isErrorCode,
+  LoginNotSent,
+  tokensEndedBy,
+} from '../../../src/token/errors.ts';
 
 /** The published status of each code. */
 const STATUSES: Record<ErrorCode, number> = {
@@ -42,6 +49,35 @@ describe('a broker error', () => {
       session_invalid: 'memory',
       session_forbidden: 'memory',
       account_disabled: 'account',
+    });
+  });
+
+  test.each([
+    ['vendor_busy', true],
+    ['', false],
+    ['toString', false],
+  ])('has one of the published codes: %j → %s', (text, expected) => {
+    expect(isErrorCode(text)).toBe(expected);
+  });
+
+  test.each([
+    ['vendor_busy', undefined, true],
+    ['vendor_busy', false, false],
+    ['vendor_unavailable', undefined, false],
+    ['vendor_unavailable', true, true],
+  ] as const)(
+    'says that no login was sent if the login queue refused it, or if it is told so: %s, %s',
+    (code, isUnsent, expected) => {
+      expect(new BrokerError(code, { ...(isUnsent !== undefined && { isUnsent }) }).isUnsent).toBe(expected);
+    },
+  );
+
+  test('of a login that was not sent when its turn came asks for another try in a second', () => {
+    expect(new LoginNotSent()).toMatchObject({
+      name: 'LoginNotSent',
+      code: 'vendor_busy',
+      retryAfter: 1,
+      isUnsent: true,
     });
   });
 

@@ -237,20 +237,38 @@ describe('a returning account', () => {
 describe('the queue of one process', () => {
   const pace = { intervalMs: 100, burst: 1 };
   const accountNumber = (number: number) => accountId(`account-${number}`);
+  /** Then a returning account finds no place, and a newcomer does. */
+  const fill = (queue: LocalLoginQueue, now: number) => {
+    for (let number = 0; number < 5; number += 1) queue.reserve(now, pace, 'background', accountNumber(100));
+  };
 
   test('takes an account as returning for ten minutes after its last foreground login, and forgets it then', () => {
     const queue = new LocalLoginQueue();
-    // Then a returning account finds no place, and a newcomer does.
-    const fill = (now: number) => {
-      for (let number = 0; number < 5; number += 1) queue.reserve(now, pace, 'background', accountNumber(100));
-    };
     queue.reserve(START, pace, 'foreground', accountNumber(0));
-    fill(START + 1_000);
+    fill(queue, START + 1_000);
     expect(queue.reserve(START + 1_000, pace, 'foreground', accountNumber(0)).granted).toBe(false);
-    fill(START + 599_000);
-    expect(queue.reserve(START + 599_000, pace, 'foreground', accountNumber(0)).granted).toBe(false);
-    fill(START + 601_000);
-    expect(queue.reserve(START + 601_000, pace, 'foreground', accountNumber(0)).granted).toBe(true);
+    fill(queue, START + 599_999);
+    expect(queue.reserve(START + 599_999, pace, 'foreground', accountNumber(0)).granted).toBe(false);
+    fill(queue, START + 600_000);
+    expect(queue.reserve(START + 600_000, pace, 'foreground', accountNumber(0)).granted).toBe(true);
+  });
+
+  test('forgets an account in time although another one has returned since', () => {
+    const queue = new LocalLoginQueue();
+    const logIn = (afterMs: number, number: number) =>
+      queue.reserve(START + afterMs, pace, 'foreground', accountNumber(number)).granted;
+    logIn(0, 0);
+    logIn(1_000, 1);
+    logIn(500_000, 0);
+    fill(queue, START + 601_000);
+    expect([logIn(601_000, 0), logIn(601_000, 1)]).toEqual([false, true]);
+  });
+
+  test('knows how far ahead its next place is, after its first login', () => {
+    const queue = new LocalLoginQueue();
+    expect(queue.nextPlaceInMs(START)).toBeUndefined();
+    queue.reserve(START, pace, 'foreground', accountNumber(0));
+    expect([0, 100, 150].map((afterMs) => queue.nextPlaceInMs(START + afterMs))).toEqual([100, 0, -50]);
   });
 
   test('lets ten accounts that log in at once delay a newcomer by a second, once', () => {

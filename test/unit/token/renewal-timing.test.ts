@@ -6,6 +6,7 @@ import {
   coolDownMs,
   coolsDown,
   dueAt,
+  dueOnceRead,
   isRenewedInBackground,
   type RefreshPolicy,
   type RefreshShare,
@@ -170,6 +171,17 @@ describe('a record', () => {
     expect(dueAt(used, PROACTIVE)).toBeLessThan(used.token.expiresAt);
     expect(dueAt(idle, PROACTIVE)).toBe(idle.token.expiresAt);
     expect(dueAt(used, ON_DEMAND)).toBe(used.token.expiresAt);
+  });
+
+  test('that no app has read is due as if an app had read it, once one has', () => {
+    const idle = tokenRecord({ unreadRenewals: 3 });
+    expect(dueOnceRead(idle, PROACTIVE)).toBe(refreshAt(idle, PROACTIVE));
+    expect(dueOnceRead(idle, ON_DEMAND)).toBe(idle.token.expiresAt);
+  });
+
+  test('is due at once if another login may have ended its token', () => {
+    const record = tokenRecord({ suspect: true });
+    expect(dueAt(record, PROACTIVE)).toBe(record.token.issuedAt);
   });
 
   test('has a refresh time that depends on its subject and generation, also in the mode on-demand', () => {

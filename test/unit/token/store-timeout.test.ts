@@ -34,11 +34,13 @@ describe('raceTimeout', () => {
     await expect(raceTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
   });
 
-  test('returns undefined after the timeout, while the promise goes on', async () => {
+  test('returns undefined after the timeout, counted once, while the promise goes on', async () => {
     const slow = pending();
-    expect(await raceTimeout(systemClock, 1, slow.promise)).toBeUndefined();
+    const counted: number[] = [];
+    expect(await raceTimeout(systemClock, 1, slow.promise, (ms) => void counted.push(ms))).toBeUndefined();
     slow.resolve('token');
     expect(await slow.promise).toBe('token');
+    expect(counted).toEqual([1]);
   });
 
   test('leaves no unhandled rejection if the promise fails after the timeout', async () => {

@@ -3,9 +3,12 @@ import { describe, expect, test } from 'vitest';
 import {
   ASSIGNED_REGION_PATTERN,
   accountOf,
+  isSubjectId,
+  isTextUpTo,
   subjectId,
   terminalOf,
   UNIQUE_ID_PATTERN,
+  withAccessId,
 } from '../../../src/token/subject.ts';
 import { anySubject, differentSubjects } from './subjects.ts';
 
@@ -33,6 +36,7 @@ describe('a subject id', () => {
         expect(id).toMatch(/^[A-Za-z0-9_-]{44}$/);
         expect(accountOf(id)).toHaveLength(22);
         expect(accountOf(id) + terminalOf(id)).toBe(id);
+        expect([isSubjectId(id), isSubjectId(accountOf(id))]).toEqual([true, false]);
       }),
     );
   });
@@ -60,6 +64,27 @@ describe('a uniqueId', () => {
 
   test.each(['', ' ', 'a b', 'a\n', '\x7f', 'é', 'a'.repeat(129)])('may not be %j', (uniqueId) => {
     expect(UNIQUE_ID_PATTERN.test(uniqueId)).toBe(false);
+  });
+});
+
+describe('a text of up to 3 characters', () => {
+  test.each(['a', 'abc', '😀😀😀', ' ', '\0'])('may be %j', (text) => {
+    expect(isTextUpTo(3, text)).toBe(true);
+  });
+
+  test.each(['', 'abcd', '😀😀😀😀', 'a\ud800', '\udc00'])('may not be %j', (text) => {
+    expect(isTextUpTo(3, text)).toBe(false);
+  });
+});
+
+describe('the accessIds of an account', () => {
+  test.each([
+    ['abc', 'x', 'xabc'],
+    ['abc', 'c', 'cab'],
+    ['abcdefgh', 'x', 'xabcdefg'],
+    ['abcdefgh', 'h', 'habcdefg'],
+  ])('are its last eight, each once and the newest first: %s and %s → %s', (known, newest, expected) => {
+    expect(withAccessId([...known], newest)).toEqual([...expected]);
   });
 });
 
