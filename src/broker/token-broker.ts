@@ -192,6 +192,12 @@ export class TokenBroker {
    */
   async #restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
     const { terminals, cache, clock, observer, writeBack } = this.#options;
+    const write = writeBack.writeOf(id);
+    if (write) {
+      // Another read asks the store whether it knows a logout.
+      await write.catch(() => undefined);
+      return cache.tokens.find(id);
+    }
     const known = cache.tokens.find(id);
     if (!known || writeBack.hasRecordOf(id)) return known;
     const record = recordOf(known);

@@ -48,8 +48,8 @@ export class WriteBack {
   #lost: Iterator<Missing, undefined> | undefined;
   /** When the store last lost data, by the monotonic clock. */
   #lostAt: number | undefined;
-  /** The subjects whose record is on its way to the store. */
-  readonly #inFlight = new Set<SubjectId>();
+  /** The writes that are on their way to the store. */
+  readonly #inFlight = new Map<SubjectId, Promise<RestoreOutcome>>();
   #flushing = false;
   #retry: Timer | undefined;
   #stopped = false;
@@ -75,23 +75,32 @@ export class WriteBack {
 
   /**
    * Writes a token without a lease now. If this replica knows of a logout or an erasure that came after the login, the store
-   * learns of the login alone. Until the write ends, {@link hasRecordOf} knows of it.
+   * learns of the login alone. If the store knows of one, memory forgets the token. Until the write ends, {@link writeOf}
+   * and {@link hasRecordOf} know of it.
    * @param sessionIssuedAt see `TerminalStore.restore`
    * @throws BrokerError `store_unavailable`, also while the clock of the store is not known
    */
-  async write(id: SubjectId, missing: TokenRecord, sessionIssuedAt?: number): Promise<RestoreOutcome> {
+  async write(id: SubjectId, record: TokenRecord, sessionIssuedAt?: number): Promise<RestoreOutcome> {
+    const writing = this.#writeDated(id, record, sessionIssuedAt);
+    this.#inFlight.set(id, writing);
+    try {
+      return await writing;
+    } finally {
+      if (this.#inFlight.get(id) === writing) this.#inFlight.delete(id);
+    }
+  }
+
+  async #writeDated(id: SubjectId, missing: TokenRecord, sessionIssuedAt?: number): Promise<RestoreOutcome> {
     const { terminals, cache, policy } = this.#options;
     const record = this.#dated(missing, id);
-    this.#inFlight.add(id);
-    try {
-      if (record.generation > cache.outdatedUntil(id)) {
-        return await terminals.restore(record, dueAt(record, policy, id), sessionIssuedAt);
-      }
-      await terminals.drop(record);
-      return 'outdated';
-    } finally {
-      this.#inFlight.delete(id);
-    }
+    const isOutdated = record.generation <= cache.outdatedUntil(id);
+    const outcome = isOutdated
+      ? 'outdated'
+      : await terminals.restore(record, dueAt(record, policy, id), sessionIssuedAt);
+    if (isOutdated) await terminals.drop(record);
+    // The announcement of the logout may be lost.
+    if (outcome === 'outdated') cache.tokens.remove(id, record.generation);
+    return outcome;
   }
 
   /**
@@ -100,15 +109,13 @@ export class WriteBack {
    * @throws BrokerError `store_unavailable`
    */
   async restore(record: TokenRecord, sessionIssuedAt?: number): Promise<RestoreOutcome> {
-    const { terminals, cache, policy, observer } = this.#options;
+    const { terminals, policy, observer } = this.#options;
     const id = subjectId(record.subject);
     const outcome = await this.write(id, record, sessionIssuedAt);
     // Another replica may have restored it before, as unread. A token of a login by an app is never unread.
     if (outcome === 'saved' && record.read && record.unreadRenewals > 0) {
       await terminals.markRead(id, record.generation, dueAt(record, policy, id));
     }
-    // The announcement of the logout may be lost.
-    if (outcome === 'outdated') cache.tokens.remove(id, record.generation);
     observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
     return outcome;
   }
@@ -116,6 +123,11 @@ export class WriteBack {
   /** Whether a token of the subject waits for the store. Only its own write knows the session that it is for. */
   hasRecordOf(id: SubjectId): boolean {
     return this.#tokens.has(id) || this.#inFlight.has(id);
+  }
+
+  /** The write of a token of the subject that is on its way to the store. Its end shows whether the token may be served. */
+  writeOf(id: SubjectId): Promise<RestoreOutcome> | undefined {
+    return this.#inFlight.get(id);
   }
 
   /**

@@ -408,6 +408,18 @@ describe('a read after the store has lost its data', () => {
     expect(markRead).toHaveBeenCalledOnce();
   });
 
+  test('logs in if the store knows a logout that the replica has not heard of, also beside a read that asks for it', async () => {
+    const { clock, empty, loseData, read } = partsWithLoss();
+    await read();
+    loseData();
+    clock.advance(60_001);
+    await empty.terminals.remove(ID);
+    const restore = vi.spyOn(empty.terminals, 'restore');
+    const reads = await Promise.all([read(), read(), read()]);
+    expect(restore).toHaveBeenCalledOnce();
+    expect(reads.map(accessTokenOf)).toEqual(['token-2', 'token-2', 'token-2']);
+  });
+
   test('logs in if the token was last confirmed so long ago that the store may have forgotten a logout', async () => {
     const { clock, vendor, loseData, read } = partsWithLoss();
     await read();
