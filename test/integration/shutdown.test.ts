@@ -14,12 +14,21 @@ import type { PlainAnswer } from '../support/plain-request.ts';
 const LOGINS = 10;
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 
+/**
+ * A replica ends within 10 s. On a busy machine its last steps take longer, but not as long as the vendor's timeout of these
+ * tests.
+ */
+const END_MS = 15_000;
+
+/** The keys of the leases, each with its owner. */
 async function leasesOf({ keyPrefix }: Fleet): Promise<string[]> {
   const redis = new Redis(inject('redisUrl'));
-  const keys: string[] = [];
-  for await (const batch of redis.scanStream({ match: `${keyPrefix}:*:l:*`, count: 1_000 })) keys.push(...batch);
+  const leases: string[] = [];
+  for await (const keys of redis.scanStream({ match: `${keyPrefix}:*:l:*`, count: 1_000 })) {
+    for (const key of keys as string[]) leases.push(`${key} ${await redis.get(key)}`);
+  }
   redis.disconnect();
-  return keys;
+  return leases;
 }
 
 /** Sends `GET /sdk-token` over a keep-alive connection. */
@@ -125,7 +134,7 @@ describe('a replica that shuts down', () => {
     onTestFinished(() => fleet.close());
     fleet.vendor.configure({ fault: 'hang' });
     const read = fleet.broker(0).getToken(await fleet.session('alice'), 'phone');
-    await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(1);
+    await expect.poll(() => fleet.vendor.state().requests, { timeout: 20_000 }).toBe(1);
     const { code } = await endOf(fleet.broker(0), 'SIGTERM');
     // The vendor's timeout, or the end of this replica: the app may ask again in both cases.
     expect([503, 504]).toContain((await read).status);
@@ -149,7 +158,7 @@ describe('a replica that shuts down', () => {
       const inFlight = sessions.map((session, number) =>
         number % 2 === 0 ? getTokenOver(agent, ending, session) : ending.getToken(session, 'phone'),
       );
-      await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(LOGINS);
+      await expect.poll(() => fleet.vendor.state().requests, { timeout: 20_000 }).toBe(LOGINS);
       expect(await leasesOf(fleet)).toHaveLength(LOGINS);
 
       const end = endOf(ending, signal);
@@ -162,7 +171,7 @@ describe('a replica that shuts down', () => {
       );
       const { code, tookMs } = await end;
       expect(code).toBe(0);
-      expect(tookMs).toBeLessThan(10_000);
+      expect(tookMs).toBeLessThan(END_MS);
 
       const elsewhere = await Promise.all(sessions.map((session) => other.getToken(session, 'phone')));
       expect(elsewhere.map(accessTokenOf)).toEqual(answers.map(accessTokenOf));
@@ -181,7 +190,7 @@ describe('a replica that shuts down', () => {
     const { code, tookMs } = await endOf(broker, 'SIGTERM');
     expect(code).toBe(0);
     // They may stay for 72 s. Without a request, the broker closes one after 2 s.
-    expect(tookMs).toBeLessThan(10_000);
+    expect(tookMs).toBeLessThan(END_MS);
     await closed;
   });
 });
@@ -207,7 +216,7 @@ describe.concurrent('a replica that shuts down during a login', () => {
       .toBe(2);
     const { code, tookMs } = await endOf(ending, 'SIGTERM');
     expect(code).toBe(0);
-    expect(tookMs).toBeLessThan(10_000);
+    expect(tookMs).toBeLessThan(END_MS);
     const renewed = accessTokenOf(await other.getToken(session, 'phone'));
     expect(renewed).not.toBe(first);
     expect(fleet.vendor.checkToken(renewed).live).toBe(true);
@@ -226,15 +235,17 @@ describe.concurrent('a replica that shuts down during a login', () => {
     const session = await fleet.session('alice');
     const first = accessTokenOf(await fleet.broker(0).getToken(session, 'phone'));
     fleet.vendor.configure({ fault: 'hang', faultCount: 1 });
-    await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(2);
-    expect(await leasesOf(fleet)).toHaveLength(1);
+    await expect.poll(() => fleet.vendor.state().requests, { timeout: 20_000 }).toBe(2);
+    const held = await leasesOf(fleet);
+    expect(held).toHaveLength(1);
     const other = await startBroker(fleet.env);
     onTestFinished(async () => void (await other.stop()));
 
     const { code, tookMs } = await endOf(fleet.broker(0), 'SIGTERM');
     expect(code).toBe(0);
-    expect(tookMs).toBeLessThan(10_000);
-    expect(await leasesOf(fleet)).toEqual([]);
+    expect(tookMs).toBeLessThan(END_MS);
+    // The other replica may renew already.
+    expect(await leasesOf(fleet)).not.toContain(held[0]);
     await expect.poll(async () => accessTokenOf(await other.getToken(session, 'phone'))).not.toBe(first);
     expect(fleet.vendor.state()).toMatchObject({ requests: 3, succeeded: 2 });
   });
@@ -257,7 +268,7 @@ describe.concurrent('a replica that shuts down during a login', () => {
 
     const { code, tookMs } = await endOf(fleet.broker(0), 'SIGTERM');
     expect(code).toBe(0);
-    expect(tookMs).toBeLessThan(10_000);
+    expect(tookMs).toBeLessThan(END_MS);
     expect(await leasesOf(fleet)).toEqual([]);
   });
 });
