@@ -257,7 +257,7 @@ export class TokenLogin {
     return Math.floor(terminals.clockFor(id) ?? clock.now() + toleranceMs);
   }
 
-  /** Removes the tokens of a closed account: of this terminal first, then of its others, which would not expire soon. */
+  /** Removes the tokens of an account: of this terminal first, then of its others, which would not expire soon. */
   async #removeTokens(id: SubjectId, { unionId }: Subject): Promise<void> {
     const { terminals, accounts, cache, log } = this.#options;
     const remove = async (one: SubjectId): Promise<void> => {
@@ -270,7 +270,7 @@ export class TokenLogin {
       const others = (await accounts.find(unionId)).records;
       await Promise.all(others.map(({ subject }) => remove(subjectId(subject))));
     } catch (error) {
-      log.warn({ subject: id, err: error }, 'the token of a closed account could not be removed from the store');
+      log.warn({ subject: id, err: error }, 'a token that the vendor has ended could not be removed from the store');
     }
   }
 }

@@ -143,7 +143,7 @@ export class TokenBroker {
       return { entry: satisfies(recordOf(cached)) ? cached : cachedToken(record, cached), outcome };
     } catch (error) {
       if (hasEndedToken(error)) {
-        // The announcement of an erasure or a logout may be lost. During an outage, a closed account is not announced.
+        // The announcement of an erasure or a logout may be lost. During an outage, what the vendor has ended is not announced.
         if (known) cache.tokens.remove(id, known.generation);
         throw error;
       }
@@ -233,7 +233,7 @@ export class TokenBroker {
   }
 }
 
-/** An erasure, a logout, or the vendor closed the account. */
+/** An erasure, a logout, or the vendor has ended the token. */
 function hasEndedToken(error: unknown): boolean {
   return error instanceof BrokerError && tokensEndedBy(error.code) !== undefined;
 }

@@ -17,16 +17,22 @@ export type RenewalCause = 'new' | 'due' | 'refused' | 'background';
 /** `login`: by its own login. `waited`: by the login of another request or replica. */
 export type RenewalOutcome = 'login' | 'waited';
 
-/** The meaning of a vendor's result code for the broker. */
-export type ResultKind =
-  | 'success'
-  | 'clock_skew'
-  | 'configuration'
-  | 'request'
-  | 'too_frequent'
-  | 'maintenance'
-  | 'account_closed'
-  | 'unknown';
+/** The meanings of a vendor's result code for the broker, and whether the vendor refuses one account by it. */
+const RESULT_KINDS = {
+  success: false,
+  clock_skew: false,
+  configuration: false,
+  request: true,
+  too_frequent: false,
+  maintenance: false,
+  account_closed: true,
+  unknown: false,
+} satisfies Record<string, boolean>;
+
+export type ResultKind = keyof typeof RESULT_KINDS;
+
+/** The refusals of one account. They are no faults of the vendor. */
+export const OF_ONE_ACCOUNT = (Object.keys(RESULT_KINDS) as ResultKind[]).filter((kind) => RESULT_KINDS[kind]);
 
 /** The result of a login. Only `success` brings a token. `busy`: the login budget was used up. */
 export type LoginOutcome =
@@ -38,9 +44,6 @@ export type LoginOutcome =
   | 'too_large'
   | 'broken_answer'
   | 'circuit_open';
-
-/** The outcomes by which the vendor refuses one account. They are no faults of the vendor. */
-export const OF_ONE_ACCOUNT = ['request', 'account_closed'] as const satisfies readonly LoginOutcome[];
 
 /**
  * The result of a session check. `cached`: accepted from memory. `accepted`: the verifier accepted it. `kept`: accepted

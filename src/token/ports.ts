@@ -19,7 +19,7 @@ export interface LoginRequest {
 /** The vendor's `thirdCustLogin`. */
 export interface VendorLogin {
   /**
-   * @throws BrokerError `vendor_rejected`, `vendor_unavailable`, `vendor_timeout`, `vendor_busy`, `account_disabled`
+   * @throws BrokerError with one of `LOGIN_ERRORS`
    * @throws LoginNotSent if `mayBeSent` was false
    */
   login(request: LoginRequest): Promise<SdkToken>;
@@ -274,7 +274,7 @@ export interface LoginQueue {
 }
 
 /**
- * A change of a subject or an account, which every replica gets. `removed`: a logout, or the vendor has closed the account.
+ * A change of a subject or an account, which every replica gets. `removed`: a logout, or the vendor has ended the token.
  * `suspected`: the token of this generation has become suspect.
  */
 export type Announcement =

@@ -1,4 +1,4 @@
-import { BrokerError, type ErrorCode } from '../token/errors.ts';
+import { BrokerError, type LOGIN_ERRORS } from '../token/errors.ts';
 import type { LoginOutcome } from '../token/observer.ts';
 
 /** Why a login attempt brought no token. `circuit_open`: too many attempts failed before, so nothing was sent. */
@@ -32,7 +32,7 @@ export class VendorFault extends Error {
 /** How the broker reacts to a fault. */
 interface FaultRule {
   /** The error code for the caller. */
-  readonly code: ErrorCode;
+  readonly code: (typeof LOGIN_ERRORS)[number];
   /** The detail for the caller. */
   readonly detail?: string;
   /** `error`: an operator must act. */

@@ -18,20 +18,20 @@ interface Outcome {
 
 const unavailable = { status: 503, code: 'vendor_unavailable', retryable: true, attempts: 3 };
 
-const OUTCOMES: readonly (readonly [Fault, Outcome])[] = [
-  ['no-token', unavailable],
-  ['past-expiry', unavailable],
-  ['html', unavailable],
-  ['cut-off', unavailable],
-  ['endless', unavailable],
-  ['http-500', unavailable],
-  ['reset', unavailable],
-  ['hang', { ...unavailable, status: 504, code: 'vendor_timeout' }],
-  ['maintenance', { ...unavailable, vendorCode: 10_901_060 }],
-  ['too-frequent', { ...unavailable, vendorCode: 10_015 }],
-  ['frozen-app', { status: 502, code: 'vendor_rejected', vendorCode: 10_901_051, retryable: false, attempts: 1 }],
-  ['account-closed', { status: 403, code: 'account_disabled', vendorCode: 10_902_013, retryable: false, attempts: 1 }],
-];
+const OUTCOMES: Readonly<Record<Exclude<Fault, 'none'>, Outcome>> = {
+  'no-token': unavailable,
+  'past-expiry': unavailable,
+  html: unavailable,
+  'cut-off': unavailable,
+  endless: unavailable,
+  'http-500': unavailable,
+  reset: unavailable,
+  hang: { ...unavailable, status: 504, code: 'vendor_timeout' },
+  maintenance: { ...unavailable, vendorCode: 10_901_060 },
+  'too-frequent': { ...unavailable, vendorCode: 10_015 },
+  'frozen-app': { status: 502, code: 'vendor_rejected', vendorCode: 10_901_051, retryable: false, attempts: 1 },
+  'account-closed': { status: 403, code: 'account_disabled', vendorCode: 10_902_013, retryable: false, attempts: 1 },
+};
 
 const ENDLESS_ANSWERS = 20;
 const MOST_MEMORY_MB = 200;
@@ -64,7 +64,8 @@ describe('a vendor that fails', () => {
     onTestFinished(() => fleet.close());
     const { vendor } = fleet;
     const { getToken } = fleet.broker(0);
-    for (const [index, [fault, { attempts, ...outcome }]] of OUTCOMES.entries()) {
+    const faults = Object.entries(OUTCOMES) as [Fault, Outcome][];
+    for (const [index, [fault, { attempts, ...outcome }]] of faults.entries()) {
       const session = await fleet.session(`account-of-${fault}`);
       const before = vendor.state().requests;
       vendor.configure({ fault });

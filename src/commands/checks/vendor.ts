@@ -98,8 +98,8 @@ function clockResult(name: Text, offsetMs: number | undefined): CheckResult {
 
 /** Judges the answer to the call without a country (docs/vendor-login.md, "Result codes"). */
 function signedCallResult(name: Text, exchange: VendorExchange): CheckResult {
-  const { code, kind } = exchange;
-  switch (kind) {
+  const { code } = exchange;
+  switch (exchange.kind) {
     case 'request':
       return ok(name, {
         en: `signature accepted: the vendor refuses only the empty country (${code}); only a real login (--login) tests the appToken`,
@@ -129,7 +129,7 @@ function loginResult(name: Text, exchange: VendorExchange): CheckResult {
   });
 }
 
-function refusalProblem({ code, reason, kind }: VendorExchange): Problem {
+function refusalProblem({ code, reason, kind }: Extract<VendorExchange, { token: undefined }>): Problem {
   switch (kind) {
     case 'request':
       return {
@@ -162,14 +162,16 @@ function refusalProblem({ code, reason, kind }: VendorExchange): Problem {
           zh: '向厂商咨询该结果码的含义。真实登录（--login）仍可能成功。',
         },
       };
+    case 'clock_skew':
+    case 'configuration':
+      if (code === 10_007) return signatureProblem(reason);
+      return (
+        APP_PROBLEMS[code] ?? {
+          detail: { en: `the vendor refuses the call (${code})`, zh: `厂商拒绝该调用（${code}）` },
+          fix: { en: 'Ask the vendor why.', zh: '向厂商咨询原因。' },
+        }
+      );
   }
-  if (code === 10_007) return signatureProblem(reason);
-  return (
-    APP_PROBLEMS[code] ?? {
-      detail: { en: `the vendor refuses the call (${code})`, zh: `厂商拒绝该调用（${code}）` },
-      fix: { en: 'Ask the vendor why.', zh: '向厂商咨询原因。' },
-    }
-  );
 }
 
 const RETRY_LATER: Text = { en: 'Wait a minute, then run the check again.', zh: '等一分钟，再运行一次检查。' };

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import { type AccessIds, accessIdTerminal } from '../../broker/access-ids.ts';
-import type { ErrorCode } from '../../token/errors.ts';
+import { LOGIN_ERRORS } from '../../token/errors.ts';
 import type { AccountStore, KnownAccount } from '../../token/ports.ts';
 import { accountId } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
@@ -19,15 +19,6 @@ const accessIdQuery = querySchema({
   }),
   regRegion,
 });
-
-const LOGIN_ERRORS: readonly ErrorCode[] = [
-  'account_disabled',
-  'not_found',
-  'vendor_rejected',
-  'vendor_unavailable',
-  'vendor_busy',
-  'vendor_timeout',
-];
 
 const knownAccount = z.looseObject(identity).meta({ id: 'AccessId' });
 
@@ -47,7 +38,7 @@ const obtainAccessId = {
       schema: knownAccount,
       example: { accessId: '-9223371996052586423', region: 'DE' },
     }),
-    ...problemResponses([...ADMIN_CALL_ERRORS, ...LOGIN_ERRORS], {
+    ...problemResponses([...ADMIN_CALL_ERRORS, 'not_found', ...LOGIN_ERRORS], {
       ...ACCOUNT_EXAMPLES,
       not_found: { detail: 'The account was erased while its accessId was being obtained' },
       vendor_rejected: { vendorCode: 10016 },

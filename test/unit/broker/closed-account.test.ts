@@ -51,6 +51,6 @@ describe('a login that shows that the vendor has closed the account', () => {
     await pass(1_000);
     expect(await ended).toBe('account_disabled');
     expect(await stored(PHONE)).toBeUndefined();
-    expect(lines()).toMatchObject([{ msg: 'the token of a closed account could not be removed from the store' }]);
+    expect(lines()).toMatchObject([{ msg: 'a token that the vendor has ended could not be removed from the store' }]);
   });
 });

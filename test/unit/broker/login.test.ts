@@ -321,7 +321,7 @@ describe('a failed login', () => {
     vendor.failure = new BrokerError('account_disabled');
     expect(await renew()).toMatchObject({ code: 'account_disabled' });
     expect(lines()).toMatchObject([
-      { subject: ID, msg: 'the token of a closed account could not be removed from the store' },
+      { subject: ID, msg: 'a token that the vendor has ended could not be removed from the store' },
     ]);
   });
 

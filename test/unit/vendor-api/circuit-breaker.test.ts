@@ -4,9 +4,10 @@ import { type AccountId, accountId } from '../../../src/token/subject.ts';
 import { CircuitBreaker, type CircuitStatus } from '../../../src/vendor-api/domains.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { TestClock } from '../../support/test-clock.ts';
+import { FAULT_KINDS, FAULTS } from './every-fault.ts';
 
-const OUTAGES = ['timeout', 'unreachable', 'outage', 'too_large', 'broken_answer', 'maintenance'] as const;
-const ANSWERS = ['configuration', 'request', 'account_closed', 'clock_skew', 'too_frequent', 'unknown'] as const;
+const OUTAGES = FAULT_KINDS.filter((kind) => FAULTS[kind][3]);
+const ANSWERS = FAULT_KINDS.filter((kind) => !FAULTS[kind][3] && kind !== 'circuit_open');
 const OPEN_MS = 5_000;
 const ACCOUNT = accountId('account');
 

@@ -6,23 +6,8 @@ import {
   toBrokerError,
   VendorFault,
 } from '../../../src/vendor-api/faults.ts';
+import { FAULT_KINDS, FAULTS } from './every-fault.ts';
 
-/** The kind of a fault, the error code for the app, the log level, the retry, and whether the vendor's service failed. */
-const FAULTS = [
-  ['clock_skew', 'vendor_rejected', 'error', undefined, false],
-  ['configuration', 'vendor_rejected', 'error', undefined, false],
-  ['request', 'vendor_rejected', 'warn', undefined, false],
-  ['account_closed', 'account_disabled', 'warn', undefined, false],
-  ['too_frequent', 'vendor_unavailable', 'warn', 'answered', false],
-  ['maintenance', 'vendor_unavailable', 'warn', 'answered', true],
-  ['unknown', 'vendor_unavailable', 'warn', 'answered', false],
-  ['outage', 'vendor_unavailable', 'warn', 'answered', true],
-  ['unreachable', 'vendor_unavailable', 'warn', 'answer_lost', true],
-  ['timeout', 'vendor_timeout', 'warn', 'answer_lost', true],
-  ['too_large', 'vendor_unavailable', 'error', 'answer_lost', true],
-  ['broken_answer', 'vendor_unavailable', 'error', 'answer_lost', true],
-  ['circuit_open', 'vendor_unavailable', 'debug', undefined, false],
-] as const;
 const TRANSIENT = ['vendor_unavailable', 'vendor_timeout'];
 
 function errorFor(kind: FaultKind, facts: FaultFacts = {}) {
@@ -30,7 +15,8 @@ function errorFor(kind: FaultKind, facts: FaultFacts = {}) {
 }
 
 describe('a fault', () => {
-  it.each(FAULTS)('%s is %s for the app, and has the log level %s', (kind, code, level, retry, isOutage) => {
+  it.each(FAULT_KINDS)('%s has its error for the app, its log level and its retry', (kind) => {
+    const [code, level, retry, isOutage] = FAULTS[kind];
     const fault = new VendorFault(kind);
     expect(ruleFor(fault)).toMatchObject({ level, isOutage });
     expect(ruleFor(fault).retry).toBe(retry);
@@ -41,8 +27,8 @@ describe('a fault', () => {
   });
 
   it('has a log message of its own, which says what to check if an operator must act', () => {
-    const rules = FAULTS.map(([kind]) => ruleFor(new VendorFault(kind)));
-    expect(new Set(rules.map(({ message }) => message)).size).toBe(FAULTS.length);
+    const rules = FAULT_KINDS.map((kind) => ruleFor(new VendorFault(kind)));
+    expect(new Set(rules.map(({ message }) => message)).size).toBe(FAULT_KINDS.length);
     for (const { level, message } of rules) expect(message).toMatch(level === 'error' ? /: check ./ : /./);
   });
 
@@ -71,7 +57,7 @@ describe('the error for the app', () => {
     expect(errorFor('broken_answer', { vendorCode: 0 }).vendorCode).toBeUndefined();
   });
 
-  it.each(FAULTS)('says whether the login was sent: %s', (kind) => {
+  it.each(FAULT_KINDS)('says whether the login was sent: %s', (kind) => {
     expect(errorFor(kind).isUnsent).toBe(kind === 'circuit_open');
   });
 

@@ -3,10 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { type FaultFacts, type FaultKind, VendorFault } from '../../../src/vendor-api/faults.ts';
 import { Retries } from '../../../src/vendor-api/login.ts';
+import { FAULT_KINDS, kindsWithRetry } from './every-fault.ts';
 
-const DEFINITE = ['configuration', 'request', 'account_closed', 'circuit_open'] as const;
-const LOST = ['timeout', 'unreachable', 'too_large', 'broken_answer'] as const;
-const PASSING = ['too_frequent', 'maintenance', 'unknown', 'outage'] as const;
+const DEFINITE = kindsWithRetry(undefined);
+const LOST = kindsWithRetry('answer_lost');
+const PASSING = kindsWithRetry('answered');
 const WINDOW_MS = 7_500;
 
 /** A login with these faults. @returns the delay in ms after each fault, until one is final */
@@ -30,7 +31,7 @@ const again = (kind: FaultKind, facts: FaultFacts = {}) =>
 const faults = fc
   .array(
     fc.record({
-      kind: fc.constantFrom(...DEFINITE, ...LOST, ...PASSING, 'clock_skew' as const),
+      kind: fc.constantFrom(...FAULT_KINDS),
       retryAfter: fc.option(fc.nat(20), { nil: undefined }),
     }),
     { minLength: 9, maxLength: 9 },
