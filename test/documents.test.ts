@@ -8,6 +8,7 @@ import { ERRORS } from '../src/token/errors.ts';
 import { TOKEN_FIELDS } from '../src/token/sdk-token.ts';
 import { readFile, tableAfter } from './support/documents.ts';
 import { headingsOf, linksOf } from './support/markdown.ts';
+import { FAULT_KINDS } from './unit/vendor-api/every-fault.ts';
 
 const ROOT = new URL('../', import.meta.url);
 
@@ -200,6 +201,31 @@ describe.each(SESSION_MODES)('the session mode %s', (mode) => {
 
   test('has its rules in docs/security.md', () => {
     expect(SECURITY).toMatch(new RegExp(`^[-|] \`${mode}\``, 'm'));
+  });
+});
+
+/** The names in the first column of a table. */
+function namesInTable(path: string, firstCell: string): Set<string> {
+  return new Set(tableAfter(readFile(path), firstCell).flatMap(([cell = '']) => cell.match(/(?<=`)\w+(?=`)/g) ?? []));
+}
+
+describe('every error', () => {
+  test('that the app shows to the user (403) is in docs/integrate-your-app.md', () => {
+    const forbidden = Object.entries(ERRORS).flatMap(([code, { status }]) => (status === 403 ? [code] : []));
+    expect(namesInTable('docs/integrate-your-app.md', '`code`')).toEqual(new Set(forbidden));
+  });
+
+  test('but not_found has its kind in the test of the client for Kotlin', () => {
+    const tested = namesIn(
+      'clients/kotlin/core/src/test/kotlin/io/sdktokenbroker/BrokerErrorTest.kt',
+      /"(\w+)" to Kind/g,
+    );
+    expect(new Set([...tested, 'not_found'])).toEqual(new Set(Object.keys(ERRORS)));
+  });
+
+  test('of a sent login is a `reason` in docs/runbooks.md', () => {
+    const kinds = FAULT_KINDS.filter((kind) => kind !== 'circuit_open');
+    expect(namesInTable('docs/runbooks.md', '`reason`')).toEqual(new Set(kinds));
   });
 });
 

@@ -44,6 +44,12 @@ test('docs/metrics.md lists every metric with its type, labels and help text', a
   expect(documented).toEqual(code);
 });
 
+test('a counter is called _total, and a histogram by its unit', async () => {
+  const endings = { counter: /_total$/, histogram: /_(?:seconds|bytes)$/, gauge: /(?<!_total)$/ };
+  const wrong = (await allMetrics()).filter(isOwn).filter(([name, { type }]) => !endings[type as 'counter'].test(name));
+  expect(wrong).toEqual([]);
+});
+
 test('docs/metrics.md explains every value of a label', async () => {
   const explained = tableAfter('of').map(([, label = '', values = '']) => [label.replaceAll('`', ''), values]);
   const missing = (await allMetrics()).filter(isOwn).flatMap(([name, { samples }]) =>

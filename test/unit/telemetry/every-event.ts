@@ -1,84 +1,83 @@
 import { BrokerError, ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
+import type { Urgency } from '../../../src/token/login-queue.ts';
 import type {
+  AdminRefusal,
   LimitName,
-  LoginOutcome,
   Observer,
   ReadOutcome,
   RedisErrorKind,
+  ReloadOutcome,
   RenewalCause,
   RenewalOutcome,
+  SessionOutcome,
 } from '../../../src/token/observer.ts';
+import { coolsDown } from '../../../src/token/renewal-timing.ts';
 import { accountId } from '../../../src/token/subject.ts';
+import { FAULT_KINDS } from '../vendor-api/every-fault.ts';
 
-export const READS: readonly ReadOutcome[] = ['memory', 'redis', 'login', 'waited', 'fallback'];
-const CAUSES: readonly RenewalCause[] = ['new', 'due', 'refused', 'background'];
-const RENEWALS: readonly RenewalOutcome[] = ['login', 'waited'];
-export const LIMITS: readonly LimitName[] = ['requests', 'logins', 'refused_tokens'];
-export const KINDS: readonly RedisErrorKind[] = [
-  'timeout',
-  'connection',
-  'readonly',
-  'oom',
-  'misconf',
-  'loading',
-  'not_sent',
-  'other',
-];
-const LOGINS: readonly LoginOutcome[] = [
-  'success',
-  'busy',
-  'clock_skew',
-  'configuration',
-  'request',
-  'too_frequent',
-  'maintenance',
-  'account_closed',
-  'unknown',
-  'timeout',
-  'unreachable',
-  'outage',
-  'too_large',
-  'broken_answer',
-  'circuit_open',
-];
+/** The values of a type. The compiler refuses a list that lacks one. */
+function all<Value extends string>(values: Readonly<Record<Value, true>>): Value[] {
+  return Object.keys(values) as Value[];
+}
+
 const CODES = Object.keys(ERRORS) as ErrorCode[];
 export const ACCOUNT = accountId('account');
+export const READS = all<ReadOutcome>({ memory: true, redis: true, login: true, waited: true, fallback: true });
+export const LIMITS = all<LimitName>({ requests: true, logins: true, refused_tokens: true });
+export const KINDS = all<RedisErrorKind>({
+  timeout: true,
+  connection: true,
+  readonly: true,
+  oom: true,
+  misconf: true,
+  loading: true,
+  not_sent: true,
+  other: true,
+});
+const CAUSES = all<RenewalCause>({ new: true, due: true, refused: true, background: true });
+const RENEWALS = all<RenewalOutcome>({ login: true, waited: true });
+const SESSIONS = all<Exclude<SessionOutcome, ErrorCode>>({ cached: true, accepted: true, kept: true, malformed: true });
+const URGENCIES = all<Urgency>({ foreground: true, background: true });
+
+/** The calls of each event, with every value of a label. */
+const EVENTS: { readonly [Event in keyof Observer]: readonly Parameters<Observer[Event]>[] } = {
+  tokenServed: READS.map((outcome) => [outcome, 3_600_000]),
+  readFailed: CODES.map((code) => [new BrokerError(code)]),
+  renewalEnded: CAUSES.flatMap((cause) => RENEWALS.map((outcome): [RenewalCause, RenewalOutcome] => [cause, outcome])),
+  renewalFailed: CAUSES.flatMap((cause) =>
+    CODES.map((code): [RenewalCause, unknown] => [cause, new BrokerError(code)]),
+  ),
+  backgroundRenewalRead: [[]],
+  coolingDown: CODES.filter(coolsDown).map((code) => [code]),
+  wroteBack: all<Parameters<Observer['wroteBack']>[0]>({ saved: true, outdated: true }).map((outcome) => [outcome]),
+  rateLimited: LIMITS.map((limit) => [limit]),
+  renewalClaimed: [[2_500]],
+  backlogSeen: [[17]],
+  overdueSeen: [[90_000]],
+  endedUnrenewed: [[2]],
+  loginSent: [[]],
+  loginEnded: (['success', 'busy', ...FAULT_KINDS] as const).map((outcome) => [outcome, undefined, 300, 100, ACCOUNT]),
+  accountClosed: [[]],
+  budgetWaited: URGENCIES.map((urgency) => [urgency, 400]),
+  budgetDenied: URGENCIES.map((urgency) => [urgency]),
+  circuitChanged: all<Parameters<Observer['circuitChanged']>[1]>({ closed: true, 'half-open': true, open: true }).map(
+    (status) => ['vendor.example', status],
+  ),
+  lastLoginSeen: [['vendor.example', 1_700_000_000_000]],
+  clockOffsetSeen: [['vendor.example', -15_000]],
+  sessionChecked: [...SESSIONS, ...CODES].map((outcome) => [outcome]),
+  redisAsked: KINDS.map(() => []),
+  redisFailed: KINDS.map((kind) => [kind]),
+  storeLostData: all<Parameters<Observer['storeLostData']>[0]>({ lost: true, went_back: true }).map((history) => [
+    history,
+  ]),
+  adminRefused: all<AdminRefusal>({ missing: true, wrong: true }).map((reason) => [reason]),
+  secretsReloaded: all<ReloadOutcome>({ changed: true, unchanged: true, refused: true }).map((outcome) => [outcome]),
+};
 
 /** Reports every possible event to an observer, once. */
 export function reportEveryEvent(observer: Observer): void {
-  for (const outcome of READS) observer.tokenServed(outcome, 3_600_000);
-  for (const code of CODES) observer.readFailed(new BrokerError(code));
-  for (const cause of CAUSES) {
-    for (const outcome of RENEWALS) observer.renewalEnded(cause, outcome);
-    for (const code of CODES) observer.renewalFailed(cause, new BrokerError(code));
+  for (const [event, calls] of Object.entries(EVENTS)) {
+    for (const values of calls) Reflect.apply(observer[event as keyof Observer], observer, values);
   }
-  observer.backgroundRenewalRead();
-  observer.coolingDown('vendor_unavailable');
-  observer.coolingDown('vendor_timeout');
-  observer.wroteBack('saved');
-  observer.wroteBack('outdated');
-  for (const limit of LIMITS) observer.rateLimited(limit);
-  observer.renewalClaimed(2_500);
-  observer.backlogSeen(17);
-  observer.overdueSeen(90_000);
-  observer.endedUnrenewed(2);
-  observer.loginSent();
-  for (const outcome of LOGINS) observer.loginEnded(outcome, undefined, 300, 100, ACCOUNT);
-  observer.accountClosed();
-  for (const urgency of ['foreground', 'background'] as const) {
-    observer.budgetWaited(urgency, 400);
-    observer.budgetDenied(urgency);
-  }
-  for (const status of ['closed', 'half-open', 'open'] as const) observer.circuitChanged('vendor.example', status);
-  observer.lastLoginSeen('vendor.example', 1_700_000_000_000);
-  observer.clockOffsetSeen('vendor.example', -15_000);
-  for (const outcome of ['cached', 'accepted', 'kept', ...CODES] as const) observer.sessionChecked(outcome);
-  for (const kind of KINDS) {
-    observer.redisAsked();
-    observer.redisFailed(kind);
-  }
-  for (const history of ['lost', 'went_back'] as const) observer.storeLostData(history);
-  observer.adminRefused('missing');
-  observer.adminRefused('wrong');
-  for (const outcome of ['changed', 'unchanged', 'refused'] as const) observer.secretsReloaded(outcome);
 }

@@ -5,7 +5,7 @@ public struct BrokerError: LocalizedError, CustomStringConvertible, Sendable {
     public enum Kind: Sendable {
         /// The session has ended, also after one renewal, or there is none: the user has to log in to the app's cloud.
         case sessionNeeded
-        /// `account_disabled`, `terminal_limit` or `session_forbidden`: tell the user.
+        /// HTTP 403, for example `terminal_limit`: tell the user.
         case forbidden
         case rateLimited
         /// The vendor refused the login, or did not answer.

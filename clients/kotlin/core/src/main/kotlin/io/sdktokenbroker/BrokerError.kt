@@ -26,7 +26,7 @@ class BrokerError internal constructor(
     enum class Kind {
         /** The session has ended, also after one renewal, or the app has none: the user has to log in to your cloud. */
         SESSION_NEEDED,
-        /** `session_forbidden`, `account_disabled` or `terminal_limit`: tell the user. */
+        /** HTTP 403, for example `terminal_limit`: tell the user. */
         FORBIDDEN,
         RATE_LIMITED,
         /** The vendor refused the login, or did not answer. */
