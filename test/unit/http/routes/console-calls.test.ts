@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createECDH, hkdfSync, randomBytes } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ConsoleSessions } from '../../../../src/http/console-sessions.ts';
 import { plainRequest } from '../../../support/plain-request.ts';
 import { ADMIN_TOKEN, recordingAccounts, STATUS, startInternalApp } from '../running-internal-app.ts';
@@ -227,6 +227,8 @@ describe('the session of a console', () => {
   });
 
   it('needs an admin token, and counts wrong ones as the rest of the API does', async () => {
+    const stopped = vi.spyOn(performance, 'now').mockReturnValue(performance.now());
+    onTestFinished(() => stopped.mockRestore());
     const { origin } = await startInternalApp();
     const page = await openPage(origin);
     const wrong = { ...STATUS_CALL, token: 'wrong' };

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createBaseApp } from '../../../../src/http/server/server.ts';
 import { captureLog } from '../../../support/captured-log.ts';
+import { eventually } from '../../../support/eventually.ts';
 
 const MAX = 8;
 const REQUEST = 'GET /quick HTTP/1.1\r\nHost: x\r\n\r\n';
@@ -103,7 +104,7 @@ describe('a listener with all its connections in use', () => {
     const [first, second, ...others] = (await several(MAX, openUsed)) as [Socket, Socket, ...Socket[]];
     expect(await isAnswered(first)).toBe(true);
     const newcomer = await openUsed();
-    await vi.waitFor(() => expect(second.closed).toBe(true));
+    await eventually(() => expect(second.closed).toBe(true));
     for (const socket of [first, ...others, newcomer]) expect(await isAnswered(socket)).toBe(true);
   });
 
@@ -117,12 +118,12 @@ describe('a listener with all its connections in use', () => {
   it('closes no connection that waits for an answer, refuses newcomers, and says so in the log once a second', async () => {
     const { open, answerSlow, running, log } = await startBounded();
     const waiting = await several(MAX, () => open(SLOW));
-    await vi.waitFor(() => expect(running()).toBe(MAX));
+    await eventually(() => expect(running()).toBe(MAX));
     for (let newcomer = 0; newcomer < 3; newcomer++) expect(await isAnswered(await open())).toBe(false);
     answerSlow();
     for (const socket of waiting) expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /);
     const warnings = () => log.lines().filter(({ level }) => level === 'warn');
-    await vi.waitFor(() => expect(warnings()).toHaveLength(2), 3_000);
+    await eventually(() => expect(warnings()).toHaveLength(2));
     expect(warnings()).toMatchObject([{ max: MAX }, { max: MAX, omitted: 1 }]);
     expect(warnings()[0]).not.toHaveProperty('omitted');
   });
@@ -132,11 +133,11 @@ describe('a listener with all its connections in use', () => {
     async (_, behind, answers) => {
       const { open, answerSlow, running } = await startBounded();
       const waiting = (await several(MAX, () => open(SLOW + behind))).map(receivedBy);
-      await vi.waitFor(() => expect(running()).toBe(MAX));
+      await eventually(() => expect(running()).toBe(MAX));
       expect(await isAnswered(await open())).toBe(false);
       answerSlow();
       for (const received of waiting) {
-        await vi.waitFor(() => expect(received().match(/HTTP\/1\.1 200 /g)?.length).toBeGreaterThanOrEqual(answers));
+        await eventually(() => expect(received().match(/HTTP\/1\.1 200 /g)?.length).toBeGreaterThanOrEqual(answers));
       }
     },
   );
@@ -152,24 +153,24 @@ describe('a listener with all its connections in use', () => {
 it.each(PIPELINED)('a shutdown lets a request get its answer if the caller sent %s behind', async (_, behind) => {
   const { app, open, answerSlow, running } = await startBounded();
   const received = receivedBy(await open(SLOW + behind));
-  await vi.waitFor(() => expect(running()).toBe(1));
+  await eventually(() => expect(running()).toBe(1));
   const closed = app.close();
   await sleep(2_500);
   answerSlow();
   await closed;
-  await vi.waitFor(() => expect(received()).toMatch(/^HTTP\/1\.1 200 .*slow/s));
+  await eventually(() => expect(received()).toMatch(/^HTTP\/1\.1 200 .*slow/s));
 });
 
 it('a caller gets the answers to two requests that it sends at once, in order; a third one closes the connection', async () => {
   const { open, answerSlow, running } = await startBounded();
   const answered = await open(SLOW + REQUEST);
   const received = receivedBy(answered);
-  await vi.waitFor(() => expect(running()).toBe(1));
+  await eventually(() => expect(running()).toBe(1));
   answerSlow();
-  await vi.waitFor(() => expect(received()).toMatch(/^HTTP\/1\.1 200 .*slow.*HTTP\/1\.1 200 .*quick/s));
+  await eventually(() => expect(received()).toMatch(/^HTTP\/1\.1 200 .*slow.*HTTP\/1\.1 200 .*quick/s));
   expect(await isAnswered(answered)).toBe(true);
   const refused = await open(REQUEST.repeat(3));
-  await vi.waitFor(() => expect(refused.resume().closed).toBe(true));
+  await eventually(() => expect(refused.resume().closed).toBe(true));
 });
 
 it('a caller that got its answer before the end of its body sends two more requests behind that end', async () => {
@@ -177,9 +178,9 @@ it('a caller that got its answer before the end of its body sends two more reque
   const socket = await open(HALF_BODY);
   const received = receivedBy(socket);
   const answers = () => received().match(/HTTP\/1\.1 200 /g)?.length;
-  await vi.waitFor(() => expect(answers()).toBe(1));
+  await eventually(() => expect(answers()).toBe(1));
   socket.write(`2${REQUEST}${REQUEST}`);
-  await vi.waitFor(() => expect(answers()).toBe(3));
+  await eventually(() => expect(answers()).toBe(3));
 });
 
 it.each([
@@ -198,9 +199,9 @@ it.each([
   const { open, running, openUsed } = await startBounded();
   const socket = await open(SLOW);
   const received = receivedBy(socket);
-  await vi.waitFor(() => expect(running()).toBe(1));
+  await eventually(() => expect(running()).toBe(1));
   socket.write(REQUEST + third);
-  await vi.waitFor(() => expect(socket.closed).toBe(true));
+  await eventually(() => expect(socket.closed).toBe(true));
   expect(received()).toBe('');
   // The parser of the closed connection serves another one.
   for (let round = 0; round < 3; round += 1) expect(await isAnswered(await openUsed())).toBe(true);
@@ -209,7 +210,7 @@ it.each([
 it('what a caller sends beyond that is not handled', async () => {
   const { open, running, log } = await startBounded();
   const refused = await open(SLOW + SLOW.repeat(60));
-  await vi.waitFor(() => expect(refused.resume().closed).toBe(true));
+  await eventually(() => expect(refused.resume().closed).toBe(true));
   await sleep(50);
   expect(running()).toBe(0);
   expect(log.lines().filter(({ msg }) => !String(msg).startsWith('Server listening'))).toEqual([]);
@@ -240,11 +241,12 @@ it.each([
   ['CONNECT', 'CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n'],
   ['a request that is no HTTP', 'no HTTP\r\n\r\n'],
 ])('a caller may reset the connection after the answer to %s', async (_, bytes) => {
-  const { open, connectionCount } = await startBounded();
+  const { app, open } = await startBounded();
+  const closed = new Promise((resolve) => app.server.once('connection', (atBroker) => atBroker.once('close', resolve)));
   const socket = await open(bytes);
   await once(socket, 'data');
   socket.resetAndDestroy();
-  await vi.waitFor(async () => expect(await connectionCount()).toBe(0));
+  await closed;
   expect(await isAnswered(await open())).toBe(true);
 });
 
@@ -259,7 +261,7 @@ it('a request that waits for its turn is not handled after an answer that closes
 it('a request that waits for its turn is not handled if its connection ends before', async () => {
   const { open, running, answerSlow } = await startBounded();
   const left = await open(SLOW + SLOW);
-  await vi.waitFor(() => expect(running()).toBe(1));
+  await eventually(() => expect(running()).toBe(1));
   left.destroy();
   await once(left, 'close');
   answerSlow();
@@ -275,7 +277,7 @@ it('a caller that leaves an answer unread is disconnected after 10 s, even if it
   onTestFinished(() => clearInterval(slowReader));
   socket.on('readable', () => {});
   expect(await connectionCount()).toBe(1);
-  await vi.waitFor(async () => expect(await connectionCount()).toBe(0), { timeout: 25_000, interval: 100 });
+  await eventually(async () => expect(await connectionCount()).toBe(0), { timeoutMs: 25_000 });
   expect(performance.now() - startedAt).toBeGreaterThan(9_000);
 });
 
@@ -288,12 +290,12 @@ it('a connection whose request gets no answer is closed after 400 s, and an idle
   const waiting = await open(SLOW);
   const waitingToo = await open(SLOW + REQUEST);
   const idle = await openUsed();
-  await vi.waitFor(() => expect(running()).toBe(2));
+  await eventually(() => expect(running()).toBe(2));
   passedMs = 380_000;
   await sleep(1_500);
   expect([waiting.closed, waitingToo.closed, idle.closed]).toEqual([false, false, false]);
   passedMs = 401_000;
-  await vi.waitFor(() => expect([waiting.closed, waitingToo.closed]).toEqual([true, true]), { timeout: 5_000 });
+  await eventually(() => expect([waiting.closed, waitingToo.closed]).toEqual([true, true]));
   expect(idle.closed).toBe(false);
   expect(await connectionCount()).toBe(1);
 });
