@@ -1,7 +1,18 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Fault } from '../../../src/simulator/vendor-settings.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
+import type { ResultKind } from '../../../src/token/observer.ts';
 import { logIn, sendLogin } from './vendor-login.ts';
+
+/** The refusals of a correct login, by their meaning for the broker. */
+const REFUSALS: Readonly<
+  Record<Exclude<ResultKind, 'success' | 'clock_skew' | 'request' | 'unknown'>, readonly [Fault, code: number]>
+> = {
+  maintenance: ['maintenance', 10901060],
+  account_closed: ['account-closed', 10902013],
+  configuration: ['frozen-app', 10901051],
+  too_frequent: ['too-frequent', 10015],
+};
 
 let simulator: VendorSimulator;
 
@@ -76,12 +87,7 @@ test('past-expiry: a token that expired before it was handed out', async () => {
   expect(simulator.checkToken(data.accessToken)).toMatchObject({ live: false, expired: true });
 });
 
-test.each([
-  ['maintenance', 10901060],
-  ['account-closed', 10902013],
-  ['frozen-app', 10901051],
-  ['too-frequent', 10015],
-] as const)('%s: refused with %i', async (fault, code) => {
+test.each(Object.values(REFUSALS))('%s: refused with %i', async (fault, code) => {
   expect(await (await loginUnder(fault)).json()).toMatchObject({ code, data: {} });
   expect(simulator.state()).toMatchObject({ succeeded: 0, refusalsByCode: { [code]: 1 } });
 });
