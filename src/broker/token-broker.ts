@@ -143,7 +143,7 @@ export class TokenBroker {
       return { entry: satisfies(recordOf(cached)) ? cached : cachedToken(record, cached), outcome };
     } catch (error) {
       if (hasEndedToken(error)) {
-        // The announcement of an erasure or a logout may be lost. During an outage, what the vendor has ended is not announced.
+        // An erasure or a logout may not have been announced, nor, during an outage, a token that the vendor has ended.
         if (known) cache.tokens.remove(id, known.generation);
         throw error;
       }
