@@ -160,6 +160,12 @@ describe('docs/settings.md', () => {
   );
 });
 
+test.each(['', 'zh/'])('docs/%sintegrate-your-cloud.md names each setting of a claim', (language) => {
+  const text = readFile(`docs/${language}integrate-your-cloud.md`);
+  const names = variables.map(([name]) => name).filter((name) => name.startsWith('SESSION_CLAIM_'));
+  expect(names.filter((name) => !text.includes(name))).toEqual([]);
+});
+
 test('docker-compose.yml sets only existing variables, and only valid values', () => {
   const [, block = ''] = /^ {4}environment:\n((?: {6}.*\n)+)/m.exec(readFile('docker-compose.yml')) ?? [];
   const entries = [...block.matchAll(/^ {6}([A-Z0-9_]+): (.+)$/gm)].map(([, name = '', value = '']) => [

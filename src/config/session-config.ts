@@ -11,7 +11,7 @@ export function readSessionConfig(values: Values, problems: Problems): SessionOp
     claims: {
       unionId: values.SESSION_CLAIM_UNION_ID,
       region: values.SESSION_CLAIM_REGION,
-      ...(values.SESSION_CLAIM_APP !== undefined && { app: values.SESSION_CLAIM_APP }),
+      app: values.SESSION_CLAIM_APP,
       issuedAt: values.SESSION_CLAIM_ISSUED_AT,
       expiresAt: values.SESSION_CLAIM_EXPIRES_AT,
       timeUnit: values.SESSION_CLAIM_TIME_UNIT,

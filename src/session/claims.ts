@@ -16,7 +16,7 @@ export interface ClaimNames {
   readonly unionId: string;
   readonly region: string;
   /** Without it, sessions are not bound to an app. */
-  readonly app?: string | undefined;
+  readonly app: string | undefined;
   readonly issuedAt: string;
   readonly expiresAt: string;
   /** The unit of `issuedAt` and `expiresAt`. `nbf` is in seconds. */
@@ -149,13 +149,18 @@ export function checkClaims(claims: object, names: ClaimNames, source: ClaimSour
     const value = claimAt(claims, name);
     return { name, value, problem: problemOf(() => read(value)) };
   };
+  const checkedTime = (time: TimeClaim) => checked(time.name, () => timeFrom(claims, time, source, clock));
   const { unionId, region, app } = names;
-  return [
-    ...Object.values(timeClaims(names)).map((time) => checked(time.name, () => timeFrom(claims, time, source, clock))),
-    checked(unionId, (value) => unionIdFrom(value, unionId, source)),
-    checked(region, (value) => regionFrom(value, region)),
-    ...(app === undefined ? [] : [checked(app, (value) => appFrom(value, app))]),
-  ];
+  const { end, notBefore, issue } = timeClaims(names);
+  const all: Readonly<Record<keyof Principal | 'notBefore', CheckedClaim | undefined>> = {
+    expiresAt: checkedTime(end),
+    notBefore: checkedTime(notBefore),
+    issuedAt: checkedTime(issue),
+    unionId: checked(unionId, (value) => unionIdFrom(value, unionId, source)),
+    region: checked(region, (value) => regionFrom(value, region)),
+    app: app === undefined ? undefined : checked(app, (value) => appFrom(value, app)),
+  };
+  return Object.values(all).filter((claim) => claim !== undefined);
 }
 
 /** The reason of the error that `check` throws; `undefined` if it throws none. */

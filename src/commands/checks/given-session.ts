@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import type { VariableName } from '../../config/variables.ts';
 import { type ForwardedSession, sessionSource } from '../../http/credentials.ts';
-import { type CheckedClaim, reasonOf } from '../../session/claims.ts';
+import { type CheckedClaim, type ClaimNames, reasonOf } from '../../session/claims.ts';
 import { explainSession } from '../../session/session-explanation.ts';
 import type { SessionServerAccess } from '../../session/session-server.ts';
 import type { SessionOptions } from '../../session/session-verifier.ts';
@@ -230,15 +231,19 @@ function fixForTime(name: string, { issuedAt, expiresAt, timeUnit }: SessionOpti
   return name === issuedAt ? { en: `Issue sessions ${rule.en}`, zh: `请${rule.zh}` } : undefined;
 }
 
+/** If several settings name one claim, the first one counts. */
+const CLAIM_SETTINGS = {
+  app: 'SESSION_CLAIM_APP',
+  region: 'SESSION_CLAIM_REGION',
+  issuedAt: 'SESSION_CLAIM_ISSUED_AT',
+  expiresAt: 'SESSION_CLAIM_EXPIRES_AT',
+  unionId: 'SESSION_CLAIM_UNION_ID',
+} as const satisfies Record<Exclude<keyof ClaimNames, 'timeUnit'>, VariableName>;
+const NAMED_CLAIMS = Object.keys(CLAIM_SETTINGS) as (keyof typeof CLAIM_SETTINGS)[];
+
 function fixForPrincipal(name: string, value: unknown, options: SessionOptions): Text {
-  const { region, app, issuedAt, expiresAt } = options.claims;
-  const settings: Readonly<Record<string, string>> = {
-    [expiresAt]: 'SESSION_CLAIM_EXPIRES_AT',
-    [issuedAt]: 'SESSION_CLAIM_ISSUED_AT',
-    [region]: 'SESSION_CLAIM_REGION',
-    ...(app && { [app]: 'SESSION_CLAIM_APP' }),
-  };
-  const setting = settings[name] ?? 'SESSION_CLAIM_UNION_ID';
+  const named = NAMED_CLAIMS.find((one) => options.claims[one] === name) ?? 'unionId';
+  const setting = CLAIM_SETTINGS[named];
   const claim = visible(name);
   const [correct, correctInChinese] = isThere(value)
     ? [`Correct the value of the claim ${claim}`, `修正声明 ${claim} 的值`]
@@ -248,8 +253,8 @@ function fixForPrincipal(name: string, value: unknown, options: SessionOptions):
     zh: `在你的云签发的会话中${correctInChinese}，或用 ${setting} 指定另一个声明。`,
   };
   if (isThere(value)) return fix;
-  if (name === region) return { en: `${fix.en} Or set DEFAULT_REGION.`, zh: `${fix.zh}也可以设置 DEFAULT_REGION。` };
-  const mayBeEnvelope = options.mode === 'forward' && !options.accepted && !(name in settings);
+  if (named === 'region') return { en: `${fix.en} Or set DEFAULT_REGION.`, zh: `${fix.zh}也可以设置 DEFAULT_REGION。` };
+  const mayBeEnvelope = options.mode === 'forward' && !options.accepted && named === 'unionId';
   return mayBeEnvelope ? { en: fix.en + FOR_ENVELOPES.en, zh: fix.zh + FOR_ENVELOPES.zh } : fix;
 }
 
@@ -262,23 +267,24 @@ function accepted(
   const hasNoEnd = expiresAt >= Number.MAX_SAFE_INTEGER;
   const account = shortened(unionId);
   const digest = accountId(unionId);
-  const en = [
-    `accepted: account ${account} (digest ${digest})`,
-    region !== undefined
-      ? `country ${region}`
-      : defaultRegion
-        ? `country ${defaultRegion} (DEFAULT_REGION)`
-        : 'no country',
-    ...(app === undefined ? [] : [`app ${app}`]),
-    hasNoEnd ? 'no end' : `ends in ${seconds} s`,
-  ];
-  const zh = [
-    `已接受：账号 ${account}（摘要 ${digest}）`,
-    region !== undefined ? `国家 ${region}` : defaultRegion ? `国家 ${defaultRegion}（DEFAULT_REGION）` : '没有国家',
-    ...(app === undefined ? [] : [`App ${app}`]),
-    hasNoEnd ? '没有过期时间' : `${seconds} 秒后过期`,
-  ];
-  return ok(SESSION, { en: en.join(', '), zh: zh.join('，') });
+  const ofDefault = defaultRegion
+    ? { en: `country ${defaultRegion} (DEFAULT_REGION)`, zh: `国家 ${defaultRegion}（DEFAULT_REGION）` }
+    : { en: 'no country', zh: '没有国家' };
+  const parts: Readonly<Record<keyof Principal, Text | undefined>> = {
+    unionId: {
+      en: `accepted: account ${account} (digest ${digest})`,
+      zh: `已接受：账号 ${account}（摘要 ${digest}）`,
+    },
+    region: region === undefined ? ofDefault : { en: `country ${region}`, zh: `国家 ${region}` },
+    app: app === undefined ? undefined : { en: `app ${app}`, zh: `App ${app}` },
+    // The line of its claim shows it.
+    issuedAt: undefined,
+    expiresAt: hasNoEnd
+      ? { en: 'no end', zh: '没有过期时间' }
+      : { en: `ends in ${seconds} s`, zh: `${seconds} 秒后过期` },
+  };
+  const said = Object.values(parts).filter((part) => part !== undefined);
+  return ok(SESSION, { en: said.map(({ en }) => en).join(', '), zh: said.map(({ zh }) => zh).join('，') });
 }
 
 const SESSION: Text = { en: 'session', zh: '会话' };

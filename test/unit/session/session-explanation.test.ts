@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ClaimNames } from '../../../src/session/claims.ts';
 import { explainSession } from '../../../src/session/session-explanation.ts';
 import type { SessionOptions } from '../../../src/session/session-verifier.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
@@ -29,7 +30,9 @@ const IS_ACTIVE = { path: 'active', values: ['true'] };
 const IS_OTHER = { path: 'scope', values: ['other', 'other cam'] };
 
 function optionsOf(mode: Mode, unionId = 'sub'): SessionOptions {
-  const ofAll = { claims: { ...CLAIM_NAMES, unionId, app: 'app' }, cacheSeconds: 30 };
+  // No name is left out, so that each claim is explained.
+  const claims = { ...CLAIM_NAMES, unionId, app: 'app' } satisfies Record<keyof ClaimNames, string>;
+  const ofAll = { claims, cacheSeconds: 30 };
   const url = new URL(server.origin);
   switch (mode) {
     case 'jwt':

@@ -17,6 +17,7 @@ export const ACCOUNT = 'account-of-somebody';
 export const CLAIM_NAMES: ClaimNames = {
   unionId: 'sub',
   region: 'region',
+  app: undefined,
   issuedAt: 'iat',
   expiresAt: 'exp',
   timeUnit: 's',
