@@ -1,14 +1,185 @@
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { loadConfig } from '../../../src/config/config.ts';
-import { VARIABLES } from '../../../src/config/variables.ts';
+import type { Environment } from '../../../src/config/environment.ts';
+import { VARIABLES, type VariableName } from '../../../src/config/variables.ts';
+import { readFile } from '../../support/documents.ts';
 import { problemsOf, USABLE } from './usable-environment.ts';
 
 const HMAC_SECRET = 'canary-secret-of-at-least-32-bytes';
 const KEY = Buffer.from(Array.from({ length: 32 }, (_, index) => 7 * index));
 const ENCRYPTION_KEY = KEY.toString('base64');
 
-const { SESSION_JWT_JWKS_URL: _, ...WITHOUT_KEY } = USABLE;
+const PEM = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString();
+
+const INTROSPECTION = {
+  SESSION_MODE: 'introspection',
+  SESSION_INTROSPECTION_URL: 'https://accounts.example/introspect',
+  SESSION_INTROSPECTION_CLIENT_ID: 'broker',
+  SESSION_INTROSPECTION_CLIENT_SECRET: 'canary-secret',
+};
+const FORWARD = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: 'https://cloud.example/me' };
+const REDIS = { REDIS_URL: 'redis://redis.example' };
+const TRACED = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' };
+const CANARY_APP = { appId: 'app-1', appToken: 'canary-app-token', appKey: 'canary-app-key' };
+const onlyApp = (app: object) => ({
+  vendor: { apps: new Map([['default', { ...CANARY_APP, name: 'default', accessId: 'app-1', ...app }]]) },
+});
+const claim = (claims: object) => ({ session: { claims } });
+
+/** A value of each setting, the part of the configuration that it makes, and the other settings that it needs. */
+const EFFECTS: Readonly<Record<VariableName, readonly [value: string, made: object, among?: Environment]>> = {
+  NODE_ENV: ['production', { http: { apiDocs: false } }],
+  HOST: ['::1', { http: { host: '::1' } }],
+  PORT: ['0', { http: { port: 0 } }],
+  ADMIN_HOST: ['10.0.0.7', { admin: { host: '10.0.0.7' } }],
+  ADMIN_PORT: ['0', { admin: { port: 0 } }],
+  ADMIN_TOKEN: [
+    'canary-admin/token+1==',
+    { admin: { tokens: [{ name: 'default', token: 'canary-admin/token+1==' }] } },
+  ],
+  ADMIN_TOKENS: [
+    'cloud:canary-cloud/token1, ops.2:canary-ops~token-2',
+    {
+      admin: {
+        tokens: [
+          { name: 'default', token: 'canary-admin-token' },
+          { name: 'cloud', token: 'canary-cloud/token1' },
+          { name: 'ops.2', token: 'canary-ops~token-2' },
+        ],
+      },
+    },
+    { ADMIN_TOKEN: 'canary-admin-token' },
+  ],
+  LOG_LEVEL: ['warn', { logLevel: 'warn' }],
+  API_DOCS: ['false', { http: { apiDocs: false } }],
+  VENDOR_BASE_URL: ['https://other.example', { vendor: { baseUrl: new URL('https://other.example') } }],
+  VENDOR_REGION_URLS: [
+    '{"CN":"https://cn.vendor.example","DE":"http://de.vendor.example:8443/prefix"}',
+    {
+      vendor: {
+        regionUrls: new Map([
+          ['CN', new URL('https://cn.vendor.example')],
+          ['DE', new URL('http://de.vendor.example:8443/prefix')],
+        ]),
+      },
+    },
+  ],
+  VENDOR_APP_ID: ['app-2', onlyApp({ appId: 'app-2', accessId: 'app-2' })],
+  VENDOR_APP_TOKEN: ['canary-2', onlyApp({ appToken: 'canary-2' })],
+  VENDOR_APP_KEY: ['canary-2', onlyApp({ appKey: 'canary-2' })],
+  VENDOR_ACCESS_ID: ['access-1', onlyApp({ accessId: 'access-1' })],
+  VENDOR_APPS: [
+    JSON.stringify({ ios: CANARY_APP }),
+    { vendor: { apps: new Map([['ios', { ...CANARY_APP, name: 'ios', accessId: 'app-1' }]]) } },
+    { VENDOR_APP_ID: '', VENDOR_APP_TOKEN: '', VENDOR_APP_KEY: '' },
+  ],
+  VENDOR_MAX_RPS: ['0', { vendor: { maxPerSecond: 0 } }],
+  VENDOR_TIMEOUT_MS: ['100', { vendor: { timeoutMs: 100 } }],
+  SESSION_MODE: ['forward', { session: { mode: 'forward' } }, { SESSION_FORWARD_URL: 'https://cloud.example/me' }],
+  SESSION_JWT_JWKS_URL: [
+    'https://other.example/jwks.json',
+    { session: { key: { jwksUrl: new URL('https://other.example/jwks.json') } } },
+  ],
+  SESSION_JWT_PUBLIC_KEY: [PEM, { session: { key: { publicKeyPem: PEM } } }, { SESSION_JWT_JWKS_URL: '' }],
+  SESSION_JWT_SECRET: [HMAC_SECRET, { session: { key: { secret: HMAC_SECRET } } }, { SESSION_JWT_JWKS_URL: '' }],
+  SESSION_JWT_ISSUER: ['any', { session: { issuer: undefined } }],
+  SESSION_JWT_AUDIENCE: ['cameras', { session: { audience: 'cameras' } }],
+  SESSION_JWT_ALGORITHMS: ['RS256, ES256', { session: { algorithms: ['RS256', 'ES256'] } }],
+  SESSION_CLAIM_UNION_ID: ['user.id', claim({ unionId: 'user.id' })],
+  SESSION_CLAIM_REGION: ['https://example.com/country', claim({ region: 'https://example.com/country' })],
+  SESSION_CLAIM_APP: ['client.edition', claim({ app: 'client.edition' })],
+  SESSION_CLAIM_ISSUED_AT: ['login.at', claim({ issuedAt: 'login.at' })],
+  SESSION_CLAIM_EXPIRES_AT: ['login.until', claim({ expiresAt: 'login.until' })],
+  SESSION_CLAIM_TIME_UNIT: ['ms', claim({ timeUnit: 'ms' })],
+  SESSION_INTROSPECTION_URL: [
+    'https://other.example/introspect',
+    { session: { url: new URL('https://other.example/introspect') } },
+    INTROSPECTION,
+  ],
+  SESSION_INTROSPECTION_CLIENT_ID: ['the broker: 1', { session: { clientId: 'the broker: 1' } }, INTROSPECTION],
+  SESSION_INTROSPECTION_CLIENT_SECRET: ['canary: 2', { session: { clientSecret: 'canary: 2' } }, INTROSPECTION],
+  SESSION_INTROSPECTION_AUDIENCE: ['cameras', { session: { audience: 'cameras' } }, INTROSPECTION],
+  SESSION_INTROSPECTION_SCOPE: ['cam live', { session: { scopes: ['cam', 'live'] } }, INTROSPECTION],
+  SESSION_FORWARD_URL: ['https://other.example/me', { session: { url: new URL('https://other.example/me') } }, FORWARD],
+  SESSION_FORWARD_HEADERS: [
+    'X-Session-Id, Cookie',
+    { forwardedSession: { headers: ['x-session-id', 'cookie'] } },
+    FORWARD,
+  ],
+  SESSION_FORWARD_COOKIES: ['sid', { forwardedSession: { cookies: ['sid'] } }, FORWARD],
+  SESSION_FORWARD_ACCEPTED: ['code=0', { session: { accepted: { path: 'code', values: ['0'] } } }, FORWARD],
+  SESSION_FORWARD_REFUSED: ['code=401', { session: { refused: { path: 'code', values: ['401'] } } }, FORWARD],
+  SESSION_CACHE_SECONDS: ['0', { session: { cacheSeconds: 0 } }],
+  DEFAULT_REGION: ['SG', { defaultRegion: 'SG' }],
+  REDIS_URL: [
+    'rediss://user:password@redis.example:6380/2',
+    { redis: { url: 'rediss://user:password@redis.example:6380/2' } },
+  ],
+  REDIS_KEY_PREFIX: ['my:prefix-1', { redis: { keyPrefix: 'my:prefix-1' } }, REDIS],
+  TOKEN_ENCRYPTION_KEYS: [
+    `new:${ENCRYPTION_KEY},old:${ENCRYPTION_KEY}`,
+    {
+      redis: {
+        encryptionKeys: [
+          { id: 'new', key: KEY },
+          { id: 'old', key: KEY },
+        ],
+      },
+    },
+    REDIS,
+  ],
+  TERMINAL_POLICY: ['single', { terminalPolicy: 'single', refresh: { mode: 'on-demand' } }],
+  TERMINALS_PER_ACCOUNT: ['1000', { terminalsPerAccount: 1000 }],
+  REFRESH_MODE: ['on-demand', { refresh: { mode: 'on-demand' } }],
+  REFRESH_AT: ['.5-0.5', { refresh: { share: { from: 0.5, to: 0.5 } } }],
+  REFRESH_UNREAD_LIMIT: ['3', { refresh: { unreadLimit: 3 } }],
+  RATE_LIMIT_PER_MINUTE: ['0', { requestsPerMinute: 0 }],
+  LOGIN_LIMIT_PER_HOUR: ['0', { loginsPerHour: 0 }],
+  CACHE_MAX_MB: ['1', { cacheMaxBytes: 1_048_576 }],
+  OTEL_EXPORTER_OTLP_ENDPOINT: [
+    'http://collector:4318/prefix/',
+    { tracing: { endpoint: new URL('http://collector:4318/prefix/v1/traces') } },
+  ],
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: [
+    'http://other:4318/traces',
+    { tracing: { endpoint: new URL('http://other:4318/traces') } },
+    TRACED,
+  ],
+  OTEL_EXPORTER_OTLP_HEADERS: [
+    'x-api-key=canary%2Ckey, x-team = video',
+    { tracing: { headers: { 'x-api-key': 'canary,key', 'x-team': 'video' } } },
+    TRACED,
+  ],
+  OTEL_SERVICE_NAME: ['broker', { tracing: { serviceName: 'broker' } }, TRACED],
+  OTEL_RESOURCE_ATTRIBUTES: [
+    'deployment.environment.name=test%20lab,team=video',
+    { tracing: { resourceAttributes: { 'deployment.environment.name': 'test lab', team: 'video' } } },
+    TRACED,
+  ],
+  OTEL_TRACES_SAMPLER: ['always_on', { tracing: { sampler: 'always_on' } }, TRACED],
+  OTEL_TRACES_SAMPLER_ARG: ['.25', { tracing: { ratio: 0.25 } }, TRACED],
+  OTEL_TRACES_EXPORTER: ['none', { tracing: undefined }, TRACED],
+  OTEL_SDK_DISABLED: ['true', { tracing: undefined }, TRACED],
+};
+
+/** `toMatchObject` takes any two URLs for equal. */
+const plain = (value: object) =>
+  JSON.parse(JSON.stringify(value, (_, inner) => (inner instanceof Map ? Object.fromEntries(inner) : (inner ?? null))));
+
+test.each(Object.entries(EFFECTS))('%s has an effect', (name, [value, made, among = {}]) => {
+  const without = { ...USABLE, ...among };
+  expect(plain(loadConfig({ ...without, [name]: value }))).toMatchObject(plain(made));
+  const isRequired = problemsOf(without).length > 0;
+  if (!isRequired) expect(plain(loadConfig(without))).not.toMatchObject(plain(made));
+});
+
+test('the service uses every part of the configuration', () => {
+  const source = ['src/service.ts', 'src/commands/serve.ts'].map(readFile).join('');
+  const uses = [...source.matchAll(/\b(?:config|current)\.(\w+)|\{([^{}]*)\} = config\b/g)];
+  const used = new Set(uses.flatMap(([, one = '', several = '']) => [one, ...several.split(/\W+/)]));
+  expect(Object.keys(loadConfig(USABLE)).filter((part) => !used.has(part))).toEqual([]);
+});
 
 describe('a valid environment', () => {
   test('needs only the variables without a default', () => {
@@ -54,107 +225,6 @@ describe('a valid environment', () => {
       loginsPerHour: 60,
       cacheMaxBytes: 64 * 1_048_576,
     });
-  });
-
-  test('may set every variable', () => {
-    const config = loadConfig({
-      ...WITHOUT_KEY,
-      NODE_ENV: 'production',
-      HOST: '::1',
-      PORT: '0',
-      ADMIN_HOST: '10.0.0.7',
-      ADMIN_PORT: '0',
-      ADMIN_TOKEN: 'canary-admin/token+1==',
-      ADMIN_TOKENS: 'cloud:canary-cloud/token1, ops.2:canary-ops~token-2',
-      LOG_LEVEL: 'warn',
-      API_DOCS: 'false',
-      VENDOR_REGION_URLS: '{"CN":"https://cn.vendor.example","DE":"http://de.vendor.example:8443/prefix"}',
-      VENDOR_ACCESS_ID: 'access-1',
-      VENDOR_MAX_RPS: '0',
-      VENDOR_TIMEOUT_MS: '100',
-      SESSION_MODE: 'jwt',
-      SESSION_JWT_SECRET: HMAC_SECRET,
-      SESSION_JWT_ALGORITHMS: 'HS256, HS512',
-      SESSION_CLAIM_UNION_ID: 'user.id',
-      SESSION_CLAIM_REGION: 'https://example.com/country',
-      SESSION_CLAIM_APP: 'client.edition',
-      SESSION_CLAIM_ISSUED_AT: 'login.at',
-      SESSION_CLAIM_EXPIRES_AT: 'login.until',
-      SESSION_CLAIM_TIME_UNIT: 'ms',
-      SESSION_CACHE_SECONDS: '0',
-      DEFAULT_REGION: 'SG',
-      REDIS_URL: 'rediss://user:password@redis.example:6380/2',
-      REDIS_KEY_PREFIX: 'my:prefix-1',
-      TOKEN_ENCRYPTION_KEYS: `new:${ENCRYPTION_KEY},old:${ENCRYPTION_KEY}`,
-      TERMINALS_PER_ACCOUNT: '1000',
-      REFRESH_MODE: 'on-demand',
-      REFRESH_AT: '.5-0.5',
-      REFRESH_UNREAD_LIMIT: '3',
-      RATE_LIMIT_PER_MINUTE: '0',
-      LOGIN_LIMIT_PER_HOUR: '0',
-      CACHE_MAX_MB: '1',
-      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318/prefix/',
-      OTEL_EXPORTER_OTLP_HEADERS: 'x-api-key=canary%2Ckey, x-team = video',
-      OTEL_SERVICE_NAME: 'broker',
-      OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test%20lab,team=video',
-      OTEL_TRACES_SAMPLER: 'always_on',
-      OTEL_TRACES_SAMPLER_ARG: '.25',
-    });
-    expect(config).toMatchObject({
-      logLevel: 'warn',
-      http: { host: '::1', port: 0, apiDocs: false },
-      admin: {
-        host: '10.0.0.7',
-        port: 0,
-        tokens: [
-          { name: 'default', token: 'canary-admin/token+1==' },
-          { name: 'cloud', token: 'canary-cloud/token1' },
-          { name: 'ops.2', token: 'canary-ops~token-2' },
-        ],
-      },
-      vendor: { timeoutMs: 100, maxPerSecond: 0 },
-      session: {
-        mode: 'jwt',
-        key: { secret: HMAC_SECRET },
-        algorithms: ['HS256', 'HS512'],
-        claims: {
-          unionId: 'user.id',
-          region: 'https://example.com/country',
-          app: 'client.edition',
-          issuedAt: 'login.at',
-          expiresAt: 'login.until',
-          timeUnit: 'ms',
-        },
-        cacheSeconds: 0,
-      },
-      redis: {
-        url: 'rediss://user:password@redis.example:6380/2',
-        keyPrefix: 'my:prefix-1',
-        encryptionKeys: [
-          { id: 'new', key: KEY },
-          { id: 'old', key: KEY },
-        ],
-      },
-      defaultRegion: 'SG',
-      terminalsPerAccount: 1000,
-      refresh: { mode: 'on-demand', share: { from: 0.5, to: 0.5 }, unreadLimit: 3 },
-      requestsPerMinute: 0,
-      loginsPerHour: 0,
-      cacheMaxBytes: 1_048_576,
-      tracing: {
-        endpoint: new URL('http://collector:4318/prefix/v1/traces'),
-        headers: { 'x-api-key': 'canary,key', 'x-team': 'video' },
-        serviceName: 'broker',
-        resourceAttributes: { 'deployment.environment.name': 'test lab', team: 'video' },
-        sampler: 'always_on',
-        ratio: 0.25,
-      },
-    });
-    expect(config.vendor.apps.get('default')?.accessId).toBe('access-1');
-    expect([...config.vendor.regionUrls].map(([region, { href }]) => [region, href])).toEqual([
-      ['CN', 'https://cn.vendor.example/'],
-      ['DE', 'http://de.vendor.example:8443/prefix'],
-    ]);
   });
 
   test('may contain empty variables, which count as not set', () => {

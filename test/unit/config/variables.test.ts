@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { loadConfig } from '../../../src/config/config.ts';
 import { ConfigError } from '../../../src/config/environment.ts';
+import { text } from '../../../src/config/value-schemas.ts';
 import { VARIABLES, type VariableName } from '../../../src/config/variables.ts';
 import { problemsOf, USABLE } from './usable-environment.ts';
 
@@ -86,6 +87,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     'the appKey that the vendor issued, without control characters, such as the line break that echo adds',
     ['canary\n', '\tcanary'],
   ],
+  ['VENDOR_APPS', 'a JSON object of 1 to 64 apps by name', ['ios', '[]', '{}', '{"ios":{"appId":"1"}}']],
   ['VENDOR_MAX_RPS', 'a whole number from 0 to 10000', ['-1', '10001', '0.5', '10/s']],
   ['VENDOR_TIMEOUT_MS', 'a whole number from 100 to 60000', ['99', '60001', '5s']],
   ['SESSION_MODE', 'one of jwt, introspection, forward', ['oauth', 'JWT', 'jwt,forward']],
@@ -95,10 +97,16 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     ['jwks.json', 'file:///jwks.json', 'https://:pass@accounts.example/jwks.json'],
   ],
   [
+    'SESSION_JWT_ALGORITHMS',
+    'a comma-separated list of JWS algorithms, like ES256',
+    ['ES256,', 'ES256 RS256', 'HS-256'],
+  ],
+  [
     'SESSION_INTROSPECTION_URL',
     'the http(s) URL of the introspection endpoint (RFC 7662)',
     ['/introspect', 'ftp://accounts.example', 'https://client:secret@accounts.example/introspect'],
   ],
+  ['SESSION_INTROSPECTION_SCOPE', 'the scopes that a token must have, separated by spaces', [' ', '"cam"', 'c\u00e4m']],
   [
     'SESSION_FORWARD_URL',
     'the http(s) URL that returns the claims of a session',
@@ -109,6 +117,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     'a comma-separated list of header names, like authorization,cookie, without headers of a connection',
     ['cookie,', 'x session', 'x:session', 'x-sé', ',', 'Host', 'cookie,connection', 'content-length', 'TE', 'upgrade'],
   ],
+  ['SESSION_FORWARD_COOKIES', 'all, or a comma-separated list of cookie names', ['a b', 'sid,', 'sid=1']],
   ['SESSION_CLAIM_TIME_UNIT', 'one of s, ms', ['S', 'seconds', 'us']],
   [
     'SESSION_FORWARD_ACCEPTED',
@@ -166,6 +175,11 @@ describe.each(BAD)('%s must be', (name, allowed, values) => {
     expect(problems[0]).toMatch(new RegExp(`^${name} must be `));
     expect(problems[0]).toContain(allowed);
   });
+});
+
+test('every setting that does not take any text is refused with a wrong value', () => {
+  const restricted = names.filter((name) => VARIABLES[name].schema !== text);
+  expect(new Set(BAD.map(([name]) => name))).toEqual(new Set(restricted));
 });
 
 test('a problem quotes a value that is not secret, except a URL', () => {
