@@ -1,5 +1,6 @@
+import type { Account } from '../src/http/routes/accounts.ts';
 import { byId, element, facts, idElement, isolated, setText, withCode } from './elements.ts';
-import type { Account, Answer, Failure, InternalApi, Terminal } from './internal-api.ts';
+import type { Answer, Failure, InternalApi, Terminal } from './internal-api.ts';
 import { isSendableInPath } from './sendable-input.ts';
 import type { Writing } from './status-view.ts';
 

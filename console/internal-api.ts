@@ -1,24 +1,8 @@
+import type { Account } from '../src/http/routes/accounts.ts';
 import type { StatusReport } from '../src/http/status-report.ts';
 import type { Call, Reply, Send } from './sealed-calls.ts';
 
-/** An account as `GET /accounts/{unionId}` shows it. */
-export interface Account {
-  readonly accessId: string;
-  readonly region: string;
-  readonly coolDown?: { readonly until: string; readonly code: string };
-  readonly terminals: readonly Terminal[];
-  /** The maximum number of terminals. */
-  readonly terminalLimit: number;
-}
-
-export interface Terminal {
-  readonly app: string;
-  readonly uniqueId: string;
-  readonly issuedAt: string;
-  readonly expiresAt: string;
-  readonly refreshAt: string;
-  readonly readSinceRefresh: boolean;
-}
+export type Terminal = Account['terminals'][number];
 
 export type Failure =
   /** The token is wrong, or no longer accepted. */

@@ -3,13 +3,9 @@ import fastify, { type FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type * as z from 'zod';
 import type { DocumentedResponse } from '../src/http/documented-responses.ts';
-import { accessIdRoute } from '../src/http/routes/access-id.ts';
-import { accountRoutes } from '../src/http/routes/accounts.ts';
-import { consoleRoutes } from '../src/http/routes/console.ts';
-import { healthRoutes, metricsRoutes } from '../src/http/routes/monitoring.ts';
+import { addGuardedRoutes, addOpenRoutes } from '../src/http/internal-app.ts';
+import { healthRoutes } from '../src/http/routes/monitoring.ts';
 import { sdkTokenRoutes } from '../src/http/routes/sdk-token.ts';
-import { statusRoutes } from '../src/http/routes/status.ts';
-import { terminalRoutes } from '../src/http/routes/terminals.ts';
 import { ZOD_VALIDATION } from '../src/http/server/validation.ts';
 
 type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
@@ -57,9 +53,7 @@ const PROBLEMS =
 const HEALTH = { name: 'health', description: 'For load balancers and orchestrators.' };
 
 const health = { readiness: neverCalled, closing: AbortSignal.abort() };
-const tokens = { read: neverCalled };
 const accounts = { logOut: neverCalled, erase: neverCalled };
-const accountStore = { find: neverCalled, lookUp: neverCalled, identify: neverCalled };
 const rules = { apps: [], terminalPolicy: 'multi' } as const;
 
 /** The OpenAPI 3.1 document of the public API, always the same for one version of the service. Opens no connection. */
@@ -114,13 +108,13 @@ export function internalOpenApiDocument(version: string): Promise<object> {
     description: '`ADMIN_TOKEN`, or a token of `ADMIN_TOKENS`.',
   } as const;
   return documentOf({ info, servers, tags, components: { securitySchemes: { adminToken } } }, async (app) => {
-    await app.register(accountRoutes, { accounts, accountStore, refreshAt: neverCalled, terminalLimit: 20 });
-    await app.register(accessIdRoute, { ...rules, accountStore, accessIds: { obtain: neverCalled } });
-    await app.register(terminalRoutes, { ...rules, tokens, accounts });
-    await app.register(statusRoutes, { status: neverCalled });
-    await app.register(consoleRoutes, { adminTokens: { isEmpty: false, callerOf: neverCalled }, ...health });
-    await app.register(healthRoutes, health);
-    await app.register(metricsRoutes, { metrics: neverCalled });
+    const accountStore = { find: neverCalled, lookUp: neverCalled, identify: neverCalled };
+    const accessIds = { obtain: neverCalled };
+    const view = { refreshAt: neverCalled, terminalLimit: 20 };
+    const tokens = { read: neverCalled };
+    await addGuardedRoutes(app, { ...rules, ...view, accounts, accountStore, accessIds, tokens, status: neverCalled });
+    const adminTokens = { isEmpty: false, callerOf: neverCalled };
+    await addOpenRoutes(app, { ...health, adminTokens, metrics: neverCalled });
   });
 }
 

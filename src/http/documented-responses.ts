@@ -1,4 +1,4 @@
-import type * as z from 'zod';
+import * as z from 'zod';
 import { BrokerError, type BrokerErrorOptions, ERRORS, type ErrorCode } from '../token/errors.ts';
 import { PROBLEM_CONTENT_TYPE, problem, problemAnswer, WAIT_STATUSES } from './problem.ts';
 
@@ -46,6 +46,11 @@ interface Body {
   readonly example: unknown;
   /** Default `application/json`. */
   readonly mediaType?: string;
+}
+
+/** An object in an answer. A later version may add fields to it. The type has those of this version. */
+export function open<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape> {
+  return z.looseObject(shape) as unknown as z.ZodObject<Shape>;
 }
 
 /** A response with a body, which no cache may store. @param headers names of its headers besides the usual ones */

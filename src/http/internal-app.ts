@@ -15,17 +15,18 @@ import { type StatusRoutesOptions, statusRoutes } from './routes/status.ts';
 import { type TerminalRoutesOptions, terminalRoutes } from './routes/terminals.ts';
 import { connectionBound, createBaseApp } from './server/server.ts';
 
-export interface InternalAppOptions
-  extends AdminAccessOptions,
-    AccountRoutesOptions,
+interface GuardedRoutesOptions
+  extends AccountRoutesOptions,
     AccessIdRouteOptions,
     TerminalRoutesOptions,
-    StatusRoutesOptions,
-    ConsoleRoutesOptions,
-    HealthRoutesOptions,
-    MetricsRoutesOptions {
+    StatusRoutesOptions {
   readonly accounts: AccountRoutesOptions['accounts'] & TerminalRoutesOptions['accounts'];
   readonly accountStore: AccountRoutesOptions['accountStore'] & AccessIdRouteOptions['accountStore'];
+}
+
+interface OpenRoutesOptions extends ConsoleRoutesOptions, HealthRoutesOptions, MetricsRoutesOptions {}
+
+export interface InternalAppOptions extends AdminAccessOptions, GuardedRoutesOptions, OpenRoutesOptions {
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
   /** If it is empty, the API has only health and metrics. */
@@ -60,14 +61,24 @@ export async function createInternalApp(options: InternalAppOptions): Promise<Fa
   if (!adminTokens.isEmpty) {
     await app.register(async (guarded) => {
       requireAdminToken(guarded, options);
-      await guarded.register(accountRoutes, options);
-      await guarded.register(accessIdRoute, options);
-      await guarded.register(terminalRoutes, options);
-      await guarded.register(statusRoutes, options);
+      await addGuardedRoutes(guarded, options);
     });
   }
+  await addOpenRoutes(app, options);
+  return app;
+}
+
+/** The routes that need an admin token. */
+export async function addGuardedRoutes(app: FastifyInstance, options: GuardedRoutesOptions): Promise<void> {
+  await app.register(accountRoutes, options);
+  await app.register(accessIdRoute, options);
+  await app.register(terminalRoutes, options);
+  await app.register(statusRoutes, options);
+}
+
+/** The other routes. */
+export async function addOpenRoutes(app: FastifyInstance, options: OpenRoutesOptions): Promise<void> {
   await app.register(consoleRoutes, options);
   await app.register(healthRoutes, options);
   await app.register(metricsRoutes, options);
-  return app;
 }

@@ -10,6 +10,7 @@ import {
   ADMIN_CALL_ERRORS,
   ADMIN_SECURITY,
   emptyResponse,
+  open,
   problemResponses,
   responseWithBody,
 } from '../documented-responses.ts';
@@ -58,44 +59,45 @@ export const identity = {
   region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
 };
 
-const pause = z.looseObject({
+const pause = open({
   until: instant,
   code: z.string().meta({ description: 'The `code` of the last failure.' }),
 });
 
-const account = z
-  .looseObject({
-    ...identity,
-    erasedAt: instant.optional().meta({ description: 'The last erasure. Older sessions are refused.' }),
-    coolDown: pause.optional().meta({
-      description:
-        'Present while logins of this account pause: several failed in a row, or the vendor said that they are too frequent.',
-    }),
-    terminals: z
-      .array(
-        z.looseObject({
-          app: z.string(),
-          uniqueId: z.string(),
-          issuedAt: instant,
-          expiresAt: instant,
-          refreshAt: instant.meta({ description: 'When its token is due for renewal.' }),
-          generation: z.int().meta({ description: 'A larger number is newer.' }),
-          readSinceRefresh: z.boolean().meta({ description: 'Whether an app has read this generation.' }),
-          coolingDown: pause.optional().meta({ description: 'The cool-down of the account: its terminals share it.' }),
-        }),
-      )
-      .meta({ description: 'The terminals with a valid token, sorted by app and uniqueId.' }),
-    terminalLimit: z.int().meta({
-      description: 'The maximum number of terminals, `TERMINALS_PER_ACCOUNT`. Another one gets `terminal_limit`.',
-    }),
-  })
-  .meta({ id: 'Account', description: 'Never holds a token.' });
+const account = open({
+  ...identity,
+  erasedAt: instant.optional().meta({ description: 'The last erasure. Older sessions are refused.' }),
+  coolDown: pause.optional().meta({
+    description:
+      'Present while logins of this account pause: several failed in a row, or the vendor said that they are too frequent.',
+  }),
+  terminals: z
+    .array(
+      open({
+        app: z.string(),
+        uniqueId: z.string(),
+        issuedAt: instant,
+        expiresAt: instant,
+        refreshAt: instant.meta({ description: 'When its token is due for renewal.' }),
+        generation: z.int().meta({ description: 'A larger number is newer.' }),
+        readSinceRefresh: z.boolean().meta({ description: 'Whether an app has read this generation.' }),
+        coolingDown: pause.optional().meta({ description: 'The cool-down of the account: its terminals share it.' }),
+      }),
+    )
+    .meta({ description: 'The terminals with a valid token, sorted by app and uniqueId.' }),
+  terminalLimit: z.int().meta({
+    description: 'The maximum number of terminals, `TERMINALS_PER_ACCOUNT`. Another one gets `terminal_limit`.',
+  }),
+}).meta({ id: 'Account', description: 'Never holds a token.' });
+
+/** The answer of `GET /accounts/{unionId}`. */
+export type Account = z.infer<typeof account>;
 
 const lookup = z
   .record(z.string(), z.string())
   .meta({ id: 'Lookup', description: 'unionId by accessId. Unknown accessIds are missing.' });
 
-const EXAMPLE_ACCOUNT = {
+const EXAMPLE_ACCOUNT: Account = {
   accessId: '-9223371996052586423',
   region: 'CN',
   terminals: [
@@ -175,7 +177,7 @@ function accountView(
   { accessId, region }: KnownAccount,
   { records, coolDown, erasedAt }: StoredAccount,
   { refreshAt, terminalLimit }: AccountViewOptions,
-): z.infer<typeof account> {
+): Account {
   const pause = coolDown && { until: isoTime(coolDown.until), code: coolDown.code };
   const terminals = records.map((record) => ({
     app: record.subject.app,

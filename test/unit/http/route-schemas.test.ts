@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import { expect, onTestFinished, test } from 'vitest';
+import { internalOpenApiDocument, openApiDocument } from '../../../scripts/openapi-document.ts';
 import { startApp } from './running-app.ts';
 import { startInternalApp } from './running-internal-app.ts';
 
@@ -34,4 +35,17 @@ test.each([
     const mayHaveBody = [method].flat().some((one) => ['POST', 'PUT', 'PATCH'].includes(one));
     if (mayHaveBody && name !== WITHOUT_BODY) expect(schema, name).toHaveProperty('body');
   }
+});
+
+test.each([
+  ['public', () => startApp({ apiDocs: false }), openApiDocument],
+  ['internal', () => startInternalApp(), internalOpenApiDocument],
+])('the OpenAPI document describes exactly the routes of the %s API', async (_api, start, documentOf) => {
+  const routes = (await routesOf(start)).filter(({ schema }) => !schema?.hide);
+  const served = routes.map(({ method, url }) => `${method} ${url.replaceAll(/:(\w+)/g, '{$1}')}`);
+  const { paths } = (await documentOf('1.2.3')) as { readonly paths: Record<string, object> };
+  const described = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+  );
+  expect(served.filter((route) => !route.startsWith('HEAD ')).toSorted()).toEqual(described.toSorted());
 });
