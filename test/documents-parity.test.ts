@@ -48,7 +48,7 @@ const readDocument = (path: string) =>
   existsSync(new URL(`../${path}`, import.meta.url)) ? readFile(path) : undefined;
 
 describe.each(TRANSLATED)('%s and its translation', (path) => {
-  test('have the same headings, code, first columns and figures of tables, and links', () => {
+  test('have the same headings, code, first columns, figures and code of tables, and links', () => {
     const problems = parityProblems(path, readDocument);
     expect(problems).toEqual([]);
   });
@@ -76,7 +76,7 @@ describe('the comparison', () => {
     '',
     '| variable | meaning |',
     '|---|---|',
-    '| `HOST` | an address |',
+    '| `HOST` | an address, or `::` |',
     '| `ADMIN_TOKEN` † | a secret |',
     '| [`PORT`](settings.md#vendor) | a port |',
     '| Redis is down | wait |',
@@ -117,7 +117,7 @@ describe('the comparison', () => {
     '',
     '| 变量 | 说明 |',
     '|---|---|',
-    '| `HOST` | 地址 |',
+    '| `HOST` | 地址，或 `::` |',
     '| `ADMIN_TOKEN` † | 密钥 |',
     '| [`PORT`](settings.md#厂商) | 端口 |',
     '| Redis 宕机 | 等待 |',
@@ -214,6 +214,12 @@ describe('the comparison', () => {
     ['two settings have changed places', (text) => text.replace(/(\| `H.*\n)(\| `A.*\n)/, '$2$1'), 'row 1 of table 1'],
     ['a setting with a link is missing', (text) => text.replace(/\| \[`P.*\n/, ''), 'no row [`PORT`]'],
     ['a row of words is missing', (text) => text.replace(/\| Redis.*\n/, ''), 'table 1 has 4 rows, not 3'],
+    [
+      'a value in a table is missing',
+      (text) => text.replace(' `::`', ''),
+      'row `HOST` of table 1: only one language has `::`',
+    ],
+    ['a value in a table is added', (text) => text.replace('端口 |', '端口 `0` |'), 'only one language has `0`'],
     ['a table is missing', (text) => text.replaceAll(/^\|.*\n/gm, ''), '1 tables, the translation has 0'],
     ['a link is missing', (text) => text.replace(/\[厂商\]\([^)]*\)/, '厂商'), 'no link to https://vendor.example'],
     [

@@ -256,7 +256,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   TOKEN_ENCRYPTION_KEYS: {
     group: 'store',
     required: 'encryption',
-    en: '`id:key[,id:key…]`: you choose the id; each key is the output of `openssl rand -base64 32`. The first key encrypts, all keys decrypt: [rotate keys](key-rotation.md). Or `off`',
+    en: '`id:key[,id:key…]`: you choose the `id`; each `key` is the output of `openssl rand -base64 32`. The first key encrypts, all keys decrypt: [rotate keys](key-rotation.md). Or `off`',
     zh: '`id:key[,id:key…]`：`id` 由你决定；每个 `key` 取 `openssl rand -base64 32` 的输出。第一个密钥用于加密，所有密钥都可解密：见[轮换密钥](key-rotation.md)。或设为 `off`',
   },
   TERMINAL_POLICY: {

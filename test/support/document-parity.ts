@@ -13,7 +13,8 @@ function languageLines(path: string): [original: string, translation: string] {
 }
 
 /**
- * Compares a document with its translation: the line below the title, headings, code, the first columns and the figures of tables, and links.
+ * Compares a document with its translation: the line below the title, headings, code, the first
+ * columns, the figures and the code of tables, and links.
  * Also finds bold text of the translation that Markdown does not show as bold.
  * @returns one line for each difference
  */
@@ -144,17 +145,32 @@ function diagramOf(code: string): string {
 
 function tableProblems(ours: Section['tables'], theirs: Section['tables']): string[] {
   if (ours.length !== theirs.length) return [`${ours.length} tables, the translation has ${theirs.length}`];
-  return ours.flatMap((cells, at) => {
-    const rows = cells.map(withoutTargets);
-    const others = (theirs[at] ?? []).map(withoutTargets);
+  return ours.flatMap((table, at) => {
+    const other = theirs[at] ?? [];
+    const rows = table.map(firstCell);
+    const others = other.map(firstCell);
     const missing = rows.filter((cell) => isName(cell) && !others.includes(cell));
     if (missing.length > 0) return [`table ${at + 1} of the translation has no row ${missing.join(', ')}`];
     const extra = others.filter((cell) => isName(cell) && !rows.includes(cell));
     if (extra.length > 0) return [`table ${at + 1} of the original has no row ${extra.join(', ')}`];
     if (rows.length !== others.length) return [`table ${at + 1} has ${rows.length} rows, not ${others.length}`];
     const order = rows.findIndex((cell, row) => !sameItems(codeSpans(cell), codeSpans(others[row] ?? '')));
-    return order === -1 ? [] : [`row ${order + 1} of table ${at + 1}: ${rows[order]} is ${others[order]}`];
+    if (order !== -1) return [`row ${order + 1} of table ${at + 1}: ${rows[order]} is ${others[order]}`];
+    return table.flatMap((cells, row) => {
+      const [codes, translated] = [codesOf(cells), codesOf(other[row] ?? [])];
+      const differences = [...without(codes, translated), ...without(translated, codes)];
+      return differences.map((code) => `row ${rows[row]} of table ${at + 1}: only one language has \`${code}\``);
+    });
   });
+}
+
+function firstCell([first = '']: readonly string[]): string {
+  return withoutTargets(first);
+}
+
+/** Each once: another language may repeat one. */
+function codesOf(cells: readonly string[]): string[] {
+  return [...new Set(cells.flatMap(codeSpans))];
 }
 
 /** Another language has other targets: `linkProblems` compares them. */

@@ -10,8 +10,8 @@ export interface Section {
   readonly heading: Heading | undefined;
   /** Its fenced blocks. */
   readonly blocks: readonly CodeBlock[];
-  /** For each table, the first cell of each row, without the head. */
-  readonly tables: readonly (readonly string[])[];
+  /** For each table, the cells of each row, without the head. */
+  readonly tables: readonly (readonly (readonly string[])[])[];
   /** The cells of its tables that have figures and no word, without spaces. */
   readonly figures: readonly string[];
   /** The targets of its links, as written. */
@@ -85,19 +85,15 @@ function anchorOf(title: string, used: Map<string, number>): string {
   return before === 0 ? anchor : `${anchor}-${before}`;
 }
 
-function tablesIn(lines: readonly string[]): string[][] {
-  const tables: string[][] = [];
+function tablesIn(lines: readonly string[]): string[][][] {
+  const tables: string[][][] = [];
   for (const [at, line] of lines.entries()) {
     if (!line.startsWith('|')) continue;
     const isHead = !lines[at - 1]?.startsWith('|');
     if (isHead) tables.push([]);
-    else if (!/^\|[\s|:-]+\|$/.test(line)) tables.at(-1)?.push(firstCell(line));
+    else if (!/^\|[\s|:-]+\|$/.test(line)) tables.at(-1)?.push(cellsOf(line));
   }
   return tables;
-}
-
-function firstCell(row: string): string {
-  return cellsOf(row)[0] ?? '';
 }
 
 function figuresIn(lines: readonly string[]): string[] {
