@@ -236,9 +236,9 @@ function timeFrom(claims: object, time: TimeClaim, source: ClaimSource, clock: C
     if (isEnd && source === 'jwt') throw invalid(name, 'is missing');
     return undefined;
   }
-  const rule = `must be in ${unit.name} since 1970, not in`;
-  if (value > unit.max) throw invalid(name, `${rule} ${unit.above}`);
-  if (value < unit.min) throw invalid(name, `${rule} ${unit.below}`);
+  const rule = (other: string) => `must be in ${unit.name} since 1970, not in ${other}`;
+  if (value > unit.max) throw invalid(name, rule(unit.above));
+  if (value < unit.min) throw invalid(name, rule(unit.below));
   const at = value * unit.ms;
   if (isEnd && at <= clock.now()) throw new BrokerError('session_expired');
   if (!isEnd && at > clock.now() + MAX_AHEAD_MS) {

@@ -3,6 +3,7 @@ import { Format } from '../../../console/format.ts';
 import { EN, type Texts } from '../../../console/texts-en.ts';
 import { ZH } from '../../../console/texts-zh.ts';
 import { FINDING_CODES, type FindingCode } from '../../../src/token/findings.ts';
+import { isChinese } from '../../support/chinese.ts';
 import { readFile } from '../../support/documents.ts';
 
 /** All texts by path. A function gets its name's arguments as numbers or texts, which is enough to see what it writes. */
@@ -18,9 +19,7 @@ describe('the Chinese texts', () => {
   });
 
   it('are Chinese, except names and codes', () => {
-    const names = /^\.(redis|app|unionId|accessId|actors\.app|demo\.(app|broker))$/;
-    const foreign = textsOf(ZH).filter(([path, text]) => !names.test(path) && !/\p{Script=Han}/u.test(text));
-    expect(foreign).toEqual([]);
+    expect(textsOf(ZH).filter(([, text]) => !isChinese(text))).toEqual([]);
   });
 
   it('use the terms of the vendor and of engineers', () => {
@@ -74,6 +73,7 @@ describe.each(FINDING_CODES)('the finding %s', (code) => {
       for (const texts of [EN, ZH]) {
         const [text = '', next = ''] = said(code, texts, facts).split('\n');
         for (const one of [text, next]) expect(one).toMatch(texts === ZH ? /\p{Script=Han}.*。$/u : /^[A-Z0-9].*\.$/);
+        if (texts === ZH) expect(isChinese(text) && isChinese(next), text + next).toBe(true);
         expect(text + next).not.toMatch(/undefined|NaN|null/);
       }
     }
