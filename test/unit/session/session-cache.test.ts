@@ -127,14 +127,14 @@ describe('an accepted session', () => {
     expect(inner.calls).toHaveLength(2);
   });
 
-  it('needs no promise if its check needs none', () => {
+  it('needs no promise if its check needs none, and keeps each part of its principal', () => {
     const principal = {
       unionId: 'u-1',
-      region: undefined,
-      app: undefined,
-      issuedAt: undefined,
+      region: 'CN',
+      app: 'ios',
+      issuedAt: START_MS,
       expiresAt: 2 * START_MS,
-    };
+    } satisfies { [Part in keyof Principal]: NonNullable<Principal[Part]> };
     const cache = cacheWith();
     cache.useVerifier({ verify: () => principal });
     for (const _time of [1, 2]) expect(cache.verify('one')).toMatchObject(principal);
