@@ -23,7 +23,7 @@ import { countingObserver, countsByMinute, recentCounts } from './telemetry/last
 import { createMetrics } from './telemetry/metrics.ts';
 import { tracedLogin, tracedObserver, tracedSessions, tracedStore } from './telemetry/traced-ports.ts';
 import type { Tracing } from './telemetry/tracing.ts';
-import { type Clock, raceTimeout, sleep, systemClock } from './token/clock.ts';
+import { type Clock, sleep, systemClock, withTimeout } from './token/clock.ts';
 import { ContactHistory } from './token/contact-history.ts';
 import type { Log } from './token/log.ts';
 import { loginBudget } from './token/login-queue.ts';
@@ -240,7 +240,7 @@ export async function startService(
       if (publicApp.server.listening) await sleep(clock, ACCEPT_MS);
       await Promise.all([publicApp.close(), internalApp.close()]);
     };
-    await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), stopServing()]));
+    await withTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), stopServing()]));
     // A login that was sent is not cut off, although its caller may have disconnected.
     await broker.settle(Math.max(0, drainUntil - clock.monotonic()));
     await fleet.stop();

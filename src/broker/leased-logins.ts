@@ -1,4 +1,4 @@
-import { type Clock, raceTimeout, StoreTimeout } from '../token/clock.ts';
+import { type Clock, StoreTimeout, withTimeout } from '../token/clock.ts';
 import { BrokerError, type ErrorCode, LoginNotSent } from '../token/errors.ts';
 import type { RenewalCause } from '../token/observer.ts';
 import type { Announcement, AnnouncementFeed, Lease, LeaseAnswer } from '../token/ports.ts';
@@ -223,7 +223,7 @@ export class LeasedLogins<Result> {
   /** Waits at most `timeoutMs` for the running logins, then releases every lease that is still held. */
   async settle(timeoutMs: number): Promise<void> {
     const results = [...this.#running.values()].map(({ result }) => result);
-    await raceTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));
+    await withTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));
     await this.#heldLeases.releaseAll();
   }
 
@@ -249,7 +249,7 @@ export class LeasedLogins<Result> {
     announced: Promise<SubjectAnnouncement | undefined>,
   ): Promise<void> {
     const { clock } = this.#options;
-    const announcement = await raceTimeout(clock, ANNOUNCEMENT_DELAY_MS, announced);
+    const announcement = await withTimeout(clock, ANNOUNCEMENT_DELAY_MS, announced);
     const failure = failureFor(request, beganAt, announcement);
     if (!failure) return;
     const { current } = granted;

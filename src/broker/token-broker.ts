@@ -1,4 +1,4 @@
-import { raceTimeout } from '../token/clock.ts';
+import { withTimeout } from '../token/clock.ts';
 import { BrokerError, tokensEndedBy } from '../token/errors.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { ReadOutcome, RenewalCause } from '../token/observer.ts';
@@ -108,7 +108,7 @@ export class TokenBroker {
       if (hasEndedToken(error)) throw error;
       return undefined;
     });
-    const renewed = await raceTimeout(clock, waitMs, succeeded);
+    const renewed = await withTimeout(clock, waitMs, succeeded);
     if (renewed) return renewed;
     const now = clock.now();
     if (now >= until || cache.outdatedUntil(id) >= generation) return renewal;

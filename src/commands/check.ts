@@ -1,6 +1,6 @@
 import { readConfigParts } from '../config/config.ts';
 import { userAgentOf } from '../session/session-server.ts';
-import { raceTimeout, systemClock } from '../token/clock.ts';
+import { systemClock, withTimeout } from '../token/clock.ts';
 import { type CheckResult, fail } from './checks/check-result.ts';
 import { checkSession, readSession } from './checks/given-session.ts';
 import { columnsOf, type Language, languageOf, padded, type Text, untranslated } from './checks/language.ts';
@@ -116,7 +116,7 @@ async function finish(name: Text, check: Promise<readonly CheckResult[]>): Promi
       detail: { en: `no result after ${seconds} s`, zh: `${seconds} 秒后仍没有结果` },
       fix: { en: 'Run the check again.', zh: '再运行一次检查。' },
     };
-    return (await raceTimeout(systemClock, CHECK_TIMEOUT_MS, check)) ?? [fail(name, timedOut)];
+    return (await withTimeout(systemClock, CHECK_TIMEOUT_MS, check)) ?? [fail(name, timedOut)];
   } catch (error) {
     // The message of the error may contain secrets.
     const kind = error instanceof Error ? error.name : typeof error;

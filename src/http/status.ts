@@ -1,4 +1,4 @@
-import { type Clock, raceTimeout } from '../token/clock.ts';
+import { type Clock, withTimeout } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import { FINDINGS, type Finding, type ReplicaState, runbookOf } from '../token/findings.ts';
 import type {
@@ -170,7 +170,7 @@ export class Status {
   /** Returns `undefined` if the store fails, or does not answer in time. */
   #answer<Answer>(asked: Promise<Answer>, timeoutMs = STORE_TIMEOUT_MS): Promise<Answer | undefined> {
     const { clock } = this.#options;
-    return raceTimeout(
+    return withTimeout(
       clock,
       timeoutMs,
       asked.catch(() => undefined),

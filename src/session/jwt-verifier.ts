@@ -4,7 +4,7 @@ import type { FlattenedJWSInput, JSONWebKeySet, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { compactVerify } from 'jose/jws/compact/verify';
-import { type Clock, raceTimeout, systemClock } from '../token/clock.ts';
+import { type Clock, systemClock, withTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { type ClaimNames, parseClaims, principalFrom, requireAccessToken } from './claims.ts';
@@ -98,7 +98,7 @@ class PublishedKeys {
   async #replaceOutdated(): Promise<void> {
     const mayWaitLess = this.#hasUsableKeys() && this.#failure !== undefined;
     const fetched = this.#fetchUnlessCoolingDown();
-    await (mayWaitLess ? raceTimeout(this.#clock, WAIT_AFTER_FAILURE_MS, fetched) : fetched);
+    await (mayWaitLess ? withTimeout(this.#clock, WAIT_AFTER_FAILURE_MS, fetched) : fetched);
   }
 
   #areYoungerThan(ms: number): boolean {

@@ -23,7 +23,7 @@ import {
   type Sampler,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-node';
-import { type Clock, raceTimeout } from '../token/clock.ts';
+import { type Clock, withTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { RequestTracer, SpanFacts, TracedRequest, TracedResponse, Tracer } from '../token/tracer.ts';
@@ -142,7 +142,7 @@ export class Tracing implements Tracer, RequestTracer {
 
   /** Sends the spans that wait, for at most a second. */
   async stop(): Promise<void> {
-    await raceTimeout(
+    await withTimeout(
       this.#clock,
       STOP_MS,
       this.#provider.shutdown().catch(() => undefined),

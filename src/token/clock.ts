@@ -98,7 +98,7 @@ export class Timeout implements Timer {
  * behind `promise` continues either way.
  * @param onEnd gets the ms that were counted
  */
-export function raceTimeout<T>(
+export function withTimeout<T>(
   clock: Clock,
   ms: number,
   promise: Promise<T>,
@@ -140,7 +140,7 @@ export class StoreTimeout {
    * the work behind `answer` continues.
    */
   wait<T>(answer: Promise<T>): Promise<T | undefined> {
-    return raceTimeout(this.#clock, Math.max(MIN_WAIT_MS, this.#leftMs), answer, (countedMs) => {
+    return withTimeout(this.#clock, Math.max(MIN_WAIT_MS, this.#leftMs), answer, (countedMs) => {
       this.#leftMs -= countedMs;
     });
   }

@@ -1,5 +1,5 @@
 import { Agent, type Dispatcher, errors } from 'undici';
-import { type Clock, raceTimeout } from '../token/clock.ts';
+import { type Clock, withTimeout } from '../token/clock.ts';
 import { answerFault, BrokenAnswer, readRetryAfter } from './answer.ts';
 import { type FaultFacts, VendorFault } from './faults.ts';
 import type { PreparedLogin } from './signed-call.ts';
@@ -91,7 +91,7 @@ export class VendorClient implements VendorTransport {
   async post(request: PreparedLogin, timeoutMs: number): Promise<VendorResponse> {
     const deadline = new AbortController();
     // undici reacts to the signal only after it has a connection. The race covers the wait for one.
-    const response = await raceTimeout(this.#clock, timeoutMs, this.#exchange(request, deadline.signal));
+    const response = await withTimeout(this.#clock, timeoutMs, this.#exchange(request, deadline.signal));
     if (response) return response;
     deadline.abort();
     throw new VendorFault('timeout');

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { type Clock, raceTimeout, sleep } from '../token/clock.ts';
+import { type Clock, sleep, withTimeout } from '../token/clock.ts';
 import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, LoginNotSent } from '../token/errors.ts';
 import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/login-queue.ts';
@@ -68,7 +68,7 @@ export class LoginTurns {
       const reservation = queue.reserve(pace, urgency, account);
       return urgency === 'background'
         ? await reservation
-        : await raceTimeout(this.#options.clock, QUEUE_TIMEOUT_MS, reservation);
+        : await withTimeout(this.#options.clock, QUEUE_TIMEOUT_MS, reservation);
     } catch (error) {
       log.debug(
         { err: error },

@@ -126,7 +126,7 @@ const LEASED_LOGINS: readonly Change[] = [
   },
   {
     name: 'a shutdown does not wait for running logins',
-    from: 'await raceTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));',
+    from: 'await withTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));',
     to: '',
   },
   {

@@ -2,7 +2,7 @@ import type { AccessIds } from '../../src/broker/access-ids.ts';
 import type { Accounts } from '../../src/broker/accounts.ts';
 import { type Broker, createBroker } from '../../src/broker/create-broker.ts';
 import type { TokenBroker } from '../../src/broker/token-broker.ts';
-import { type Clock, raceTimeout } from '../../src/token/clock.ts';
+import { type Clock, withTimeout } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
 import { loginBudget } from '../../src/token/login-queue.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
@@ -99,7 +99,7 @@ export class Replica {
   /** Stops as SIGTERM does: waits for its renewals and for `reads`, and releases the leases that are left. */
   async stop(reads: Promise<void>): Promise<void> {
     const drainUntil = this.clock.monotonic() + DRAIN_MS;
-    await raceTimeout(this.clock, DRAIN_MS, Promise.all([this.#parts.worker.stop(), reads]));
+    await withTimeout(this.clock, DRAIN_MS, Promise.all([this.#parts.worker.stop(), reads]));
     await this.#parts.settle(Math.max(0, drainUntil - this.clock.monotonic()));
     await this.connection.store.close();
   }

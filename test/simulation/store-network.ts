@@ -1,5 +1,5 @@
 import { CommandBreaker } from '../../src/store/redis/connection/commands.ts';
-import { type Clock, raceTimeout, type Timer } from '../../src/token/clock.ts';
+import { type Clock, type Timer, withTimeout } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
 import type { Announcement, AnnouncementFeed, StoreHealth, StoreHistory, TokenStore } from '../../src/token/ports.ts';
 import type { StoreCommand, StoreServer } from './store-server.ts';
@@ -216,7 +216,7 @@ export class StoreConnection {
       };
       time.after(this.#linkMs() + requestMs, () => server.whenRunning(execute));
     });
-    const answer = await raceTimeout(clock, COMMAND_TIMEOUT_MS, exchange);
+    const answer = await withTimeout(clock, COMMAND_TIMEOUT_MS, exchange);
     const hasRecovered = this.#breaker.settle(answer ? 'answered' : 'timeout');
     if (hasRecovered) for (const listener of this.#returnListeners) listener('same');
     this.#isReady ||= answer !== undefined;

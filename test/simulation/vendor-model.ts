@@ -1,4 +1,4 @@
-import { type Clock, raceTimeout } from '../../src/token/clock.ts';
+import { type Clock, withTimeout } from '../../src/token/clock.ts';
 import { accountOf, type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
 import type { VendorResponse, VendorTransport } from '../../src/vendor-api/client.ts';
 import { VendorFault } from '../../src/vendor-api/faults.ts';
@@ -81,7 +81,7 @@ export class VendorModel {
             this.#time.after(0, () => resolve(response), process);
           });
         });
-        const response = await raceTimeout(clock, timeoutMs, answer);
+        const response = await withTimeout(clock, timeoutMs, answer);
         if (!response) throw new VendorFault('timeout');
         if (login.accessToken !== undefined) login.deliveredAt = this.#time.now;
         return response;

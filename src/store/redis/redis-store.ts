@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Clock, raceTimeout } from '../../token/clock.ts';
+import { type Clock, withTimeout } from '../../token/clock.ts';
 import type { Contact } from '../../token/contact-history.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
@@ -79,7 +79,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const rates = new RedisRates(context);
   const ended = ['ready', 'error', 'close'].map((event) => new Promise<void>((end) => connection.once(event, end)));
   // At the start, the connection is still being opened. That is no failure.
-  const connected = raceTimeout(clock, CONNECT_WAIT_MS, Promise.race(ended));
+  const connected = withTimeout(clock, CONNECT_WAIT_MS, Promise.race(ended));
   let ready: Promise<void> | undefined;
   const nextConnection = (): Promise<void> => {
     ready ??= new Promise((end) => connection.once('ready', end)).then(() => {
@@ -97,7 +97,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     health: {
       async ping() {
         await connected;
-        if (connection.status !== 'ready') await raceTimeout(clock, RECONNECT_WAIT_MS, nextConnection());
+        if (connection.status !== 'ready') await withTimeout(clock, RECONNECT_WAIT_MS, nextConnection());
         await redis.ping();
       },
       onReturn(listener) {
@@ -121,7 +121,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     async close() {
       announcements.close();
       // A paused Redis answers no command, not even this one.
-      await raceTimeout(clock, QUIT_MS, connection.quit()).catch(() => undefined);
+      await withTimeout(clock, QUIT_MS, connection.quit()).catch(() => undefined);
       connection.disconnect();
     },
   };

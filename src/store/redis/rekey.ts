@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { raceTimeout, systemClock } from '../../token/clock.ts';
+import { systemClock, withTimeout } from '../../token/clock.ts';
 import { DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
 import { mastersOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, type RedisLog, storeUnavailable } from './connection/connection.ts';
@@ -68,7 +68,7 @@ export class Rekey {
         this.#redis.once('ready', resolve);
         signal.addEventListener('abort', resolve);
       });
-      if (this.#redis.status !== 'ready') await raceTimeout(systemClock, CONNECT_WAIT_MS, ready);
+      if (this.#redis.status !== 'ready') await withTimeout(systemClock, CONNECT_WAIT_MS, ready);
       const nodes = mastersOf(this.#redis);
       for (const [index, node] of nodes.entries()) {
         await this.#walkNode(node, signal, totals, (share) => report((index + share) / nodes.length, totals));

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { sleep as clockSleep, raceTimeout, StoreTimeout, systemClock } from '../../../src/token/clock.ts';
+import { sleep as clockSleep, StoreTimeout, systemClock, withTimeout } from '../../../src/token/clock.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
@@ -25,19 +25,19 @@ function unhandledRejections(): unknown[] {
   return errors;
 }
 
-describe('raceTimeout', () => {
+describe('withTimeout', () => {
   test('returns the result of the promise', async () => {
-    expect(await raceTimeout(systemClock, 60_000, Promise.resolve('token'))).toBe('token');
+    expect(await withTimeout(systemClock, 60_000, Promise.resolve('token'))).toBe('token');
   });
 
   test('throws the error of the promise', async () => {
-    await expect(raceTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    await expect(withTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
   });
 
   test('returns undefined after the timeout, counted once, while the promise goes on', async () => {
     const slow = pending();
     const counted: number[] = [];
-    expect(await raceTimeout(systemClock, 1, slow.promise, (ms) => void counted.push(ms))).toBeUndefined();
+    expect(await withTimeout(systemClock, 1, slow.promise, (ms) => void counted.push(ms))).toBeUndefined();
     slow.resolve('token');
     expect(await slow.promise).toBe('token');
     expect(counted).toEqual([1]);
@@ -46,7 +46,7 @@ describe('raceTimeout', () => {
   test('leaves no unhandled rejection if the promise fails after the timeout', async () => {
     const unhandled = unhandledRejections();
     const slow = pending();
-    expect(await raceTimeout(systemClock, 1, slow.promise)).toBeUndefined();
+    expect(await withTimeout(systemClock, 1, slow.promise)).toBeUndefined();
     slow.reject(new Error('too late'));
     await new Promise(setImmediate);
     expect(unhandled).toEqual([]);
@@ -56,27 +56,27 @@ describe('raceTimeout', () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
     const slow = pending();
-    const waiting = raceTimeout(systemClock, 60_000, slow.promise);
+    const waiting = withTimeout(systemClock, 60_000, slow.promise);
     expect(vi.getTimerCount()).toBe(1);
     slow.resolve('token');
     await waiting;
-    await expect(raceTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    await expect(withTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
     expect(vi.getTimerCount()).toBe(0);
   });
 });
 
-test('raceTimeout takes an answer that arrived while the event loop was busy, and leaves no unhandled rejection', async () => {
+test('withTimeout takes an answer that arrived while the event loop was busy, and leaves no unhandled rejection', async () => {
   const unhandled = unhandledRejections();
   const server = createServer((socket) => void socket.end('answer')).listen(0, '127.0.0.1');
   onTestFinished(() => void server.close());
   await once(server, 'listening');
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
   await once(socket, 'connect');
-  const answer = raceTimeout(systemClock, 20, once(socket, 'data'));
+  const answer = withTimeout(systemClock, 20, once(socket, 'data'));
   const busyUntil = performance.now() + 60;
   while (performance.now() < busyUntil);
   expect(String(await answer)).toBe('answer');
-  const refused = raceTimeout(
+  const refused = withTimeout(
     systemClock,
     20,
     once(socket, 'never').catch(() => 'gone'),
@@ -97,9 +97,9 @@ describe('a stall of this process', () => {
     while (performance.now() < until);
   }
 
-  test('is no timeout of raceTimeout', async () => {
+  test('is no timeout of withTimeout', async () => {
     const counted: number[] = [];
-    const answer = raceTimeout(systemClock, 200, answerAfterStall(), (ms) => void counted.push(ms));
+    const answer = withTimeout(systemClock, 200, answerAfterStall(), (ms) => void counted.push(ms));
     stall();
     expect(await answer).toBe('answer');
     expect(counted[0]).toBeLessThan(200);
@@ -116,7 +116,7 @@ describe('a stall of this process', () => {
 
   test('does not end the wait for an answer that never comes', async () => {
     const startedAt = performance.now();
-    const none = raceTimeout(systemClock, 200, new Promise(() => undefined));
+    const none = withTimeout(systemClock, 200, new Promise(() => undefined));
     stall();
     expect(await none).toBeUndefined();
     // Three quarters of the timeout, after the stall.
