@@ -103,12 +103,11 @@ export class TokenBroker {
     const { clock, cache } = this.#options;
     const { generation } = entry;
     const until = servableUntil(entry);
-    const waitMs = Math.min(RENEWAL_WAIT_MS, Math.max(0, until - clock.now()));
     const succeeded = renewal.catch((error: unknown) => {
       if (hasEndedToken(error)) throw error;
       return undefined;
     });
-    const renewed = await withTimeout(clock, waitMs, succeeded);
+    const renewed = await withTimeout(clock, RENEWAL_WAIT_MS, succeeded);
     if (renewed) return renewed;
     const now = clock.now();
     if (now >= until || cache.outdatedUntil(id) >= generation) return renewal;

@@ -6,7 +6,7 @@ import { TokenBroker } from '../../../src/broker/token-broker.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../../../src/token/sdk-token.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { watchedStore } from '../../support/failing-store.ts';
@@ -70,15 +70,19 @@ describe('a read of a due token', () => {
     expect(watched.calls('read')).toBe(1);
   });
 
-  test('starts no renewal for one second after a failed one', async () => {
+  test.each([
+    ['waits for none', 30_000],
+    ['waits for it', 54_000],
+  ])('starts no renewal for one second after a failed one: it %s', async (_, atMs) => {
     const { pass, vendor, read } = await partsWithToken();
     vendor.failure = new BrokerError('vendor_rejected');
-    await pass(30_000);
+    await pass(atMs);
     const logins: number[] = [];
     for (const ms of [0, 999, 1]) {
       await pass(ms);
-      expect(accessTokenOf(await read())).toBe('token-1');
+      const answer = follow(read());
       await pass(0);
+      expect(answer()).toBe('token-1');
       logins.push(vendor.requests.length);
     }
     expect(logins).toEqual([2, 2, 3]);
@@ -98,14 +102,38 @@ describe('a read of a token near its end', () => {
     expect(told('tokenServed').at(-1)?.[0]).toBe('fallback');
   });
 
-  test('gets the new token if it waits until the old one may no longer be served', async () => {
-    const { pass, vendor, read } = await partsWithToken();
-    await pass(56_500);
+  test('gets the old token after that wait, although memory has dropped it meanwhile', async () => {
+    const { pass, vendor, cache, read } = await partsWithToken(6_000_000);
+    await pass(5_940_000);
+    vendor.latencyMs = 60_000;
+    const answer = follow(read());
+    await pass(500);
+    cache.tokens.remove(ID);
+    await pass(1_500);
+    expect(answer()).toBe('token-1');
+  });
+
+  test('waits on for the new one if it hears meanwhile that the old one was logged out', async () => {
+    const { pass, vendor, cache, record, read } = await partsWithToken(6_000_000);
+    await pass(5_940_000);
     vendor.latencyMs = 3_000;
     const answer = follow(read());
     await pass(500);
+    cache.loggedOut(ID, record.generation);
+    await pass(2_499);
     expect(answer()).toBe('waits');
-    await pass(2_500);
+    await pass(1);
+    expect(answer()).toBe('token-2');
+  });
+
+  test.each([500, 2_000])('gets the new token if the old one may no longer be served after %i ms', async (leftMs) => {
+    const { pass, vendor, read } = await partsWithToken();
+    await pass(57_000 - leftMs);
+    vendor.latencyMs = 3_000;
+    const answer = follow(read());
+    await pass(leftMs);
+    expect(answer()).toBe('waits');
+    await pass(3_000 - leftMs);
     expect(answer()).toBe('token-2');
   });
 
@@ -209,6 +237,20 @@ describe('a read while the store fails', () => {
   });
 });
 
+describe('the first read of a token from a background renewal', () => {
+  test('gets the token, and the log has the error, if the store fails to note the read', async () => {
+    const { pass, watched, renewInBackground, read, lines } = await partsWithToken();
+    const renewing = renewInBackground(ID);
+    await pass(0);
+    await renewing;
+    watched.down.add('markRead');
+    expect(accessTokenOf(await read())).toBe('token-2');
+    await pass(0);
+    const error = { code: 'store_unavailable' };
+    expect(lines()).toMatchObject([{ msg: 'the read of a token could not be stored', subject: ID, err: error }]);
+  });
+});
+
 describe('a login without the store that shows that the account is closed', () => {
   test('refuses the read, and memory forgets the token', async () => {
     const { pass, vendor, watched, cache, read } = await partsWithToken();
@@ -224,7 +266,7 @@ describe('a login without the store that shows that the account is closed', () =
 
 describe('a read after the store has lost its data', () => {
   test('restores a token that the store has confirmed within the last half hour', async () => {
-    const { pass, watched, store, read, vendor } = await partsWithToken(36_000_000);
+    const { pass, watched, store, read, vendor, told, lines } = await partsWithToken(36_000_000);
     await pass(1_200_000);
     await read();
     await pass(1_200_000);
@@ -239,6 +281,39 @@ describe('a read after the store has lost its data', () => {
     expect(stored?.token.fields['accessToken']).toBe('token-1');
     expect(vendor.requests).toHaveLength(1);
     expect(watched.calls('acquire')).toBe(1);
+    // The token of an app's login is stored as read.
+    expect(watched.calls('markRead')).toBe(0);
+    expect(told('tokenServed').at(-1)?.[0]).toBe('redis');
+    expect([told('wroteBack'), lines()]).toEqual([[['saved']], []]);
+  });
+
+  test.each([
+    ['renews a token that another login may have ended, and serves it if that fails', 'suspect', 'token-1', 'saved'],
+    ['forgets a token that a logout has ended', 'outdated', 'vendor_rejected', 'outdated'],
+  ] as const)('%s', async (_, outcome, expected, event) => {
+    const { pass, store, read, vendor, told } = await partsWithToken(36_000_000, false);
+    await pass(1_200_000);
+    const { terminals } = store;
+    if (outcome === 'outdated') await terminals.remove(ID);
+    terminals.read = async () => ({ record: undefined, erasedAt: undefined });
+    terminals.restore = async () => outcome;
+    vendor.failure = new BrokerError('vendor_rejected');
+    const answer = follow(read());
+    await pass(0);
+    expect(answer()).toBe(expected);
+    expect(vendor.requests).toHaveLength(2);
+    expect(told('wroteBack')).toEqual([[event]]);
+  });
+
+  test('finds no token, but hears no failure of the store, if the store has lost an erasure too', async () => {
+    const { pass, store, cache, clock, read, lines } = await partsWithToken();
+    cache.erased(accountOf(ID), clock.now());
+    await pass(1);
+    store.terminals.read = async () => ({ record: undefined, erasedAt: undefined });
+    const answer = follow(read());
+    await pass(0);
+    expect(answer()).toBe('token-2');
+    expect(lines().filter(({ level }) => level !== 'info')).toEqual([]);
   });
 
   test('restores no token past its margin', async () => {

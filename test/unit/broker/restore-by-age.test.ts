@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
@@ -22,10 +23,12 @@ async function afterLoss({ isConfirmed }: { readonly isConfirmed: boolean }) {
   parts.vendor.lifeMs = 600 * MINUTE_MS;
   const read = async () => {
     const reading = parts.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+    reading.catch(() => undefined);
     await pass(0);
     return accessTokenOf(await reading);
   };
-  if (!isConfirmed) watched.down.add('save').add('restore');
+  // A write without a lease confirms nothing.
+  if (!isConfirmed) watched.down.add('acquire');
   expect(await read()).toBe('token-1');
   expect(Number.isFinite(parts.cache.tokens.find(ID)?.checkedAt)).toBe(isConfirmed);
   /** From now on, the store has no data. It takes what is written back. */
@@ -37,18 +40,15 @@ async function afterLoss({ isConfirmed }: { readonly isConfirmed: boolean }) {
       acquire: (id: typeof ID, durationMs: number) => empty.terminals.acquire(id, durationMs),
       restore: empty.terminals.restore.bind(empty.terminals),
       save: empty.terminals.save.bind(empty.terminals),
+      release: empty.terminals.release.bind(empty.terminals),
     });
   };
-  return { ...parts, clock, pass, read, lose };
+  return { ...parts, clock, pass, watched, read, lose };
 }
 
 describe('after the store has lost its data, a token from memory', () => {
   test('is restored if its login was sent less than half an hour ago, although the store never confirmed it', async () => {
-    const { pass, read, lose, vendor, writeBack } = await afterLoss({ isConfirmed: false });
-    // The write-back would store it too. It is over here, as after a shutdown.
-    const settling = writeBack.settle(0);
-    await pass(0);
-    await settling;
+    const { pass, read, lose, vendor } = await afterLoss({ isConfirmed: false });
     lose();
     await pass(29 * MINUTE_MS);
     expect(await read()).toBe('token-1');
@@ -71,5 +71,15 @@ describe('after the store has lost its data, a token from memory', () => {
     lose();
     expect(await read()).toBe('token-2');
     expect(vendor.requests).toHaveLength(2);
+  });
+
+  test('that was dropped is served no more, not even if the login fails and the store fails too', async () => {
+    const { pass, read, lose, vendor, watched } = await afterLoss({ isConfirmed: true });
+    await pass(31 * MINUTE_MS);
+    lose();
+    vendor.failure = new BrokerError('vendor_rejected');
+    await expect(read()).rejects.toMatchObject({ code: 'vendor_rejected' });
+    watched.down.add('read');
+    await expect(read()).rejects.toMatchObject({ code: 'vendor_rejected' });
   });
 });
