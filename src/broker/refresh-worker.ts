@@ -112,7 +112,7 @@ export class RefreshWorker {
       .catch((error: unknown) => this.#onFailure(id, error))
       .finally(() => {
         this.#active.delete(work);
-        if (this.#isFull && this.#active.size <= MAX_CONCURRENCY / 2) this.#claimWithin(0);
+        if (this.#isFull) this.#claimWithin(0);
       });
     this.#active.add(work);
   }
