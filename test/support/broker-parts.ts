@@ -7,7 +7,7 @@ import type { Observer } from '../../src/token/observer.ts';
 import type { TokenStore, VendorLogin } from '../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import type { SubjectId } from '../../src/token/subject.ts';
-import { noTracer } from '../../src/token/tracer.ts';
+import { noTracer, type Tracer } from '../../src/token/tracer.ts';
 import { makeDue } from './make-due.ts';
 import { ScriptedLogin } from './scripted-login.ts';
 import { silentObserver } from './silent-observer.ts';
@@ -31,6 +31,7 @@ interface BrokerPartsOptions<Vendor extends VendorLogin> {
   /** Default: a {@link ScriptedLogin}. */
   readonly vendor?: Vendor;
   readonly observer?: Observer;
+  readonly tracer?: Tracer;
   readonly log?: Log;
 }
 
@@ -40,7 +41,7 @@ export function brokerParts<Vendor extends VendorLogin = ScriptedLogin>(options:
   const { store = createMemoryStore({ clock, terminalsPerAccount: 20 }) } = options;
   // Without `vendor`, nothing can give the type parameter another type than its default.
   const vendor = options.vendor ?? (new ScriptedLogin(clock) as VendorLogin as Vendor);
-  const { observer = silentObserver, log = silentLog } = options;
+  const { observer = silentObserver, log = silentLog, tracer = noTracer } = options;
   const { tokens: broker, ...parts } = createBroker({
     store,
     vendor,
@@ -48,7 +49,7 @@ export function brokerParts<Vendor extends VendorLogin = ScriptedLogin>(options:
     clock,
     log,
     observer,
-    tracer: noTracer,
+    tracer,
     loginBudgetMs,
     defaultRegion: undefined,
     cacheMaxBytes: 2 ** 20,

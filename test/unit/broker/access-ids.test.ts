@@ -48,6 +48,29 @@ describe('the accessId of an account that has never logged in', () => {
     expect(await store.accounts.lookUp(['id-of-bob'])).toEqual(new Map([['id-of-bob', 'bob']]));
   });
 
+  test('costs one lease for all callers of a replica', async () => {
+    const { clock, pass } = virtualClock();
+    const { obtain, calls } = createReplicas(1, { clock });
+    const all = Promise.all(Array.from({ length: 20 }, () => obtain(0)));
+    await pass(2_000);
+    expect(await all).toEqual(Array(20).fill(OBTAINED));
+    expect(calls('acquire')).toBe(1);
+  });
+
+  test('comes from no login whose lease may have expired when its turn comes: it asks for the lease again', async () => {
+    const { clock, pass } = virtualClock();
+    const { vendor, obtain, down } = createReplicas(1, { clock });
+    down.add('extend');
+    vendor.queueMs = LEASE_MS;
+    const obtained = obtain(0);
+    await pass(LEASE_MS);
+    expect([vendor.requests.length, vendor.sent]).toEqual([2, 0]);
+    down.clear();
+    await pass(2 * LEASE_MS);
+    expect(await obtained).toEqual(OBTAINED);
+    expect(vendor.sent).toBe(1);
+  });
+
   test('takes no terminal place, stores no token, and nothing becomes due', async () => {
     const { clock, pass } = virtualClock();
     const { first, vendor, obtain, store, calls } = createReplicas(1, { clock });
@@ -180,7 +203,10 @@ describe('a failed login for an accessId', () => {
 test('no login starts without a country, or while the store is down', async () => {
   const { clock, pass } = virtualClock();
   const { vendor, obtain, down } = createReplicas(1, { clock });
-  await expect(obtain(0, '')).rejects.toMatchObject({ code: 'request_invalid' });
+  await expect(obtain(0, '')).rejects.toMatchObject({
+    code: 'request_invalid',
+    detail: expect.stringContaining('regRegion'),
+  });
   down.add('acquire');
   await expect(obtain(0)).rejects.toMatchObject({ code: 'store_unavailable' });
   await pass(5_000);
@@ -257,11 +283,12 @@ describe('at shutdown', () => {
 test('an account that is erased during the login stays erased, and the callers on all replicas get not_found', async () => {
   const { clock, pass } = virtualClock();
   const { first, vendor, obtain, store } = createReplicas(2, { clock });
-  const obtained = [obtain(0), obtain(1), obtain(0)].map((one) => one.catch(codeOf));
+  const obtained = Promise.allSettled([obtain(0), obtain(1), obtain(0)]);
   await pass(500);
   await first.accounts.erase('bob');
   await pass(5_000);
-  expect(await Promise.all(obtained)).toEqual(['not_found', 'not_found', 'not_found']);
+  const reason = { code: 'not_found', detail: expect.stringContaining('was erased') };
+  for (const one of await obtained) expect(one).toMatchObject({ status: 'rejected', reason });
   expect(await store.accounts.find('bob')).toMatchObject({ identity: undefined, records: [] });
   expect(vendor.requests).toHaveLength(1);
 });

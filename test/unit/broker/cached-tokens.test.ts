@@ -144,12 +144,40 @@ describe('tokens in memory', () => {
     expect(memory.find(token.id)).toEqual(again);
     expect(memory.setRead(token.id, 2, false)).toBe(true);
     expect(memory.find(token.id)?.read).toBe(false);
+    expect(memory.add({ ...again, read: false })).toEqual({ ...again, read: false });
     expect(memory.setRead(tokenOf({ unionId: 'carol' }).id, 2, true)).toBe(false);
-    for (const other of [{ accessToken: 'other' }, { accessToken: 'other', generation: 3 }]) {
+    memory.setRenewFrom(tokenOf({ unionId: 'carol' }).id, 2, 5);
+    // A renewal may bring the same token again.
+    for (const other of [
+      { accessToken: 'other', renewFrom: 7 },
+      { accessToken: 'other', generation: 3 },
+    ]) {
       const unread = tokenOf({ generation: 2, read: false, ...other });
       expect(memory.add(unread)).toEqual(unread);
       expect(memory.find(token.id)).toEqual(unread);
     }
+  });
+
+  test('count by their texts, and a unionId at two bytes per character', () => {
+    const bytesOf = (changes: Changes) => {
+      const memory = new CachedTokens(10_000);
+      memory.add(tokenOf(changes));
+      return memory.bytes;
+    };
+    const bytes = bytesOf({});
+    expect(bytesOf({ unionId: `alice${'x'.repeat(50)}` })).toBe(bytes + 100);
+    expect(bytesOf({ uniqueId: `phone${'x'.repeat(50)}` })).toBe(bytes + 50);
+    expect(bytesOf({ accessToken: `token${'x'.repeat(50)}` })).toBe(bytes + 50);
+  });
+
+  test('do not count as used by a logout that removes none of them', () => {
+    const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((unionId) => tokenOf({ unionId }));
+    // Two accounts fit.
+    const memory = new CachedTokens(1_500);
+    for (const token of [alice, bob]) if (token) memory.add(token);
+    memory.remove(tokenOf({ uniqueId: 'tablet' }).id);
+    if (carol) memory.add(carol);
+    expect(all(memory)).toEqual([carol, bob]);
   });
 
   test('do not include a token that is larger than the memory, nor its former one', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
-import type { BrokerError } from '../../../src/token/errors.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
 import type { Announcement, AnnouncementFeed, Lease, StoreHistory } from '../../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
@@ -108,6 +108,34 @@ describe('a due token', () => {
       ['new', 'login'],
       ['background', 'login'],
     ]);
+  });
+
+  test('is not renewed if its record does not open here: it is due again in an hour', async () => {
+    const { pass, vendor, inner, renewDue, dueInMs } = await createReplica();
+    await pass(LIFE_MS / 2);
+    const acquire = inner.terminals.acquire.bind(inner.terminals);
+    inner.terminals.acquire = async (...args) => {
+      const answer = await acquire(...args);
+      return answer.kind === 'granted' ? { ...answer, current: undefined } : answer;
+    };
+    expect(await renewDue()).toBeUndefined();
+    expect(await dueInMs()).toBe(3_600_000);
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('gives way to the token of a login that was sent after its own had ended', async () => {
+    const { clock, pass, vendor, inner, renewal, stored, told } = await createReplica();
+    await pass(LIFE_MS / 2);
+    const record = await stored();
+    if (!record) throw new Error('no token');
+    vendor.latencyMs = 1_000;
+    const renewing = renewal.renewDue(ID, () => undefined);
+    await pass(500);
+    const generation = clock.now() + 5_000;
+    await inner.terminals.restore({ ...record, generation, answeredAt: generation }, generation);
+    await pass(500);
+    expect(await renewing).toMatchObject({ outcome: 'waited', record: { generation } });
+    expect(told('renewalEnded').at(-1)).toEqual(['background', 'waited']);
   });
 
   test('is not renewed before its time: it is due again then, and no renewal is counted', async () => {
@@ -226,6 +254,24 @@ describe('a due token', () => {
     expect(vendor.requests).toHaveLength(1);
     expect(told('renewalFailed')).toEqual([]);
   });
+
+  test.each(['found no place in the login queue', 'was ended by a logout'])(
+    'fails no read that waits for it: the read logs in by itself, because the renewal %s',
+    async (reason) => {
+      const { pass, clock, vendor, renewal, broker, inner } = await createReplica();
+      await pass(0.91 * LIFE_MS);
+      vendor.latencyMs = 500;
+      if (reason.startsWith('found')) vendor.failure = new BrokerError('vendor_busy');
+      renewal.renewDue(ID, () => undefined).catch(() => undefined);
+      await pass(100);
+      vendor.failure = undefined;
+      const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+      await pass(100);
+      if (reason.startsWith('was')) await inner.terminals.remove(ID);
+      await pass(1_000);
+      expect(accessTokenOf(await reading)).toBe('token-3');
+    },
+  );
 
   test('waits for the store, while a read that joins it logs in without a lease', async () => {
     const { pass, vendor, watched, renewal, read } = await createReplica();

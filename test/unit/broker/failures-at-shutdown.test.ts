@@ -1,29 +1,37 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { sleep } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
+import { watchedStore } from '../../support/failing-store.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const LIFE_MS = 60_000;
 const FAILING: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const SLOW: Subject = { app: 'default', unionId: 'bob', uniqueId: 'phone' };
+const SLOWEST: Subject = { app: 'default', unionId: 'carol', uniqueId: 'phone' };
+const LATENCY_MS = new Map([
+  [FAILING.unionId, 100],
+  [SLOW.unionId, 2_000],
+  [SLOWEST.unionId, 4_000],
+]);
 
-/** A replica whose logins for one account fail after 100 ms, and those for the other succeed after 2 s. */
+/** A replica whose logins for one account fail after 100 ms. Those for the others succeed after 2 s, or 4 s. */
 function createReplica() {
   const { clock, pass } = virtualClock();
   const store = createMemoryStore({ clock, terminalsPerAccount: 20 });
   const vendor: VendorLogin = {
     async login({ subject }) {
-      await sleep(clock, subject.unionId === FAILING.unionId ? 100 : 2_000);
+      await sleep(clock, LATENCY_MS.get(subject.unionId) ?? 0);
       if (subject.unionId === FAILING.unionId) throw new BrokerError('vendor_rejected');
       const fields = { accessId: '1', accessToken: 'token' };
       return { fields, issuedAt: clock.now(), expiresAt: clock.now() + LIFE_MS };
     },
   };
-  return { ...brokerParts({ clock, store, vendor }), pass };
+  const { store: watched, down } = watchedStore(store);
+  return { ...brokerParts({ clock, store: watched, vendor }), down, pass };
 }
 
 /** Notes whether the promise has ended, and how. */
@@ -66,4 +74,50 @@ test('a login for an accessId that fails during the shutdown does not end the wa
   await pass(1_500);
   expect(settling.state).toBe('done');
   expect(await store.accounts.identify(SLOW.unionId)).toMatchObject({ accessId: '1' });
+});
+
+describe('the end of a replica', () => {
+  /**
+   * A replica that ends within `timeoutMs`, during a login of 2 s for a token, which the store does not take, and one of 4 s
+   * for an accessId.
+   */
+  async function endingReplica(timeoutMs: number) {
+    const { renewal, accessIds, settle, store, down, pass } = createReplica();
+    down.add('save').add('restore');
+    const id = subjectId(SLOW);
+    const request = { id, subject: SLOW, region: 'CN', known: undefined, cause: 'new', urgency: 'foreground' } as const;
+    void renewal.renew({ ...request, sessionIssuedAt: undefined, satisfies: () => true });
+    void accessIds.obtain(SLOWEST, 'CN');
+    await pass(10);
+    return { settling: watch(settle(timeoutMs)), store, down, pass };
+  }
+
+  test('waits for the running logins, also for that for an accessId', async () => {
+    const { settling, store, down, pass } = await endingReplica(9_000);
+    down.clear();
+    await pass(3_900);
+    expect(settling.state).toBe('runs');
+    await pass(200);
+    expect(settling.state).toBe('done');
+    expect((await store.terminals.read(subjectId(SLOW))).record).toBeDefined();
+    expect(await store.accounts.identify(SLOWEST.unionId)).toMatchObject({ accessId: '1' });
+  });
+
+  test('waits then until the store has their tokens', async () => {
+    const { settling, store, down, pass } = await endingReplica(9_000);
+    await pass(5_000);
+    expect(settling.state).toBe('runs');
+    down.clear();
+    await pass(200);
+    expect(settling.state).toBe('done');
+    expect((await store.terminals.read(subjectId(SLOW))).record).toBeDefined();
+  });
+
+  test('waits no longer than its time in all', async () => {
+    const { settling, pass } = await endingReplica(3_000);
+    await pass(2_900);
+    expect(settling.state).toBe('runs');
+    await pass(200);
+    expect(settling.state).toBe('done');
+  });
 });

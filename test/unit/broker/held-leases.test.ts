@@ -11,10 +11,14 @@ const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 /** `HeldLeases` with one lease, in virtual time. */
 async function holdLease(durationMs = LEASE_MS) {
   const { clock, pass } = virtualClock();
-  const { store, down, calls } = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
+  const { store, down, late, calls } = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
   const warnings: string[] = [];
+  const errors: unknown[] = [];
   const silent = () => undefined;
-  const warn = (_fields: object, message: string) => void warnings.push(message);
+  const warn = ({ err }: { err?: unknown }, message: string) => {
+    warnings.push(message);
+    errors.push(err);
+  };
   const log = { debug: silent, info: silent, warn, error: silent };
   const { terminals } = store;
   const heldLeases = new HeldLeases({ terminals, clock, log });
@@ -24,7 +28,7 @@ async function holdLease(durationMs = LEASE_MS) {
   heldLeases.add(lease, clock.monotonic());
   onTestFinished(() => heldLeases.remove(lease));
   const isFree = async () => (await store.terminals.acquire(ID, 60_000)).kind === 'granted';
-  return { clock, pass, heldLeases, store, lease, down, calls, warnings, isFree };
+  return { clock, pass, heldLeases, store, lease, down, late, calls, warnings, errors, isFree };
 }
 
 describe('a held lease', () => {
@@ -44,15 +48,40 @@ describe('a held lease', () => {
   });
 
   test('is extended again after a failed extension', async () => {
-    const { pass, down, lease, calls, warnings, isFree } = await holdLease();
+    const { pass, down, lease, calls, warnings, errors, isFree } = await holdLease();
     down.add('extend');
     await pass(lease.durationMs / 3);
     expect(warnings).toContain('leases could not be extended');
+    expect(errors).toMatchObject([{ code: 'store_unavailable' }]);
     down.delete('extend');
     const failedExtensions = calls('extend');
     await pass(lease.durationMs);
     expect(calls('extend')).toBeGreaterThanOrEqual(failedExtensions + 2);
     expect(await isFree()).toBe(false);
+  });
+
+  test('counts as held for its duration after the last question that the store answered', async () => {
+    const { pass, heldLeases, down, lease } = await holdLease();
+    await pass(lease.durationMs / 3);
+    down.add('extend');
+    await pass(lease.durationMs - 1);
+    expect(heldLeases.isHeld(lease)).toBe(true);
+    await pass(1);
+    expect(heldLeases.isHeld(lease)).toBe(false);
+  });
+
+  test('is not held again by an extension that was under way when its login ended', async () => {
+    const { pass, heldLeases, late, lease } = await holdLease();
+    let answer = (): void => undefined;
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    late.set('extend', answered);
+    await pass(lease.durationMs / 3);
+    heldLeases.remove(lease);
+    answer();
+    await pass(0);
+    expect(heldLeases.isHeld(lease)).toBe(false);
   });
 
   test('is no longer extended after it is lost, and the loss is logged once', async () => {

@@ -16,7 +16,10 @@ function createLimits(answer: () => Promise<number>, perHour = 240) {
     return answer();
   };
   const givenBack: unknown[][] = [];
-  const giveBack = async (...args: unknown[]) => void givenBack.push(args);
+  const giveBack = async (...args: unknown[]) => {
+    givenBack.push(args);
+    await answer();
+  };
   const { logger: log, lines } = captureLog('debug');
   const { observer, told } = recordingObserver();
   const limits = new LoginLimits({ rates: { take, giveBack }, perHour, burst: 4, log, observer });
@@ -59,15 +62,25 @@ describe('the limit of logins', () => {
     ]);
   });
 
+  test('stays counted, and the log says so, if the store fails to give it back', async () => {
+    const { limits, lines } = createLimits(() => Promise.reject(new BrokerError('store_unavailable')));
+    await limits.giveBack(ID, 'new');
+    expect(lines()).toMatchObject([
+      { msg: 'a login or logout that did not take place stays counted', err: { code: 'store_unavailable' } },
+    ]);
+  });
+
   test('tells the app after how many seconds, rounded up, it may try again', async () => {
     const { admit, told } = createLimits(async () => 14_001);
-    await expect(admit('new')).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 15 });
+    const detail = expect.stringContaining('240 logins');
+    await expect(admit('new')).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 15, detail });
     expect(told('rateLimited')).toEqual([['logins']]);
   });
 
   test('takes no login of the account for a refused token that its terminal may not replace', async () => {
     const { admit, taken, told } = createLimits(async () => 1);
-    await expect(admit('refused')).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 1 });
+    const detail = expect.stringMatching(/3 refused tokens.* every 20 s/);
+    await expect(admit('refused')).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 1, detail });
     expect(taken).toHaveLength(1);
     expect(told('rateLimited')).toEqual([['refused_tokens']]);
   });

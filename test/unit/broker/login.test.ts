@@ -193,6 +193,28 @@ describe('a login under a lease', () => {
     expect(told('endedUnrenewed')).toEqual(reported);
   });
 
+  test('reports that the former token was missed if it ends during the login', async () => {
+    const { pass, vendor, told, renew } = createReplica();
+    await renew();
+    await pass(vendor.lifeMs - 1_000);
+    vendor.latencyMs = 1_000;
+    expect(await renew({ cause: 'due' })).toMatchObject({ outcome: 'login' });
+    expect(told('endedUnrenewed')).toEqual([[1]]);
+  });
+
+  test('is not sent if its lease may have expired when its turn comes: it asks for the lease again', async () => {
+    const { pass, vendor, watched, renewal } = createReplica();
+    watched.down.add('extend');
+    vendor.queueMs = LEASE_MS;
+    const running = renewal.renew({ ...REQUEST, sessionIssuedAt: undefined, satisfies: () => true });
+    await pass(LEASE_MS);
+    expect([vendor.requests.length, vendor.sent]).toEqual([2, 0]);
+    watched.down.clear();
+    await pass(LEASE_MS);
+    expect((await running).outcome).toBe('login');
+    expect(vendor.sent).toBe(1);
+  });
+
   test('is not made for a session that an erasure has ended', async () => {
     const { store, vendor, clock, renew } = createReplica();
     await store.accounts.erase('alice');
@@ -223,7 +245,10 @@ describe('a login under a lease', () => {
     await pass(10);
     await store.terminals.remove(ID);
     await pass(1_000);
-    expect(await running).toMatchObject({ code: 'session_forbidden' });
+    expect(await running).toMatchObject({
+      code: 'session_forbidden',
+      detail: expect.stringContaining('was logged out'),
+    });
     expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 });
@@ -336,7 +361,7 @@ describe('a failed login', () => {
 
 describe('a token that the store does not take', () => {
   /** A replica whose store answers the next write with `outcome`, after `ms`. */
-  function replicaWithAnswer(outcome: SaveOutcome, ms = 0) {
+  function replicaWithAnswer(outcome: SaveOutcome | 'failed', ms = 0) {
     const replica = createReplica();
     const { clock, store } = replica;
     const { terminals } = store;
@@ -345,6 +370,7 @@ describe('a token that the store does not take', () => {
     const slowSave: typeof terminals.save = async (lease, record, dueAt) => {
       if (answer.outcome === 'saved') await save(lease, record, dueAt);
       await new Promise<void>((resolve) => void clock.setTimer(resolve, ms));
+      if (answer.outcome === 'failed') throw new BrokerError('store_unavailable');
       return answer.outcome;
     };
     // The broker calls the methods through a proxy, so the test replaces the method of the store behind it.
@@ -375,6 +401,11 @@ describe('a token that the store does not take', () => {
     expect((await store.terminals.read(ID)).record).toEqual(record);
   });
 
+  test('is given to the app as suspect if another login may have ended it, so that the next read renews it', async () => {
+    const { renew } = replicaWithAnswer('suspect');
+    expect(await renew()).toMatchObject({ outcome: 'login', record: { suspect: true } });
+  });
+
   test('is lost if the account has too many terminals', async () => {
     const { renew } = replicaWithAnswer('terminal_limit');
     expect(await renew()).toMatchObject({ code: 'terminal_limit' });
@@ -393,8 +424,12 @@ describe('a token that the store does not take', () => {
     },
   );
 
-  test('stays in memory if the store has taken it, but answers late', async () => {
-    const { pass, broker, cache, clock } = replicaWithAnswer('saved', 400);
+  test.each([
+    ['the store has taken it', 'saved'],
+    ['another login may have ended it', 'suspect'],
+    ['the write fails, and it is written back', 'failed'],
+  ] as const)('stays in memory if the store answers late: %s', async (_, outcome) => {
+    const { pass, broker, cache, clock } = replicaWithAnswer(outcome, 400);
     const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
     await pass(200);
     await reading;
@@ -472,14 +507,15 @@ describe('a login without a lease', () => {
     };
     const silence = { subscribe: () => undefined, completeSince: () => undefined };
     const watched = watchedStore({ ...memory, health, ...(!hears && { announcements: silence }) });
+    const { observer, told } = recordingObserver();
     const { store, down } = watched;
     // The first answer of the store shows its clock.
     const clockFor = () => (knowsClock || !down.has('acquire') ? clock.now() : undefined);
     Object.assign(memory.terminals, { clockFor });
-    const parts = brokerParts({ clock, store });
+    const parts = brokerParts({ clock, store, observer });
     const other = brokerParts({ clock, store: memory, vendor: parts.vendor });
     down.add('acquire');
-    const { vendor, broker } = parts;
+    const { broker } = parts;
     /** Starts a read of an app. Its result is an error, or the token. */
     const read = (sessionIssuedAt = clock.now(), replica = broker) =>
       replica
@@ -501,7 +537,8 @@ describe('a login without a lease', () => {
       expect(await memory.terminals.restore(record, clock.now() + 9_000)).toBe('saved');
       return record;
     };
-    return { ...parts, other, memory, clock, pass, vendor, watched, down, read, stored, storeToken, storeReturns };
+    const pair = { memory, watched, down, told };
+    return { ...parts, ...pair, other, clock, pass, read, stored, storeToken, storeReturns };
   }
 
   const ENDS = [
@@ -663,7 +700,7 @@ describe('a login without a lease', () => {
   });
 
   test('is not made if another read got a token while this one waited for the store', async () => {
-    const { pass, vendor, memory, down, read, storeToken } = createReplicaWithoutLease();
+    const { pass, vendor, memory, down, read, storeToken, told } = createReplicaWithoutLease();
     down.clear();
     Object.assign(memory.terminals, { acquire: () => new Promise(() => undefined) });
     const waiting = read();
@@ -675,6 +712,7 @@ describe('a login without a lease', () => {
     await pass(100);
     expect(await waiting).toBe('of another replica');
     expect(vendor.requests).toEqual([]);
+    expect(told('tokenServed').map(([outcome]) => outcome)).toEqual(['redis', 'waited']);
   });
 
   test('is not sent if another read got a token while it waited for its place', async () => {
@@ -691,6 +729,17 @@ describe('a login without a lease', () => {
     expect(vendor.sent).toBe(0);
   });
 
+  test('is not repeated if the store has the token of a login that was sent after it had ended', async () => {
+    const { pass, vendor, read, storeToken } = createReplicaWithoutLease({ hears: false });
+    vendor.latencyMs = 1_000;
+    const answer = read();
+    await pass(500);
+    await storeToken(-5_000);
+    await pass(500);
+    expect(await answer).toBe('of another replica');
+    expect(vendor.requests).toHaveLength(1);
+  });
+
   test('is newer than a login that was sent while it waited for its place', async () => {
     const { pass, vendor, read, stored, clock, memory } = createReplicaWithoutLease();
     vendor.queueMs = 100;
@@ -704,6 +753,17 @@ describe('a login without a lease', () => {
     await pass(50);
     expect(await answer).toBe('token-1');
     expect(await stored()).toMatchObject({ suspect: false, token: { fields: { accessToken: 'token-1' } } });
+  });
+
+  test('is ended by a logout that may have come at the same time', async () => {
+    const { pass, vendor, cache, down, read, clock } = createReplicaWithoutLease();
+    vendor.latencyMs = 1_000;
+    down.add('restore').add('drop').add('read');
+    const [sentAt, answer] = [clock.now(), read()];
+    await pass(500);
+    cache.loggedOut(ID, sentAt);
+    await pass(500);
+    expect(await answer).toBe('session_forbidden');
   });
 
   test('is ended by a logout that comes while it waits for its place', async () => {

@@ -66,6 +66,18 @@ describe('when an announcement is lost', () => {
     expect([ID, subjectId(tablet)].map((id) => cache.tokens.find(id))).toEqual([undefined, undefined]);
   });
 
+  test('a replica forgets a token if a logout has ended its renewal in the background', async () => {
+    const { vendor, subscribed, unsubscribed, read } = createReplicas(new TestClock());
+    await read(unsubscribed);
+    const logIn = vendor.login.bind(vendor);
+    vendor.login = async (request) => {
+      await subscribed.accounts.logOut(SUBJECT, 'operator');
+      return logIn(request);
+    };
+    await expect(unsubscribed.renewInBackground(ID)).rejects.toMatchObject({ code: 'session_forbidden' });
+    expect(unsubscribed.cache.tokens.find(ID)).toBeUndefined();
+  });
+
   test('a replica asks the store again for a token that the store has not confirmed', async () => {
     const { vendor, watched, subscribed, unsubscribed, read } = createReplicas(new TestClock());
     vendor.lifeMs = 600_000;

@@ -63,3 +63,8 @@ test('the token of a login whose lease was lost is not in memory either, when th
   expect(answer).toBe('vendor_rejected');
   expect(tokenInMemory()).toBe('token-1');
 });
+
+test('a login whose lease was lost is followed by another one, although the store can read no token', async () => {
+  const { answer } = await reportWithLostLease(({ watched }) => void watched.down.add('read'));
+  expect(answer).toBe('token-3');
+});

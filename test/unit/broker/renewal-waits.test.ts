@@ -5,6 +5,7 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import type { Lease, LeaseAnswer } from '../../../src/token/ports.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import type { Tracer } from '../../../src/token/tracer.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
@@ -20,7 +21,13 @@ function createReplica() {
   const watched = watchedStore(inner);
   const { store } = watched;
   const { observer, told } = recordingObserver();
-  const parts = brokerParts({ clock, store, observer, loginBudgetMs: 5_000 });
+  const spans: string[] = [];
+  const span: Tracer['span'] = (name, work) => {
+    spans.push(name);
+    return work();
+  };
+  const tracer: Tracer = { span, trace: span };
+  const parts = brokerParts({ clock, store, observer, tracer, loginBudgetMs: 5_000 });
   const startedAt = clock.now();
   const askedAt: number[] = [];
   const acquire = inner.terminals.acquire.bind(inner.terminals);
@@ -62,7 +69,7 @@ function createReplica() {
     };
     return inner.terminals.save(lease, record, clock.now() + 30_000);
   };
-  return { ...parts, inner, clock, pass, watched, told, askedAt, answers, holdLease, renew, save };
+  return { ...parts, inner, clock, pass, watched, told, spans, askedAt, answers, holdLease, renew, save };
 }
 
 describe('a renewal while another replica holds the lease', () => {
@@ -310,6 +317,29 @@ describe('a renewal', () => {
     await pass(1_000);
     expect(second.result).toMatchObject({ outcome: 'login' });
     expect(vendor.requests).toHaveLength(2);
+  });
+
+  test('that fails with the vendor’s error after a logout fails a request from after the logout too', async () => {
+    const { pass, inner, vendor, renew } = createReplica();
+    vendor.latencyMs = 1_000;
+    vendor.failure = new BrokerError('vendor_rejected');
+    const renewals = [renew()];
+    await pass(500);
+    await inner.terminals.remove(ID);
+    renewals.push(renew());
+    await pass(2_000);
+    expect(renewals.map(({ result }) => result)).toEqual([vendor.failure, vendor.failure]);
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('is named in a trace, also in the background, and so are its waits for other logins', async () => {
+    const { pass, holdLease, spans, renew, renewal } = createReplica();
+    await holdLease(60_000);
+    await renewal.renewDue(ID, () => undefined);
+    renew();
+    renew();
+    await pass(100);
+    expect(spans).toEqual(['renewal', 'renewal', 'renewal', 'lease wait', 'lease wait']);
   });
 
   test('that fails with the vendor’s error fails all requests that wait for it, and each later one logs in', async () => {

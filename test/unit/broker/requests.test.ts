@@ -1,19 +1,20 @@
 import { describe, expect, test } from 'vitest';
 import { type RenewalRequest, refuseErased, shouldRetryAlone } from '../../../src/broker/requests.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
+import type { Urgency } from '../../../src/token/login-queue.ts';
 import type { RenewalCause } from '../../../src/token/observer.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 
-function request(cause: RenewalCause, region?: string): RenewalRequest {
+function request(cause: RenewalCause, region?: string, urgency?: Urgency): RenewalRequest {
   return {
     id: subjectId(SUBJECT),
     subject: SUBJECT,
     region,
     known: undefined,
     cause,
-    urgency: cause === 'background' ? cause : 'foreground',
+    urgency: urgency ?? (cause === 'background' ? cause : 'foreground'),
     sessionIssuedAt: undefined,
     satisfies: () => true,
   };
@@ -69,9 +70,22 @@ describe('a request that waited for a request that failed', () => {
     ['vendor_busy', 'due', 'due', false],
     ['session_forbidden', 'new', 'new', false],
     ['vendor_busy', 'due', undefined, false],
+    ['session_forbidden', 'background', 'background', false],
+    ['session_forbidden', 'new', undefined, false],
   ] as const)('after %s, %s after %s: tries by itself: %s', (code, waiting, failed, expected) => {
     expect(retries(request(waiting), failed, code)).toBe(expected);
   });
+
+  test.each([
+    ['foreground', true],
+    ['background', false],
+  ] as const)(
+    'after a renewal in the background that found no place, a %s one tries by itself: %s',
+    (urgency, expected) => {
+      const failed = request('due', 'CN', 'background');
+      expect(shouldRetryAlone(request('due', 'CN', urgency), failed, new BrokerError('vendor_busy'))).toBe(expected);
+    },
+  );
 
   test('does not repeat a login that the vendor failed, or that failed by a defect', () => {
     expect(retries(request('new', 'CN'), 'background', 'vendor_timeout')).toBe(false);

@@ -5,11 +5,12 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
 import { refreshAt } from '../../../src/token/renewal-timing.ts';
 import { serveToken } from '../../../src/token/sdk-token.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { madeUpRecord } from '../../support/made-up-tokens.ts';
+import { recordingObserver } from '../../support/recording-observer.ts';
 import { accessTokenOf } from '../../support/served-token.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
@@ -19,14 +20,16 @@ const ID = subjectId(SUBJECT);
 function parts(options: { mode?: 'proactive' | 'on-demand' } = {}) {
   const clock = new TestClock();
   const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
+  const { observer, told } = recordingObserver();
   const built = brokerParts({
     clock,
+    observer,
     store: watched.store,
     policy: { ...PROACTIVE, mode: options.mode ?? 'proactive' },
   });
   const read = (region: string | undefined = 'CN', sessionIssuedAt = clock.now()) =>
     built.broker.read({ subject: SUBJECT, region, sessionIssuedAt });
-  return { ...built, clock, watched, read };
+  return { ...built, clock, watched, told, read };
 }
 
 describe('a first read', () => {
@@ -217,7 +220,9 @@ describe('a read that finds the store behind memory', () => {
     };
     const built = brokerParts({ clock, store });
     built.vendor.lifeMs = 10 * 3_600_000;
-    const read = () => built.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+    const readWith = (sessionIssuedAt: number) =>
+      built.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt });
+    const read = () => readWith(clock.now());
     /** Takes the stored token into the past. */
     const takeSnapshot = async () => {
       const { record } = await present.terminals.read(ID);
@@ -231,7 +236,7 @@ describe('a read that finds the store behind memory', () => {
       clock.advance(60_001);
     };
     const stored = async () => (await past.terminals.read(ID)).record;
-    return { ...built, clock, present, past, read, takeSnapshot, goBack, stored };
+    return { ...built, clock, present, past, read, readWith, takeSnapshot, goBack, stored };
   }
 
   test('serves the newer token of memory, and writes it back', async () => {
@@ -314,6 +319,25 @@ describe('a read that finds the store behind memory', () => {
     expect(account.erasedAt).toBeGreaterThan(sessionIssuedAt);
     expect(accessTokenOf(await read())).toBe('token-2');
     expect(vendor.requests).toHaveLength(2);
+  });
+
+  test.each([
+    ['from after the lost erasure stays, and only older sessions are refused', 1, 'token-1', 1],
+    ['that the lost erasure has ended is replaced', 0, 'token-2', 2],
+  ] as const)('a token %s', async (_, laterMs, token, logins) => {
+    const { vendor, clock, cache, past, read, readWith, takeSnapshot, goBack } = partsWithPast();
+    await read();
+    const { generation } = await takeSnapshot();
+    const erasedAt = generation - laterMs;
+    goBack();
+    cache.tokens.remove(ID);
+    cache.erased(accountOf(ID), erasedAt);
+    clock.advance(1);
+    const acquire = vi.spyOn(past.terminals, 'acquire');
+    expect(accessTokenOf(await read())).toBe(token);
+    await expect(readWith(erasedAt)).rejects.toMatchObject({ code: 'session_invalid' });
+    expect(vendor.requests).toHaveLength(logins);
+    expect(acquire).toHaveBeenCalledTimes(logins - 1);
   });
 
   test('does so although the clock of the replica was set back by an hour after the logout', async () => {
@@ -527,7 +551,7 @@ describe('a read during an outage of the store', () => {
 
   describe('whose login fails', () => {
     async function failingRead() {
-      const { clock, vendor, store, watched, accounts, startOutage, read } = outageParts();
+      const { clock, vendor, store, watched, accounts, told, startOutage, read } = outageParts();
       startOutage();
       const fail = vi.fn<() => void>();
       const asked = vi.spyOn(vendor, 'login').mockImplementation(
@@ -543,15 +567,16 @@ describe('a read during an outage of the store', () => {
       const otherReplica = brokerParts({ clock, store });
       const readThere = () =>
         otherReplica.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
-      return { clock, accounts, failing, fail, read, readThere };
+      return { clock, accounts, failing, fail, told, read, readThere };
     }
 
     test('gets the token that another read has found in the store meanwhile', async () => {
-      const { failing, fail, read, readThere } = await failingRead();
+      const { failing, fail, told, read, readThere } = await failingRead();
       const stored = await readThere();
       expect((await read()).etag).toBe(stored.etag);
       fail();
       expect((await failing).etag).toBe(stored.etag);
+      expect(told('tokenServed').map(([outcome]) => outcome)).toEqual(['redis', 'waited']);
     });
 
     test('gets none if its session is from before an erasure of the account', async () => {

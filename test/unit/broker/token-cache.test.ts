@@ -109,6 +109,7 @@ describe('the token cache', () => {
 
   test('keeps what the store says after an announcement, and not what it said before', () => {
     const { cache, clock, record, announce } = createCache();
+    clock.advance(1);
     const askedBefore = clock.monotonic();
     for (const kind of ['saved', 'removed'] as const) announce({ kind, id: ID, generation: 5 });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
@@ -117,6 +118,24 @@ describe('the token cache', () => {
     clock.advance(1);
     cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ erasedAt: undefined });
+  });
+
+  test.each([
+    ['the newer token of memory', 5, 'of memory'],
+    ['the token of the store, if memory has another one of the same login', 4, 'of the store'],
+    ['the token of the store, if memory has an older one', 3, 'of the store'],
+    ['the token of the store, if memory has none', undefined, 'of the store'],
+  ])('answers a late read, which finds a token that was renewed since, with %s', (_, generation, expected) => {
+    const { cache, clock, record, announce } = createCache();
+    const named = (number: number, accessToken: string) => {
+      const { token, ...rest } = record(number);
+      return { ...rest, token: { ...token, fields: { accessToken } } };
+    };
+    const facts = { checkedAt: clock.monotonic(), erasedAt: undefined };
+    if (generation) cache.put(named(generation, 'of memory'), facts);
+    announce({ kind: 'saved', id: ID, generation: 6 });
+    expect(JSON.parse(cache.put(named(4, 'of the store'), facts).body)).toEqual({ accessToken: expected });
+    expect(cache.tokens.find(ID)?.generation).toBe(generation);
   });
 
   test('keeps the newer tokens of an account when an older erasure is announced', () => {

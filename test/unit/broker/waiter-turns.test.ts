@@ -49,7 +49,7 @@ async function createWaiter({ acquireMs = 0 } = {}) {
   const announce = (announcement: Announcement) => {
     for (const listener of listeners) listener(announcement);
   };
-  return { ...parts, pass, terminals, lease: answer.lease, result, renew, announce };
+  return { ...parts, clock, pass, terminals, lease: answer.lease, result, renew, announce };
 }
 
 test('each turn of a waiter gives the store the same time to answer, so a slow store causes no login beside the lease', async () => {
@@ -62,6 +62,19 @@ test('each turn of a waiter gives the store the same time to answer, so a slow s
   await pass(500);
   expect(result.outcome).toBe('login');
   expect(vendor.requests).toHaveLength(1);
+});
+
+test.each([
+  ['goes on after an older logout that is announced again', -1, 'waits'],
+  ['fails with a logout that may have come after it began', 0, 'session_forbidden'],
+] as const)('a request that waits for the lease %s', async (_, laterMs, outcome) => {
+  const { clock, pass, result, renew, announce } = await createWaiter();
+  const generation = clock.now() + laterMs;
+  void renew();
+  await pass(100);
+  announce({ kind: 'removed', id: ID, generation });
+  await pass(100);
+  expect(result.outcome).toBe(outcome);
 });
 
 test('a request whose own lease has expired does not fail with an announcement from before its next lease', async () => {

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { describe, expect, test, vi } from 'vitest';
 import { cachedToken } from '../../../src/broker/cached-tokens.ts';
 import type { TokenCache } from '../../../src/broker/token-cache.ts';
 import { WriteBack } from '../../../src/broker/write-back.ts';
@@ -69,6 +70,8 @@ function createWriteBack() {
     terminals: {
       restore,
       clockFor: () => store.clock,
+      markRead: async (_: SubjectId, generation: number) => void written.push(`read of ${generation}`),
+      drop: async ({ subject }: TokenRecord) => void written.push(`dropped login of ${subject.unionId}`),
       repeatRemoval: (id: SubjectId, generation: number) => {
         written.push(`logout ${id} ${generation}`);
         return store.repeat(id, generation);
@@ -192,6 +195,17 @@ describe('a token that the store missed', () => {
     expect(restored.map(({ answeredAt }) => answeredAt)).toEqual([3_500, 1_000, 8_000]);
   });
 
+  test('is not written while the clock of the store is not known, and the error says so', async () => {
+    const { writeBack, store, restored, recordOf } = createWriteBack();
+    store.clock = undefined;
+    const record = recordOf('alice');
+    await expect(writeBack.write(subjectId(record.subject), record)).rejects.toMatchObject({
+      code: 'store_unavailable',
+      cause: { message: expect.stringContaining('clock') },
+    });
+    expect(restored).toEqual([]);
+  });
+
   test('is written at once when the store is back', async () => {
     const { pass, restored, recordOf, miss, storeReturns } = createWriteBack();
     await miss(recordOf('alice'));
@@ -216,6 +230,15 @@ describe('a token that the store missed', () => {
     answer();
     await pass(2_000);
     expect(restored).toHaveLength(1);
+  });
+
+  test('is tried alone while others wait for a store that takes nothing', async () => {
+    const { pass, writeBack, store, written, recordOf, miss } = createWriteBack();
+    await miss(...['alice', 'bob', 'carol'].map((unionId) => recordOf(unionId)));
+    store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
+    writeBack.add(recordOf('dave'));
+    await pass(100);
+    expect(written).toEqual(['token of dave']);
   });
 
   test('is left out if a newer token of its subject is missing too', async () => {
@@ -263,6 +286,40 @@ describe('a token that the store missed', () => {
     await pass(0);
     await settled;
     expect(restored.map(({ subject }) => subject.unionId)).toEqual(['alice']);
+  });
+
+  test('is on its way to the store: the shutdown waits for it', async () => {
+    const { pass, writeBack, store, recordOf } = createWriteBack();
+    let answer = (): void => undefined;
+    store.restore = () =>
+      new Promise((resolve) => {
+        answer = () => resolve('saved');
+      });
+    writeBack.add(recordOf('alice'));
+    let isSettled = false;
+    void writeBack.settle(1_000).then(() => {
+      isSettled = true;
+    });
+    await pass(500);
+    expect(isSettled).toBe(false);
+    answer();
+    await pass(100);
+    expect(isSettled).toBe(true);
+  });
+
+  test('starts no timer if its write fails after the shutdown', async () => {
+    const { clock, writeBack, store, recordOf } = createWriteBack();
+    let fail = (): void => undefined;
+    store.restore = () =>
+      new Promise((_, reject) => {
+        fail = () => reject(new BrokerError('store_unavailable'));
+      });
+    writeBack.add(recordOf('alice'));
+    await writeBack.settle(0);
+    const setTimer = vi.spyOn(clock, 'setTimer');
+    fail();
+    await nextTurn();
+    expect(setTimer).not.toHaveBeenCalled();
   });
 
   test('is given up if the store fails until the end of the shutdown, and no timer is left', async () => {
@@ -351,7 +408,7 @@ describe('a token that the store refuses', () => {
 
 describe('a token that a logout or an erasure has outdated', () => {
   test('is not written back, whether it waits already or not', async () => {
-    const { pass, writeBack, restored, removals, recordOf, miss } = createWriteBack();
+    const { pass, writeBack, restored, removals, removed, written, told, recordOf, miss } = createWriteBack();
     const [alice, bob] = [recordOf('alice', 5), recordOf('bob', 5)];
     await miss(alice);
     removals.push([subjectId(alice.subject), 5], [subjectId(bob.subject), 4]);
@@ -359,6 +416,10 @@ describe('a token that a logout or an erasure has outdated', () => {
     writeBack.add(bob);
     await pass(2_000);
     expect(restored).toEqual([bob]);
+    // The store learns of the login alone, and memory forgets the token.
+    expect(written.filter((one) => one !== 'token of bob')).toEqual(Array(2).fill('dropped login of alice'));
+    expect(removed).toEqual(Array(2).fill([subjectId(alice.subject), 5]));
+    expect(told('wroteBack').toSorted()).toEqual([['outdated'], ['outdated'], ['saved']]);
   });
 
   test('leaves memory if only the store knows of the logout, and is reported', async () => {
@@ -372,15 +433,17 @@ describe('a token that a logout or an erasure has outdated', () => {
   });
 
   test.each([
-    ['saved', 'saved'],
-    ['suspect', 'saved'],
-    ['superseded', 'outdated'],
-  ] as const)('is none if the store answers %s: memory keeps it, and it is reported as %s', async (outcome, event) => {
-    const { pass, writeBack, store, removed, recordOf, told } = createWriteBack();
+    ['saved', 'saved', ['token of alice', 'read of 5']],
+    ['suspect', 'saved', ['token of alice']],
+    ['superseded', 'outdated', ['token of alice']],
+  ] as const)('is none if the store answers %s: memory keeps it, and it is reported as %s', async (...answer) => {
+    const [outcome, event, calls] = answer;
+    const { pass, writeBack, store, removed, written, recordOf, told } = createWriteBack();
     store.restore = async () => outcome;
-    writeBack.add(recordOf('alice', 5));
+    writeBack.add({ ...recordOf('alice', 5), unreadRenewals: 1 });
     await pass(0);
     expect(removed).toEqual([]);
+    expect(written).toEqual(calls);
     expect(told('wroteBack')).toEqual([[event]]);
   });
 });
@@ -404,6 +467,17 @@ describe('a logout or an erasure that the store has lost', () => {
     expect(written.toSorted()).toEqual([`erasure ${BOB} 6`, `logout ${ALICE} 5`].toSorted());
     await pass(10_000);
     expect(written).toHaveLength(2);
+  });
+
+  test('is repeated at shutdown, and the shutdown waits for it', async () => {
+    const { pass, writeBack, store, written } = createWriteBack();
+    store.repeat = () => Promise.reject(new BrokerError('store_unavailable'));
+    writeBack.repeatRemoval(ALICE, 5);
+    await pass(0);
+    written.length = 0;
+    store.repeat = async () => undefined;
+    await writeBack.settle(1_000);
+    expect(written).toEqual([`logout ${ALICE} 5`]);
   });
 
   test('is repeated with its last generation, before the tokens that wait', async () => {
@@ -532,6 +606,24 @@ describe('after the store has lost its data', () => {
     await pass(1);
     const written = restored.map(({ subject, generation }) => `${subject.unionId} ${generation}`);
     expect(written).toEqual(['bob 2', 'alice 1', 'bob 1']);
+  });
+
+  test('a token that is on its way to the store is not written again, as only its own write knows its session', async () => {
+    const { pass, writeBack, store, written, inMemory, recordOf, miss, storeReturns } = createWriteBack();
+    await miss(recordOf('bob'));
+    let answer = (): void => undefined;
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    store.restore = () => answered.then(() => 'saved');
+    const record = recordOf('alice');
+    inMemory.push(record);
+    writeBack.add(record, 1);
+    storeReturns('lost');
+    await pass(0);
+    answer();
+    await pass(0);
+    expect(written).toEqual(['token of alice', 'token of bob']);
   });
 
   test('all tokens in memory are written even if the store fails for long meanwhile, and no more than 64 wait', async () => {
