@@ -50,6 +50,8 @@ export class WriteBack {
   #lostAt: number | undefined;
   /** The writes that are on their way to the store. */
   readonly #inFlight = new Map<SubjectId, Promise<RestoreOutcome>>();
+  /** The number of removals that are on their way to the store. */
+  #removing = 0;
   #flushing = false;
   #retry: Timer | undefined;
   #stopped = false;
@@ -158,7 +160,7 @@ export class WriteBack {
   }
 
   #isMissing(): boolean {
-    return this.#tokens.size + this.#removals.size + this.#inFlight.size > 0;
+    return this.#tokens.size + this.#removals.size + this.#inFlight.size + this.#removing > 0;
   }
 
   /** Everything in memory that the store had confirmed before now. First the removals: they refuse older tokens. */
@@ -250,8 +252,13 @@ export class WriteBack {
 
   async #remove({ id, generation }: Missing): Promise<void> {
     const { terminals, accounts } = this.#options;
-    if (isSubjectId(id)) await terminals.repeatRemoval(id, generation);
-    else await accounts.repeatErasure(id, generation);
+    this.#removing += 1;
+    try {
+      if (isSubjectId(id)) await terminals.repeatRemoval(id, generation);
+      else await accounts.repeatErasure(id, generation);
+    } finally {
+      this.#removing -= 1;
+    }
   }
 
   /**

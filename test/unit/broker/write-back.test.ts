@@ -288,14 +288,20 @@ describe('a token that the store missed', () => {
     expect(restored.map(({ subject }) => subject.unionId)).toEqual(['alice']);
   });
 
-  test('is on its way to the store: the shutdown waits for it', async () => {
-    const { pass, writeBack, store, recordOf } = createWriteBack();
+  test.each<[string, (parts: ReturnType<typeof createWriteBack>) => void]>([
+    ['token', ({ writeBack, recordOf }) => writeBack.add(recordOf('alice'))],
+    ['logout', ({ writeBack, recordOf }) => writeBack.repeatRemoval(subjectId(recordOf('alice').subject), 1)],
+    ['erasure', ({ writeBack }) => writeBack.repeatRemoval(accountId('alice'), 1)],
+  ])('is on its way to the store: the shutdown waits for the %s', async (_, start) => {
+    const parts = createWriteBack();
+    const { pass, writeBack, store } = parts;
     let answer = (): void => undefined;
-    store.restore = () =>
-      new Promise((resolve) => {
-        answer = () => resolve('saved');
-      });
-    writeBack.add(recordOf('alice'));
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    store.restore = () => answered.then(() => 'saved');
+    store.repeat = () => answered;
+    start(parts);
     let isSettled = false;
     void writeBack.settle(1_000).then(() => {
       isSettled = true;
