@@ -109,7 +109,7 @@ export async function answerToken(
   const token = await read(refused);
   const { etag, body } = token;
   if (refused === undefined && noneMatchNames(headers['if-none-match'], etag)) {
-    return reply.code(304).headers({ 'cache-control': 'no-store', etag }).send();
+    return reply.code(304).header('etag', etag).send();
   }
   return reply.headers(tokenHeaders(token)).send(body);
 }

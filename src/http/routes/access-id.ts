@@ -70,6 +70,6 @@ export async function accessIdRoute(app: FastifyInstance, options: AccessIdRoute
       return options.accessIds.obtain(subject, regRegion);
     };
     const { accessId, region } = (await options.accountStore.identify(unionId)) ?? (await logIn());
-    return reply.header('cache-control', 'no-store').send({ accessId, region });
+    return reply.send({ accessId, region });
   });
 }

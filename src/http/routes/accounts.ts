@@ -233,7 +233,7 @@ export async function accountRoutes(app: FastifyInstance, options: AccountRoutes
     const account = await accountStore.find(unionId);
     const { identity } = account;
     if (!identity) throw new BrokerError('not_found', { detail: absenceOf(account) });
-    return reply.header('cache-control', 'no-store').send(accountView(identity, account, options));
+    return reply.send(accountView(identity, account, options));
   });
 
   app.post<{ Body: z.infer<typeof lookupBody> }>(
@@ -242,7 +242,7 @@ export async function accountRoutes(app: FastifyInstance, options: AccountRoutes
     async (request, reply) => {
       const found = await accountStore.lookUp(request.body.accessIds);
       audit(request, 'account', [...found.values()].map(accountId));
-      return reply.header('cache-control', 'no-store').send(Object.fromEntries(found));
+      return reply.send(Object.fromEntries(found));
     },
   );
 

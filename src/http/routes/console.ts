@@ -92,7 +92,7 @@ export async function consoleRoutes(
   const page = staticFile('console/console.html', withKey);
   app.get('/console', { schema: getConsole }, async (_request, reply) => {
     if (adminTokens.isEmpty) throw new BrokerError('not_found', NO_TOKEN);
-    return page(reply.headers({ 'content-security-policy': CONSOLE_CSP, 'cache-control': 'no-store' }));
+    return page(reply.header('content-security-policy', CONSOLE_CSP));
   });
   if (adminTokens.isEmpty) return;
   serveFiles(app, CONSOLE_FILES);
@@ -127,7 +127,7 @@ export async function consoleRoutes(
       ...(payload !== undefined && { payload }),
     });
     const retryAfter = Number(answer.headers['retry-after'] ?? 1);
-    reply.headers({ 'content-type': 'application/octet-stream', 'cache-control': 'no-store' });
+    reply.header('content-type', 'application/octet-stream');
     return opened.seal(JSON.stringify({ status: answer.statusCode, retryAfter, text: answer.payload, session }));
   });
 }

@@ -56,16 +56,11 @@ const readyzSchema = {
 
 /** `GET /livez` and `GET /readyz`. */
 export async function healthRoutes(app: FastifyInstance, { readiness, closing }: HealthRoutesOptions): Promise<void> {
-  app.get('/livez', { schema: livezSchema }, async (_request, reply) =>
-    reply.header('cache-control', 'no-store').send({ status: 'ok' }),
-  );
+  app.get('/livez', { schema: livezSchema }, async (_request, reply) => reply.send({ status: 'ok' }));
 
   app.get('/readyz', { schema: readyzSchema }, async (_request, reply) => {
     const { ready, checks } = closing.aborted ? CLOSING : await readiness();
-    return reply
-      .code(ready ? 200 : 503)
-      .header('cache-control', 'no-store')
-      .send({ status: ready ? 'ready' : 'not ready', checks });
+    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready', checks });
   });
 }
 
@@ -96,6 +91,6 @@ const metricsSchema = {
 export async function metricsRoutes(app: FastifyInstance, { metrics }: MetricsRoutesOptions): Promise<void> {
   app.get('/metrics', { schema: metricsSchema }, async (_request, reply) => {
     const { contentType, body } = await metrics();
-    return reply.header('cache-control', 'no-store').type(contentType).send(body);
+    return reply.type(contentType).send(body);
   });
 }

@@ -110,7 +110,5 @@ export interface StatusRoutesOptions {
 
 /** `GET /status`. */
 export async function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions): Promise<void> {
-  app.get('/status', { schema: getStatus }, async (_request, reply) =>
-    reply.header('cache-control', 'no-store').send(await options.status()),
-  );
+  app.get('/status', { schema: getStatus }, async (_request, reply) => reply.send(await options.status()));
 }

@@ -43,7 +43,7 @@ export function addRequestHooks(app: FastifyInstance, { logger, closing }: Reque
   };
   closing.addEventListener('abort', serveNoLonger, { once: true });
   app.addHook('onRequest', (request, reply, done) => {
-    reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
+    reply.headers(SECURITY_HEADERS).headers({ 'cache-control': 'no-store', 'x-request-id': request.id });
     const { host } = request.headers;
     if (host === undefined && request.raw.httpVersionMinor > 0) {
       return done(new BrokerError('request_invalid', { detail: 'The header Host is missing' }));
