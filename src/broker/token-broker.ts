@@ -146,8 +146,8 @@ export class TokenBroker {
         if (known) cache.tokens.remove(id, known.generation);
         throw error;
       }
-      // Another read may have brought a token into memory meanwhile.
-      const entry = cache.tokens.find(id);
+      // Another read may have brought a token into memory meanwhile. A mistake of the broker must not stay unseen.
+      const entry = error instanceof BrokerError ? cache.tokens.find(id) : undefined;
       if (!entry || !satisfies(recordOf(entry))) throw error;
       refuseErased(request, cache.erasedAt(id));
       return { entry, outcome: 'waited' };

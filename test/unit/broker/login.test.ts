@@ -713,10 +713,11 @@ describe('a login without a lease', () => {
     expect(await waiting).toBe('of another replica');
     expect(vendor.requests).toEqual([]);
     expect(told('tokenServed').map(([outcome]) => outcome)).toEqual(['redis', 'waited']);
+    expect(told('renewalFailed')).toEqual([]);
   });
 
   test('is not sent if another read got a token while it waited for its place', async () => {
-    const { pass, vendor, read, storeToken } = createReplicaWithoutLease();
+    const { pass, vendor, read, storeToken, told } = createReplicaWithoutLease();
     vendor.queueMs = 100;
     const waiting = read();
     await pass(50);
@@ -727,6 +728,7 @@ describe('a login without a lease', () => {
     await pass(50);
     expect(await waiting).toBe('of another replica');
     expect(vendor.sent).toBe(0);
+    expect(told('renewalFailed')).toEqual([]);
   });
 
   test('is not repeated if the store has the token of a login that was sent after it had ended', async () => {

@@ -553,13 +553,10 @@ describe('a read during an outage of the store', () => {
     async function failingRead() {
       const { clock, vendor, store, watched, accounts, told, startOutage, read } = outageParts();
       startOutage();
-      const fail = vi.fn<() => void>();
-      const asked = vi.spyOn(vendor, 'login').mockImplementation(
-        () =>
-          new Promise((_resolve, reject) => {
-            fail.mockImplementation(() => reject(new BrokerError('vendor_unavailable')));
-          }),
-      );
+      const fail = vi.fn<(error: Error) => void>();
+      const asked = vi
+        .spyOn(vendor, 'login')
+        .mockImplementation(() => new Promise((_resolve, reject) => void fail.mockImplementation(reject)));
       const failing = read();
       failing.catch(() => undefined);
       await eventually(() => asked.mock.calls.length === 1);
@@ -574,7 +571,7 @@ describe('a read during an outage of the store', () => {
       const { failing, fail, told, read, readThere } = await failingRead();
       const stored = await readThere();
       expect((await read()).etag).toBe(stored.etag);
-      fail();
+      fail(new BrokerError('vendor_unavailable'));
       expect((await failing).etag).toBe(stored.etag);
       expect(told('tokenServed').map(([outcome]) => outcome)).toEqual(['redis', 'waited']);
     });
@@ -585,14 +582,22 @@ describe('a read during an outage of the store', () => {
       clock.advance(1);
       await readThere();
       await read();
-      fail();
+      fail(new BrokerError('vendor_unavailable'));
       await expect(failing).rejects.toMatchObject({ code: 'session_invalid' });
     });
 
     test('fails with the error of the login if nobody has a token', async () => {
       const { failing, fail } = await failingRead();
-      fail();
+      fail(new BrokerError('vendor_unavailable'));
       await expect(failing).rejects.toMatchObject({ code: 'vendor_unavailable' });
+    });
+
+    test('fails with a mistake of the broker, so that somebody sees it', async () => {
+      const { failing, fail, readThere, read } = await failingRead();
+      await readThere();
+      await read();
+      fail(new TypeError('a mistake'));
+      await expect(failing).rejects.toThrow('a mistake');
     });
   });
 
