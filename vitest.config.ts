@@ -50,8 +50,8 @@ export default defineConfig({
     pool: 'forks',
     // Loading the modules again for each file would take longer than most tests.
     isolate: false,
-    // Most tests wait for timers, sockets or processes.
-    maxWorkers: 6,
+    // Most tests wait for timers, sockets or processes: four workers use less than two thirds of two cores.
+    maxWorkers: 5,
     sequence: { sequencer: LongFilesFirst },
     // A test that hangs fails in the end. A test on a busy machine does not.
     testTimeout: 120_000,
