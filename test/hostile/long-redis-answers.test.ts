@@ -156,7 +156,8 @@ test.runIf(existsSync('/proc/self/clear_refs'))(
     const before = memoryOf(broker.pid);
     forgetPeak(broker.pid);
     for (let round = 0; round < 5; round += 1) {
-      expect([200, 404]).toContain((await accountAt(broker, VICTIM)).status);
+      // On a busy machine, Redis may not answer in time.
+      await eventually(async () => [200, 404].includes((await accountAt(broker, VICTIM)).status));
       for (const session of known) expect((await broker.getToken(session, 'phone')).status).toBe(200);
     }
     expectGrowth(memoryOf(broker.pid).peak - before.now);
