@@ -82,7 +82,7 @@ export const GUARANTEES_ZH: Readonly<Record<string, string>> = {
   'memory has a limit in bytes': '内存按字节有上限',
   'during an outage, a new terminal costs one login, which is written back later':
     '故障期间，新终端需要一次登录，之后写回',
-  'a read whose login fails gets a token that the replica got meanwhile':
+  'a read whose login fails gets a token that the replica knows by then':
     '读取所触发的登录失败时，若副本在此期间得到了令牌，读取就返回该令牌',
   'during an outage, each replica has a limit of logins': '故障期间，每个副本的登录有上限',
   'a token in use is always valid': '使用中的令牌始终有效',

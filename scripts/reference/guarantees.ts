@@ -231,8 +231,8 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
       ...shownIn('test/unit/broker/token-broker.test.ts', {
         'makes one login for an unknown subject with many reads, and writes the token back after the outage':
           'during an outage, a new terminal costs one login, which is written back later',
-        'gets the token that another read has found in the store meanwhile':
-          'a read whose login fails gets a token that the replica got meanwhile',
+        'gets the token that another read has found in the store':
+          'a read whose login fails gets a token that the replica knows by then',
       }),
       ...shownIn('test/unit/vendor-api/login-turns.test.ts', {
         'a replica uses a quarter of the login budget': 'during an outage, each replica has a limit of logins',

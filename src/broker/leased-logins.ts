@@ -27,7 +27,7 @@ export interface LeasedLoginsOptions extends Pick<BrokerPorts, LoginPorts> {
   readonly limits: LoginLimits;
 }
 
-/** What callers ask for: one login of this subject. */
+/** A wish of a caller: one login of this subject. */
 export interface LoginRequest extends Pick<RenewalRequest, 'id' | 'region' | 'cause' | 'urgency'> {
   /** Set: a logout of the terminal does not end the login. */
   readonly outlivesLogout?: true;
@@ -45,13 +45,13 @@ type Acquired =
   | Exclude<LeaseAnswer, { kind: 'granted' }>
   | { readonly kind: 'unavailable'; readonly error: unknown };
 
-/** What a request does about its lease. Each step returns `undefined` if the request needs the lease again. */
+/** The steps of a request with its lease. Each step returns `undefined` if the request needs the lease again. */
 export interface LoginSteps<Result> {
   /** Logs in. Consumes the lease: it is released in every case. */
   underLease(granted: GrantedLease): Promise<Result | undefined>;
   /** Logs in although the store could not be asked for a lease, or throws its error. */
   withoutLease(storeError: unknown): Promise<Result | undefined>;
-  /** What the login of another replica has stored. */
+  /** The token that the login of another replica has stored. */
   stored(): Promise<Result | undefined>;
 }
 
@@ -165,7 +165,7 @@ export class LeasedLogins<Result> {
         }
       }
     }
-    // None of the other replicas' logins has ended.
+    // No login of another replica has ended.
     throw new BrokerError('vendor_timeout', { retryAfter: 1 });
   }
 
@@ -189,7 +189,7 @@ export class LeasedLogins<Result> {
   }
 
   /**
-   * Does `work` under the lease, which is extended meanwhile. If it throws, the lease is released, and the failure counts.
+   * Does `work` under the lease, and extends it until the end. If it throws, the lease is released, and the failure counts.
    * @returns `undefined` if the login was not sent: see {@link LoginNotSent}
    */
   async holding<Done>(
@@ -227,7 +227,7 @@ export class LeasedLogins<Result> {
     await this.#heldLeases.releaseAll();
   }
 
-  /** What the replica with the lease has announced. @throws BrokerError its announced failure, or the logout */
+  /** The announcement of the replica with the lease. @throws BrokerError its announced failure, or the logout */
   async #resultOfHolder(
     request: LoginRequest,
     beganAt: number,

@@ -245,7 +245,7 @@ export class TokenLogin {
 
   /**
    * The generation of a login without a lease, after it has waited for its place: another replica may have sent a login
-   * meanwhile. A logout or an erasure that came meanwhile stays later than the login.
+   * meanwhile. A logout or an erasure of that time stays later than the login.
    */
   #generationOnceSent(request: RenewalRequest, generation: number): number {
     return this.#isOutdated({ generation }, request.id) ? generation : this.#generationNow(request);

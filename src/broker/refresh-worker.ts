@@ -89,7 +89,7 @@ export class RefreshWorker {
     try {
       const { ids, nextInMs, backlog, overdueMs } = await dueQueue.claim(free);
       observer.backlogSeen(backlog);
-      // A retry moves the due time in the queue, but not that of the token.
+      // A retry moves the due time in the queue, but not the one in the token.
       observer.overdueSeen(Math.max(overdueMs, this.#longestLateMs));
       this.#longestLateMs = 0;
       // While the worker stops, other replicas take what it has claimed.

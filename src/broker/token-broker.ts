@@ -146,7 +146,7 @@ export class TokenBroker {
         if (known) cache.tokens.remove(id, known.generation);
         throw error;
       }
-      // Another read may have brought a token into memory meanwhile. A mistake of the broker must not stay unseen.
+      // Another read may have found a token by now. A mistake of the broker must not stay unseen.
       const entry = error instanceof BrokerError ? cache.tokens.find(id) : undefined;
       if (!entry || !satisfies(recordOf(entry))) throw error;
       refuseErased(request, cache.erasedAt(id));

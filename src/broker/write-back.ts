@@ -30,7 +30,7 @@ interface Missing {
   readonly id: SubjectId | AccountId;
   readonly generation: number;
   readonly record?: TokenRecord;
-  /** Of the session that caused the login of the token without a lease: epoch ms. */
+  /** The issue time of the session that caused the login without a lease: epoch ms. */
   readonly sessionIssuedAt?: number | undefined;
 }
 

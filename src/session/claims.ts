@@ -24,7 +24,7 @@ export interface ClaimNames {
 }
 
 /**
- * What the claims were read from, as the modes of sessions. A JWT says its times as numbers, and has an end. In an answer of
+ * The source of the claims, named as the modes of sessions. A JWT says its times as numbers, and has an end. In an answer of
  * a session server, PHP and others write times from a database as strings, and a session may have no end of its own.
  */
 export type ClaimSource = 'jwt' | 'introspection' | 'forward';

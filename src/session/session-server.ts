@@ -62,7 +62,7 @@ export function userAgentOf(version: string): string {
   return `sdk-token-broker/${version}`;
 }
 
-/** What a verifier needs to reach a session server. */
+/** The parts by which a verifier reaches a session server. */
 export interface SessionServerAccess {
   readonly clock: Clock;
   /** The `User-Agent` of the requests. Without it, they have none. */

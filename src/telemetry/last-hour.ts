@@ -42,7 +42,7 @@ class Minutes {
     return this.#startMs + this.#clock.monotonic();
   }
 
-  /** Epoch ms by the wall clock of now. Its minute may begin a millisecond before or after that of the counts. */
+  /** Epoch ms by the wall clock of now. Its minute and the minute of the counts may begin a millisecond apart. */
   startOf(minute: number): number {
     const setMinutes = Math.round((this.#clock.now() - this.now()) / MINUTE_MS);
     return (minute + setMinutes) * MINUTE_MS;

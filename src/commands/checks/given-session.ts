@@ -114,7 +114,7 @@ function isThere(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-/** What an app or an account meets later if its sessions lack this optional claim. */
+/** The consequence for an app or an account whose sessions lack this optional claim. */
 function consequenceWithout(
   name: string,
   { region, issuedAt, expiresAt }: SessionOptions['claims'],

@@ -152,14 +152,16 @@ describe('a request that waits for the login of another replica', () => {
     const { store, vendor, renewal } = brokerParts();
     const answer = await store.terminals.acquire(ID, 10_000);
     if (answer.kind !== 'granted') throw new Error(answer.kind);
-    const waiting = renewal.renew(request());
-    await sleep(400);
     const { acquire } = store.terminals;
+    const kinds: string[] = [];
     store.terminals.acquire = async (...args) => {
       const granted = await acquire.apply(store.terminals, args);
+      kinds.push(granted.kind);
       if (granted.kind === 'granted') setTimeout(() => void store.terminals.remove(ID), 1);
       return granted;
     };
+    const waiting = renewal.renew(request());
+    await eventually(() => kinds.includes('held'));
     await store.terminals.release(answer.lease, undefined);
     await expect(waiting).rejects.toMatchObject({ code: 'session_forbidden' });
     expect(vendor.requests).toHaveLength(0);

@@ -567,7 +567,7 @@ describe('a read during an outage of the store', () => {
       return { clock, accounts, failing, fail, told, read, readThere };
     }
 
-    test('gets the token that another read has found in the store meanwhile', async () => {
+    test('gets the token that another read has found in the store', async () => {
       const { failing, fail, told, read, readThere } = await failingRead();
       const stored = await readThere();
       expect((await read()).etag).toBe(stored.etag);

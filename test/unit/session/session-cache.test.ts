@@ -395,6 +395,7 @@ describe('the cache is bounded', () => {
     await cache.verify('one');
     inner.unionId = 'account-of-somebody';
     expect(await checkedAgain(cache, sessions)).toBe(10);
+    expect(inner.calls.slice(-10)).toEqual(sessions.slice(0, 10).toReversed());
     const before = inner.calls.length;
     await cache.verify('one');
     expect(inner.calls).toHaveLength(before);
