@@ -127,11 +127,9 @@ export class TokenBroker {
     const known = entry && recordOf(entry);
     const isUsable = ({ token }: TokenRecord) =>
       clock.now() < (cause === 'refused' ? servableUntil(token) : waitFrom(token));
-    const satisfies = (record: TokenRecord) =>
-      record.generation > (known?.generation ?? 0) &&
-      (refused === undefined || serveToken(record).etag !== refused) &&
-      !record.suspect &&
-      isUsable(record);
+    const isNewer = (record: TokenRecord) =>
+      record.generation > (known?.generation ?? 0) && (refused === undefined || serveToken(record).etag !== refused);
+    const satisfies = (record: TokenRecord) => isNewer(record) && !record.suspect && isUsable(record);
     try {
       const wanted = { id, subject, region, known, cause, urgency, sessionIssuedAt, requestId, satisfies };
       const renewed = await renewal.renew(wanted);
@@ -146,11 +144,12 @@ export class TokenBroker {
         if (known) cache.tokens.remove(id, known.generation);
         throw error;
       }
-      // Another read may have found a token by now. A mistake of the broker must not stay unseen.
+      // Memory may have another token by now. A mistake of the broker must not stay unseen.
       const entry = error instanceof BrokerError ? cache.tokens.find(id) : undefined;
-      if (!entry || !satisfies(recordOf(entry))) throw error;
+      const found = entry && recordOf(entry);
+      if (!found || !isNewer(found) || clock.now() >= servableUntil(entry)) throw error;
       refuseErased(request, cache.erasedAt(id));
-      return { entry, outcome: 'waited' };
+      return { entry, outcome: satisfies(found) ? 'waited' : 'fallback' };
     }
   }
 

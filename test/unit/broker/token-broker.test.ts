@@ -550,20 +550,22 @@ describe('a read during an outage of the store', () => {
   });
 
   describe('whose login fails', () => {
-    async function failingRead() {
-      const { clock, vendor, store, watched, accounts, told, startOutage, read } = outageParts();
+    /** @param reports whether its app reports the token in the store as refused */
+    async function failingRead(reports = false) {
+      const { clock, vendor, store, watched, accounts, told, startOutage, broker, read } = outageParts();
+      const otherReplica = brokerParts({ clock, store });
+      const readThere = () =>
+        otherReplica.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+      const refused = reports ? (await readThere()).etag : undefined;
       startOutage();
       const fail = vi.fn<(error: Error) => void>();
       const asked = vi
         .spyOn(vendor, 'login')
         .mockImplementation(() => new Promise((_resolve, reject) => void fail.mockImplementation(reject)));
-      const failing = read();
+      const failing = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused });
       failing.catch(() => undefined);
       await eventually(() => asked.mock.calls.length === 1);
       watched.down.clear();
-      const otherReplica = brokerParts({ clock, store });
-      const readThere = () =>
-        otherReplica.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
       return { clock, accounts, failing, fail, told, read, readThere };
     }
 
@@ -574,6 +576,27 @@ describe('a read during an outage of the store', () => {
       fail(new BrokerError('vendor_unavailable'));
       expect((await failing).etag).toBe(stored.etag);
       expect(told('tokenServed').map(([outcome]) => outcome)).toEqual(['redis', 'waited']);
+    });
+
+    test.each([
+      [56_999, 'token-1'],
+      [57_000, 'vendor_unavailable'],
+    ])('gets it up to its expiry margin, although it is due: after %i ms', async (ageMs, answer) => {
+      const { clock, failing, fail, told, read, readThere } = await failingRead();
+      await readThere();
+      await read();
+      clock.advance(ageMs);
+      fail(new BrokerError('vendor_unavailable'));
+      expect(await failing.then(accessTokenOf, ({ code }) => code)).toBe(answer);
+      const served = answer === 'token-1' ? ['redis', 'fallback'] : ['redis'];
+      expect(told('tokenServed').map(([outcome]) => outcome)).toEqual(served);
+    });
+
+    test('does not get the one that its app reported as refused', async () => {
+      const { failing, fail, read } = await failingRead(true);
+      await read();
+      fail(new BrokerError('vendor_unavailable'));
+      await expect(failing).rejects.toMatchObject({ code: 'vendor_unavailable' });
     });
 
     test('gets none if its session is from before an erasure of the account', async () => {
