@@ -252,10 +252,12 @@ export class Oracle {
     const known =
       announcement.kind === 'erased' ? facts.erasuresOf(accountOf(target)) : facts.logoutsOf(target as SubjectId);
     // The broker logs out the terminals of an account that the vendor has closed: no request asked for that.
-    const removal = known.find(
+    const asked = known.filter(
       (one) =>
         one.by === by && one.executedAt === undefined && one.beganAt <= sentAt && (one.answeredAt ?? sentAt) >= sentAt,
     );
+    // If two ran when it was sent, it is of the one that still runs.
+    const removal = asked.find(({ answeredAt }) => answeredAt === undefined) ?? asked[0];
     if (!removal) return;
     removal.executedAt = time.now;
     this.#removalOf.set(announcement, removal);
