@@ -1,33 +1,39 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { accessTokenOf, startFleet } from '../support/fleet.ts';
+import { accessTokenOf, lateCommands, startFleet } from '../support/fleet.ts';
 
-describe('three replicas on one Redis', () => {
-  test('log in once for 300 simultaneous reads of one new subject, and all reads get that token', async () => {
-    const fleet = await startFleet({ replicas: 3, vendor: { latencyMs: 300 } });
-    onTestFinished(() => fleet.close());
-    const session = await fleet.session('alice');
-    const answers = await Promise.all(
-      Array.from({ length: 300 }, (_, number) => fleet.broker(number).getToken(session, 'phone')),
-    );
-    expect(answers.filter(({ status }) => status === 200)).toHaveLength(300);
-    expect(new Set(answers.map(accessTokenOf)).size).toBe(1);
-    expect(new Set(answers.map(({ headers }) => headers.etag)).size).toBe(1);
-    expect(fleet.vendor.state()).toMatchObject({ requests: 1, succeeded: 1, concurrent: 0 });
-  });
-
-  test('log in 100 times for 300 simultaneous reads of 100 subjects', async () => {
-    const fleet = await startFleet({ replicas: 3, vendor: { latencyMs: 300 } });
-    onTestFinished(() => fleet.close());
-    const sessions = await Promise.all(Array.from({ length: 100 }, (_, number) => fleet.session(`account-${number}`)));
+/** Sends 300 reads of so many accounts to three replicas, and expects one login for each account. */
+async function readAtOnce(accounts: number): Promise<void> {
+  const fleet = await startFleet({ replicas: 3, vendor: { latencyMs: 300 } });
+  onTestFinished(() => fleet.close());
+  const names = Array.from({ length: accounts }, (_, number) => `account-${number}`);
+  const sessions = await Promise.all(names.map(fleet.session));
+  const readAll = async (terminal: string) => {
+    const [before, lateBefore] = [fleet.vendor.state(), await lateCommands(fleet)];
     const answers = await Promise.all(
       Array.from({ length: 300 }, (_, number) =>
-        fleet.broker(Math.floor(number / 100)).getToken(sessions[number % 100] ?? '', 'phone'),
+        fleet.broker(Math.floor(number / 100)).getToken(sessions[number % accounts] ?? '', terminal),
       ),
     );
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(300);
-    expect(new Set(answers.map(accessTokenOf)).size).toBe(100);
-    expect(fleet.vendor.state()).toMatchObject({ requests: 100, succeeded: 100, concurrent: 0 });
-  });
+    const { requests, succeeded, concurrent } = fleet.vendor.state();
+    return {
+      late: (await lateCommands(fleet)) - lateBefore,
+      tokens: new Set(answers.map(accessTokenOf)).size,
+      etags: new Set(answers.map(({ headers }) => headers.etag)).size,
+      vendor: { requests: requests - before.requests, succeeded: succeeded - before.succeeded, concurrent },
+    };
+  };
+  // If Redis does not answer in time, as on a busy machine, a replica logs in without a lease.
+  let result = await readAll('phone-1');
+  for (let attempt = 2; result.late > 0 && attempt <= 10; attempt += 1) result = await readAll(`phone-${attempt}`);
+  const logins = { requests: accounts, succeeded: accounts, concurrent: 0 };
+  expect(result).toEqual({ late: 0, tokens: accounts, etags: accounts, vendor: logins });
+}
+
+describe('three replicas on one Redis', () => {
+  test('log in once for 300 simultaneous reads of one new subject, and all reads get that token', () => readAtOnce(1));
+
+  test('log in 100 times for 300 simultaneous reads of 100 subjects', () => readAtOnce(100));
 
   test('finish a login for the other waiting reads if the first caller disconnects', async () => {
     const fleet = await startFleet({ replicas: 1, vendor: { latencyMs: 500 } });

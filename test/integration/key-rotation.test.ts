@@ -7,9 +7,7 @@ import type { Subject } from '../../src/token/subject.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { startCommand } from '../support/child-process.ts';
 import { fillStore, keyRing, newKey, openRedisStore, sealedUnder } from '../support/filled-store.ts';
-import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
-import { plainRequest } from '../support/plain-request.ts';
-import { parsePrometheus } from '../support/prometheus-text.ts';
+import { accessTokenOf, type Fleet, lateCommands, startFleet } from '../support/fleet.ts';
 import { startRedis } from '../support/redis-server.ts';
 
 const [A, B, C] = [newKey('A'), newKey('B'), newKey('C')];
@@ -39,15 +37,6 @@ function figure(out: string, label: string): number {
 
 function sumOf(kinds: Readonly<Record<string, number>> = {}): number {
   return Object.values(kinds).reduce((sum, count) => sum + count, 0);
-}
-
-/** Commands of all replicas that Redis did not answer in time. */
-async function lateCommands({ brokers }: Fleet): Promise<number> {
-  const answers = await Promise.all(brokers.map(({ adminUrl }) => plainRequest(`${adminUrl}/metrics`)));
-  const errors = answers.flatMap(
-    ({ body }) => parsePrometheus(body).get('sdk_token_broker_redis_errors_total')?.samples ?? [],
-  );
-  return errors.reduce((sum, { labels, value }) => (labels['kind'] === 'timeout' ? sum + value : sum), 0);
 }
 
 async function sessionsOf(fleet: Fleet): Promise<ReadonlyMap<string, string>> {

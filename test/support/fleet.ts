@@ -7,6 +7,8 @@ import {
   type VendorSimulatorOptions,
 } from '../../src/simulator/vendor-simulator.ts';
 import { type BrokerProcess, startBroker } from './broker-process.ts';
+import { plainRequest } from './plain-request.ts';
+import { parsePrometheus } from './prometheus-text.ts';
 
 export interface FleetOptions {
   readonly replicas: number;
@@ -75,4 +77,13 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
 /** Reads the accessToken from the body of an answer. */
 export function accessTokenOf({ body }: { readonly body: string }): string {
   return JSON.parse(body).accessToken;
+}
+
+/** Commands of all replicas that Redis did not answer in time. */
+export async function lateCommands({ brokers }: Fleet): Promise<number> {
+  const answers = await Promise.all(brokers.map(({ adminUrl }) => plainRequest(`${adminUrl}/metrics`)));
+  const errors = answers.flatMap(
+    ({ body }) => parsePrometheus(body).get('sdk_token_broker_redis_errors_total')?.samples ?? [],
+  );
+  return errors.reduce((sum, { labels, value }) => (labels['kind'] === 'timeout' ? sum + value : sum), 0);
 }
