@@ -126,7 +126,7 @@ export const FINDINGS_EN: Findings = {
   }),
   redis_lost_data: () => ({
     text: 'Redis came back without its data. Each replica writes back what it remembers.',
-    next: 'Let your cloud repeat recent erasures. Do not restart the replicas.',
+    next: 'Let your cloud repeat its erasures: the runbook says which. Do not restart the replicas.',
   }),
   redis_went_back: () => ({
     text: 'Redis came back with older data, for example from a snapshot. Each replica writes back what it remembers.',

@@ -108,7 +108,7 @@ export const FINDINGS_ZH: Findings = {
   }),
   redis_lost_data: () => ({
     text: 'Redis 恢复后数据为空。各副本会写回内存中的内容。',
-    next: '请让你的云重做近期的清除。不要重启副本。',
+    next: '请让你的云重做清除，范围见运维手册。不要重启副本。',
   }),
   redis_went_back: () => ({
     text: 'Redis 恢复后数据变旧，例如来自快照。各副本会写回内存中的内容。',

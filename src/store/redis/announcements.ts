@@ -86,11 +86,11 @@ export interface DataLoss {
 
 const LOSSES = {
   lost:
-    'Redis has lost its data. This replica writes back the tokens, logouts and erasures that it remembers. Repeat recent ' +
+    'Redis has lost its data. This replica writes back the tokens, logouts and erasures that it remembers. Repeat your ' +
     'erasures: docs/runbooks.md#sdktokenbrokerredislostdata',
   went_back:
     'Redis went back in time: its data is older than what this replica has seen, for example after a restore or a ' +
-    'failover. This replica writes back the tokens, logouts and erasures that it remembers. Repeat recent erasures: ' +
+    'failover. This replica writes back the tokens, logouts and erasures that it remembers. Repeat the erasures since then: ' +
     'docs/runbooks.md#sdktokenbrokerredislostdata',
 } as const;
 
