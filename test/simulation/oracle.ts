@@ -113,7 +113,7 @@ export class Oracle {
       fail('no read fails while nothing is broken', `${terminal}: ${error.code} after ${tookMs} ms`);
   }
 
-  /** Whether the replica has served a token that is valid still, and that nothing has ended. */
+  /** Whether the replica has served a token that is valid still, and that nothing has ended or replaced. */
   #knowsValidToken({ id, by, refused }: ReadFact): boolean {
     const { time, facts, conditions } = this.#options;
     const login = facts.loginsOf(id).findLast(({ servedBy }) => servedBy.has(by));
@@ -123,7 +123,9 @@ export class Oracle {
       .removalsOf(login)
       .some((removal) => (removal.answeredAt ?? removal.executedAt ?? removal.beganAt) > receivedAt);
     const isEnded = endedAt !== undefined || reportedAt !== undefined || conditions.dataChangedAt > receivedAt;
-    if (isRemoved || isEnded) return false;
+    const stored = this.#stored.get(id);
+    const isReplaced = stored !== undefined && stored.login !== login && stored.at > receivedAt;
+    if (isRemoved || isEnded || isReplaced) return false;
     return time.now < servableUntil({ issuedAt: receivedAt, expiresAt }) - conditions.tokenErrorMs;
   }
 
