@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
+import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
@@ -28,20 +29,35 @@ function templates(session: string): { readonly public: string[]; readonly inter
       `GET /openapi.json ${head}\r\n`,
       `GET /docs ${head}\r\n`,
       'GET /livez HTTP/1.1\r\nHost: broker\r\n\r\n',
+      `GET /readyz ${head}\r\n`,
     ],
     internal: [
       `GET /accounts/fuzzed ${admin}\r\n`,
       `POST /accounts/lookup ${admin}Content-Type: application/json\r\nContent-Length: ${lookup.length}\r\n\r\n${lookup}`,
       `POST /accounts/lookup ${admin}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n` +
         `${lookup.length.toString(16)}\r\n${lookup}\r\n0\r\n\r\n`,
+      `PUT /accounts/fuzzed/access-id?regRegion=DE ${admin}\r\n`,
       `GET /accounts/fuzzed/terminals/phone/sdk-token?regRegion=DE ${admin}\r\n`,
       `DELETE /accounts/fuzzed/terminals/phone ${admin}\r\n`,
       `DELETE /accounts/erased ${admin}\r\n`,
-      `GET /metrics ${admin}\r\n`,
-      `GET /readyz ${admin}\r\n`,
+      ...['/status', '/console', '/livez', '/readyz', '/metrics'].map((path) => `GET ${path} ${admin}\r\n`),
     ],
   };
 }
+
+test.each([
+  ['public', 'openapi/openapi.json'],
+  ['internal', 'openapi/internal.json'],
+] as const)('every operation of the %s API is fuzzed', (api, document) => {
+  const { paths } = JSON.parse(readFile(document)) as { readonly paths: Record<string, object> };
+  const sent = templates('')[api];
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{\w+\}/g, '[^/ ?]+')}[ ?]`),
+  );
+  expect(operations.filter((operation) => !sent.some((request) => new RegExp(`^${operation}`).test(request)))).toEqual(
+    [],
+  );
+});
 
 /** Sends the bytes, waits for an answer, closes its side, and returns everything that the broker sends. */
 async function exchange(url: string, bytes: string): Promise<string> {

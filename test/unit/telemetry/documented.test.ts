@@ -5,7 +5,7 @@ import { KNOWN_RESULTS, POSSIBLE_RESULTS } from '../../../src/vendor-api/answer.
 import { readFile } from '../../support/documents.ts';
 import { WATCHED } from '../../support/named-metrics.ts';
 import { type MetricFamily, parsePrometheus } from '../../support/prometheus-text.ts';
-import { reportEveryEvent } from './every-event.ts';
+import { EVENTS, reportEvents, reportEveryEvent } from './every-event.ts';
 
 const DOCUMENT = readFile('docs/metrics.md');
 
@@ -42,6 +42,14 @@ test('docs/metrics.md lists every metric with its type, labels and help text', a
     return [name.replaceAll('`', ''), type, labels?.match(/\w+/g) ?? [], what];
   });
   expect(documented).toEqual(code);
+});
+
+test.each(Object.keys(EVENTS) as (keyof typeof EVENTS)[])('the event %s changes a metric', async (event) => {
+  const metrics = createMetrics({ version: '1.2.3', vendorResults: POSSIBLE_RESULTS });
+  const own = async () => [...parsePrometheus((await metrics.scrape()).body)].filter(isOwn);
+  const before = await own();
+  reportEvents(metrics.observer, event);
+  expect(await own()).not.toEqual(before);
 });
 
 test('a counter is called _total, and a histogram by its unit', async () => {

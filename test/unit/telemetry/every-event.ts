@@ -40,7 +40,7 @@ const SESSIONS = all<Exclude<SessionOutcome, ErrorCode>>({ cached: true, accepte
 const URGENCIES = all<Urgency>({ foreground: true, background: true });
 
 /** The calls of each event, with every value of a label. */
-const EVENTS: { readonly [Event in keyof Observer]: readonly Parameters<Observer[Event]>[] } = {
+export const EVENTS: { readonly [Event in keyof Observer]: readonly Parameters<Observer[Event]>[] } = {
   tokenServed: READS.map((outcome) => [outcome, 3_600_000]),
   readFailed: CODES.map((code) => [new BrokerError(code)]),
   renewalEnded: CAUSES.flatMap((cause) => RENEWALS.map((outcome): [RenewalCause, RenewalOutcome] => [cause, outcome])),
@@ -75,9 +75,12 @@ const EVENTS: { readonly [Event in keyof Observer]: readonly Parameters<Observer
   secretsReloaded: all<ReloadOutcome>({ changed: true, unchanged: true, refused: true }).map((outcome) => [outcome]),
 };
 
+/** Reports every possible event of this name to an observer, once. */
+export function reportEvents(observer: Observer, name: keyof Observer): void {
+  for (const values of EVENTS[name]) Reflect.apply(observer[name], observer, values);
+}
+
 /** Reports every possible event to an observer, once. */
 export function reportEveryEvent(observer: Observer): void {
-  for (const [event, calls] of Object.entries(EVENTS)) {
-    for (const values of calls) Reflect.apply(observer[event as keyof Observer], observer, values);
-  }
+  for (const name of Object.keys(EVENTS)) reportEvents(observer, name as keyof Observer);
 }

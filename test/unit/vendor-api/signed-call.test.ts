@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { newNonce, prepareLogin } from '../../../src/vendor-api/signed-call.ts';
 import vectors from '../../fixtures/signature-vectors.json' with { type: 'json' };
+import { readFile, tableAfter } from '../../support/documents.ts';
 import { anyText } from './any-text.ts';
 
 const APP = { name: 'ios', appId: 'id', appToken: 'token', appKey: 'key', accessId: 'access' };
@@ -56,6 +57,12 @@ describe('a prepared login', () => {
       'X-IotVideo-Signature': vector.signature,
     });
     expect(login.stringToSign.split('\n')[1]).toBe(`Payload:${vector.payload}`);
+  });
+
+  it('has the headers of docs/vendor-login.md', () => {
+    const documented = tableAfter(readFile('docs/vendor-login.md'), 'header').map(([name]) => name);
+    const { 'Content-Type': _, ...headers } = prepare('https://api.example.test').headers;
+    expect(Object.keys(headers).map((name) => `\`${name}\``)).toEqual(documented);
   });
 
   it('signs any ids and keys, and sends them unchanged', () => {
