@@ -40,7 +40,7 @@ const { tests } = parse(readFile('deploy/prometheus/rules.test.yml')) as { tests
 const RUNBOOKS = readFile('docs/runbooks.md');
 /** Alerts whose end does not mean that all is done, or that only the facts show. */
 const LASTING = new Set(
-  ['LoginsFail', 'AccountsClosed', 'RedisRefusesWrites', 'RedisLostData', 'ReplicasDiffer'].map(
+  ['AccountsClosed', 'RedisTrouble', 'RedisRefusesWrites', 'RedisLostData', 'ReplicasDiffer'].map(
     (name) => `SdkTokenBroker${name}`,
   ),
 );
