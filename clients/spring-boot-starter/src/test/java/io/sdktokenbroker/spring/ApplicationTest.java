@@ -48,8 +48,16 @@ class ApplicationTest {
         return LocalBroker.call(method, url + path, null);
     }
 
-    private HttpResponse<String> login() {
-        return call("POST", "/login?uniqueId=phone-1&account=" + account);
+    private static HttpResponse<String> callAs(String user, String method, String path) {
+        return LocalBroker.call(method, url + path, null, "X-User", user);
+    }
+
+    private static void register(String account) {
+        call("POST", "/accounts/" + account + "?country=DE");
+    }
+
+    private static HttpResponse<String> login(String account) {
+        return callAs(account, "POST", "/login?uniqueId=phone-1");
     }
 
     private static Map<?, ?> healthOfTheBroker() {
@@ -67,12 +75,12 @@ class ApplicationTest {
 
     @Test
     void aLifeFromTheLoginToTheErasureLogsNoTokenNoKeyAndNoAccount(CapturedOutput output) {
-        call("POST", "/accounts/" + account);
-        Map<?, ?> token = (Map<?, ?>) json(login()).get("sdkToken");
+        register(account);
+        Map<?, ?> token = (Map<?, ?>) json(login(account)).get("sdkToken");
         assertThat(local.vendorAccepts((String) token.get("accessToken"))).isTrue();
-        assertThat(call("DELETE", "/accounts/" + account + "/phones/phone-1").statusCode()).isEqualTo(200);
+        assertThat(callAs(account, "DELETE", "/account/phones/phone-1").statusCode()).isEqualTo(200);
         assertThat(local.accountStatus(account)).isEqualTo(200);
-        assertThat(call("DELETE", "/accounts/" + account).statusCode()).isEqualTo(200);
+        assertThat(callAs(account, "DELETE", "/account").statusCode()).isEqualTo(200);
         eventually(() -> local.accountStatus(account) == 404);
         assertThat(output.getAll()).doesNotContain(account, LocalBroker.KEY, (String) token.get("accessToken"),
                 (String) token.get("accessId"));
@@ -80,17 +88,18 @@ class ApplicationTest {
 
     @Test
     void anOutageOfTheBrokerIsVisibleAndStopsNoLogin() {
-        login();
+        register(account);
+        login(account);
         Map<String, Object> up = Map.of("status", "UP", "details", Map.of("checks", Map.of("store", "ok")));
         eventually(() -> up.equals(healthOfTheBroker()));
         local.stopBroker();
         try {
             assertThat(healthOfTheBroker())
                     .isEqualTo(Map.of("status", "DOWN", "details", Map.of("code", "network_unavailable")));
-            HttpResponse<String> answer = login();
+            HttpResponse<String> answer = login(account);
             assertThat(answer.statusCode()).isEqualTo(200);
             assertThat(json(answer)).isEmpty();
-            call("DELETE", "/accounts/" + account);
+            callAs(account, "DELETE", "/account");
             eventually(() -> measured("sdk.token.broker.erasures.pending") == 1);
         } finally {
             local.startBroker();
@@ -102,13 +111,16 @@ class ApplicationTest {
 
     @Test
     void theCallsAreMeasuredByNameAndOutcome() {
-        login();
+        register(account);
+        login(account);
         String path = "sdk.token.broker.calls?tag=call:sdk-token&tag=outcome:";
         double before = measured(path + "success");
-        login();
+        login(account);
         assertThat(measured(path + "success")).isEqualTo(before + 1);
         local.vendor(Map.of("fault", "account-closed"));
-        call("POST", "/login?uniqueId=phone-1&account=" + LocalBroker.newAccount());
+        String closed = LocalBroker.newAccount();
+        register(closed);
+        login(closed);
         local.vendor(Map.of("fault", "none"));
         assertThat(measured(path + "account_disabled")).isEqualTo(1);
     }

@@ -128,13 +128,16 @@ public class LocalBroker implements AutoCloseable {
         }
     }
 
-    /** Sends a request with the key of the internal API. */
-    public static HttpResponse<String> call(String method, String url, Object body) {
+    /** Sends a request with the key of the internal API, and more headers by name and value. */
+    public static HttpResponse<String> call(String method, String url, Object body, String... headers) {
         String text = body == null ? "" : JsonWriter.standard().writeToString(body);
-        HttpRequest request = HttpRequest.newBuilder(URI.create(url)).header("Authorization", "Bearer " + KEY)
-                .header("Content-Type", "application/json").method(method, BodyPublishers.ofString(text)).build();
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url)).header("Authorization", "Bearer " + KEY)
+                .header("Content-Type", "application/json").method(method, BodyPublishers.ofString(text));
+        if (headers.length > 0) {
+            request.headers(headers);
+        }
         try {
-            return HTTP.send(request, BodyHandlers.ofString());
+            return HTTP.send(request.build(), BodyHandlers.ofString());
         } catch (IOException error) {
             throw new UncheckedIOException(error);
         } catch (InterruptedException error) {
