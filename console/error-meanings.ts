@@ -17,8 +17,8 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   },
   session_expired: { en: 'the session has ended', zh: '会话已过期', actor: 'app' },
   session_forbidden: {
-    en: 'the session is for another app, the terminal was logged out, or a page of another web site caused the request',
-    zh: '会话属于另一个 App，终端已被登出，或请求由其他网站的页面发起',
+    en: 'the session is for another app, the terminal was logged out during the login, or a page of another web site caused the request',
+    zh: '会话属于另一个 App，终端在登录期间被登出，或请求由其他网站的页面发起',
     actor: 'user',
   },
   account_disabled: { en: 'the vendor closed the account', zh: '厂商已关闭该账号', actor: 'vendor' },

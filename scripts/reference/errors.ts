@@ -16,8 +16,8 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
       zh: '修改 App 代码：`detail` 指出是哪个参数以及允许的值',
     },
     operator: {
-      en: 'nothing, unless the app is correct: then compare its parameters with the API document',
-      zh: '无需处理。若确认 App 没有问题，请将其参数与 API 文档对照',
+      en: 'if the app is correct: compare its parameters with the API document',
+      zh: '若确认 App 没有问题：将其参数与 API 文档对照',
     },
   },
   session_missing: {
@@ -36,15 +36,15 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
       zh: '更新会话后再请求一次。若仍失败，请用户重新登录',
     },
     operator: {
-      en: '`check --session` says which claim is wrong: [find out why a user is refused](get-started.md#6-find-out-why-a-user-is-refused)',
-      zh: '`check --session` 会指出哪个声明不对：[查明用户为何被拒绝](get-started.md#6-find-out-why-a-user-is-refused)',
+      en: '[find out why a user is refused](get-started.md#6-find-out-why-a-user-is-refused)',
+      zh: '[查明用户为何被拒绝](get-started.md#6-find-out-why-a-user-is-refused)',
     },
   },
   session_expired: {
     app: { en: 'renew the session and ask once again', zh: '更新会话后再请求一次' },
     operator: {
-      en: 'if it happens to new sessions: compare the clocks of your cloud and of the broker',
-      zh: '若新会话也如此：对比你的云与 Broker 的时钟',
+      en: 'for new sessions: compare the clocks',
+      zh: '若新会话也如此：对比时钟',
     },
   },
   session_forbidden: {
@@ -57,8 +57,8 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   account_disabled: {
     app: { en: 'stop asking. Tell the user', zh: '停止请求。告知用户' },
     operator: {
-      en: 'ask the vendor, with the account’s accessId or, if there is none, the unionId',
-      zh: '向厂商咨询，并提供该账号的 accessId；没有 accessId 时，提供 unionId',
+      en: 'ask the vendor',
+      zh: '向厂商咨询',
     },
   },
   terminal_limit: {
@@ -88,8 +88,8 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   internal: {
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
-      en: 'overloaded: add replicas. Otherwise report the log line that has the `requestId`',
-      zh: '若是过载，增加副本。否则反馈这个缺陷，附上含有该 `requestId` 的日志行',
+      en: '[InternalErrors](runbooks.md#sdktokenbrokerinternalerrors), or [Overloaded](runbooks.md#sdktokenbrokeroverloaded)',
+      zh: '[InternalErrors](runbooks.md#sdktokenbrokerinternalerrors)，或 [Overloaded](runbooks.md#sdktokenbrokeroverloaded)',
     },
   },
   vendor_rejected: {
@@ -98,8 +98,8 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
       zh: '停止请求。若 `detail` 指出账号、`uniqueId` 或地区格式不对，请修改 App 代码',
     },
     operator: {
-      en: 'read the log line with `kind`, then run `check`. If all is ok, run [`check --login`](commands.md#check-before-you-start) with a test account. For 10007: [settle it with the vendor](commands.md#settle-a-10007-with-the-vendor)',
-      zh: '查看带有 `kind` 的日志行，然后运行 `check`。如果全部正常，用测试账号运行 [`check --login`](commands.md#check-before-you-start)。遇到 10007：[与厂商核对](commands.md#settle-a-10007-with-the-vendor)',
+      en: '[VendorRefusesLogins](runbooks.md#sdktokenbrokervendorrefuseslogins)',
+      zh: '[VendorRefusesLogins](runbooks.md#sdktokenbrokervendorrefuseslogins)',
     },
   },
   vendor_unavailable: {

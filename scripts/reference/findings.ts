@@ -110,8 +110,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
 };
 
 const SHARES: Texts = {
-  en: `Shares are of all replicas, or of one of them, in the last 5 minutes and also in the last minute. ${lately.times} times the share in the last minute is enough, ${percent(lately.most)} at most, so a fault of most events shows within a minute. A login counts once, after its retries. A finding ends a minute after the last failure, or later with few events.`,
-  zh: `比例为所有副本或某个副本在最近 5 分钟、并且最近一分钟的比例。最近一分钟达到 ${lately.times} 倍（最多 ${percent(lately.most)}）即算，因此影响多数事件的故障会在一分钟内显示。一次登录连同重试只计一次。最后一次失败的一分钟后问题结束；事件少时会更晚。`,
+  en: `A share is counted over all replicas, and over each one. It must be reached in the last 5 minutes, and go on in the last minute. ${lately.times} times the share in the last minute alone is enough, or ${percent(lately.most)} if that is less. So a fault of most events shows within a minute. A login counts once, after its retries. A finding ends a minute after the last failure, or later with few events.`,
+  zh: `比例按全部副本合计或单个副本计算：最近 5 分钟达到阈值，并且最近 1 分钟仍在持续。若最近 1 分钟已达阈值的 ${lately.times} 倍（以 ${percent(lately.most)} 为上限），则立即判定，因此影响多数事件的故障会在 1 分钟内显示。一次登录连同重试只计一次。最后一次失败的一分钟后问题结束；事件少时会更晚。`,
 };
 
 const HEAD = { en: ['finding', 'when'], zh: ['问题', '何时出现'] } as const satisfies Record<Language, string[]>;

@@ -95,7 +95,7 @@ export async function checkSession(
 function claimResult(claim: CheckedClaim, options: SessionOptions, defaultRegion: string | undefined): CheckResult {
   const { name, value, problem } = claim;
   const shownName = visible(name);
-  const label = { en: `session ${shownName}`, zh: `会话 ${name === KIND_OF_TOKEN ? '令牌类型' : shownName}` };
+  const label = { en: `session ${shownName}`, zh: `会话 ${NOT_CLAIMS.get(name) ?? shownName}` };
   const shown: Text =
     value === undefined
       ? { en: 'not there', zh: '不存在' }
@@ -153,6 +153,12 @@ function dateOf({ name, value }: CheckedClaim, { issuedAt, expiresAt, timeUnit }
 }
 
 const KIND_OF_TOKEN = 'kind of token';
+
+/** What is checked besides the claims, in Chinese. */
+const NOT_CLAIMS: ReadonlyMap<string, string> = new Map([
+  ['signature', '签名'],
+  [KIND_OF_TOKEN, '令牌类型'],
+]);
 
 /** By the name of a claim. `fixFor` has the others. */
 const FIXES: ReadonlyMap<string, Text> = new Map(

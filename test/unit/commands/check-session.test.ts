@@ -54,6 +54,7 @@ async function check(
   return {
     lines,
     failed: failed.map(({ name }) => name.en),
+    namesInChinese: results.map(({ name }) => name.zh),
     fixes: failed.map(({ fix }) => fix.en),
     warnings: withLevel('warn').map(({ level, name, detail, fix }) => {
       return { level, name: name.en, detail: detail.en, fix: fix.en };
@@ -65,8 +66,9 @@ const session = (claims: Record<string, unknown> = {}) => signWithSecret(SECRET,
 
 describe('a JWT', () => {
   test('that is accepted: who it is, and each claim', async () => {
-    const { lines, failed } = await check(JWT, await session({ region: 'de', iat: START_SECONDS - 5 }));
+    const { lines, failed, namesInChinese } = await check(JWT, await session({ region: 'de', iat: START_SECONDS - 5 }));
     expect(failed).toEqual([]);
+    expect(namesInChinese[0]).toBe('会话 签名');
     expect(lines).toContain('ok session signature: HS256');
     expect(lines).toContain(`ok session iss: ${ISSUER}`);
     expect(lines).toContain(`ok session sub: ${ACCOUNT}`);

@@ -71,7 +71,7 @@ public class CameraCloud {
     }
 
     // docs: login
-    /** The user is the one that your login has checked. It succeeds also if the broker has no token now. */
+    /** Your login has checked the user, and succeeds also if the broker has no token now. */
     @PostMapping("/login")
     Map<String, Object> login(Principal user, @RequestParam String uniqueId) {
         Map<String, Object> answer = new HashMap<>();
