@@ -176,6 +176,8 @@ export class Faults {
 
   async #startStore(comesBack: 'same' | 'empty' | 'back', snapshotAt: number): Promise<void> {
     const { server, oracle } = this.#options;
+    // All faults have ended meanwhile, and nothing is lost any more.
+    if (server.isUp) return;
     if (comesBack === 'empty') server.loseData();
     if (comesBack === 'back') await server.goBack(snapshotAt);
     if (comesBack !== 'same') oracle.onDataLost(comesBack, comesBack === 'back' ? snapshotAt : 0);

@@ -282,7 +282,8 @@ export class Oracle {
       const login = facts.loginOf(record?.token.fields['accessToken']);
       if (!login || time.now >= login.expiresAt) continue;
       const what = `${login.accessToken} of ${login.terminal}`;
-      if (!vendor.inFlight(id) && this.#isDead(login, time.now))
+      // A token that no app has got is not renewed before an app asks for it.
+      if (login.servedAt !== undefined && !vendor.inFlight(id) && this.#isDead(login, time.now))
         report('each stored token is one that the vendor takes', what);
       const overtaking = facts
         .removalsOf(login)
