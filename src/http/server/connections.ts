@@ -1,5 +1,6 @@
-import type { Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { hasBody } from './request-bodies.ts';
 
 /** The caller may leave bytes of an answer unread for this long. */
 const READ_TIMEOUT_MS = 10_000;
@@ -11,6 +12,8 @@ const ANSWER_TIMEOUT_MS = 400_000;
 /** From the end of a last answer until the broker destroys a socket that the caller has not closed. */
 const LINGER_MS = 1_000;
 export const SWEEP_MS = 1_000;
+/** Bytes of a body that may arrive after the answer, on a connection that stays open. */
+const MAX_LATE_BODY = 65_536;
 /** Part of the idle connections that make room at once, so that one pass makes room for many. */
 const ROOM_SHARE = 1 / 8;
 
@@ -22,7 +25,7 @@ interface Connection {
   usedAt: number;
   /** When the sweep first saw that the caller leaves bytes unread, in ms. */
   unreadSince: number | undefined;
-  /** It sent bytes that are not HTTP, or too slowly. The broker reads no more from it. */
+  /** It sent bytes that are not HTTP, too slowly, or too many after the answer. The broker reads no more from it. */
   isRefused: boolean;
 }
 
@@ -86,6 +89,7 @@ export class Connections {
         if (responses[0] === response && socket.writable && this.#connections.has(socket)) answer();
       });
     };
+    if (hasBody(response.req)) response.prependOnceListener('finish', () => this.#leaveRest(connection, response.req));
     response.once('close', () => {
       connection.usedAt = performance.now();
       if (response.req.complete && responses[0] === response) responses.shift();
@@ -111,13 +115,19 @@ export class Connections {
     const isUnanswered = latest?.req.complete === false && !latest.headersSent;
     if (isUnanswered) connection.responses.pop();
     const last = connection.responses.at(-1);
-    const end = () => {
-      socket.end(isUnanswered || !last ? this.#options.answerTo(code) : '');
-      // At once, it would reset the connection while the caller still sends, and the caller would lose the answer.
-      setTimeout(() => socket.destroy(), LINGER_MS).unref();
-    };
+    const end = () => endSoon(socket, isUnanswered || !last ? this.#options.answerTo(code) : '');
     if (last && !last.writableFinished) last.once('finish', end);
     else end();
+  }
+
+  /** Ends the connection if its request was answered before its body has arrived, unless little of that is left. */
+  #leaveRest(connection: Connection, request: IncomingMessage): void {
+    const { complete, headers } = request;
+    if (complete || Number(headers['content-length']) <= MAX_LATE_BODY) return;
+    connection.isRefused = true;
+    // Node would read a body to its end that nobody else has begun to read.
+    request.pause().read(0);
+    endSoon(connection.socket);
   }
 
   /** From now on, closes each connection once it has carried no request for `quietMs`, and those that still send one. */
@@ -177,4 +187,10 @@ export class Connections {
       if (isUnread || isTooLong || isQuiet) this.#close(connection);
     }
   }
+}
+
+/** Ends the connection. To destroy it at once would reset it while the caller still sends, and the caller would lose the answer. */
+function endSoon(socket: Socket, lastBytes = ''): void {
+  socket.end(lastBytes);
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }

@@ -1,0 +1,35 @@
+import { once } from 'node:events';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { startFleet } from '../support/fleet.ts';
+import { sendRaw } from '../support/raw-connection.ts';
+
+const ADMIN_TOKEN = 'admin-token-of-this-test';
+const CHUNK = `100000\r\n${'x'.repeat(2 ** 20)}\r\n`;
+/** The buffers of the operating system and of Node on both sides. */
+const MOST_BYTES = 24 * 2 ** 20;
+
+describe('a body without an end', () => {
+  test.each([
+    ['public', 'GET /livez', 200],
+    ['public', 'GET /sdk-token?uniqueId=phone', 401],
+    ['public', 'POST /unknown', 404],
+    ['internal', 'POST /accounts/lookup', 401],
+    ['internal', 'POST /accounts/lookup', 400],
+  ] as const)('is not read after the answer: of the %s API, %s (%i)', async (api, request, status) => {
+    const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKEN } });
+    onTestFinished(() => fleet.close());
+    const { url, adminUrl } = fleet.broker(0);
+    const isRead = status === 400 ? `Authorization: Bearer ${ADMIN_TOKEN}\r\nContent-Type: application/json\r\n` : '';
+    const head = `${request} HTTP/1.1\r\nHost: broker\r\n${isRead}Transfer-Encoding: chunked\r\n\r\n`;
+    const { socket, received, ended } = await sendRaw(api === 'public' ? url : adminUrl, head);
+    onTestFinished(() => void socket.destroy());
+    const closed = ended(20_000);
+    for (let isOpen = true; isOpen && socket.bytesWritten < 2 * MOST_BYTES; ) {
+      const hasRoom = socket.write(CHUNK) || once(socket, 'drain').then(() => true);
+      isOpen = await Promise.race([hasRoom, closed.then(() => false)]);
+    }
+    await closed;
+    expect(received()).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(socket.bytesWritten - socket.writableLength).toBeLessThan(MOST_BYTES);
+  });
+});
