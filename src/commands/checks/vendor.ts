@@ -106,6 +106,16 @@ function signedCallResult(name: Text, exchange: VendorExchange): CheckResult {
         zh: `签名已通过：厂商只拒绝了空的国家（${code}）；要检验 appToken，需真实登录一次（--login）`,
       });
     case 'success':
+      return warn(name, {
+        detail: {
+          en: `accepted with an empty country (${code}): the vendor has logged the account ${CHECK_ACCOUNT} in`,
+          zh: `空的国家也被接受（${code}）：厂商登录了账号 ${CHECK_ACCOUNT}`,
+        },
+        fix: {
+          en: 'The signature and the app are right. Ask the vendor whether that account may stay.',
+          zh: '签名和 App 均正确。请询问厂商该账号是否可以保留。',
+        },
+      });
     case 'account_closed':
       return ok(name, { en: `signature and app accepted (${code})`, zh: `签名和 App 已通过（${code}）` });
     case 'too_frequent':
