@@ -1,14 +1,17 @@
 import { describe, expect, it } from 'vitest';
+import { internalOpenApiDocument } from '../../../scripts/openapi-document.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { ADMIN_TOKEN, recordingAccounts, startInternalApp } from './running-internal-app.ts';
 
-const ROUTES = [
-  ['GET', '/accounts/user-1'],
-  ['DELETE', '/accounts/user-1'],
-  ['POST', '/accounts/lookup'],
-  ['GET', '/accounts/user-1/terminals/phone-1/sdk-token'],
-  ['DELETE', '/accounts/user-1/terminals/phone-1'],
-] as const;
+const { paths } = (await internalOpenApiDocument('1.0.0')) as {
+  readonly paths: Record<string, Record<string, { readonly security?: readonly object[] }>>;
+};
+/** Every operation that needs the admin token. */
+const ROUTES = Object.entries(paths).flatMap(([path, operations]) =>
+  Object.entries(operations)
+    .filter(([, { security = [] }]) => security.length > 0)
+    .map(([method]) => [method.toUpperCase(), path.replaceAll(/{\w+}/g, 'phone-1')] as const),
+);
 
 const REALM = 'Bearer realm="sdk-token-broker-internal"';
 

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { ERRORS } from '../../../src/token/errors.ts';
@@ -50,6 +51,16 @@ test.each(Object.keys(EVENTS) as (keyof typeof EVENTS)[])('the event %s changes 
   const before = await own();
   reportEvents(metrics.observer, event);
   expect(await own()).not.toEqual(before);
+});
+
+test('every event is reported somewhere', () => {
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'));
+  const code = files
+    .filter((path) => !path.startsWith('telemetry/'))
+    .map((path) => readFile(`src/${path}`))
+    .join('\n');
+  const reported = (event: string) => code.includes(`.${event}(`) || code.includes(`.${event},`);
+  expect(Object.keys(EVENTS).filter((event) => !reported(event))).toEqual([]);
 });
 
 test('a counter is called _total, and a histogram by its unit', async () => {
