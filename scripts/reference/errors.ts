@@ -36,15 +36,15 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
       zh: '更新会话后再请求一次。若仍失败，请用户重新登录',
     },
     operator: {
-      en: '[find out why a user is refused](get-started.md#6-find-out-why-a-user-is-refused)',
-      zh: '[查明用户为何被拒绝](get-started.md#6-find-out-why-a-user-is-refused)',
+      en: '`check --session` says which claim is wrong: [find out why a user is refused](get-started.md#6-find-out-why-a-user-is-refused)',
+      zh: '`check --session` 会指出哪个声明不对：[查明用户为何被拒绝](get-started.md#6-find-out-why-a-user-is-refused)',
     },
   },
   session_expired: {
     app: { en: 'renew the session and ask once again', zh: '更新会话后再请求一次' },
     operator: {
-      en: 'for new sessions: compare the clocks',
-      zh: '若新会话也如此：对比时钟',
+      en: 'if it happens to new sessions: compare the clocks of your cloud and of the broker',
+      zh: '若新会话也如此：对比你的云与 Broker 的时钟',
     },
   },
   session_forbidden: {
@@ -57,8 +57,8 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   account_disabled: {
     app: { en: 'stop asking. Tell the user', zh: '停止请求。告知用户' },
     operator: {
-      en: 'ask the vendor',
-      zh: '向厂商咨询',
+      en: 'ask the vendor, with the account’s accessId or, if there is none, the unionId',
+      zh: '向厂商咨询，并提供该账号的 accessId；没有 accessId 时，提供 unionId',
     },
   },
   terminal_limit: {
