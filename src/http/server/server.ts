@@ -141,7 +141,12 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   });
   // Before any route: a route keeps the error handler of the time when it was registered.
   app.setErrorHandler(replyWithProblem);
-  app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));
+  app.setNotFoundHandler((request, reply) => {
+    const [url = ''] = request.url.split('?');
+    const allowed = ['GET', 'POST', 'PUT', 'DELETE'].filter((method) => app.hasRoute({ method, url }));
+    const detail = `${url} takes ${allowed.join(' and ')}, not ${request.method}`;
+    replyWithProblem(new BrokerError('not_found', allowed.length > 0 ? { detail } : {}), request, reply);
+  });
   if (options.tracer) addTracing(app, options.tracer);
   addRequestHooks(app, options);
   const drain = () => {

@@ -5,21 +5,22 @@ import { ACCESS_TOKEN, type AppSettings, SESSION, startApp, UNION_ID, UNIQUE_ID 
 
 describe('an unknown path', () => {
   it.each([
-    ['GET', '/nowhere'],
-    ['POST', '/sdk-token'],
-    ['OPTIONS', '/sdk-token'],
-    ['PROPFIND', '/sdk-token'],
-    ['GET', '/SDK-token'],
-    ['GET', '/sdk-token/'],
-    ['GET', '/docs/static/nothing.js'],
-  ])('is a not_found problem: %s %s', async (method, path) => {
+    ['GET', '/nowhere', undefined],
+    ['POST', '/sdk-token', '/sdk-token takes GET and DELETE, not POST'],
+    ['OPTIONS', '/sdk-token?uniqueId=phone', '/sdk-token takes GET and DELETE, not OPTIONS'],
+    ['PROPFIND', '/livez', '/livez takes GET, not PROPFIND'],
+    ['GET', '/SDK-token', undefined],
+    ['GET', '/sdk-token/', undefined],
+    ['GET', '/docs/static/nothing.js', undefined],
+  ])('or method is a not_found problem: %s %s', async (method, path, detail) => {
     const { origin } = await startApp();
     const response = await fetch(origin + path, { method });
     expect(response.status).toBe(404);
     expect(response.headers.get('content-type')).toBe('application/problem+json');
     expect(response.headers.get('cache-control')).toBe('no-store');
-    const problem = await response.json();
+    const problem = (await response.json()) as { readonly detail?: string };
     expect(problem).toMatchObject({ code: 'not_found', requestId: response.headers.get('x-request-id') });
+    expect(problem.detail).toBe(detail);
   });
 });
 
