@@ -147,7 +147,7 @@ const READS: readonly Change[] = [
   {
     name: 'an error of the store counts as an absence',
     from: 'return { entry: cache.tokens.find(id), erasedAt:',
-    to: 'return { entry: undefined, erasedAt:',
+    to: 'cache.tokens.remove(id);\n      return { entry: undefined, erasedAt:',
   },
   {
     name: 'a read falls back on a token until its end instead of its margin',
