@@ -38,7 +38,7 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
   redis_lost_data: () =>
     'Redis came back without its data. The replicas write back what they remember. Repeat your erasures.',
   redis_went_back: () =>
-    'Redis came back with older data. The replicas write back what they remember. Repeat the erasures since then.',
+    'Redis came back with older data. The replicas write back what they remember. Repeat the erasures since that data.',
   renewals_late: ({ seconds, count }, part) =>
     `Renewals are ${part(seconds, `${seconds} s `)}late${part(count, `, and ${many(count, 'token')} ${count === 1 ? 'waits' : 'wait'}`)}. Compare VENDOR_MAX_RPS with what falls due.`,
   vendor_slow: ({ share }, part) =>

@@ -694,7 +694,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('reports with a claim how many other subjects are due', async () => {
-      // Its own one: on a busy machine, tokens of other tests fall due meanwhile.
+      // A store of its own, because tokens of other tests may fall due.
       const own = await open();
       onTestFinished(() => own.close());
       const due = Array.from({ length: 40 }, newSubject);

@@ -176,7 +176,7 @@ export class Faults {
 
   async #startStore(comesBack: 'same' | 'empty' | 'back', snapshotAt: number): Promise<void> {
     const { server, oracle } = this.#options;
-    // All faults have ended meanwhile, and nothing is lost any more.
+    // The faults of the schedule have ended, so no data may be lost.
     if (server.isUp) return;
     if (comesBack === 'empty') server.loseData();
     if (comesBack === 'back') await server.goBack(snapshotAt);

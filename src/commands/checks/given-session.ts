@@ -154,7 +154,7 @@ function dateOf({ name, value }: CheckedClaim, { issuedAt, expiresAt, timeUnit }
 
 const KIND_OF_TOKEN = 'kind of token';
 
-/** What is checked besides the claims, in Chinese. */
+/** The names of the checks that are no claims, in Chinese. */
 const NOT_CLAIMS: ReadonlyMap<string, string> = new Map([
   ['signature', '签名'],
   [KIND_OF_TOKEN, '令牌类型'],

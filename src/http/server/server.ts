@@ -141,11 +141,16 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   });
   // Before any route: a route keeps the error handler of the time when it was registered.
   app.setErrorHandler(replyWithProblem);
+  const methods = new Map<string, string[]>();
+  app.addHook('onRoute', ({ url, method }) => {
+    const added = [method].flat().filter((name) => name !== 'HEAD');
+    methods.set(url, [...(methods.get(url) ?? []), ...added]);
+  });
   app.setNotFoundHandler((request, reply) => {
     const [url = ''] = request.url.split('?');
-    const allowed = ['GET', 'POST', 'PUT', 'DELETE'].filter((method) => app.hasRoute({ method, url }));
-    const detail = `${url} takes ${allowed.join(' and ')}, not ${request.method}`;
-    replyWithProblem(new BrokerError('not_found', allowed.length > 0 ? { detail } : {}), request, reply);
+    const allowed = methods.get(url);
+    const detail = allowed && `${url} takes ${allowed.join(' and ')}, not ${request.method}`;
+    replyWithProblem(new BrokerError('not_found', detail === undefined ? {} : { detail }), request, reply);
   });
   if (options.tracer) addTracing(app, options.tracer);
   addRequestHooks(app, options);

@@ -90,7 +90,7 @@ const LOSSES = {
     'erasures: docs/runbooks.md#sdktokenbrokerredislostdata',
   went_back:
     'Redis went back in time: its data is older than what this replica has seen, for example after a restore or a ' +
-    'failover. This replica writes back the tokens, logouts and erasures that it remembers. Repeat the erasures since then: ' +
+    'failover. This replica writes back the tokens, logouts and erasures that it remembers. Repeat the erasures since that data: ' +
     'docs/runbooks.md#sdktokenbrokerredislostdata',
 } as const;
 

@@ -6,7 +6,7 @@ import { json, SUCCESS, scriptedVendor } from '../vendor-api/scripted-vendor.ts'
 
 const NOW = 1_800_000_000_500;
 
-/** What `check` says of a vendor whose clock is so far ahead, and that accepts each login. */
+/** Checks a vendor that accepts each login. Its clock is so far ahead. */
 async function checkAcceptingVendor(aheadMs: number) {
   const { url } = await scriptedVendor(json(SUCCESS, 200, { Date: new Date(NOW + aheadMs).toUTCString() }));
   const vendor = { baseUrl: url, regionUrls: new Map(), apps: new Map([['ios', IOS]]), timeoutMs: 5_000 };

@@ -10,6 +10,8 @@ describe('an unknown path', () => {
     ['OPTIONS', '/sdk-token?uniqueId=phone', '/sdk-token takes GET and DELETE, not OPTIONS'],
     ['PROPFIND', '/livez', '/livez takes GET, not PROPFIND'],
     ['GET', '/SDK-token', undefined],
+    ['GET', '/*a', undefined],
+    ['GET', '/:a(^(a+)+$)', undefined],
     ['GET', '/sdk-token/', undefined],
     ['GET', '/docs/static/nothing.js', undefined],
   ])('or method is a not_found problem: %s %s', async (method, path, detail) => {
