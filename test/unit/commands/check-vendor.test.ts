@@ -1,17 +1,20 @@
 import { expect, it } from 'vitest';
 import { checkVendor } from '../../../src/commands/checks/vendor.ts';
 import { systemClock } from '../../../src/token/clock.ts';
+import { KNOWN_RESULTS } from '../../../src/vendor-api/answer.ts';
 import { IOS } from '../vendor-api/running-vendor-login.ts';
 import { json, SUCCESS, scriptedVendor } from '../vendor-api/scripted-vendor.ts';
 
 const NOW = 1_800_000_000_500;
 
-/** Checks a vendor that accepts each login. Its clock is so far ahead. */
-async function checkAcceptingVendor(aheadMs: number) {
-  const { url } = await scriptedVendor(json(SUCCESS, 200, { Date: new Date(NOW + aheadMs).toUTCString() }));
+/** Checks a vendor that gives this answer to each call. Its clock is so far ahead. */
+async function checkVendorWith(answer: object, { aheadMs = 0, isLogin = false } = {}) {
+  const { url } = await scriptedVendor(json(answer, 200, { Date: new Date(NOW + aheadMs).toUTCString() }));
+  const subject = { app: IOS.name, unionId: 'account', uniqueId: 'phone' };
+  const login = isLogin ? { domain: url, app: IOS, subject, region: 'DE' } : undefined;
   const vendor = { baseUrl: url, regionUrls: new Map(), apps: new Map([['ios', IOS]]), timeoutMs: 5_000 };
   const clock = { ...systemClock, now: () => NOW, monotonic: () => 0 };
-  return { host: url.host, results: await checkVendor({ ...vendor, maxPerSecond: 0 }, clock, undefined) };
+  return { host: url.host, results: await checkVendor({ ...vendor, maxPerSecond: 0 }, clock, login) };
 }
 
 it.each([
@@ -23,16 +26,47 @@ it.each([
   [-31_000, 'warn'],
   [-121_000, 'FAIL'],
 ])('check judges a clock of the vendor that is %i ms ahead as %s', async (aheadMs, level) => {
-  const { host, results } = await checkAcceptingVendor(aheadMs);
+  const { host, results } = await checkVendorWith(SUCCESS, { aheadMs });
   expect(results).toContainEqual(
     expect.objectContaining({ name: expect.objectContaining({ en: `clock of ${host}` }), level }),
   );
 });
 
-it('check says that a vendor has logged an account in, although the call has no country', async () => {
-  const { results } = await checkAcceptingVendor(0);
-  const detail = expect.objectContaining({
-    en: expect.stringContaining('has logged the account sdk-token-broker-check in'),
-  });
-  expect(results).toContainEqual(expect.objectContaining({ level: 'warn', detail }));
+/** What `check` says of its call without a country, then of a real login, by result code with the reason that it may have. */
+const VERDICTS: Readonly<Record<string, readonly [call: string, login: string]>> = {
+  0: ['warn accepted with an empty country', 'ok succeeded'],
+  10001: ['ok signature accepted', 'FAIL the vendor refuses a field'],
+  10003: ['ok signature accepted', 'FAIL the vendor refuses a field'],
+  '10007:-1': ['FAIL the vendor cannot read the body', 'FAIL the vendor cannot read the body'],
+  '10007:-2': ['FAIL the vendor refuses the timestamp', 'FAIL the vendor refuses the timestamp'],
+  '10007:-3': ['FAIL the vendor says that the signature is wrong', 'FAIL the vendor says that the signature is wrong'],
+  10015: ['warn the vendor says that calls are too frequent', 'FAIL the vendor says that calls are too frequent'],
+  10016: ['ok signature accepted', 'FAIL the vendor refuses a field'],
+  10017: ['ok signature accepted', 'FAIL the vendor refuses a field'],
+  10020: ['ok signature accepted', 'FAIL the vendor refuses a field'],
+  10901050: ['FAIL the vendor says that the identity of the app', 'FAIL the vendor says that the identity of the app'],
+  10901051: ['FAIL the vendor has frozen the app', 'FAIL the vendor has frozen the app'],
+  10901052: ['FAIL the vendor does not know the app', 'FAIL the vendor does not know the app'],
+  10901060: ['FAIL the vendor is under maintenance', 'FAIL the vendor is under maintenance'],
+  10901072: ['warn the vendor says that calls are too frequent', 'FAIL the vendor says that calls are too frequent'],
+  10901073: ['warn the vendor says that calls are too frequent', 'FAIL the vendor says that calls are too frequent'],
+  10902013: ['ok signature and app accepted', 'FAIL the vendor has closed this account'],
+  99999: ['warn the vendor refuses with an unknown code', 'FAIL the vendor refuses with an unknown code'],
+};
+
+it.each(Object.entries(VERDICTS))('check judges the result code %s', async (result, verdicts) => {
+  const [code] = result.split(':');
+  const answer = code === '0' ? SUCCESS : { code: Number(code), msg: `refused ${result}`, requestId: 'r-1' };
+  for (const [isLogin, verdict] of [false, true].map((is, index) => [is, verdicts[index] ?? ''] as const)) {
+    const { results } = await checkVendorWith(answer, { isLogin });
+    const { level, detail } = results.at(-1) ?? {};
+    expect(`${level} ${detail?.en}`).toMatch(new RegExp(`^${verdict}`));
+    expect(detail?.zh).toMatch(/\p{Script=Han}/u);
+    if (code !== '0') expect(detail?.en).toContain(code);
+  }
+});
+
+it('check has a verdict for each known result code', () => {
+  const judged = Object.keys(VERDICTS).map((result) => Number.parseInt(result, 10));
+  expect(judged).toEqual(expect.arrayContaining([...KNOWN_RESULTS.keys()]));
 });
