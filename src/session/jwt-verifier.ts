@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
-import type { FlattenedJWSInput, JSONWebKeySet, JWTVerifyGetKey } from 'jose';
+import type { FlattenedJWSInput, JSONWebKeySet, JWK, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { compactVerify } from 'jose/jws/compact/verify';
@@ -35,7 +35,8 @@ const WAIT_AFTER_FAILURE_MS = 100;
 const ACCEPT_JSON = { headers: { accept: 'application/json, application/jwk-set+json' } };
 
 /**
- * Fetches the keys published at `url` (RFC 7517 §5). Redirects are not followed.
+ * Fetches the keys published at `url`. Redirects are not followed. An entry that is no JSON object is left out, so that one
+ * mistake does not disable the other keys (RFC 7517 §5).
  * @throws UnexpectedStatus; TypeError if the answer is not a JWK Set; Error if the keys cannot be fetched
  */
 export async function fetchJwks(url: URL, access: SessionServerAccess): Promise<JSONWebKeySet> {
@@ -43,7 +44,8 @@ export async function fetchJwks(url: URL, access: SessionServerAccess): Promise<
   if (answer.status !== 200) throw new UnexpectedStatus('The JWKS URL', answer.status);
   const jwks: unknown = await answer.json().catch(() => undefined);
   if (typeof jwks === 'object' && jwks !== null && 'keys' in jwks && Array.isArray(jwks.keys)) {
-    return jwks as JSONWebKeySet;
+    const keys = jwks.keys.filter((key): key is JWK => key instanceof Object && !Array.isArray(key));
+    if (keys.length > 0 || jwks.keys.length === 0) return { keys };
   }
   throw new TypeError('The answer is not a JWK Set');
 }

@@ -86,6 +86,15 @@ describe('published keys', () => {
     await expectRefused(verifier, shared, 'session_invalid');
   });
 
+  it.each(['null', '7', '"key"', '[]', '{}', '{"kty":"RSA","kid":7}', '{"kty":"RSA","kid":"other","n":{},"e":null}'])(
+    'work beside the entry %s',
+    async (entry) => {
+      server.answer = (_request, response) => response.end(`{"keys":[${entry},${JSON.stringify(first.jwk)},${entry}]}`);
+      expect(await verifyAll(first, 2)).toEqual([ACCOUNT, ACCOUNT]);
+      await expectRefused(verifier, await stranger.sign(), 'session_invalid');
+    },
+  );
+
   it('rotate: an unknown key causes one fetch per cool-down, and a withdrawn key is not accepted', async () => {
     await verifyAll(first, 1);
     server.keys = [second.jwk];
