@@ -4,6 +4,7 @@ import { BrokerError } from '../../token/errors.ts';
 import type { AdminTokens } from '../admin-access.ts';
 import { ConsoleSessions } from '../console-sessions.ts';
 import { problemResponses, responseWithBody } from '../documented-responses.ts';
+import { querySchema } from '../server/validation.ts';
 import { serveFiles, staticFile } from './pages.ts';
 
 const CONSOLE_FILES = {
@@ -47,10 +48,12 @@ const getConsole = {
 
 /** A call of the page has one id and little more. */
 const CALL_LIMIT = 16 * 1_024;
-const numberedCall = z.strictObject({
-  page: z.string().regex(/^[0-9a-f]{130}$/),
-  number: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+const textOf = (pattern: RegExp, error: string) => z.string({ error }).regex(pattern, { error });
+const numberedCall = querySchema({
+  page: textOf(/^[0-9a-f]{130}$/, 'must be 130 hexadecimal digits'),
+  number: textOf(/^\d{1,15}$/, 'must be a whole number').transform(Number),
 });
+const sealedCall = z.instanceof(Buffer, { error: 'must be a sealed call, as application/octet-stream' });
 /** The content of a call. */
 const call = z.object({
   method: z.enum(['GET', 'POST', 'DELETE']),
@@ -104,7 +107,7 @@ export async function consoleRoutes(
   app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) => {
     done(null, body);
   });
-  const schema = { hide: true, querystring: numberedCall, body: z.instanceof(Buffer) };
+  const schema = { hide: true, querystring: numberedCall, body: sealedCall };
   app.post('/console/calls', { schema, bodyLimit: CALL_LIMIT }, async (request, reply) => {
     // Fastify injects no request then.
     if (closing.aborted) throw new BrokerError('shutting_down', { retryAfter: 1 });

@@ -280,15 +280,29 @@ it.each([
   expect(log()).not.toContain('"level":50');
 });
 
-it.each(['?page=00&number=0', `?page=${'0'.repeat(130)}&number=0`, `?page=${'0'.repeat(130)}&number=x`, ''])(
-  'a call with the query "%s" is refused before anything is opened',
-  async (query) => {
-    const { origin } = await startInternalApp();
-    const headers = { 'content-type': 'application/octet-stream' };
-    const answer = await fetch(`${origin}/console/calls${query}`, { method: 'POST', headers, body: 'x'.repeat(64) });
-    expect([400, 401]).toContain(answer.status);
-  },
-);
+const PAGE = '0'.repeat(130);
+it.each([
+  ['?page=00&number=0', 400, 'page must be 130 hexadecimal digits'],
+  [`?page=${PAGE}&number=x`, 400, 'number must be a whole number'],
+  [`?page=${PAGE}&number=`, 400, 'number must be a whole number'],
+  [`?page=${PAGE}`, 400, 'number must be a whole number'],
+  [`?page=${PAGE}&number=0&more=1`, 400, 'Unknown query parameter; allowed are page, number'],
+  ['', 400, 'page must be 130 hexadecimal digits'],
+  [`?page=${PAGE}&number=0`, 401, 'This process has no such session of a console. Load the page again'],
+])('a call with the query "%s" is refused before anything is opened', async (query, status, detail) => {
+  const { origin } = await startInternalApp();
+  const headers = { 'content-type': 'application/octet-stream' };
+  const answer = await fetch(`${origin}/console/calls${query}`, { method: 'POST', headers, body: 'x'.repeat(64) });
+  expect(answer.status).toBe(status);
+  expect(await answer.json()).toMatchObject({ detail });
+});
+
+it('a call without a sealed body is told so', async () => {
+  const { origin } = await startInternalApp();
+  const answer = await fetch(`${origin}/console/calls?page=${PAGE}&number=0`, { method: 'POST' });
+  const detail = 'The body must be a sealed call, as application/octet-stream';
+  expect(await answer.json()).toMatchObject({ detail });
+});
 
 it('a replica that shuts down says so to the console', async () => {
   const closing = new AbortController();
