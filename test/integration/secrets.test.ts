@@ -105,7 +105,14 @@ test('no secret reaches a log or an error, and none reaches Redis unencrypted, w
 
   const newSession = async (claims: JWTPayload = {}, signedWith = hmac) => {
     const exp = Math.floor(Date.now() / 1_000) + 600;
-    const usual = { iss: cloud.issuer, aud: cloud.audience, sub: canary('unionId'), region: 'DE', exp };
+    const usual = {
+      iss: cloud.issuer,
+      aud: cloud.audience,
+      sub: canary('unionId'),
+      region: 'DE',
+      exp,
+      name: canary('claim'),
+    };
     const jwt = new SignJWT({ ...usual, ...claims }).setProtectedHeader({ alg: 'HS256' });
     const session = await jwt.sign(Buffer.from(signedWith));
     for (const part of session.split('.').slice(1)) secrets.add(part);
