@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { type Clock, sleep, withTimeout } from '../token/clock.ts';
 import type { VendorDomain } from '../token/contact-history.ts';
-import { BrokerError, LoginNotSent } from '../token/errors.ts';
+import { BrokerError, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
 import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/login-queue.ts';
 import type { LoginOutcome } from '../token/observer.ts';
 import type { LoginQueue, LoginRequest, RateLimiter, VendorLogin } from '../token/ports.ts';
@@ -177,8 +177,8 @@ export class HttpVendorLogin implements VendorLogin {
       if (error instanceof BrokerError) ended('busy');
       if (!(error instanceof VendorFault)) throw error;
       ended(error.kind, error.facts.vendorCode);
-      if (error.kind === 'account_closed') void this.#noteClosed(account);
-      const { level, message } = ruleFor(error);
+      const { level, message, code } = ruleFor(error);
+      if (tokensEndedBy(code) === 'account') void this.#noteClosed(account);
       const caller = { requestId: request.requestId, subject: subjectId(request.subject) };
       log[level]({ kind: error.kind, ...error.facts, host: domain.url.host, ...labels(request), ...caller }, message);
       throw toBrokerError(error);
