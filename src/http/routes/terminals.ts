@@ -12,8 +12,8 @@ import { querySchema } from '../server/validation.ts';
 import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../token-answer.ts';
 
 const { app, regRegion } = TERMINAL_PARAMETERS;
-export const terminalTokenQuery = querySchema({ app, regRegion });
-export const terminalQuery = querySchema({
+const terminalTokenQuery = querySchema({ app, regRegion });
+const terminalQuery = querySchema({
   app: app.meta({ description: 'The app, for example `ios`. Without it, all apps.' }),
 });
 

@@ -1,9 +1,13 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import type { FastifyInstance, RouteOptions } from 'fastify';
+import { stringify } from 'node:querystring';
+import fc from 'fast-check';
+import type { FastifyInstance, HTTPMethods, RouteOptions } from 'fastify';
 import { expect, onTestFinished, test } from 'vitest';
+import type { ZodObject } from 'zod';
 import { internalOpenApiDocument, openApiDocument } from '../../../scripts/openapi-document.ts';
-import { startApp } from './running-app.ts';
-import { startInternalApp } from './running-internal-app.ts';
+import { parseQueryString } from '../../../src/http/server/validation.ts';
+import { SESSION, startApp } from './running-app.ts';
+import { ADMIN_TOKEN, startInternalApp } from './running-internal-app.ts';
 
 /** Without a schema, Fastify passes a path parameter or a body on unchecked. This route reads no body. */
 const WITHOUT_BODY = 'PUT /accounts/:unionId/access-id';
@@ -48,4 +52,37 @@ test.each([
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
   );
   expect(served.filter((route) => !route.startsWith('HEAD ')).toSorted()).toEqual(described.toSorted());
+});
+
+/** Refusals by a handler. They depend on the configuration, so the schemas accept these requests. */
+const BY_CONFIGURATION = /^(app must be one of: |uniqueId is required: )/;
+
+test.each([
+  ['public', startApp, SESSION, 2],
+  ['internal', startInternalApp, ADMIN_TOKEN, 6],
+])('every query of the %s API is checked as its schema documents it', async (_api, start, token, least) => {
+  const routes = await routesOf(() => start());
+  const checked = routes.filter(({ method, schema }) => schema?.querystring && !schema.body && method !== 'HEAD');
+  expect(checked.length).toBeGreaterThanOrEqual(least);
+  const { app } = await start();
+  const headers = { authorization: `Bearer ${token}` };
+  const value = fc.oneof(
+    fc.constantFrom('a', 'DE', 'de', '', 'a b', 'a'.repeat(64), 'a'.repeat(65), 'a'.repeat(128), 'a'.repeat(129)),
+    fc.string({ unit: 'grapheme' }),
+    fc.array(fc.string(), { maxLength: 2 }),
+  );
+  for (const { method, url, schema } of checked) {
+    const query = schema?.querystring as ZodObject;
+    const name = fc.constantFrom('uniqueId', 'app', 'regRegion', 'other', ...Object.keys(query.shape));
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(name, value, { noNullPrototype: false }), async (sent) => {
+        const text = stringify(sent);
+        const path = `${url.replaceAll(/:\w+/g, 'a')}?${text}`;
+        const answer = await app.inject({ method: method as HTTPMethods, url: path, headers });
+        const accepted = answer.statusCode !== 400 || BY_CONFIGURATION.test(answer.json().detail);
+        expect(accepted, `${method} ${path}`).toBe(query.safeParse(parseQueryString(text)).success);
+      }),
+      { numRuns: 100 },
+    );
+  }
 });

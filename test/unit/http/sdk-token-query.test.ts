@@ -1,12 +1,7 @@
-import { stringify } from 'node:querystring';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { noQuery } from '../../../src/http/routes/accounts.ts';
 import { logOutQuery, sdkTokenQuery } from '../../../src/http/routes/sdk-token.ts';
-import { terminalQuery, terminalTokenQuery } from '../../../src/http/routes/terminals.ts';
 import { parseQueryString } from '../../../src/http/server/validation.ts';
-import { SESSION, startApp } from './running-app.ts';
-import { ADMIN_TOKEN, startInternalApp } from './running-internal-app.ts';
 import { refusalDetail, validated } from './validated.ts';
 
 const check = (query: string) => validated(sdkTokenQuery, 'querystring', parseQueryString(query));
@@ -82,36 +77,5 @@ describe('the query of /sdk-token', () => {
       'Unknown query parameter; allowed are uniqueId, app',
     );
     expect(refusalDetail(noQuery, 'querystring', { app: 'a' })).toBe('Unknown query parameter; none is allowed');
-  });
-
-  /** Refusals by the handler. They depend on the configuration, so the schemas accept these requests. */
-  const BY_CONFIGURATION = /^(app must be one of: |uniqueId is required: )/;
-
-  it.each([
-    ['GET', '/sdk-token', sdkTokenQuery],
-    ['DELETE', '/sdk-token', logOutQuery],
-    ['GET', '/accounts/a/terminals/b/sdk-token', terminalTokenQuery],
-    ['DELETE', '/accounts/a/terminals/b', terminalQuery],
-    ['GET', '/accounts/a', noQuery],
-    ['DELETE', '/accounts/a', noQuery],
-  ] as const)('is checked as its schema documents it: %s %s', async (method, path, schema) => {
-    const isPublic = path === '/sdk-token';
-    const { app } = await (isPublic ? startApp() : startInternalApp());
-    const headers = { authorization: `Bearer ${isPublic ? SESSION : ADMIN_TOKEN}` };
-    const value = fc.oneof(
-      fc.constantFrom('a', 'DE', 'de', '', 'a b', 'a'.repeat(64), 'a'.repeat(65), 'a'.repeat(128), 'a'.repeat(129)),
-      fc.string({ unit: 'grapheme' }),
-      fc.array(fc.string(), { maxLength: 2 }),
-    );
-    const name = fc.constantFrom('uniqueId', 'app', 'regRegion', 'other');
-    await fc.assert(
-      fc.asyncProperty(fc.dictionary(name, value, { noNullPrototype: false }), async (sent) => {
-        const query = stringify(sent);
-        const answer = await app.inject({ method, url: `${path}?${query}`, headers });
-        const accepted = answer.statusCode !== 400 || BY_CONFIGURATION.test(answer.json().detail);
-        expect(accepted).toBe(schema.safeParse(parseQueryString(query)).success);
-      }),
-      { numRuns: 200 },
-    );
   });
 });

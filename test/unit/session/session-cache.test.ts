@@ -261,7 +261,7 @@ describe('a refused session', () => {
   });
 
   it('never displaces an accepted session, however many are refused', async () => {
-    const cache = cacheWith({ maxBytes: 600, refusalMs: 60_000 });
+    const cache = cacheWith({ maxBytes: 2_000, refusalMs: 60_000 });
     await cache.verify('one');
     inner.failure = new BrokerError('session_invalid');
     for (let number = 0; number < 5_000; number += 1) {

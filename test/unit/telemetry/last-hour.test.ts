@@ -3,7 +3,7 @@ import { NO_SHARES } from '../../../src/telemetry/finding-facts.ts';
 import { countingObserver, countsByMinute, MinuteCounts, recentCounts } from '../../../src/telemetry/last-hour.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { type LoginOutcome, OF_ONE_ACCOUNT } from '../../../src/token/observer.ts';
+import type { LoginOutcome } from '../../../src/token/observer.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { ACCOUNT, reportEveryEvent } from './every-event.ts';
@@ -121,7 +121,9 @@ describe('the numbers behind findings', () => {
     ] as const) {
       observer.loginEnded(outcome, undefined, 100, 0, ACCOUNT);
     }
-    for (const outcome of OF_ONE_ACCOUNT) observer.loginEnded(outcome, undefined, 9_000, 0, ACCOUNT);
+    for (const outcome of ['request', 'account_closed'] as const) {
+      observer.loginEnded(outcome, undefined, 9_000, 0, ACCOUNT);
+    }
     observer.accountClosed();
     // Its own wait makes no login slow.
     observer.loginEnded('success', 0, 5_000, 2_000, ACCOUNT);
