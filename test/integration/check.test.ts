@@ -283,7 +283,7 @@ describe('sessions', () => {
     ['are not a JWK Set', answers(200, { jwks: [] }), /answers with something else instead of a JWK Set/],
     [
       'fit no algorithm',
-      answers(200, { keys: [secretKey, null] }),
+      answers(200, { keys: [secretKey, { kty: 'RSA' }, null] }),
       /publishes 2 keys, but none for RS256,.*\nTo fix it: Publish/,
     ],
   ])('keys that %s', async (_name, answer, expected) => {

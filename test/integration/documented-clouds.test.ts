@@ -40,17 +40,63 @@ test.each(SESSION_MODES)('the broker accepts the settings of docs/integrate-your
   for (const block of blocks) expect(loadConfig(parseEnv(VENDOR + block)).session.mode).toBe(mode);
 });
 
-test('docs/integrate-your-cloud.md calls every operation under /accounts/ of the internal API, and no other', async () => {
-  const { paths } = (await internalOpenApiDocument('1.0.0')) as { readonly paths: Record<string, object> };
+interface Operation {
+  readonly responses: Record<string, { content?: Record<string, { examples: { example: { value: unknown } } }> }>;
+}
+
+/** The operations under /accounts/ of the internal API, by method and path. */
+async function accountOperations(): Promise<Map<string, Operation>> {
+  const { paths } = (await internalOpenApiDocument('1.0.0')) as {
+    readonly paths: Record<string, Record<string, Operation>>;
+  };
   const known = Object.entries(paths).filter(([path]) => path.startsWith('/accounts/'));
-  const operations = known.flatMap(([path, methods]) =>
-    Object.keys(methods).map((name) => `${name.toUpperCase()} ${path}`),
-  );
   // A path without a parameter comes first: /accounts/lookup also looks like an account.
-  const byParameters = known.map(([path]) => path).sort((a, b) => a.split('{').length - b.split('{').length);
-  const asked = [...PAGE.matchAll(/^.*curl .*\$BROKER(\/[^?"]+).*$/gm)].map(([line, path = '']) => {
-    const method = / -X (\w+)/.exec(line)?.[1] ?? (line.includes(' -d ') ? 'POST' : 'GET');
-    return `${method} ${byParameters.find((one) => new RegExp(`^${one.replaceAll(/{\w+}/g, '[^/]+')}$`).test(path))}`;
+  known.sort(([one], [other]) => one.split('{').length - other.split('{').length);
+  return new Map(
+    known.flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation] as const),
+    ),
+  );
+}
+
+/** The operation that a line of the document calls; `undefined` if it calls none. */
+function calledIn(line: string, operations: Iterable<string>): string | undefined {
+  const [, path] = /curl .*\$BROKER(\/[^?"]+)/.exec(line) ?? [];
+  if (path === undefined) return undefined;
+  const method = / -X (\w+)/.exec(line)?.[1] ?? (line.includes(' -d ') ? 'POST' : 'GET');
+  return (
+    [...operations].find((one) => new RegExp(`^${one.replaceAll(/{\w+}/g, '[^/]+')}$`).test(`${method} ${path}`)) ??
+    line
+  );
+}
+
+/** The names and types of all fields. Every accessId is one name. */
+function shapeOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(shapeOf);
+  if (typeof value !== 'object' || value === null) return typeof value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, field]) => [/^-?\d+$/.test(name) ? 'accessId' : name, shapeOf(field)]),
+  );
+}
+
+test('docs/integrate-your-cloud.md calls every operation under /accounts/ of the internal API, and no other', async () => {
+  const operations = [...(await accountOperations()).keys()];
+  const called = PAGE.split('\n').flatMap((line) => calledIn(line, operations) ?? []);
+  expect(new Set(called)).toEqual(new Set(operations));
+});
+
+test('docs/integrate-your-cloud.md shows answers with the fields that they have', async () => {
+  const operations = await accountOperations();
+  const shown = [...PAGE.matchAll(/```sh\n([^`]*)\n```\n\n```json\n([^`]*)\n```/g)].flatMap(
+    ([, commands = '', answer = '']) => {
+      const name = calledIn(commands.split('\n').at(-1) ?? '', operations.keys());
+      return name === undefined ? [] : [[name, shapeOf(JSON.parse(answer))] as const];
+    },
+  );
+  const described = shown.map(([name]) => {
+    const { content } = operations.get(name)?.responses['200'] ?? {};
+    return [name, shapeOf(content?.['application/json']?.examples.example.value)];
   });
-  expect(new Set(asked)).toEqual(new Set(operations));
+  expect(shown.length).toBeGreaterThanOrEqual(3);
+  expect(shown).toEqual(described);
 });
