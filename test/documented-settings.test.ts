@@ -4,7 +4,7 @@ import { loadConfig } from '../src/config/config.ts';
 import { ConfigError } from '../src/config/environment.ts';
 import { VARIABLES, type Variable } from '../src/config/variables.ts';
 import { isChinese } from './support/chinese.ts';
-import { readFile } from './support/documents.ts';
+import { readFile, tableAfter } from './support/documents.ts';
 
 /** The rows of all tables of settings in docs/settings.md. */
 const ROWS = [...readFile('docs/settings.md').matchAll(/^\| `([A-Z][A-Z0-9_]*)`( †)? \| (.*?) \|/gm)].map(
@@ -178,4 +178,10 @@ test('docker-compose.yml sets only existing variables, and only valid values', (
   const config = loadConfig(Object.fromEntries(entries));
   // For trying it out: without a key of one's own, tokens are not encrypted.
   expect(config.redis?.encryptionKeys).toEqual([]);
+});
+
+test('docs/production.md says of each secret when a new value is in use', () => {
+  const rows = tableAfter(readFile('docs/production.md'), 'secret').map(([names = '']) => names);
+  const secrets = variables.filter(([, { secret }]) => secret).map(([name]) => name);
+  expect(secrets.filter((name) => !rows.join(' ').includes(`\`${name}\``))).toEqual([]);
 });

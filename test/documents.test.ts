@@ -202,12 +202,29 @@ describe.each(SESSION_MODES)('the session mode %s', (mode) => {
   test('has its rules in docs/security.md', () => {
     expect(SECURITY).toMatch(new RegExp(`^[-|] \`${mode}\``, 'm'));
   });
+
+  test.each(['.env.example', '.env.example.zh'])('is in the line above SESSION_MODE of %s', (path) => {
+    expect(/^# (.*)\n#SESSION_MODE=/m.exec(readFile(path))?.[1]).toContain(mode);
+  });
+
+  test('is in docs/glossary.md', () => {
+    expect(/^\| session mode \|.*$/m.exec(readFile('docs/glossary.md'))?.[0]).toContain(`\`${mode}\``);
+  });
 });
 
 /** The names in the first column of a table. */
 function namesInTable(path: string, firstCell: string): Set<string> {
   return new Set(tableAfter(readFile(path), firstCell).flatMap(([cell = '']) => cell.match(/(?<=`)\w+(?=`)/g) ?? []));
 }
+
+test.each([
+  ['docs/integrate-your-app.md', []],
+  // The broker adds it.
+  ['docs/vendor-login.md', ['expend']],
+])('%s has a row for each field of a token', (path, added) => {
+  const names = namesInTable(path, 'field');
+  expect(TOKEN_FIELDS.filter((name) => !names.has(name))).toEqual(added);
+});
 
 describe('every error', () => {
   test('that the app shows to the user (403) is in docs/integrate-your-app.md', () => {

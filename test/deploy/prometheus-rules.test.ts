@@ -11,6 +11,7 @@ import { OF_ONE_ACCOUNT } from '../../src/token/observer.ts';
 import { readFile, tableAfter } from '../support/documents.ts';
 import { metricsOfReplica, unknownIn } from '../support/named-metrics.ts';
 import { promtoolBinary } from '../support/promtool.ts';
+import { FAULT_KINDS } from '../unit/vendor-api/every-fault.ts';
 
 interface Rule {
   readonly alert?: string;
@@ -108,6 +109,14 @@ test('every rule about failed reads lists all errors with a status from 500 on',
   const lists = listsIn('sdk_token_broker_reads_total', '=~').filter((list) => list.includes('internal'));
   expect(lists.length).toBeGreaterThan(3);
   for (const list of lists) expect(list).toEqual(errors);
+});
+
+test('LoginsFail counts all failures that are no refusals', () => {
+  const refusals = ['clock_skew', 'configuration', 'circuit_open', ...OF_ONE_ACCOUNT];
+  const failures = FAULT_KINDS.filter((kind) => !refusals.includes(kind)).toSorted();
+  const lists = listsIn('sdk_token_broker_logins_total', '=~').filter((list) => list.includes('unknown'));
+  expect(lists).toHaveLength(4);
+  for (const list of lists) expect(list).toEqual(failures);
 });
 
 test('NoLoginSucceeds leaves out the logins that the vendor refuses because of one account', () => {

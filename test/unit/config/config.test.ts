@@ -1,4 +1,5 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { loadConfig } from '../../../src/config/config.ts';
 import type { Environment } from '../../../src/config/environment.ts';
@@ -178,7 +179,14 @@ test('the service uses every part of the configuration', () => {
   const source = ['src/service.ts', 'src/commands/serve.ts'].map(readFile).join('');
   const uses = [...source.matchAll(/\b(?:config|current)\.(\w+)|\{([^{}]*)\} = config\b/g)];
   const used = new Set(uses.flatMap(([, one = '', several = '']) => [one, ...several.split(/\W+/)]));
-  expect(Object.keys(loadConfig(USABLE)).filter((part) => !used.has(part))).toEqual([]);
+  const config = loadConfig(USABLE);
+  expect(Object.keys(config).filter((part) => !used.has(part))).toEqual([]);
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' });
+  const others = files.filter((path) => path.endsWith('.ts') && !path.startsWith('config/'));
+  const code = others.map((path) => readFile(`src/${path}`)).join('\n');
+  const values = [config.http, config.admin, config.vendor, config.session, config.redis, config.refresh];
+  const inner = values.flatMap((part) => Object.keys(part ?? {}));
+  expect(inner.filter((name) => !new RegExp(`\\b${name}\\b`).test(code))).toEqual([]);
 });
 
 describe('a valid environment', () => {

@@ -53,6 +53,24 @@ test.each(Object.keys(EVENTS) as (keyof typeof EVENTS)[])('the event %s changes 
   expect(await own()).not.toEqual(before);
 });
 
+test('a counter shows each value of its labels from the start, but for codes of errors', async () => {
+  const metrics = createMetrics({ version: '1.2.3', vendorResults: POSSIBLE_RESULTS });
+  const shown = async () => {
+    const counters = [...parsePrometheus((await metrics.scrape()).body)].filter(([, { type }]) => type === 'counter');
+    const values = counters.filter(isOwn).flatMap(([name, { samples }]) =>
+      samples.flatMap(({ labels }) =>
+        Object.entries(labels)
+          .filter(([label, value]) => label !== 'vendor_code' && !(hasErrorCodes(name) && Object.hasOwn(ERRORS, value)))
+          .map(([label, value]) => `${name}{${label}="${value}"}`),
+      ),
+    );
+    return [...new Set(values)].toSorted();
+  };
+  const atStart = await shown();
+  reportEveryEvent(metrics.observer);
+  expect(await shown()).toEqual(atStart);
+});
+
 test('every event is reported somewhere', () => {
   const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'));
   const code = files
