@@ -3,6 +3,7 @@ import { ERRORS, type ErrorCode, isErrorCode } from '../token/errors.ts';
 import {
   type LoginOutcome,
   type Observer,
+  OF_ALL_ACCOUNTS,
   OF_ONE_ACCOUNT,
   type ReadOutcome,
   type RenewalOutcome,
@@ -211,8 +212,7 @@ export function countsByMinute(clock: Clock) {
 const UNSENT: ReadonlySet<string> = new Set<LoginOutcome>(['busy', 'circuit_open']);
 /** The outcomes of logins that are no failures of the vendor. */
 const NO_FAULTS: ReadonlySet<string> = new Set<LoginOutcome>(['success', ...OF_ONE_ACCOUNT]);
-/** The vendor refuses all accounts. */
-const REJECTED: ReadonlySet<string> = new Set<LoginOutcome>(['configuration', 'clock_skew']);
+const REJECTED: ReadonlySet<string> = new Set(OF_ALL_ACCOUNTS);
 /** The vendor refuses a field of the login: that of one account, or all. */
 const REFUSED = 'request' satisfies LoginOutcome;
 

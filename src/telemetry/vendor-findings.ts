@@ -1,4 +1,5 @@
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
+import { OF_ALL_ACCOUNTS } from '../token/observer.ts';
 import {
   type FoundFacts,
   isOutage,
@@ -18,7 +19,7 @@ export function vendorFindings(facts: ReplicaFacts, standing: StandingShares): F
   ];
 }
 
-const REJECTIONS: ReadonlySet<string> = new Set(['configuration', 'clock_skew']);
+const REJECTIONS: ReadonlySet<string> = new Set(OF_ALL_ACCOUNTS);
 
 function domainFindings(domain: VendorDomain, now: number): FoundFacts[] {
   const { host, circuit, lastFailure, failingSince, clockOffsetMs } = domain;

@@ -17,22 +17,27 @@ export type RenewalCause = 'new' | 'due' | 'refused' | 'background';
 /** `login`: by its own login. `waited`: by the login of another request or replica. */
 export type RenewalOutcome = 'login' | 'waited';
 
-/** The meanings of a vendor's result code for the broker, and whether the vendor refuses one account by it. */
+/** The meanings of a vendor's result code for the broker, and whose logins the vendor refuses by it. */
 const RESULT_KINDS = {
-  success: false,
-  clock_skew: false,
-  configuration: false,
-  request: true,
-  too_frequent: false,
-  maintenance: false,
-  account_closed: true,
-  unknown: false,
-} satisfies Record<string, boolean>;
+  success: undefined,
+  clock_skew: 'all',
+  configuration: 'all',
+  request: 'account',
+  too_frequent: undefined,
+  maintenance: undefined,
+  account_closed: 'account',
+  unknown: undefined,
+} satisfies Record<string, 'account' | 'all' | undefined>;
 
 export type ResultKind = keyof typeof RESULT_KINDS;
 
+const refusalsOf = (whose: 'account' | 'all') =>
+  (Object.keys(RESULT_KINDS) as ResultKind[]).filter((kind) => RESULT_KINDS[kind] === whose);
+
 /** The refusals of one account. They are no faults of the vendor. */
-export const OF_ONE_ACCOUNT = (Object.keys(RESULT_KINDS) as ResultKind[]).filter((kind) => RESULT_KINDS[kind]);
+export const OF_ONE_ACCOUNT = refusalsOf('account');
+/** The refusals of the app, its signature or our clock. */
+export const OF_ALL_ACCOUNTS = refusalsOf('all');
 
 /** The result of a login. Only `success` brings a token. `busy`: the login budget was used up. */
 export type LoginOutcome =

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { ERRORS, type ErrorCode } from '../../src/token/errors.ts';
 import { FINDINGS } from '../../src/token/findings.ts';
-import { OF_ONE_ACCOUNT } from '../../src/token/observer.ts';
+import { OF_ALL_ACCOUNTS, OF_ONE_ACCOUNT } from '../../src/token/observer.ts';
 import { readFile, tableAfter } from '../support/documents.ts';
 import { metricsOfReplica, unknownIn } from '../support/named-metrics.ts';
 import { promtoolBinary } from '../support/promtool.ts';
@@ -112,11 +112,17 @@ test('every rule about failed reads lists all errors with a status from 500 on',
 });
 
 test('LoginsFail counts all failures that are no refusals', () => {
-  const refusals = ['clock_skew', 'configuration', 'circuit_open', ...OF_ONE_ACCOUNT];
+  const refusals = ['circuit_open', ...OF_ALL_ACCOUNTS, ...OF_ONE_ACCOUNT];
   const failures = FAULT_KINDS.filter((kind) => !refusals.includes(kind)).toSorted();
   const lists = listsIn('sdk_token_broker_logins_total', '=~').filter((list) => list.includes('unknown'));
   expect(lists).toHaveLength(4);
   for (const list of lists) expect(list).toEqual(failures);
+});
+
+test('VendorRefusesLogins lists the refusals of all accounts', () => {
+  const lists = listsIn('sdk_token_broker_logins_total', '=~').filter((list) => list.includes('configuration'));
+  expect(lists).toHaveLength(3);
+  for (const list of lists) expect(list).toEqual(OF_ALL_ACCOUNTS.toSorted());
 });
 
 test('NoLoginSucceeds leaves out the logins that the vendor refuses because of one account', () => {
