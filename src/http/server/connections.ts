@@ -191,6 +191,8 @@ export class Connections {
 
 /** Ends the connection. To destroy it at once would reset it while the caller still sends, and the caller would lose the answer. */
 function endSoon(socket: Socket, lastBytes = ''): void {
+  // Node does that as soon as it has sent the last answer of a connection.
+  socket.destroySoon = () => undefined;
   socket.end(lastBytes);
   setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
