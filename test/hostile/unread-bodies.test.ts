@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startFleet } from '../support/fleet.ts';
 import { sendRaw } from '../support/raw-connection.ts';
@@ -47,4 +48,20 @@ describe('a body without an end', () => {
     await ended(20_000);
     expect(received()).toMatch(/^HTTP\/1\.1 400 /);
   });
+});
+
+test('a short body after the answer does not cost its caller the answer, also on a connection that closes', async () => {
+  const fleet = await startFleet({ replicas: 1 });
+  onTestFinished(() => fleet.close());
+  const head = 'POST /unknown HTTP/1.1\r\nHost: broker\r\nConnection: close\r\nContent-Length: 60000\r\n\r\n';
+  const { socket, received, ended } = await sendRaw(fleet.broker(0).url, head);
+  onTestFinished(() => void socket.destroy());
+  await expect.poll(received).toMatch(/^HTTP\/1\.1 404 /);
+  // The system reports a reset by the other side to the second write.
+  for (let part = 0; part < 3; part += 1) {
+    socket.write('x'.repeat(20_000));
+    await delay(20);
+  }
+  expect(socket.errored).toBe(null);
+  await ended(20_000);
 });

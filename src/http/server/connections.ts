@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { hasBody } from './request-bodies.ts';
 
@@ -89,7 +89,7 @@ export class Connections {
         if (responses[0] === response && socket.writable && this.#connections.has(socket)) answer();
       });
     };
-    if (hasBody(response.req)) response.prependOnceListener('finish', () => this.#leaveRest(connection, response.req));
+    if (hasBody(response.req)) response.prependOnceListener('finish', () => this.#leaveRest(connection, response));
     response.once('close', () => {
       connection.usedAt = performance.now();
       if (response.req.complete && responses[0] === response) responses.shift();
@@ -120,10 +120,10 @@ export class Connections {
     else end();
   }
 
-  /** Ends the connection if its request was answered before its body has arrived, unless little of that is left. */
-  #leaveRest(connection: Connection, request: IncomingMessage): void {
+  /** Ends the connection if its request was answered before its body has arrived, unless it stays open for a short rest. */
+  #leaveRest(connection: Connection, { req: request, shouldKeepAlive }: ServerResponse): void {
     const { complete, headers } = request;
-    if (complete || Number(headers['content-length']) <= MAX_LATE_BODY) return;
+    if (complete || (shouldKeepAlive && Number(headers['content-length']) <= MAX_LATE_BODY)) return;
     connection.isRefused = true;
     // Node would read a body to its end that nobody else has begun to read.
     request.pause().read(0);
