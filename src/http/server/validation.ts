@@ -40,21 +40,28 @@ export const ZOD_VALIDATION = {
 
 /** Stands for malformed percent-encoding. Every schema refuses it; the parser itself cannot refuse a query. */
 const MALFORMED = '\0';
+/**
+ * Behind so many malformed names and values, which no schema accepts, each counts as malformed. The error of each takes
+ * 7 µs, and a query has room for 7,500.
+ */
+const MAX_MALFORMED = 10;
 
 /**
  * Parses a query string. A name or a value that is not percent-encoded UTF-8 becomes a NUL character. Fastify's own parser
  * would leave it as it is.
  */
 export function parseQueryString(text: string): Record<string, unknown> {
+  let malformed = 0;
+  const decode = (part: string): string => {
+    if (malformed === MAX_MALFORMED) return MALFORMED;
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      malformed += 1;
+      return MALFORMED;
+    }
+  };
   return parse(text, '&', '=', { decodeURIComponent: decode, maxKeys: 0 });
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return MALFORMED;
-  }
 }
 
 /** The schema of a query string that may hold these parameters, each at most once. */
