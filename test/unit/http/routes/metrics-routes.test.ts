@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { plainRequest } from '../../../support/plain-request.ts';
+import { sendRaw } from '../../../support/raw-connection.ts';
 import { recordingObserver } from '../../../support/recording-observer.ts';
 import { startApp } from '../running-app.ts';
 import { ADMIN_TOKEN, METRICS, startInternalApp } from '../running-internal-app.ts';
@@ -18,6 +19,20 @@ describe('/metrics', () => {
       });
     },
   );
+
+  it('is collected once for the callers of one turn of the event loop', async () => {
+    let collected = 0;
+    const metrics = async () => ({ contentType: 'text/plain', body: `${++collected}` });
+    const { origin } = await startInternalApp({ metrics });
+    const request = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+    const callers = await Promise.all(Array.from({ length: 20 }, () => sendRaw(origin, request('/livez'))));
+    for (const { socket } of callers) onTestFinished(() => void socket.destroy());
+    await Promise.all(callers.map(({ received }) => expect.poll(received).toContain('"ok"')));
+    for (const { socket } of callers) socket.write(request('/metrics'));
+    await Promise.all(callers.map(({ received }) => expect.poll(received).toMatch(/text\/plain.*\r\n\d+$/s)));
+    expect(collected).toBeLessThan(10);
+    expect((await plainRequest(`${origin}/metrics`)).body).toBe(String(collected));
+  });
 
   it('does not exist on the public API', async () => {
     const { origin } = await startApp();
