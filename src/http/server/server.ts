@@ -62,8 +62,10 @@ function createHttpServer(
     ? (request, response) => tracer.request(request, response, () => answer(request, response))
     : answer;
   const listener: RequestListener = (request, response) => {
-    const hasTooMany = request.rawHeaders.length > 2 * MAX_HEADERS;
-    if (hasTooMany) connections.refuse({ code: 'TOO_MANY_HEADERS' }, request.socket);
+    const { rawHeaders, httpVersion, headers, socket } = request;
+    if (rawHeaders.length > 2 * MAX_HEADERS) connections.refuse({ code: 'TOO_MANY_HEADERS' }, socket);
+    // A proxy in front may see another end of such a request (RFC 9112 §6.1).
+    else if (httpVersion === '1.0' && headers['transfer-encoding'] !== undefined) connections.refuse({}, socket);
     else connections.handle(response, () => traced(request, response));
   };
   const server = createServer(SERVER_OPTIONS, listener)

@@ -28,6 +28,11 @@ describe('a request that is not valid HTTP', () => {
       'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
       'not HTTP/1.1',
     ],
+    [
+      'a transfer coding in HTTP/1.0',
+      'GET /livez HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      'not HTTP/1.1',
+    ],
   ])('gets a complete problem, and the connection closes: %s', async (_what, request, detail) => {
     const { raw } = await startApp();
     const { status, headers, problem, body } = parse(await raw(request));
