@@ -4,11 +4,12 @@ import type { FlattenedJWSInput, JSONWebKeySet, JWK, JWTVerifyGetKey } from 'jos
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { compactVerify } from 'jose/jws/compact/verify';
+import { flattenedVerify } from 'jose/jws/flattened/verify';
 import { type Clock, systemClock, withTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { type ClaimNames, parseClaims, principalFrom, requireAccessToken } from './claims.ts';
-import { type KeySet, KnownHeaders, keysIn, signatureCheck } from './known-headers.ts';
+import { type KeySet, KnownHeaders, keysIn } from './known-headers.ts';
 import {
   boundedFetch,
   noteContact,
@@ -18,6 +19,8 @@ import {
 } from './session-server.ts';
 
 const MAX_JWKS_BYTES = 1_048_576;
+/** jose looks at each key for a session with an unknown one. */
+export const MAX_PUBLISHED_KEYS = 100;
 /**
  * The keys are fetched at most once in this time, whether the fetch succeeds or fails. So a new key may be refused for
  * as long.
@@ -37,13 +40,17 @@ const ACCEPT_JSON = { headers: { accept: 'application/json, application/jwk-set+
 /**
  * Fetches the keys published at `url`. Redirects are not followed. An entry that is no JSON object is left out, so that one
  * mistake does not disable the other keys (RFC 7517 §5).
- * @throws UnexpectedStatus; TypeError if the answer is not a JWK Set; Error if the keys cannot be fetched
+ * @throws UnexpectedStatus; TypeError if the answer is not a JWK Set; RangeError if it has more than 1 MiB or 100 keys;
+ *   Error if the keys cannot be fetched
  */
 export async function fetchJwks(url: URL, access: SessionServerAccess): Promise<JSONWebKeySet> {
   const answer = await boundedFetch(url, ACCEPT_JSON, access, MAX_JWKS_BYTES);
   if (answer.status !== 200) throw new UnexpectedStatus('The JWKS URL', answer.status);
   const jwks: unknown = await answer.json().catch(() => undefined);
   if (typeof jwks === 'object' && jwks !== null && 'keys' in jwks && Array.isArray(jwks.keys)) {
+    if (jwks.keys.length > MAX_PUBLISHED_KEYS) {
+      throw new RangeError(`A JWK Set may have at most ${MAX_PUBLISHED_KEYS} keys`);
+    }
     const keys = jwks.keys.filter((key): key is JWK => key instanceof Object && !Array.isArray(key));
     if (keys.length > 0 || jwks.keys.length === 0) return { keys };
   }
@@ -186,20 +193,29 @@ export function verificationKey(source: JwtKey, access: SessionServerAccess = { 
   if (keys.length > MAX_KEYS) throw new Error(`There may be at most ${MAX_KEYS} keys of the sessions at a time`);
   const algorithms = [...new Set(keys.flatMap((key) => algorithmsOf(key)))];
   const keySet = { keysFor: () => keys };
-  return { find: ({ alg }, token) => signerAmong(keys, alg, token), current: () => keySet, algorithms };
+  return { find: ({ alg }, session) => signerAmong(keys, alg, session), current: () => keySet, algorithms };
 }
 
 /**
  * The key that has signed the session; the last possible one if none has. A session does not say which of several
- * configured keys it is signed with.
+ * configured keys it is signed with. Slow signatures are checked in another thread.
  * @param algorithm one of at least one key: jose has checked it
  */
-function signerAmong(keys: readonly KeyObject[], algorithm: string, session: FlattenedJWSInput): KeyObject {
+async function signerAmong(
+  keys: readonly KeyObject[],
+  algorithm: string,
+  session: FlattenedJWSInput,
+): Promise<KeyObject> {
   const possible = keys.filter((key) => algorithmsOf(key).includes(algorithm));
   const last = possible.pop() as KeyObject;
-  const signed = `${session.protected}.${session.payload}`;
-  const signature = Buffer.from(session.signature, 'base64url');
-  return possible.find((key) => signatureCheck(algorithm, key)?.(signed, signature)) ?? last;
+  for (const key of possible) {
+    const isSigner = await flattenedVerify(session, key).then(
+      () => true,
+      () => false,
+    );
+    if (isSigner) return key;
+  }
+  return last;
 }
 
 function secretKeys(secrets: string): KeyObject[] {

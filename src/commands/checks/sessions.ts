@@ -169,13 +169,18 @@ function requestFailed(name: Text, error: unknown, target: Target, expected: Tex
   const code = networkErrorCode(error);
   if (code) return fail(name, networkProblem(code, target));
   const { address, setting } = target;
+  const fix: Text = { en: `Correct ${setting}.`, zh: `修正 ${setting}。` };
+  if (error instanceof RangeError) {
+    const bound = reasonText(error.message);
+    return fail(name, { detail: { en: `${address}: ${bound.en}`, zh: `${address}：${bound.zh}` }, fix });
+  }
   const status = error instanceof UnexpectedStatus ? `HTTP ${error.status}` : undefined;
   return fail(name, {
     detail: {
       en: `${address} answers with ${status ?? 'something else'} instead of ${expected.en}`,
       zh: `${address} 返回的是${status === undefined ? '其他内容' : ` ${status}`}，而不是 ${expected.zh}`,
     },
-    fix: { en: `Correct ${setting}.`, zh: `修正 ${setting}。` },
+    fix,
   });
 }
 

@@ -79,6 +79,11 @@ describe('the check of published keys', () => {
     },
   );
 
+  it('fails if there are too many keys', async () => {
+    answerWith(200, JSON.stringify({ keys: Array(101).fill({}) }));
+    expect(await check(['RS256'])).toEqual([`FAIL session keys: ${shown}: A JWK Set may have at most 100 keys`]);
+  });
+
   it.each([302, 404, 500])('fails if the status is %i', async (status) => {
     answerWith(status, '{"keys":[]}');
     expect(await check(['RS256'])).toEqual([

@@ -86,6 +86,13 @@ describe('published keys', () => {
     await expectRefused(verifier, shared, 'session_invalid');
   });
 
+  it('a JWK Set may have 100 keys', async () => {
+    server.keys = Array(100).fill(first.jwk);
+    expect((await fetchJwks(server.url, { clock })).keys).toHaveLength(100);
+    server.keys.push(first.jwk);
+    await expect(fetchJwks(server.url, { clock })).rejects.toThrow('A JWK Set may have at most 100 keys');
+  });
+
   it.each(['null', '7', '"key"', '[]', '{}', '{"kty":"RSA","kid":7}', '{"kty":"RSA","kid":"other","n":{},"e":null}'])(
     'work beside the entry %s',
     async (entry) => {
