@@ -15,6 +15,8 @@ import type { WriteBack } from './write-back.ts';
 
 /** Longest wait of a read for a renewal while its token is still valid. */
 const RENEWAL_WAIT_MS = 2_000;
+/** A read ends its wait so long before the token may not be served any more. */
+const FALL_BACK_MS = 100;
 /** After a read has started a renewal, reads start no other one for this long. */
 const RENEWAL_PAUSE_MS = 1_000;
 /** The store remembers each logout for twice this long. */
@@ -107,7 +109,8 @@ export class TokenBroker {
       if (hasEndedToken(error)) throw error;
       return undefined;
     });
-    const renewed = await withTimeout(clock, RENEWAL_WAIT_MS, succeeded);
+    const waitMs = Math.max(0, Math.min(RENEWAL_WAIT_MS, until - clock.now() - FALL_BACK_MS));
+    const renewed = await withTimeout(clock, waitMs, succeeded);
     if (renewed) return renewed;
     const now = clock.now();
     if (now >= until || cache.outdatedUntil(id) >= generation) return renewal;

@@ -24,7 +24,7 @@ const POLICY = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
  * @param hearsChanges without it, the replica receives no announcements
  */
 async function partsWithToken(lifeMs = 60_000, hearsChanges = true) {
-  const { clock, pass } = virtualClock();
+  const { clock, pass, jump } = virtualClock();
   const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
   if (!hearsChanges) watched.store.announcements.subscribe = () => undefined;
   const { observer, told } = recordingObserver();
@@ -39,7 +39,7 @@ async function partsWithToken(lifeMs = 60_000, hearsChanges = true) {
   const known = parts.cache.tokens.find(ID);
   if (!known) throw new Error('there is no token in memory');
   const record = recordOf(known);
-  return { ...parts, clock, pass, watched, told, lines, read, record };
+  return { ...parts, clock, pass, jump, watched, told, lines, read, record };
 }
 
 /** The token of a read, its error code, or `waits`. */
@@ -126,24 +126,32 @@ describe('a read of a token near its end', () => {
     expect(answer()).toBe('token-2');
   });
 
-  test.each([500, 2_000])('gets the new token if the old one may no longer be served after %i ms', async (leftMs) => {
+  test.each([
+    [2_000, 1_900],
+    [500, 400],
+    [100, 0],
+    [50, 0],
+  ])('gets the old token before that may no longer be served: of %i ms, it waits for %i ms', async (leftMs, waitMs) => {
     const { pass, vendor, read } = await partsWithToken();
     await pass(57_000 - leftMs);
     vendor.latencyMs = 3_000;
     const answer = follow(read());
-    await pass(leftMs);
+    if (waitMs > 0) await pass(waitMs - 1);
     expect(answer()).toBe('waits');
-    await pass(3_000 - leftMs);
-    expect(answer()).toBe('token-2');
+    await pass(1);
+    expect(answer()).toBe('token-1');
   });
 
-  test('gets the error of the renewal if it waits until the old token may no longer be served', async () => {
-    const { pass, vendor, read } = await partsWithToken();
+  test('gets the error of the renewal if the old token may no longer be served by a clock that was set forward', async () => {
+    const { pass, jump, vendor, read } = await partsWithToken();
     await pass(56_500);
     vendor.latencyMs = 1_000;
     vendor.failure = new BrokerError('vendor_rejected');
     const answer = follow(read());
-    await pass(1_000);
+    jump(500);
+    await pass(999);
+    expect(answer()).toBe('waits');
+    await pass(1);
     expect(answer()).toBe('vendor_rejected');
   });
 
