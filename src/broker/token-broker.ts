@@ -165,6 +165,7 @@ export class TokenBroker {
     const { terminals, cache, writeBack, log } = this.#options;
     try {
       const stored = await terminals.read(id);
+      if (stored.erasedAt !== undefined) cache.learnErasure(id, stored.erasedAt);
       const { record, erasedAt } = this.#withLostRemovals(id, stored, checkedAt);
       const facts = { id, checkedAt, erasedAt };
       const entry = record ? cache.put(record, facts) : await this.#restore(id, facts);

@@ -133,6 +133,12 @@ export class TokenCache {
     note(this.#removed, account, generation, this.#options.clock);
   }
 
+  /** Takes an erasure that the store knows. An outage must not hide it, and the store may lose it. */
+  learnErasure(id: SubjectId, erasedAt: number): void {
+    const account = accountOf(id);
+    if ((this.#removed.get(account)?.generation ?? 0) < erasedAt) this.erased(account, erasedAt);
+  }
+
   #onAnnouncement(announcement: Announcement): void {
     switch (announcement.kind) {
       case 'erased':

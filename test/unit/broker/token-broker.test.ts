@@ -520,6 +520,25 @@ describe('a read during an outage of the store', () => {
     expect(vendor.requests).toHaveLength(1);
   });
 
+  test('still refuses it on a replica that has started after the erasure, once that has read the store', async () => {
+    const { clock, store, accounts, startOutage, watched } = outageParts();
+    const before = clock.now();
+    clock.advance(1);
+    await accounts.erase('alice');
+    const { broker, vendor } = brokerParts({ clock, store: watched.store });
+    const read = (sessionIssuedAt: number, uniqueId = 'phone') =>
+      broker.read({ subject: { ...SUBJECT, uniqueId }, region: 'CN', sessionIssuedAt });
+    await expect(read(before)).rejects.toMatchObject({ code: 'session_invalid' });
+    startOutage();
+    for (const uniqueId of ['phone', 'tablet']) {
+      await expect(read(before, uniqueId)).rejects.toMatchObject({ code: 'session_invalid' });
+    }
+    expect(vendor.requests).toHaveLength(0);
+    clock.advance(1);
+    expect(accessTokenOf(await read(clock.now()))).toBe('token-1');
+    expect((await store.accounts.find('alice')).erasedAt).toBeGreaterThan(before);
+  });
+
   test('stores a token that loses against any later login, even if the clock of this replica is 4 s fast, and it does not know the clock of the store', async () => {
     const { cache, clock, store, watched, startOutage, read } = outageParts();
     startOutage();
