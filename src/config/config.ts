@@ -5,8 +5,14 @@ import type { TracingOptions } from '../telemetry/tracing.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import type { HttpVendorLoginOptions } from '../vendor-api/login.ts';
 import type { VendorApp } from '../vendor-api/signed-call.ts';
-import { configurationDigest } from './digest.ts';
-import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';
+import {
+  ConfigError,
+  configurationDigest,
+  type Environment,
+  type Problems,
+  readVariables,
+  required,
+} from './environment.ts';
 import { readSessionConfig } from './session-config.ts';
 import { areDifferent } from './value-schemas.ts';
 import type { Values } from './variables.ts';

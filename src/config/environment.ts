@@ -1,3 +1,4 @@
+import { createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts';
 
@@ -31,14 +32,19 @@ function readVariable(name: VariableName, environment: Environment, problems: Pr
   if (parsed.success) return parsed.data;
   problems.set(
     name,
-    `${name} must be ${variable.allowed}${mayHoldSecret(text, variable) ? '' : `, not ${JSON.stringify(text)}`}`,
+    `${name} must be ${variable.allowed}${mayShow(text, variable) ? `, not ${JSON.stringify(text)}` : ''}`,
   );
   return variable.default && variable.schema.parse(variable.default);
 }
 
-/** A URL may contain a password. In a URL that is not valid, nobody can tell which part is the password. */
-function mayHoldSecret(text: string, { secret, isUrl }: Variable<unknown>): boolean {
-  return secret === true || isUrl === true || /\/\/|@/.test(text);
+/** In a URL that is not valid, nobody can tell which part is the password. */
+function mayShow(text: string, variable: Variable<unknown>): boolean {
+  return !mayHoldSecret(variable) && !/\/\/|@/.test(text);
+}
+
+/** A URL may contain a password. */
+function mayHoldSecret({ secret, isUrl }: Variable<unknown>): boolean {
+  return secret === true || isUrl === true;
 }
 
 /** An empty variable counts as not set, because compose files produce empty variables. An empty file is an error. */
@@ -77,4 +83,26 @@ export function required<N extends VariableName>(
     if (!problems.has(name)) problems.set(name, `${name} is required: ${VARIABLES[name].allowed}`);
   }
   return missing.length > 0 ? undefined : (values as { [K in N]: NonNullable<Values[K]> });
+}
+
+/** They may differ between replicas with the same configuration: each may name its pod and its node in its traces. */
+const OWN = /^(HOST|PORT|ADMIN_HOST|ADMIN_PORT|LOG_LEVEL|OTEL_.*)$/;
+const DIGEST_LENGTH = 12;
+
+/**
+ * A digest of the settings, for comparing replicas. It is shown, so nobody may find a secret by trying guesses. Therefore
+ * secrets count only if there are encryption keys: these have 256 random bits, and the digest is an HMAC under all of
+ * them. Without them, the digest is of the other settings alone.
+ */
+export function configurationDigest(values: Values): string {
+  const { TOKEN_ENCRYPTION_KEYS: keys = 'off' } = values;
+  const counted = (Object.keys(VARIABLES) as VariableName[]).filter(
+    (name) => !OWN.test(name) && (keys !== 'off' || !mayHoldSecret(VARIABLES[name])),
+  );
+  const text = JSON.stringify(counted.map((name) => [name, values[name]]));
+  const hash =
+    keys === 'off'
+      ? createHash('sha256')
+      : createHmac('sha256', Buffer.concat([Buffer.from('configuration'), ...keys.map(({ key }) => key)]));
+  return hash.update(text).digest('hex').slice(0, DIGEST_LENGTH);
 }

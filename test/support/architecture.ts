@@ -135,19 +135,15 @@ export function barrelViolations(sources: Sources): string[] {
 /** Files that are too long for one concept, and small files that their only importer could contain. */
 export function lengthViolations(sources: Sources): string[] {
   const importers = new Map<string, Set<string>>();
-  for (const { from, file = '' } of allImports(sources)) {
+  const entries = new Set(['main.ts']);
+  for (const { from, file = '', isOnDemand } of allImports(sources)) {
     importers.set(file, (importers.get(file) ?? new Set()).add(from));
+    if (isOnDemand) entries.add(file);
   }
   return [...sources].flatMap(([path, text]) => {
     const lines = text.replace(/\n$/, '').split('\n').length;
     if (lines > MAX_LINES) return [`${path} has ${lines} lines, more than ${MAX_LINES}`];
-    const isEntry = path === 'main.ts' || [...sources.values()].some((other) => loadsOnDemand(other, path));
-    if (lines >= MIN_LINES || isEntry || (importers.get(path)?.size ?? 0) > 1) return [];
+    if (lines >= MIN_LINES || entries.has(path) || (importers.get(path)?.size ?? 0) > 1) return [];
     return [`${path} has ${lines} lines, fewer than ${MIN_LINES}, and fewer than two importers`];
   });
-}
-
-/** Whether the text imports the file dynamically. That makes the file an entry point. */
-function loadsOnDemand(text: string, path: string): boolean {
-  return new RegExp(`import\\('[./]*/${path.split('/').at(-1)?.replace('.', '\\.')}'\\)`).test(text);
 }

@@ -7,6 +7,8 @@ export interface Import {
   readonly from: string;
   /** Whether the statement imports types alone, so that nothing of it exists when the code runs. */
   readonly isTypeOnly: boolean;
+  /** Whether the file loads the other one when it needs it, so that the other one is an entry point. */
+  readonly isOnDemand: boolean;
   /** As written in the import statement. */
   readonly specifier: string;
   /** For a relative specifier, the path relative to `src/`. It begins with `..` if it leads out of `src/`. */
@@ -27,7 +29,8 @@ export function importsOf(from: string, text: string): Import[] {
     [...code.matchAll(pattern)].map(([statement, specifier = '']) => {
       const isRelative = specifier.startsWith('.');
       const file = isRelative ? posix.relative('src', posix.join('src', posix.dirname(from), specifier)) : undefined;
-      return { from, specifier, file, isTypeOnly: /^(?:import|export) type\b/.test(statement) };
+      const isTypeOnly = /^(?:import|export) type\b/.test(statement);
+      return { from, specifier, file, isTypeOnly, isOnDemand: /^import\s*\(/.test(statement) };
     }),
   );
 }
