@@ -53,6 +53,13 @@ export function open<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Sha
   return z.looseObject(shape) as unknown as z.ZodObject<Shape>;
 }
 
+/** A time in an answer, as {@link isoTime} writes it. */
+export const instant = z.string().meta({ format: 'date-time' });
+
+export function isoTime(epochMs: number): string {
+  return new Date(epochMs).toISOString();
+}
+
 /** A response with a body, which no cache may store. @param headers names of its headers besides the usual ones */
 export function responseWithBody(
   description: string,

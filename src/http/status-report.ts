@@ -1,8 +1,7 @@
 import * as z from 'zod';
 import { FINDING_CODES } from '../token/findings.ts';
-import { open } from './documented-responses.ts';
+import { instant, open } from './documented-responses.ts';
 
-const instant = z.string().meta({ format: 'date-time' });
 const count = z.int().min(0);
 
 const contact = {

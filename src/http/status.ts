@@ -2,15 +2,16 @@ import { type Clock, withTimeout } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import { FINDINGS, type Finding, type ReplicaState, runbookOf } from '../token/findings.ts';
 import type {
+  DataLoss,
   DueQueue,
   LeftSummary,
   LoginQueue,
   ReplicaSummaries,
   ScheduleOutlook,
   StoreHealth,
-  StoreHistory,
 } from '../token/ports.ts';
 import type { TokenEnds } from '../token/token-ends.ts';
+import { isoTime } from './documented-responses.ts';
 import { SlowAnswer } from './slow-answer.ts';
 import type { StatusReport } from './status-report.ts';
 
@@ -66,13 +67,7 @@ export interface StatusOptions {
   readonly cache: { readonly size: number; readonly bytes: number };
   readonly vendorDomains: () => readonly VendorDomain[];
   /** `undefined`: the store is in this process. */
-  readonly redis:
-    | {
-        readonly contact: Contact;
-        /** `at`: epoch ms. */
-        lastLoss(): { readonly at: number; readonly history: Exclude<StoreHistory, 'same'> } | undefined;
-      }
-    | undefined;
+  readonly redis: { readonly contact: Contact; lastLoss(): Pick<DataLoss, 'at' | 'history'> | undefined } | undefined;
   /** Ids of the key ring. */
   readonly encryptionKeys: () => string[];
   /** The server is `undefined` if session checks need none. */
@@ -221,8 +216,4 @@ function contactReport({ lastSuccessAt, lastFailure, lastRefusal, failingSince }
     lastFailure: last ? { ...last, at: isoTime(last.at) } : null,
     failingSince: failingSince === undefined ? null : isoTime(failingSince),
   };
-}
-
-function isoTime(epochMs: number): string {
-  return new Date(epochMs).toISOString();
 }

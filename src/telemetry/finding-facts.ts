@@ -1,7 +1,6 @@
-import type { Contact, VendorDomain } from '../token/contact-history.ts';
+import type { Contact, RefusedWrites, VendorDomain } from '../token/contact-history.ts';
 import type { FindingCode, FindingFacts } from '../token/findings.ts';
-import type { RedisErrorKind } from '../token/observer.ts';
-import type { StoreHistory } from '../token/ports.ts';
+import type { DataLoss } from '../token/ports.ts';
 
 export const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -125,12 +124,8 @@ export interface ReplicaFacts {
     | {
         /** Set while it, or a part of it, does not answer. */
         readonly outage: Contact | undefined;
-        readonly refusedWrites:
-          | Readonly<{ kind: RedisErrorKind; since: number; sinceMonotonic: number; lastMonotonic: number }>
-          | undefined;
-        readonly lastLoss:
-          | Readonly<{ at: number; monotonic: number; history: Exclude<StoreHistory, 'same'> }>
-          | undefined;
+        readonly refusedWrites: RefusedWrites | undefined;
+        readonly lastLoss: DataLoss | undefined;
       }
     | undefined;
   readonly vendorDomains: readonly VendorDomain[];

@@ -36,7 +36,7 @@ function domainFindings(domain: VendorDomain, now: number): FoundFacts[] {
 }
 
 /** The kind of the failure, and what exactly went wrong. */
-function reasonOf({ reason, problem }: NonNullable<Contact['lastFailure']>): string {
+export function reasonOf({ reason, problem }: NonNullable<Contact['lastFailure']>): string {
   return problem === undefined ? reason : `${reason}: ${problem}`;
 }
 

@@ -1,5 +1,6 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { VendorDomain } from '../token/contact-history.ts';
+import { reasonOf } from './vendor-findings.ts';
 
 /** The size of this replica's token cache. */
 export interface Occupancy {
@@ -56,8 +57,7 @@ function failureMetrics(registry: Registry, { vendorDomains }: WatchedState): vo
       this.reset();
       for (const { host, lastFailure, failingSince } of vendorDomains()) {
         if (!lastFailure || failingSince === undefined) continue;
-        const { reason, problem } = lastFailure;
-        this.set({ host, reason: problem === undefined ? reason : `${reason}: ${problem}` }, 1);
+        this.set({ host, reason: reasonOf(lastFailure) }, 1);
       }
     },
   });

@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts';
+import type { CircuitStatus, RedisErrorKind } from './observer.ts';
 
 export interface ContactFailure {
   /** Epoch ms. */
@@ -25,11 +26,21 @@ export type Contact = Readonly<
   >
 >;
 
+/** Redis refuses writes. */
+export interface RefusedWrites {
+  readonly kind: RedisErrorKind;
+  /** The first refusal, epoch ms. */
+  readonly since: number;
+  /** The first and the last refusal, by the monotonic clock. */
+  readonly sinceMonotonic: number;
+  readonly lastMonotonic: number;
+}
+
 /** One domain of the vendor, as this replica sees it. */
 export interface VendorDomain extends Contact {
   /** With the port if it is not the default. */
   readonly host: string;
-  readonly circuit: 'closed' | 'half-open' | 'open';
+  readonly circuit: CircuitStatus;
   /** The vendor's clock minus ours; 0 unless a difference is known. */
   readonly clockOffsetMs: number;
 }

@@ -74,6 +74,9 @@ export type RedisErrorKind =
   | 'not_sent'
   | 'other';
 
+/** Of a vendor domain. `open`: no login is sent there. `half-open`: one trial attempt is. */
+export type CircuitStatus = 'closed' | 'half-open' | 'open';
+
 /** Why the internal API refused a request: it had no bearer token, or a wrong one. */
 export type AdminRefusal = 'missing' | 'wrong';
 
@@ -125,7 +128,7 @@ export interface Observer {
   budgetWaited(urgency: Urgency, waitMs: number): void;
   budgetDenied(urgency: Urgency): void;
   /** @param host host of the vendor's domain, with the port if it is not the default */
-  circuitChanged(host: string, status: 'closed' | 'half-open' | 'open'): void;
+  circuitChanged(host: string, status: CircuitStatus): void;
   /** @param at epoch ms of the last successful login at the domain; 0 before the first */
   lastLoginSeen(host: string, at: number): void;
   /** @param offsetMs the vendor's clock minus ours */

@@ -300,6 +300,15 @@ export interface AnnouncementFeed {
  */
 export type StoreHistory = 'same' | 'lost' | 'went_back';
 
+/** When the store was last found to have lost data. */
+export interface DataLoss {
+  readonly history: Exclude<StoreHistory, 'same'>;
+  /** Epoch ms. */
+  readonly at: number;
+  /** The same by the monotonic clock. */
+  readonly monotonic: number;
+}
+
 export interface StoreHealth {
   /** @throws BrokerError `store_unavailable` when the store does not answer */
   ping(): Promise<void>;

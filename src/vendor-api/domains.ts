@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { ContactHistory, type VendorDomain } from '../token/contact-history.ts';
 import type { Log } from '../token/log.ts';
-import type { Observer } from '../token/observer.ts';
+import type { CircuitStatus, Observer } from '../token/observer.ts';
 import type { AccountId } from '../token/subject.ts';
 import { ConnectionPlaces } from './client.ts';
 import { ruleFor, VendorFault } from './faults.ts';
@@ -14,8 +14,6 @@ import { ruleFor, VendorFault } from './faults.ts';
 const SAMPLE = { accounts: 20, minimumAccounts: 10, threshold: 0.8 };
 /** How long the circuit stays open. One trial attempt follows. */
 const OPEN_MS = 5_000;
-
-export type CircuitStatus = 'closed' | 'half-open' | 'open';
 
 /** The circuit breaker of one vendor domain. */
 export class CircuitBreaker {

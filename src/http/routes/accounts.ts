@@ -10,6 +10,8 @@ import {
   ADMIN_CALL_ERRORS,
   ADMIN_SECURITY,
   emptyResponse,
+  instant,
+  isoTime,
   open,
   problemResponses,
   responseWithBody,
@@ -50,8 +52,6 @@ export const lookupBody = z.strictObject(
 export const ACCOUNT_EXAMPLES = {
   request_invalid: { detail: 'The unionId in the path must be 1 to 128 Unicode characters, percent-encoded as UTF-8' },
 };
-
-const instant = z.string().meta({ format: 'date-time' });
 
 /** The fields of an account that never change. */
 export const identity = {
@@ -201,10 +201,6 @@ function absenceOf({ erasedAt, coolDown }: StoredAccount): string {
     coolDown && `its logins pause until ${isoTime(coolDown.until)} because of ${coolDown.code}`,
   ].filter(Boolean);
   return `There is no such account here${facts.length > 0 ? `: ${facts.join('; ')}` : ''}`;
-}
-
-function isoTime(epochMs: number): string {
-  return new Date(epochMs).toISOString();
 }
 
 /** Compares code units, so the order does not depend on the machine's locale. */

@@ -4,7 +4,7 @@ import type { Clock } from '../../token/clock.ts';
 import { isErrorCode } from '../../token/errors.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
-import type { Announcement, AnnouncementFeed, StoreHistory } from '../../token/ports.ts';
+import type { Announcement, AnnouncementFeed, DataLoss, StoreHistory } from '../../token/ports.ts';
 import { type AccountId, accountOf, isSubjectId, type SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
 import type { ServerClocks } from './connection/commands.ts';
@@ -73,15 +73,6 @@ export interface RedisAnnouncementsOptions {
   readonly clock: Clock;
   readonly log: Pick<Log, 'error'>;
   readonly observer: Pick<Observer, 'storeLostData'>;
-}
-
-/** When Redis was last found to have lost data. */
-export interface DataLoss {
-  readonly history: Exclude<StoreHistory, 'same'>;
-  /** Epoch ms. */
-  readonly at: number;
-  /** The same by the monotonic clock. */
-  readonly monotonic: number;
 }
 
 const LOSSES = {

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, withTimeout } from '../../token/clock.ts';
-import type { Contact } from '../../token/contact-history.ts';
+import type { Contact, RefusedWrites } from '../../token/contact-history.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
-import type { LeftSummary, ReplicaSummaries, TokenStore } from '../../token/ports.ts';
+import type { DataLoss, LeftSummary, ReplicaSummaries, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
-import { type DataLoss, RedisAnnouncements } from './announcements.ts';
+import { RedisAnnouncements } from './announcements.ts';
 import { databaseOf } from './connection/clients.ts';
-import { RedisCommands, type RefusedWrites } from './connection/commands.ts';
+import { RedisCommands } from './connection/commands.ts';
 import { connectRedis, connectSubscriber, type RedisLog, useCredentials } from './connection/connection.ts';
 import { Keys } from './keys.ts';
 import { KnownChanges } from './known-changes.ts';

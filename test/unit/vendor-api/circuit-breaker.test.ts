@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { CircuitStatus } from '../../../src/token/observer.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
-import { CircuitBreaker, type CircuitStatus } from '../../../src/vendor-api/domains.ts';
+import { CircuitBreaker } from '../../../src/vendor-api/domains.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { FAULT_KINDS, FAULTS } from './every-fault.ts';

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { Cluster, ReplyError } from 'ioredis';
 import { type Clock, Timeout } from '../../../token/clock.ts';
-import { type Contact, ContactHistory } from '../../../token/contact-history.ts';
+import { type Contact, ContactHistory, type RefusedWrites } from '../../../token/contact-history.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
 import { isFenced, runScript, type ScriptCall } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
@@ -31,16 +31,6 @@ const REPLIES = new Map<string, RedisErrorKind>([
 
 /** Redis answers reads, but refuses writes. */
 const WRITE_REFUSALS: ReadonlySet<RedisErrorKind> = new Set(['readonly', 'oom', 'misconf']);
-
-/** Redis refuses writes. */
-export interface RefusedWrites {
-  readonly kind: RedisErrorKind;
-  /** The first refusal, epoch ms. */
-  readonly since: number;
-  /** The first and the last refusal, by the monotonic clock. */
-  readonly sinceMonotonic: number;
-  readonly lastMonotonic: number;
-}
 
 /** Without another refusal for so long, Redis takes writes again: each replica writes once a second until then. */
 const REFUSAL_MEMORY_MS = 5_000;
