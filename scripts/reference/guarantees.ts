@@ -637,12 +637,9 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
       ...shownIn('test/unit/vendor-api/answer.test.ts', {
         'keep every digit of any integer': 'no number of the vendor is rounded',
       }),
-      ...shownIn('test/unit/vendor-api/signature.test.ts', {
-        'equals the vendor’s for nonce $nonce at $host': 'signatures equal the vendor’s',
-      }),
       ...shownIn('test/unit/vendor-api/signed-call.test.ts', {
         'equals the test vector byte for byte, for nonce $nonce at $host':
-          'whole logins equal the vendor’s test vectors',
+          'signatures and whole logins equal the vendor’s test vectors',
       }),
       ...shownIn('test/integration/shutdown.test.ts', {
         'on %s answers requests in flight and those that a load balancer still sends':

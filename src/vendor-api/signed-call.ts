@@ -14,10 +14,10 @@ export interface VendorApp {
 }
 
 /** The parts that a signature covers (docs/vendor-login.md, "Signature"). */
-export interface SignedParts {
+interface SignedParts {
   /** As in the `Host` header: with the port only if it is not the default of the scheme. */
   readonly host: string;
-  /** {@link payloadDigest} of the body. */
+  /** The SHA-256 of exactly the bytes that are sent, in lower-case hex. */
   readonly payload: string;
   readonly accessId: string;
   readonly nonce: number;
@@ -25,13 +25,8 @@ export interface SignedParts {
   readonly timestamp: number;
 }
 
-/** The SHA-256 of exactly the bytes that are sent, in lower-case hex. */
-export function payloadDigest(body: Uint8Array): string {
-  return hash('sha256', body, 'hex');
-}
-
 /** The signed lines, in ASCII order of their names, without a trailing newline. */
-export function stringToSign({ host, payload, accessId, nonce, timestamp }: SignedParts): string {
+function stringToSign({ host, payload, accessId, nonce, timestamp }: SignedParts): string {
   return [
     `Host:${host}`,
     `Payload:${payload}`,
@@ -42,7 +37,7 @@ export function stringToSign({ host, payload, accessId, nonce, timestamp }: Sign
 }
 
 /** The HMAC-SHA1 in base64. The key is UTF-8 text, even if it looks like hex. */
-export function signature(appKey: string, text: string): string {
+function signature(appKey: string, text: string): string {
   return createHmac('sha1', appKey).update(text).digest('base64');
 }
 
@@ -87,7 +82,7 @@ export function prepareLogin({ domain, app, subject, region, nonce, timestamp }:
     }),
   );
   const { accessId } = app;
-  const text = stringToSign({ host: url.host, payload: payloadDigest(body), accessId, nonce, timestamp });
+  const text = stringToSign({ host: url.host, payload: hash('sha256', body, 'hex'), accessId, nonce, timestamp });
   const headers = {
     'Content-Type': 'application/json',
     'X-IotVideo-AccessID': accessId,

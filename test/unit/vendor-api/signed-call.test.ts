@@ -37,6 +37,8 @@ function expectedSignature(host: string, body: Buffer, appKey: string): string {
 }
 
 describe('a prepared login', () => {
+  it('is tested with all 8 test vectors', () => expect(vectors).toHaveLength(8));
+
   it.each(vectors)('equals the test vector byte for byte, for nonce $nonce at $host', (vector) => {
     const fields = JSON.parse(vector.body);
     const login = prepareLogin({
@@ -56,7 +58,13 @@ describe('a prepared login', () => {
       'X-IotVideo-Timestamp': String(vector.timestamp),
       'X-IotVideo-Signature': vector.signature,
     });
-    expect(login.stringToSign.split('\n')[1]).toBe(`Payload:${vector.payload}`);
+    expect(login.stringToSign.split('\n')).toEqual([
+      `Host:${vector.host}`,
+      `Payload:${vector.payload}`,
+      `X-IotVideo-AccessID:${vector.accessId}`,
+      `X-IotVideo-Nonce:${vector.nonce}`,
+      `X-IotVideo-Timestamp:${vector.timestamp}`,
+    ]);
   });
 
   it('has the headers of docs/vendor-login.md', () => {
