@@ -57,7 +57,8 @@ export interface Service {
   readonly adminUrl: string;
   /**
    * Reads the configuration again and uses its secrets from now on: all of them or, if it throws, none. Only secrets may
-   * differ from the former configuration. @returns the parts that changed
+   * differ from the former configuration.
+   * @returns the parts that changed
    * @throws ConfigError if apps or Redis servers differ; the error of `read`
    */
   reloadSecrets(read: () => Config): readonly string[];

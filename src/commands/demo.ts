@@ -33,7 +33,8 @@ interface DemoServices {
 
 /**
  * The `demo` command. It starts a vendor, a customer cloud and a broker on loopback, plays the whole flow with real
- * requests, and runs until Ctrl-C. @throws UsageError, HelpRequested
+ * requests, and runs until Ctrl-C.
+ * @throws UsageError, HelpRequested
  */
 export async function demo(args: readonly string[], context: CommandContext): Promise<void> {
   parseFlags(args, {}, HELP);

@@ -100,8 +100,9 @@ const RETRY_DELAY_MS = 2_000;
 
 /**
  * Caches the results of another verifier:
- * - An accepted session is fresh for `cacheSeconds`, if its check asked a server, or if it came before. If its next check ends with `session_check_unavailable`, the stale
- *   session is accepted for another `cacheSeconds`. It is never accepted past the principal's `expiresAt`.
+ * - An accepted session is fresh for `cacheSeconds`, if its check asked a server, or if it came before. If its next check
+ *   ends with `session_check_unavailable`, the stale session is accepted for another `cacheSeconds`. It is never accepted
+ *   past the principal's `expiresAt`.
  * - A refusal is repeated for `refusalMs`.
  * - A check that fails for another reason is not cached.
  *

@@ -139,7 +139,7 @@ export class Fleet {
     if (!this.#isStopped) void this.#leave();
   }
 
-  /** Tells the other replicas that this one ends, and so does what was killed under its name before it started. */
+  /** Deletes the summary of this replica, and those that killed processes of its name have left. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
@@ -189,7 +189,7 @@ export class Fleet {
     };
   }
 
-  /** The number of replicas that ended without a shutdown. */
+  /** The number of replicas that ended without a shutdown. The log has a line when that, or a difference, changes. */
   missing(others: readonly LeftSummary[]): number {
     const facts = this.#options.facts();
     const self = this.#summary(facts, []);
