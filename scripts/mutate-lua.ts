@@ -10,8 +10,8 @@ import { LUA_MUTANTS, type LuaMutant } from './lua-mutants.ts';
 const ROOT = join(import.meta.dirname, '..');
 const SCRIPTS = 'src/store/redis/scripts';
 const CONTRACT = 'test/contract/token-store.test.ts';
-/** The contract suite runs for two stores. One of them is enough here. Tests with random bytes take long to fail. */
-const TITLES = '^(?!the .* in Redis, encrypted|mutated records)';
+/** Tests with random bytes take long to fail. */
+const TITLES = '^(?!mutated records)';
 
 const unit = (name: string) => `test/unit/store/redis/${name}.test.ts`;
 /** Groups of test files, fastest first. A group runs only if the groups before it found nothing. */
