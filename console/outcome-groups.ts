@@ -6,7 +6,7 @@ type LastHour = StatusReport['lastHour'];
 export type ChartName = 'reads' | 'renewals' | 'logins' | 'sessions';
 
 /** How good an outcome is: it decides the colour. `refused`: the caller's request was wrong. */
-export type Tone = 'good' | 'aged' | 'refused' | 'bad';
+type Tone = 'good' | 'aged' | 'refused' | 'bad';
 
 export interface OutcomeGroup {
   /** A key of the texts. */

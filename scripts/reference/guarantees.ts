@@ -1,4 +1,4 @@
-export interface Guarantee {
+interface Guarantee {
   readonly guarantee: string;
   /** The title of a test, exactly as in its file. `%s` and `$…` stand for its cases. */
   readonly test: string;

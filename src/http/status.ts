@@ -46,7 +46,7 @@ interface CountedFailures {
   within(minutes: number): Readonly<Record<string, number>>;
 }
 
-export interface FleetReport {
+interface FleetReport {
   readonly findings: readonly Finding[];
   readonly replicas: readonly ReplicaState[];
   /** In the last hour. */

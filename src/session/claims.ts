@@ -6,7 +6,7 @@ import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN, isTextUpTo, UNION_ID_MAX_LEN
 import { sessionCheckUnavailable } from './session-server.ts';
 
 /** The unit of a point in time since 1970. */
-export type TimeUnit = 's' | 'ms';
+type TimeUnit = 's' | 'ms';
 
 /**
  * The claims that hold the parts of a principal. Each is a claim name or a dotted path into nested claims. A claim

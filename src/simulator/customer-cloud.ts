@@ -17,7 +17,7 @@ export interface CustomerCloudOptions {
   readonly sessionSeconds?: number;
 }
 
-export interface SessionRequest {
+interface SessionRequest {
   readonly unionId: string;
   /** ISO 3166-1 alpha-2, upper case. */
   readonly region?: string;

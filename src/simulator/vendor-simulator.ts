@@ -27,7 +27,7 @@ export interface VendorSimulatorOptions extends Partial<VendorSettings> {
   readonly watchLogin?: LoginWatcher;
 }
 
-export interface VendorState extends LoginCountsSnapshot {
+interface VendorState extends LoginCountsSnapshot {
   readonly settings: VendorSettings;
 }
 

@@ -3,7 +3,7 @@ import type { VendorDomain } from '../token/contact-history.ts';
 import { reasonOf } from './vendor-findings.ts';
 
 /** The size of this replica's token cache. */
-export interface Occupancy {
+interface Occupancy {
   readonly size: number;
   readonly bytes: number;
 }

@@ -55,7 +55,7 @@ export interface VendorLogin extends Terminal {
   readonly isDelivered: boolean;
 }
 
-export type FaultKind =
+type FaultKind =
   | 'kill'
   | 'terminate'
   | 'freeze'

@@ -34,7 +34,7 @@ export type PlannedFault =
       readonly forMs: number;
     };
 
-export const EPISODES = [
+const EPISODES = [
   'logout during a login without a lease',
   'two logins without a lease after a logout',
   'report while Redis stalls',
@@ -45,10 +45,7 @@ export const EPISODES = [
 ] as const;
 export type EpisodeName = (typeof EPISODES)[number];
 
-export type PlannedEvent = { readonly atMs: number } & (
-  | { readonly fault: PlannedFault }
-  | { readonly episode: EpisodeName }
-);
+type PlannedEvent = { readonly atMs: number } & ({ readonly fault: PlannedFault } | { readonly episode: EpisodeName });
 
 /** The plan of a run: which fault begins when, and which episodes of scripted users there are. */
 export interface Plan {

@@ -11,7 +11,7 @@ import { type Fleet, type FleetOptions, startFleet } from './fleet.ts';
 export type Secrets = Readonly<Record<string, string>>;
 
 /** The line that a replica logs once it has read the secrets again. */
-export interface ReloadLine {
+interface ReloadLine {
   readonly level: string;
   readonly msg: string;
   readonly changed?: readonly string[];

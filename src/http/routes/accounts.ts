@@ -165,7 +165,7 @@ const eraseAccount = {
   },
 };
 
-export interface AccountViewOptions {
+interface AccountViewOptions {
   /** Epoch ms at which a token is due for renewal. */
   readonly refreshAt: (record: TokenRecord) => number;
   /** Maximum number of terminals of an account. */
