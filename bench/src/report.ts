@@ -44,7 +44,7 @@ function nameOf({ label, unit }: Figure): string {
 }
 
 /** Formats with three significant digits, or as a whole number from 100 on. */
-export function formatValue(value: number): string {
+function formatValue(value: number): string {
   const digits = Math.abs(value) >= 100 || Number.isInteger(value) ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }

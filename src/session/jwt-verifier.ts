@@ -20,7 +20,7 @@ import {
 
 const MAX_JWKS_BYTES = 1_048_576;
 /** jose looks at each key for a session with an unknown one. */
-export const MAX_PUBLISHED_KEYS = 100;
+const MAX_PUBLISHED_KEYS = 100;
 /**
  * The keys are fetched at most once in this time, whether the fetch succeeds or fails. So a new key may be refused for
  * as long.
