@@ -155,6 +155,11 @@ const READS: readonly Change[] = [
     to: 'const until = entry.expiresAt;',
   },
   {
+    name: 'a read waits for a renewal until its token may not be served any more',
+    from: 'until - clock.now() - FALL_BACK_MS',
+    to: 'RENEWAL_WAIT_MS',
+  },
+  {
     name: 'the comparison with the refused token is swapped',
     from: 'entry.etag === request.refused',
     to: 'entry.etag !== request.refused',

@@ -16,6 +16,8 @@ import type { VirtualTime } from './virtual-time.ts';
 const REPLACED_MS = 6_000;
 /** How long a replica may serve a token from memory without asking the store. */
 const LONGEST_FRESH_MS = 60_000;
+/** A read waits no longer for the store, and so may find its token past the margin. */
+const LONGEST_LOOK_UP_MS = 700;
 /** How long after an erasure a new session may still seem as old as it. */
 const SAME_TIME_MS = 1_000;
 
@@ -114,7 +116,7 @@ export class Oracle {
   }
 
   /** Whether the replica has served a token that is valid still, and that nothing has ended or replaced. */
-  #knowsValidToken({ id, by, refused }: ReadFact): boolean {
+  #knowsValidToken({ id, by, refused, beganAt }: ReadFact): boolean {
     const { time, facts, conditions } = this.#options;
     const login = facts.loginsOf(id).findLast(({ servedBy }) => servedBy.has(by));
     if (!login || refused !== undefined) return false;
@@ -126,7 +128,9 @@ export class Oracle {
     const stored = this.#stored.get(id);
     const isReplaced = stored !== undefined && stored.login !== login && stored.at > receivedAt;
     if (isRemoved || isEnded || isReplaced) return false;
-    return time.now < servableUntil({ issuedAt: receivedAt, expiresAt }) - conditions.tokenErrorMs;
+    const until = servableUntil({ issuedAt: receivedAt, expiresAt }) - conditions.tokenErrorMs;
+    if (facts.stoodStill(by, beganAt, time.now)) return time.now < until;
+    return beganAt < until - LONGEST_LOOK_UP_MS;
   }
 
   #isOutdatedSession(read: ReadFact, erasure: RemovalFact): boolean {
