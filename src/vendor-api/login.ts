@@ -21,6 +21,8 @@ const MAX_CLOSED = 1_000;
 /** How long another replica does not count a closed account again. */
 const CLOSED_MS = 24 * 3_600_000;
 const FIRST_BACKOFF_MS = 250;
+/** The pause after a login that was too frequent, if the vendor asks for none. */
+const TOO_FREQUENT_PAUSE_S = 1;
 
 /** The share of the login budget that each replica uses while the shared queue is unavailable. */
 const LOCAL_SHARE = 1 / 4;
@@ -109,9 +111,9 @@ export class Retries {
     if (fault.kind === 'clock_skew') return this.#delayOfCorrection();
     const { retry } = ruleFor(fault);
     if (!retry || (retry === 'answer_lost' && ++this.#lostAnswers > 1)) return undefined;
-    const vendorDelayMs = (fault.facts.retryAfter ?? 0) * 1_000;
+    const pause = fault.facts.retryAfter ?? (fault.kind === 'too_frequent' ? TOO_FREQUENT_PAUSE_S : 0);
     // The jitter comes on top, so that clients with the same Retry-After do not return at the same moment.
-    const delayMs = vendorDelayMs + this.#clock.random() * FIRST_BACKOFF_MS * 2 ** (this.#attempts - 1);
+    const delayMs = 1_000 * pause + this.#clock.random() * FIRST_BACKOFF_MS * 2 ** (this.#attempts - 1);
     return this.#clock.monotonic() + delayMs <= this.#latestAt ? delayMs : undefined;
   }
 

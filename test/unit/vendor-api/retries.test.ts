@@ -89,6 +89,11 @@ describe('the delay', () => {
     expect(delays(again('too_frequent', { retryAfter: 2 }), { random: 0.5 })).toEqual([2_125, 2_250]);
   });
 
+  it('is at least a second after a login that was too frequent, if the vendor asks for no other', () => {
+    expect(delays(again('too_frequent'), { random: 0.5 })).toEqual([1_125, 1_250]);
+    expect(delays(again('too_frequent', { retryAfter: 0 }), { random: 0 })).toEqual([0, 0]);
+  });
+
   it('that would exceed the time for it makes the fault final', () => {
     expect(delays(again('too_frequent', { retryAfter: 8 }))).toEqual([]);
     expect(delays(again('too_frequent', { retryAfter: 3_600 }))).toEqual([]);
