@@ -1,5 +1,5 @@
-import { type JwtKey, verificationKey } from '../session/jwt-verifier.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
+import { type JwtKey, verificationKey } from '../session/verification-key.ts';
 import { type Problems, required } from './environment.ts';
 import type { Values } from './variables.ts';
 

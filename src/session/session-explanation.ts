@@ -6,9 +6,10 @@ import type { Principal } from '../token/principal.ts';
 import { type CheckedClaim, checkClaims, claimAt, problemOf, requireAccessToken } from './claims.ts';
 import { ForwardVerifier, requireAcceptance } from './forward-verifier.ts';
 import { IntrospectionVerifier, requirePurpose } from './introspection-verifier.ts';
-import { brokerErrorFrom, claimsIn, isSessionType, JwtVerifier, validClaims, verificationKey } from './jwt-verifier.ts';
+import { brokerErrorFrom, claimsIn, isSessionType, JwtVerifier, validClaims } from './jwt-verifier.ts';
 import type { SessionServerAccess } from './session-server.ts';
 import type { SessionOptions } from './session-verifier.ts';
+import { verificationKey } from './verification-key.ts';
 
 /** The broker's decision about one session, and the reasons. */
 export interface SessionExplanation {

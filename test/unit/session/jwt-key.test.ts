@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { type JwtKey, JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import type { JwtKey } from '../../../src/session/verification-key.ts';
 import {
   AUDIENCE,
   CLAIM_NAMES,

@@ -2,7 +2,8 @@ import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
 import { CompactSign, SignJWT } from 'jose';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type JwtKey, JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import type { JwtKey } from '../../../src/session/verification-key.ts';
 import {
   ACCOUNT,
   AUDIENCE,

@@ -2,7 +2,8 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { inspect } from 'node:util';
 import type { JWK } from 'jose';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { fetchJwks, JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import { fetchJwks } from '../../../src/session/published-keys.ts';
 import { JwksServer } from './jwks-server.ts';
 import { json } from './recording-server.ts';
 import {

@@ -1,12 +1,12 @@
 import type { RequestListener } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { JwtKey } from '../../../src/session/jwt-verifier.ts';
 import {
   acceptanceRisks,
   asksServer,
   createSessionVerifier,
   type SessionOptions,
 } from '../../../src/session/session-verifier.ts';
+import type { JwtKey } from '../../../src/session/verification-key.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { json, RecordingServer } from './recording-server.ts';

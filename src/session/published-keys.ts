@@ -1,0 +1,136 @@
+import type { JSONWebKeySet, JWK, JWTVerifyGetKey } from 'jose';
+import * as errors from 'jose/errors';
+import { createLocalJWKSet } from 'jose/jwks/local';
+import { type Clock, withTimeout } from '../token/clock.ts';
+import { type KeySet, keysIn } from './known-headers.ts';
+import { boundedFetch, noteContact, type SessionServerAccess, UnexpectedStatus } from './session-server.ts';
+
+const MAX_JWKS_BYTES = 1_048_576;
+/** jose looks at each key for a session with an unknown one. */
+const MAX_PUBLISHED_KEYS = 100;
+/**
+ * The keys are fetched at most once in this time, whether the fetch succeeds or fails. So a new key may be refused for
+ * as long.
+ */
+const COOLDOWN_MS = 5_000;
+/** The same without usable keys, because no session is accepted until a fetch succeeds. */
+const COOLDOWN_WITHOUT_KEYS_MS = 2_000;
+/** How long a withdrawn key may still be accepted. */
+const MAX_AGE_MS = 600_000;
+/** The same while the JWKS URL cannot be reached. */
+const MAX_AGE_UNREACHABLE_MS = 3_600_000;
+/** How long a session with a known key waits for newer keys after a fetch has failed. */
+const WAIT_AFTER_FAILURE_MS = 100;
+
+const ACCEPT_JSON = { headers: { accept: 'application/json, application/jwk-set+json' } };
+
+/**
+ * Fetches the keys published at `url`. Redirects are not followed. An entry that is no JSON object is left out, so that one
+ * mistake does not disable the other keys (RFC 7517 §5).
+ * @throws UnexpectedStatus; TypeError if the answer is not a JWK Set; RangeError if it has more than 1 MiB or 100 keys;
+ *   Error if the keys cannot be fetched
+ */
+export async function fetchJwks(url: URL, access: SessionServerAccess): Promise<JSONWebKeySet> {
+  const answer = await boundedFetch(url, ACCEPT_JSON, access, MAX_JWKS_BYTES);
+  if (answer.status !== 200) throw new UnexpectedStatus('The JWKS URL', answer.status);
+  const jwks: unknown = await answer.json().catch(() => undefined);
+  if (typeof jwks === 'object' && jwks !== null && 'keys' in jwks && Array.isArray(jwks.keys)) {
+    if (jwks.keys.length > MAX_PUBLISHED_KEYS) {
+      throw new RangeError(`A JWK Set may have at most ${MAX_PUBLISHED_KEYS} keys`);
+    }
+    const keys = jwks.keys.filter((key): key is JWK => key instanceof Object && !Array.isArray(key));
+    if (keys.length > 0 || jwks.keys.length === 0) return { keys };
+  }
+  throw new TypeError('The answer is not a JWK Set');
+}
+
+interface PublishedKeySet extends KeySet {
+  readonly find: JWTVerifyGetKey;
+}
+
+/**
+ * The keys published at a URL, fetched when first needed. jose's own remote key set counts its cool-down from the last
+ * successful fetch: while the URL fails, each session with an unknown key causes a fetch.
+ */
+export class PublishedKeys {
+  readonly #url: URL;
+  readonly #clock: Clock;
+  readonly #access: SessionServerAccess;
+  #keys: PublishedKeySet | undefined;
+  /** When the keys arrived, by the monotonic clock. */
+  #fetchedAt = Number.NEGATIVE_INFINITY;
+  /** When the latest fetch started, by the monotonic clock. */
+  #attemptedAt = Number.NEGATIVE_INFINITY;
+  /** Why the latest fetch failed; `undefined` if it succeeded. */
+  #failure: unknown;
+  #fetching: Promise<void> | undefined;
+
+  constructor(url: URL, access: SessionServerAccess) {
+    this.#url = url;
+    this.#clock = access.clock;
+    this.#access = access;
+  }
+
+  /**
+   * Finds the key of a session. Callers at the same time share one fetch.
+   * @throws JOSEError if no key matches; any other Error if the keys cannot be fetched or used
+   */
+  readonly find: JWTVerifyGetKey = async (header, token) => {
+    if (!this.#areYoungerThan(MAX_AGE_MS)) await this.#replaceOutdated();
+    try {
+      return await this.#usableKeys().find(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+      await this.#fetchUnlessCoolingDown();
+      // A failed fetch says nothing about an unknown key: it may be published by now.
+      if (this.#failure) throw this.#failure;
+      return this.#usableKeys().find(header, token);
+    }
+  };
+
+  /** The keys that {@link find} looks in now, unless it fetches newer ones first. */
+  readonly current = (): KeySet | undefined => (this.#areYoungerThan(MAX_AGE_MS) ? this.#keys : undefined);
+
+  async #replaceOutdated(): Promise<void> {
+    const mayWaitLess = this.#hasUsableKeys() && this.#failure !== undefined;
+    const fetched = this.#fetchUnlessCoolingDown();
+    await (mayWaitLess ? withTimeout(this.#clock, WAIT_AFTER_FAILURE_MS, fetched) : fetched);
+  }
+
+  #areYoungerThan(ms: number): boolean {
+    return this.#clock.monotonic() - this.#fetchedAt < ms;
+  }
+
+  #hasUsableKeys(): boolean {
+    return this.#areYoungerThan(MAX_AGE_UNREACHABLE_MS);
+  }
+
+  #usableKeys(): PublishedKeySet {
+    if (this.#keys && this.#hasUsableKeys()) return this.#keys;
+    // There are usable keys, or the latest fetch has failed.
+    throw this.#failure;
+  }
+
+  async #fetchUnlessCoolingDown(): Promise<void> {
+    const now = this.#clock.monotonic();
+    const cooldownMs = this.#hasUsableKeys() ? COOLDOWN_MS : COOLDOWN_WITHOUT_KEYS_MS;
+    if (!this.#fetching && now - this.#attemptedAt >= cooldownMs) {
+      this.#attemptedAt = now;
+      this.#fetching = this.#fetch();
+    }
+    await this.#fetching;
+  }
+
+  async #fetch(): Promise<void> {
+    try {
+      const fetched = await noteContact(this.#access.contact, this.#clock, () => fetchJwks(this.#url, this.#access));
+      this.#keys = { find: createLocalJWKSet(fetched), keysFor: keysIn(fetched) };
+      this.#fetchedAt = this.#clock.monotonic();
+      this.#failure = undefined;
+    } catch (error) {
+      this.#failure = error;
+    } finally {
+      this.#fetching = undefined;
+    }
+  }
+}
