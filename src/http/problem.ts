@@ -35,6 +35,7 @@ const FRAMEWORK_DETAILS: Readonly<Record<string, string>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'A body needs Content-Type: application/json',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body must be JSON',
   FST_ERR_CTP_EMPTY_JSON_BODY: 'The body must be JSON, but it is empty',
+  FST_ERR_ROUTE_MISSING_CONTENT_TYPE: 'The method QUERY needs a Content-Type',
 };
 
 /** Turns any thrown value into a BrokerError: a 4xx of Fastify becomes `request_invalid`, everything else `internal`. */

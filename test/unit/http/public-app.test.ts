@@ -28,16 +28,26 @@ describe('an unknown path', () => {
 
 describe('a request that Fastify refuses', () => {
   it.each([
-    ['a body that is too large', '/nowhere', { body: JSON.stringify('x'.repeat(2000)), type: 'application/json' }],
-    ['a body that is not JSON', '/nowhere', { body: '{canary', type: 'application/json' }],
-    ['a media type that is none', '/nowhere', { body: 'canary', type: 'canary' }],
-    ['a path that is not percent-encoded', '/sdk-token%zzcanary', undefined],
+    [
+      'a body that is too large',
+      '/nowhere',
+      { method: 'POST', body: JSON.stringify('x'.repeat(2000)), headers: { 'content-type': 'application/json' } },
+    ],
+    [
+      'a body that is not JSON',
+      '/nowhere',
+      { method: 'POST', body: '{canary', headers: { 'content-type': 'application/json' } },
+    ],
+    [
+      'a media type that is none',
+      '/nowhere',
+      { method: 'POST', body: 'canary', headers: { 'content-type': 'canary' } },
+    ],
+    ['a path that is not percent-encoded', '/sdk-token%zzcanary', { method: 'GET' }],
+    ['QUERY without a media type', '/sdk-token?uniqueId=canary', { method: 'QUERY' }],
   ])('is a request_invalid problem: %s', async (_what, path, sent) => {
     const { origin } = await startApp();
-    const response = await fetch(
-      origin + path,
-      sent && { method: 'POST', body: sent.body, headers: { 'content-type': sent.type } },
-    );
+    const response = await fetch(origin + path, sent);
     expect(response.status).toBe(400);
     expect(response.headers.get('content-type')).toBe('application/problem+json');
     const text = await response.text();
