@@ -90,8 +90,11 @@ export function digest(text: string): string {
   return digestBytes.toString();
 }
 
-/** Maximum number of accessIds of an account. The vendor may give each app another one, and may change them. */
-export const MAX_ACCESS_IDS = 8;
+/**
+ * Maximum number of accessIds of an account, as many as there may be apps. The vendor may give each app another one, and
+ * may change them.
+ */
+export const MAX_ACCESS_IDS = 64;
 
 /** The accessIds of an account, the newest first. */
 export type AccessIdList = readonly [newest: string, ...former: string[]];

@@ -1070,11 +1070,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.lookUp(accessIds)).toEqual(foundBy(accessIds, subject));
     });
 
-    test('finds an account by its last 8 accessIds, and by none of them after an erasure', async () => {
+    test('finds an account by its last 64 accessIds, and by none of them after an erasure', async () => {
       const { subject, id } = newSubject();
-      const accessIds = newAccessIds(10);
-      for (const accessId of accessIds.slice(0, 9)) await savedWith(accessId, subject);
-      const identity = { unionId: subject.unionId, accessId: accessIds[9] ?? '', region: 'CN' };
+      const accessIds = newAccessIds(66);
+      for (const accessId of accessIds.slice(0, 65)) await savedWith(accessId, subject);
+      const identity = { unionId: subject.unionId, accessId: accessIds[65] ?? '', region: 'CN' };
       expect(await store.terminals.saveAccessId(await acquired(store, id), identity)).toBe('saved');
       expect(await store.accounts.lookUp(accessIds)).toEqual(foundBy(accessIds.slice(2), subject));
       await store.accounts.erase(subject.unionId);

@@ -81,10 +81,14 @@ describe('the accessIds of an account', () => {
   test.each([
     ['abc', 'x', 'xabc'],
     ['abc', 'c', 'cab'],
-    ['abcdefgh', 'x', 'xabcdefg'],
-    ['abcdefgh', 'h', 'habcdefg'],
-  ])('are its last eight, each once and the newest first: %s and %s → %s', (known, newest, expected) => {
+  ])('are each once, and the newest first: %s and %s → %s', (known, newest, expected) => {
     expect(withAccessId([...known], newest)).toEqual([...expected]);
+  });
+
+  test('are its last 64', () => {
+    const known = Array.from({ length: 64 }, (_, number) => `${number}`);
+    expect(withAccessId(known, 'newest')).toEqual(['newest', ...known.slice(0, 63)]);
+    expect(withAccessId(known, '63')).toEqual(['63', ...known.slice(0, 63)]);
   });
 });
 
