@@ -18,6 +18,9 @@ public class BrokerException extends RuntimeException {
     /** The thread was interrupted, for example because the application stops. */
     public static final String INTERRUPTED = "interrupted";
 
+    /** The broker refuses a value of the call, or would refuse it. */
+    static final String REQUEST_INVALID = "request_invalid";
+
     private static final long serialVersionUID = 1;
     /** A load balancer that reaches no replica answers with one of these statuses, and without a code. */
     private static final Set<Integer> STATUSES_OF_BUSY_SERVERS = Set.of(429, 502, 503, 504);
@@ -43,7 +46,7 @@ public class BrokerException extends RuntimeException {
         return code;
     }
 
-    /** The status of HTTP. 0: there was no answer. */
+    /** The status of HTTP. 0: there was no answer, or no request. */
     public int status() {
         return status;
     }
@@ -61,6 +64,11 @@ public class BrokerException extends RuntimeException {
     /** The name of the request in the broker's log. */
     public Optional<String> requestId() {
         return Optional.ofNullable(requestId);
+    }
+
+    /** @param problem does not contain the value, because it can be the id of an account */
+    static BrokerException withoutRequest(String problem) {
+        return new BrokerException(REQUEST_INVALID + ", " + problem, REQUEST_INVALID, 0, false, null, null, null);
     }
 
     static BrokerException withoutAnswer(String code, Throwable cause) {

@@ -98,7 +98,7 @@ class ErasureWorker implements SmartLifecycle {
                 outbox.remove(erasure);
                 failuresInARow = 0;
             } catch (BrokerException error) {
-                if (!error.code().equals("request_invalid")) {
+                if (!error.code().equals(BrokerException.REQUEST_INVALID)) {
                     postponeAll(erasure, error);
                     return;
                 }

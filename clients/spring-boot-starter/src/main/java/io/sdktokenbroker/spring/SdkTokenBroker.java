@@ -17,8 +17,8 @@ import io.sdktokenbroker.spring.BrokerHttp.Answer;
 import io.sdktokenbroker.spring.BrokerHttp.Request;
 
 /**
- * The calls of your cloud to the broker. Each one throws {@link BrokerException} if it fails. Safe for use by several
- * threads.
+ * The calls of your cloud to the broker. Each one throws {@link BrokerException} if it fails, also for a value that the
+ * broker can only refuse. Safe for use by several threads.
  *
  * <p>{@code unionId} is the id of an account in your cloud: 1 to 128 characters. {@code uniqueId} names a phone: 1 to
  * 128 visible ASCII characters. {@code country} is an ISO 3166-1 alpha-2 code, or null. The broker uses it only for the
@@ -157,15 +157,14 @@ public class SdkTokenBroker {
     private static String account(String unionId, String rest) {
         String encoded = encoded(unionId, "unionId");
         if (unionId.codePointCount(0, unionId.length()) > MAX_UNION_ID_LENGTH) {
-            throw new IllegalArgumentException("unionId must have 1 to " + MAX_UNION_ID_LENGTH + " characters");
+            throw BrokerException.withoutRequest("unionId must have 1 to " + MAX_UNION_ID_LENGTH + " characters");
         }
         return "/accounts/" + encoded + rest;
     }
 
-    /** The messages do not contain the value, because it can be the id of an account. */
     private static String encoded(String value, String name) {
         if (value == null || value.isEmpty() || !StandardCharsets.UTF_8.newEncoder().canEncode(value)) {
-            throw new IllegalArgumentException(name + " must have at least one character, and only valid ones");
+            throw BrokerException.withoutRequest(name + " must have at least one character, and only valid ones");
         }
         return URLEncoder.encode(value, StandardCharsets.UTF_8).replace("+", "%20");
     }

@@ -40,7 +40,7 @@ public class SdkTokenBrokerAutoConfiguration {
             LOG.warn("eraseAccount() will fail, because there is no ErasureOutbox. "
                     + ErasureWorker.HOW_TO_GET_AN_OUTBOX);
         }
-        return new SdkTokenBroker(http, outbox.getIfAvailable(), settings.app());
+        return new SdkTokenBroker(http, outbox.getIfAvailable(), settings.checkedApp());
     }
 
     // The nested classes come first, so that this condition sees the outbox of the table.

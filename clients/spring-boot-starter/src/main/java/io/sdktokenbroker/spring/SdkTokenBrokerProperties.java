@@ -39,6 +39,8 @@ public record SdkTokenBrokerProperties(
 
     /** The broker refuses shorter tokens at its start. */
     private static final int MIN_KEY_LENGTH = 16;
+    /** The broker allows no other names of apps. */
+    private static final String APP_NAME = "[A-Za-z0-9._-]{1,64}";
 
     /** Without a slash at its end. */
     String checkedUrl() {
@@ -64,6 +66,16 @@ public record SdkTokenBrokerProperties(
                     "Set it to ADMIN_TOKEN of the broker, or to one of its ADMIN_TOKENS.");
         }
         return stripped;
+    }
+
+    /** Null: the broker has only one app. */
+    String checkedApp() {
+        if (app != null && !app.matches(APP_NAME)) {
+            throw new SettingsException("sdk-token-broker.app is empty, has more than 64 characters, or has others than "
+                    + "letters, digits, dots, hyphens and underscores.",
+                    "Set it to a name in VENDOR_APPS of the broker, or leave it out if there is only one app.");
+        }
+        return app;
     }
 
     /** Does not contain the key. */

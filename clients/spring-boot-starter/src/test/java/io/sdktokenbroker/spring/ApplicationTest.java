@@ -12,6 +12,8 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.springframework.boot.SpringBootVersion;
 import org.springframework.boot.test.system.CapturedOutput;
 import org.springframework.boot.test.system.OutputCaptureExtension;
@@ -107,6 +109,15 @@ class ApplicationTest {
         eventually(() -> up.equals(healthOfTheBroker()));
         eventually(() -> measured("sdk.token.broker.erasures.pending") == 0);
         assertThat(local.accountStatus(account)).isEqualTo(404);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "%C3%A9"})
+    void aNameThatNoPhoneCanHaveStopsNoLogin(String uniqueId) {
+        register(account);
+        HttpResponse<String> answer = callAs(account, "POST", "/login?uniqueId=" + uniqueId);
+        assertThat(answer.statusCode()).isEqualTo(200);
+        assertThat(json(answer)).isEmpty();
     }
 
     @Test

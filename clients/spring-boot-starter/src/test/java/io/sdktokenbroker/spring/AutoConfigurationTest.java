@@ -69,6 +69,14 @@ class AutoConfigurationTest {
         });
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"", "ios,android", "${APP}"})
+    void aWrongAppStopsTheStart(String app) {
+        runner.withPropertyValues(URL, KEY, "sdk-token-broker.app=" + app)
+                .run(context -> assertThat(context.getStartupFailure())
+                        .hasStackTraceContaining("sdk-token-broker.app is empty, has more than 64 characters, or"));
+    }
+
     @Test
     void aTableMustHaveAName() {
         assertThat(catchThrowable(() -> new JdbcErasureOutbox(

@@ -6,10 +6,11 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 import io.sdktokenbroker.spring.support.LocalBroker;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.tuple;
 
 /** The calls, with the built broker and the vendor simulator. */
@@ -100,10 +101,22 @@ class SdkTokenBrokerTest {
     }
 
     @Test
-    void anIdThatNoAccountCanHaveIsRefusedWithoutARequestAndWithoutItsValueInTheMessage() {
+    void aValueThatTheBrokerCanOnlyRefuseIsNotSentAndIsNotInTheMessage() {
         for (String wrong : new String[] {null, "", "broken-\ud800", "x".repeat(129)}) {
-            assertThatIllegalArgumentException().isThrownBy(() -> broker.eraseAccountNow(wrong))
-                    .withMessageStartingWith("unionId must have").withMessageNotContaining("broken");
+            assertInvalid("unionId", () -> broker.eraseAccountNow(wrong));
         }
+        assertInvalid("uniqueId", () -> broker.sdkToken(account, "", "DE"));
+        assertInvalid("country", () -> broker.sdkToken(account, "phone-1", ""));
+        assertInvalid("app", () -> broker.forApp("").sdkToken(account, "phone-1", "DE"));
+    }
+
+    private static void assertInvalid(String name, ThrowingCallable call) {
+        assertThatThrownBy(call).isInstanceOfSatisfying(BrokerException.class, error -> {
+            assertThat(error).hasMessageStartingWith("request_invalid, " + name + " must have")
+                    .hasMessageNotContaining("broken");
+            assertThat(error.code()).isEqualTo("request_invalid");
+            assertThat(error.status()).isZero();
+            assertThat(error.retryable()).isFalse();
+        });
     }
 }
