@@ -13,13 +13,15 @@ public class BrokerException extends RuntimeException {
     public static final String NETWORK_UNAVAILABLE = "network_unavailable";
     /** The broker did not answer within {@code sdk-token-broker.timeout}. */
     public static final String NETWORK_TIMEOUT = "network_timeout";
-    /** Something else than the broker answered, for example a load balancer. */
+    /** Something else than the internal API of the broker answered, for example a load balancer. */
     public static final String UNEXPECTED_ANSWER = "unexpected_answer";
     /** The thread was interrupted, for example because the application stops. */
     public static final String INTERRUPTED = "interrupted";
 
     /** The broker refuses a value of the call, or would refuse it. */
     static final String REQUEST_INVALID = "request_invalid";
+    /** The broker does not know the account. */
+    static final String NOT_FOUND = "not_found";
 
     private static final long serialVersionUID = 1;
     /** A load balancer that reaches no replica answers with one of these statuses, and without a code. */
@@ -83,6 +85,12 @@ public class BrokerException extends RuntimeException {
                     retryAfter, null, null);
         }
         String requestId = problem.get("requestId") instanceof String id ? id : null;
+        // For an unknown account, the internal API sends a detail. For an unknown address, the broker sends none.
+        if (code.equals(NOT_FOUND) && !problem.containsKey("detail")) {
+            return new BrokerException(UNEXPECTED_ANSWER + ", status " + status
+                    + ", sdk-token-broker.url is not the internal API of the broker, or the broker has no ADMIN_TOKEN",
+                    UNEXPECTED_ANSWER, status, false, retryAfter, requestId, null);
+        }
         String message = Stream.of(
                 code,
                 "status " + status,

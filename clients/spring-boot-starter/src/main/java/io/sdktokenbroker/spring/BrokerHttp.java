@@ -38,6 +38,8 @@ class BrokerHttp {
     record Readiness(boolean ready, Map<String, Object> details) {
     }
 
+    /** The cheapest call that needs the key. All callers of one second share its answer. */
+    private static final Request STATUS = new Request("status", "GET", "/status", null, 200);
     private static final int MAX_ATTEMPTS = 3;
     private static final Duration FIRST_PAUSE = Duration.ofMillis(200);
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(2);
@@ -98,7 +100,7 @@ class BrokerHttp {
         }
     }
 
-    /** Whether the broker says that it can take requests. One attempt. */
+    /** Whether the broker says that it can take requests. If it does, it must also accept the key. One attempt. */
     Readiness readiness() {
         HttpResponse<String> answer = exchange(request("GET", "/readyz", null).build(), READINESS_TIMEOUT);
         Map<String, Object> json = parse(answer.body());
@@ -106,7 +108,12 @@ class BrokerHttp {
         if (!hasStatus || json == null || !(json.get("checks") instanceof Map<?, ?> checks)) {
             throw BrokerException.ofAnswer(answer.statusCode(), null, null);
         }
-        return new Readiness(answer.statusCode() == 200, Map.of("checks", checks));
+        boolean ready = answer.statusCode() == 200;
+        if (ready) {
+            // The public API has the same readiness, which needs no key.
+            attempt(STATUS, READINESS_TIMEOUT);
+        }
+        return new Readiness(ready, Map.of("checks", checks));
     }
 
     /** A time between 75 % and 125 % of this one, so that instances do not repeat their requests at the same moment. */

@@ -122,7 +122,7 @@ public class SdkTokenBroker {
                     .toList();
             return Optional.of(new Account(text(json, "accessId"), text(json, "region"), terminals));
         } catch (BrokerException error) {
-            if (error.code().equals("not_found")) {
+            if (error.code().equals(BrokerException.NOT_FOUND)) {
                 return Optional.empty();
             }
             throw error;

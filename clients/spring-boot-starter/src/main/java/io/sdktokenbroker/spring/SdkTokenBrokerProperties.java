@@ -71,8 +71,8 @@ public record SdkTokenBrokerProperties(
     /** Null: the broker has only one app. */
     String checkedApp() {
         if (app != null && !app.matches(APP_NAME)) {
-            throw new SettingsException("sdk-token-broker.app is empty, has more than 64 characters, or has others than "
-                    + "letters, digits, dots, hyphens and underscores.",
+            throw new SettingsException("sdk-token-broker.app is empty, has more than 64 characters, or has others "
+                    + "than letters, digits, dots, hyphens and underscores.",
                     "Set it to a name in VENDOR_APPS of the broker, or leave it out if there is only one app.");
         }
         return app;

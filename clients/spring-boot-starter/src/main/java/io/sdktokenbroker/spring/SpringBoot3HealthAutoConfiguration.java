@@ -9,7 +9,7 @@ import org.springframework.boot.actuate.health.Health;
 import org.springframework.boot.actuate.health.HealthIndicator;
 import org.springframework.context.annotation.Bean;
 
-/** Whether the broker can take requests, for the health endpoint of Spring Boot 3. */
+/** Whether the broker can take the requests of this application, for the health endpoint of Spring Boot 3. */
 @AutoConfiguration(after = SdkTokenBrokerAutoConfiguration.class)
 @ConditionalOnClass(name = "org.springframework.boot.actuate.health.HealthIndicator")
 @ConditionalOnBean(BrokerHttp.class)
@@ -23,7 +23,7 @@ public class SpringBoot3HealthAutoConfiguration {
                 BrokerHttp.Readiness readiness = http.readiness();
                 return (readiness.ready() ? Health.up() : Health.down()).withDetails(readiness.details()).build();
             } catch (BrokerException error) {
-                return Health.down().withDetail("code", error.code()).build();
+                return Health.down().withDetail("code", error.code()).withDetail("error", error.getMessage()).build();
             }
         };
     }

@@ -3,6 +3,7 @@ package io.sdktokenbroker.spring;
 import java.net.http.HttpResponse;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 import example.CameraCloud;
 import io.sdktokenbroker.spring.support.LocalBroker;
@@ -38,7 +39,11 @@ class ApplicationTest {
                 "management.endpoints.web.exposure.include=health,metrics,configprops",
                 "management.endpoint.health.show-details=always",
                 "logging.level.io.sdktokenbroker=trace", "logging.level.org.springframework.jdbc=debug"));
-        url = "http://127.0.0.1:" + application.getEnvironment().getProperty("local.server.port");
+        url = url(application);
+    }
+
+    private static String url(ConfigurableApplicationContext application) {
+        return "http://127.0.0.1:" + application.getEnvironment().getProperty("local.server.port");
     }
 
     @AfterAll
@@ -63,7 +68,12 @@ class ApplicationTest {
     }
 
     private static Map<?, ?> healthOfTheBroker() {
-        return (Map<?, ?>) ((Map<?, ?>) json(call("GET", "/actuator/health")).get("components")).get("sdkTokenBroker");
+        return healthOfTheBroker(application);
+    }
+
+    private static Map<?, ?> healthOfTheBroker(ConfigurableApplicationContext application) {
+        Map<String, Object> health = json(LocalBroker.call("GET", url(application) + "/actuator/health", null));
+        return (Map<?, ?>) ((Map<?, ?>) health.get("components")).get("sdkTokenBroker");
     }
 
     private static double measured(String path) {
@@ -96,8 +106,8 @@ class ApplicationTest {
         eventually(() -> up.equals(healthOfTheBroker()));
         local.stopBroker();
         try {
-            assertThat(healthOfTheBroker())
-                    .isEqualTo(Map.of("status", "DOWN", "details", Map.of("code", "network_unavailable")));
+            assertThat(healthOfTheBroker()).isEqualTo(Map.of("status", "DOWN", "details",
+                    Map.of("code", "network_unavailable", "error", "network_unavailable")));
             HttpResponse<String> answer = login(account);
             assertThat(answer.statusCode()).isEqualTo(200);
             assertThat(json(answer)).isEmpty();
@@ -109,6 +119,30 @@ class ApplicationTest {
         eventually(() -> up.equals(healthOfTheBroker()));
         eventually(() -> measured("sdk.token.broker.erasures.pending") == 0);
         assertThat(local.accountStatus(account)).isEqualTo(404);
+    }
+
+    @Test
+    void aKeyThatTheBrokerRefusesIsVisible(@TempDir Path folder) {
+        assertThat(healthWith(local.url(), "wrong-key-with-enough-characters", folder))
+                .containsEntry("code", "session_invalid")
+                .extractingByKey("error").asString().contains("the broker refused sdk-token-broker.key")
+                .doesNotContain("wrong-key-with-enough-characters");
+    }
+
+    @Test
+    void anAddressThatIsNotTheInternalApiIsVisible(@TempDir Path folder) {
+        assertThat(healthWith(local.publicUrl(), LocalBroker.KEY, folder)).containsEntry("code", "unexpected_answer")
+                .extractingByKey("error").asString().contains("sdk-token-broker.url is not the internal API");
+    }
+
+    private static Map<String, Object> healthWith(String brokerUrl, String key, Path folder) {
+        try (ConfigurableApplicationContext wrong = TestApplication.start(CameraCloud.class, TestApplication.settings(
+                brokerUrl, folder, "sdk-token-broker.key=" + key, "management.endpoint.health.show-details=always"))) {
+            Map<?, ?> health = healthOfTheBroker(wrong);
+            assertThat(health.get("status")).isEqualTo("DOWN");
+            return ((Map<?, ?>) health.get("details")).entrySet().stream()
+                    .collect(Collectors.toMap(detail -> (String) detail.getKey(), Map.Entry::getValue));
+        }
     }
 
     @ParameterizedTest

@@ -199,6 +199,19 @@ class BrokerExceptionTest {
         }
     }
 
+    @Test
+    void thePublicApiAnswersNoCall() {
+        broker.sdkToken(account, "phone-1", "DE");
+        SdkTokenBroker client = Clients.of(local.publicUrl(), LocalBroker.KEY);
+        for (Runnable call : List.<Runnable>of(() -> client.account(account), () -> client.eraseAccountNow(account),
+                () -> client.accessId(account, "DE"), () -> client.unionIds(List.of("1")))) {
+            BrokerException error = failure(call);
+            assertThat(error.code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+            assertThat(error).hasMessageContaining("sdk-token-broker.url is not the internal API");
+            assertThat(error.retryable()).isFalse();
+        }
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"{}", "{\"accessId\":null,\"accessToken\":7,\"terminals\":{}}"})
     void anAnswerWithoutItsValuesIsUnexpected(String body) throws IOException {

@@ -49,6 +49,7 @@ public class LocalBroker implements AutoCloseable {
     private final LocalProcess vendor = startNode(Map.of(), "simulate-vendor", "--port", "0");
     private final String vendorUrl = vendor.firstLine("^Vendor simulator +(http://\\S+)");
     private LocalProcess broker;
+    private String publicUrl;
 
     private LocalBroker() {
         redis.firstLine("(Ready to accept connections)");
@@ -58,6 +59,11 @@ public class LocalBroker implements AutoCloseable {
     /** The address of the internal API. */
     public String url() {
         return "http://127.0.0.1:" + adminPort;
+    }
+
+    /** The address of the public API. Each start changes it. */
+    public String publicUrl() {
+        return publicUrl;
     }
 
     /** Starts the broker again, with the same addresses and the same data. */
@@ -76,7 +82,7 @@ public class LocalBroker implements AutoCloseable {
         settings.put("SESSION_JWT_AUDIENCE", "sdk-token-broker");
         settings.put("REDIS_URL", "redis://127.0.0.1:" + redisPort);
         broker = startNode(settings, "serve");
-        broker.firstLine("\"url\":\"(http://[^\"]+)\".*\"msg\":\"ready\"");
+        publicUrl = broker.firstLine("\"url\":\"(http://[^\"]+)\".*\"msg\":\"ready\"");
         Eventually.eventually(() -> call("GET", url() + "/readyz", null).statusCode() == 200);
     }
 
