@@ -62,7 +62,7 @@ class BrokerHttp {
         }
         url = settings.checkedUrl();
         key = settings.checkedKey();
-        timeout = settings.timeout();
+        timeout = settings.checkedTimeout();
         this.measurements = measurements;
     }
 

@@ -43,8 +43,8 @@ class ErasureWorker implements SmartLifecycle {
         this.http = http;
         this.outbox = outbox;
         this.measurements = measurements;
-        pollInterval = settings.outbox().pollInterval();
-        lease = settings.timeout().plus(EXTRA_LEASE);
+        pollInterval = settings.checkedPollInterval();
+        lease = settings.checkedTimeout().plus(EXTRA_LEASE);
     }
 
     @Override

@@ -47,25 +47,47 @@ public record SdkTokenBrokerProperties(
         try {
             URI parsed = new URI(url == null ? "" : url.strip());
             boolean isHttp = "http".equals(parsed.getScheme()) || "https".equals(parsed.getScheme());
-            if (isHttp && parsed.getHost() != null && parsed.getRawQuery() == null && parsed.getUserInfo() == null) {
+            boolean hasMore = parsed.getRawUserInfo() != null || parsed.getRawQuery() != null
+                    || parsed.getRawFragment() != null;
+            if (isHttp && parsed.getHost() != null && !hasMore) {
                 return parsed.toString().replaceAll("/+$", "");
             }
         } catch (URISyntaxException error) {
             // The same mistake as below.
         }
-        throw new SettingsException("sdk-token-broker.url is missing, or is not an address with http:// or https://.",
+        throw new SettingsException("sdk-token-broker.url is missing, or is not an address with http:// or https://, "
+                + "or has a user, a query or a fragment.",
                 "Set it to the internal API of the broker, for example http://broker.internal:9090.");
     }
 
     /** Without white space around it, such as the line end of a file. */
     String checkedKey() {
         String stripped = key == null ? "" : key.strip();
+        if (stripped.contains("${")) {
+            throw new SettingsException("sdk-token-broker.key contains ${, so Spring has found no value for it.",
+                    "Set the environment variable or the property that it names.");
+        }
         if (stripped.length() < MIN_KEY_LENGTH || !stripped.matches("[\\x21-\\x7e]+")) {
             throw new SettingsException("sdk-token-broker.key is missing, has less than " + MIN_KEY_LENGTH
                     + " characters, or has characters that are not visible ASCII.",
                     "Set it to ADMIN_TOKEN of the broker, or to one of its ADMIN_TOKENS.");
         }
         return stripped;
+    }
+
+    Duration checkedTimeout() {
+        return atLeastOneMs("sdk-token-broker.timeout", timeout);
+    }
+
+    Duration checkedPollInterval() {
+        return atLeastOneMs("sdk-token-broker.outbox.poll-interval", outbox.pollInterval());
+    }
+
+    private static Duration atLeastOneMs(String name, Duration value) {
+        if (value.toMillis() < 1) {
+            throw new SettingsException(name + " is less than 1 ms.", "Set it to a time with its unit, such as 10s.");
+        }
+        return value;
     }
 
     /** Null: the broker has only one app. */

@@ -46,7 +46,7 @@ class AutoConfigurationTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"", "broker.internal:9090", "ftp://broker.internal", "http://a b",
-            "http://user:secret@broker.internal"})
+            "http://user:secret@broker.internal", "http://broker.internal:9090/#secret"})
     void aWrongUrlStopsTheStartAndNamesTheSetting(String url) {
         runner.withPropertyValues("sdk-token-broker.url=" + url, KEY).run(context -> {
             FailureAnalysis analysis = new SettingsException.Analyzer().analyze(context.getStartupFailure());
@@ -67,6 +67,21 @@ class AutoConfigurationTest {
                 assertThat(context.getStartupFailure()).hasMessageNotContaining(key);
             }
         });
+    }
+
+    @Test
+    void aKeyThatSpringHasNotResolvedStopsTheStart() {
+        runner.withPropertyValues(URL, "sdk-token-broker.key=${SOME_VARIABLE_OF_NOBODY}")
+                .run(context -> assertThat(context.getStartupFailure()).hasStackTraceContaining(
+                        "sdk-token-broker.key contains ${, so Spring has found no value for it."));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"0", "-1s", "1ns"})
+    void aTimeoutMustBePositive(String timeout) {
+        runner.withPropertyValues(URL, KEY, "sdk-token-broker.timeout=" + timeout)
+                .run(context -> assertThat(context.getStartupFailure())
+                        .hasStackTraceContaining("sdk-token-broker.timeout is less than 1 ms."));
     }
 
     @ParameterizedTest

@@ -245,6 +245,15 @@ class ErasureTest {
     }
 
     @Test
+    void anIntervalMustBePositive(CapturedOutput output) {
+        Throwable error = catchThrowable(() -> start(
+                "http://127.0.0.1:1", "sdk-token-broker.outbox.poll-interval=0"));
+        assertThat(error).isNotNull();
+        assertThat(output.getAll()).contains("APPLICATION FAILED TO START",
+                "sdk-token-broker.outbox.poll-interval is less than 1 ms.");
+    }
+
+    @Test
     void aTableThatTheApplicationCreatesIsUsed() {
         String statement = "RUNSCRIPT FROM 'classpath:erasure-table.sql'";
         try (ConfigurableApplicationContext application = start("http://127.0.0.1:1",
