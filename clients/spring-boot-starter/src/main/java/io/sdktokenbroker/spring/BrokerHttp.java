@@ -6,8 +6,6 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
-import java.net.http.HttpResponse.BodyHandlers;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -28,8 +26,11 @@ import org.springframework.boot.json.JsonWriter;
  * addresses and bodies at the level DEBUG.
  */
 class BrokerHttp {
-    /** @param name of the call in the metrics */
-    record Request(String name, String method, String path, Object body, int expectedStatus) {
+    /**
+     * @param name of the call in the metrics
+     * @param maxBytes bound of the answer
+     */
+    record Request(String name, String method, String path, Object body, int expectedStatus, int maxBytes) {
     }
 
     record Answer(Map<String, Object> json, String etag) {
@@ -39,7 +40,8 @@ class BrokerHttp {
     }
 
     /** The cheapest call that needs the key. All callers of one second share its answer. */
-    private static final Request STATUS = new Request("status", "GET", "/status", null, 200);
+    private static final Request STATUS = new Request("status", "GET", "/status", null, 200,
+            BoundedText.BOUND_OF_LISTS);
     private static final int MAX_ATTEMPTS = 3;
     private static final Duration FIRST_PAUSE = Duration.ofMillis(200);
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(2);
@@ -102,7 +104,8 @@ class BrokerHttp {
 
     /** Whether the broker says that it can take requests. If it does, it must also accept the key. One attempt. */
     Readiness readiness() {
-        HttpResponse<String> answer = exchange(request("GET", "/readyz", null).build(), READINESS_TIMEOUT);
+        HttpResponse<String> answer = exchange(request("GET", "/readyz", null).build(), BoundedText.BOUND,
+                READINESS_TIMEOUT);
         Map<String, Object> json = parse(answer.body());
         boolean hasStatus = answer.statusCode() == 200 || answer.statusCode() == 503;
         if (!hasStatus || json == null || !(json.get("checks") instanceof Map<?, ?> checks)) {
@@ -124,7 +127,7 @@ class BrokerHttp {
     private Answer attempt(Request request, Duration left) {
         HttpRequest.Builder builder = request(request.method(), request.path(), request.body())
                 .header("Authorization", "Bearer " + key);
-        HttpResponse<String> answer = exchange(builder.build(), left);
+        HttpResponse<String> answer = exchange(builder.build(), request.maxBytes(), left);
         Map<String, Object> json = parse(answer.body());
         boolean isWhole = json != null || request.expectedStatus() == 204;
         if (answer.statusCode() != request.expectedStatus() || !isWhole) {
@@ -144,9 +147,9 @@ class BrokerHttp {
     }
 
     /** Waits for the whole answer. The timeout of a request in the JDK ends with its headers. */
-    private HttpResponse<String> exchange(HttpRequest request, Duration left) {
+    private HttpResponse<String> exchange(HttpRequest request, int maxBytes, Duration left) {
         CompletableFuture<HttpResponse<String>> answer =
-                http.sendAsync(request, BodyHandlers.ofString(StandardCharsets.UTF_8));
+                http.sendAsync(request, head -> new BoundedText(maxBytes));
         try {
             return answer.get(Math.max(1, left.toMillis()), TimeUnit.MILLISECONDS);
         } catch (TimeoutException error) {

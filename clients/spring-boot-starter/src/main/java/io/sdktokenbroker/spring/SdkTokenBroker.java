@@ -55,7 +55,7 @@ public class SdkTokenBroker {
      */
     public SdkToken sdkToken(String unionId, String uniqueId, String country) {
         String path = terminal(unionId, uniqueId) + "/sdk-token" + query(country);
-        Answer answer = call("sdk-token", "GET", path, null, 200);
+        Answer answer = call("sdk-token", "GET", path, 200);
         text(answer.json(), "accessToken");
         return new SdkToken(texts(answer.json()), answer.etag());
     }
@@ -65,7 +65,7 @@ public class SdkTokenBroker {
      * neither this object nor the settings name an app, the phone is logged out of all apps.
      */
     public void logOut(String unionId, String uniqueId) {
-        call("log-out", "DELETE", terminal(unionId, uniqueId) + query(null), null, 204);
+        call("log-out", "DELETE", terminal(unionId, uniqueId) + query(null), 204);
     }
 
     /**
@@ -93,7 +93,7 @@ public class SdkTokenBroker {
      * the broker logs in at the vendor, which takes a second or two.
      */
     public String accessId(String unionId, String country) {
-        Answer answer = call("access-id", "PUT", account(unionId, "/access-id") + query(country), null, 200);
+        Answer answer = call("access-id", "PUT", account(unionId, "/access-id") + query(country), 200);
         return text(answer.json(), "accessId");
     }
 
@@ -106,7 +106,9 @@ public class SdkTokenBroker {
         Map<String, String> found = new HashMap<>();
         for (int from = 0; from < ids.size(); from += ACCESS_IDS_PER_REQUEST) {
             List<String> part = ids.subList(from, Math.min(ids.size(), from + ACCESS_IDS_PER_REQUEST));
-            found.putAll(texts(call("look-up", "POST", "/accounts/lookup", Map.of("accessIds", part), 200).json()));
+            Answer answer = http.send(new Request("look-up", "POST", "/accounts/lookup", Map.of("accessIds", part), 200,
+                    BoundedText.BOUND_OF_LISTS));
+            found.putAll(texts(answer.json()));
         }
         return found;
     }
@@ -114,7 +116,8 @@ public class SdkTokenBroker {
     /** The account, as the broker knows it. Empty: it has not logged in, or not since its erasure. */
     public Optional<Account> account(String unionId) {
         try {
-            Map<String, Object> json = call("account", "GET", account(unionId, ""), null, 200).json();
+            Map<String, Object> json = http.send(new Request("account", "GET", account(unionId, ""), null, 200,
+                    BoundedText.BOUND_OF_LISTS)).json();
             List<Account.Terminal> terminals = ((List<?>) value(json, "terminals", List.class)).stream()
                     .map(terminal -> (Map<?, ?>) terminal)
                     .map(terminal -> new Account.Terminal(text(terminal, "app"), text(terminal, "uniqueId"),
@@ -132,11 +135,11 @@ public class SdkTokenBroker {
     }
 
     static Request erasure(String unionId) {
-        return new Request("erase", "DELETE", account(unionId, ""), null, 204);
+        return new Request("erase", "DELETE", account(unionId, ""), null, 204, BoundedText.BOUND);
     }
 
-    private Answer call(String name, String method, String path, Object body, int expectedStatus) {
-        return http.send(new Request(name, method, path, body, expectedStatus));
+    private Answer call(String name, String method, String path, int expectedStatus) {
+        return http.send(new Request(name, method, path, null, expectedStatus, BoundedText.BOUND));
     }
 
     private String query(String country) {

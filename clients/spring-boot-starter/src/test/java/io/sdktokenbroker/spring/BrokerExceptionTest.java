@@ -16,6 +16,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 import static io.sdktokenbroker.spring.support.CannedServer.answer;
 import static io.sdktokenbroker.spring.support.CannedServer.problem;
+import static io.sdktokenbroker.spring.support.Eventually.eventually;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
@@ -119,6 +120,34 @@ class BrokerExceptionTest {
         try (CannedServer server = new CannedServer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")) {
             SdkTokenBroker hasty = Clients.of(server.url(), LocalBroker.KEY, Duration.ofMillis(500));
             assertThat(failure(hasty).code()).isEqualTo(BrokerException.NETWORK_TIMEOUT);
+        }
+    }
+
+    @Test
+    void aTokenOf64KiBAndAnAccountOf2MiBAreUsedAndLongerOnesAreNot() throws IOException {
+        String token = padded("{\"accessToken\":\"secret\"}", 64 * 1_024);
+        try (CannedServer server = new CannedServer(answer("200 OK", token), answer("200 OK", " " + token))) {
+            assertThat(client(server).sdkToken(account, "phone-1", "DE").values()).hasSize(1);
+            assertThat(failure(client(server)).code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+        }
+        String known = padded("{\"accessId\":\"-1\",\"region\":\"DE\",\"terminals\":[]}", 2 * 1_024 * 1_024);
+        try (CannedServer server = new CannedServer(answer("200 OK", known), answer("200 OK", " " + known))) {
+            assertThat(client(server).account(account)).isPresent();
+            assertThat(failure(() -> client(server).account(account)).code())
+                    .isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+        }
+    }
+
+    private static String padded(String json, int bytes) {
+        return " ".repeat(bytes - json.length()) + json;
+    }
+
+    @ParameterizedTest
+    @CsvSource({"PT10S, unexpected_answer", "PT0.1S, network_timeout"})
+    void anAnswerWithoutAnEndIsReadUntilTheBoundOrTheTimeout(Duration timeout, String code) throws IOException {
+        try (CannedServer server = new CannedServer(CannedServer.WITHOUT_END)) {
+            assertThat(failure(Clients.of(server.url(), LocalBroker.KEY, timeout)).code()).isEqualTo(code);
+            eventually(server::clientHasClosed);
         }
     }
 

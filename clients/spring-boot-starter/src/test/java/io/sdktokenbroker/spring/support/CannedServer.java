@@ -2,6 +2,7 @@ package io.sdktokenbroker.spring.support;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
@@ -14,10 +15,14 @@ public class CannedServer implements AutoCloseable {
     /** Closes the connection without an answer. */
     public static final String HANG_UP = "";
 
+    /** The head of an answer that goes on until the client closes the connection, with 100 bytes in a millisecond. */
+    public static final String WITHOUT_END = "HTTP/1.1 200 OK\r\n\r\n";
+
     /** When each request arrived, in nanoseconds. */
     public final List<Long> requests = new CopyOnWriteArrayList<>();
     private final ServerSocket server;
     private final List<Socket> connections = new CopyOnWriteArrayList<>();
+    private volatile boolean clientHasClosed;
 
     public CannedServer(String... answers) throws IOException {
         server = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
@@ -30,7 +35,9 @@ public class CannedServer implements AutoCloseable {
                     requests.add(System.nanoTime());
                     String answer = answers[Math.min(requests.size(), answers.length) - 1];
                     connection.getOutputStream().write(answer.getBytes(StandardCharsets.UTF_8));
-                    if (answer.equals(HANG_UP) || answer.contains("Connection: close")) {
+                    if (answer.equals(WITHOUT_END)) {
+                        writeUntilClosed(connection.getOutputStream());
+                    } else if (answer.equals(HANG_UP) || answer.contains("Connection: close")) {
                         connection.close();
                     }
                 }
@@ -44,6 +51,11 @@ public class CannedServer implements AutoCloseable {
 
     public String url() {
         return "http://127.0.0.1:" + server.getLocalPort();
+    }
+
+    /** Whether the client has closed the connection of an answer without an end. */
+    public boolean clientHasClosed() {
+        return clientHasClosed;
     }
 
     public static String answer(String status, String body, String... headers) {
@@ -62,6 +74,17 @@ public class CannedServer implements AutoCloseable {
         server.close();
         for (Socket connection : connections) {
             connection.close();
+        }
+    }
+
+    private void writeUntilClosed(OutputStream output) {
+        try {
+            while (true) {
+                output.write(new byte[100]);
+                LocalBroker.sleep(1);
+            }
+        } catch (IOException closed) {
+            clientHasClosed = true;
         }
     }
 
