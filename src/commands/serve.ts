@@ -44,7 +44,6 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
     await (await starting).close();
   };
   closeOnSignal(close, log, ['SIGHUP']);
-  // Without a listener, a SIGHUP during the start would end the process.
   const reload = (cause: string): void => {
     starting.then(
       (service) => reloadSecrets(service, env, log, cause),

@@ -87,6 +87,14 @@ const SLOW_START =
       return this;
     };`);
 
+/** Makes `dist/main.js` send itself a SIGHUP as soon as it listens for SIGTERM. It then still loads its code. */
+const SIGHUP_WHILE_LOADING =
+  '--import=data:text/javascript,' +
+  encodeURIComponent(`
+    process.on('newListener', (event) => {
+      if (event === 'SIGTERM') setImmediate(() => process.kill(process.pid, 'SIGHUP'));
+    });`);
+
 describe('a signal during the start', () => {
   const env = async (port: number | undefined) => ({
     VENDOR_BASE_URL: 'http://127.0.0.1:9',
@@ -113,6 +121,14 @@ describe('a signal during the start', () => {
       expect(code).toBe(0);
     },
   );
+
+  test('SIGHUP does not end the process while it loads its code', async () => {
+    const { log, kill, ended } = startCommand(['serve'], { ...(await env(0)), NODE_OPTIONS: SIGHUP_WHILE_LOADING });
+    const hasEnded = ended();
+    await Promise.race([hasEnded, eventually(() => log().join().includes('"msg":"ready"'), { timeoutMs: 20_000 })]);
+    kill('SIGTERM');
+    expect((await hasEnded).code).toBe(0);
+  });
 
   test('does not hide that the start fails: the process says why, and ends with 1', async () => {
     const other = createServer().listen(0, '127.0.0.1');
