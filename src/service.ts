@@ -254,8 +254,8 @@ export async function startService(
     return ended;
   };
   try {
-    const url = await listenOn(publicApp, http);
-    const adminUrl = await listenOn(internalApp, admin);
+    const url = await listenOn(publicApp, http, 'HOST and PORT');
+    const adminUrl = await listenOn(internalApp, admin, 'ADMIN_HOST and ADMIN_PORT');
     // Without the store there is nothing to claim.
     void readiness.start().then(() => {
       worker.start();

@@ -92,6 +92,7 @@ function readParts(environment: Environment): Omit<ConfigParts, 'problems'> & { 
   const session = readSessionConfig(values, problems);
   const redis = readRedisConfig(values, problems);
   const tokens = readAdminTokens(values, problems);
+  refuseSharedPort(values, problems);
   if (isProduction(values)) refuseGuessable(values, problems);
   const ifValid = <T>(part: keyof Parts, value: T) => (problemsOf(part, problems).length === 0 ? value : undefined);
   const { SESSION_FORWARD_HEADERS: headers, SESSION_FORWARD_COOKIES: cookies } = values;
@@ -183,6 +184,21 @@ function tracesBelow(base: URL): URL {
 /** With one terminal per account, a login may log out the user, so by default the broker makes no background logins. */
 function refreshModeOf({ REFRESH_MODE: mode, TERMINAL_POLICY: policy }: Values): RefreshPolicy['mode'] {
   return mode ?? (policy === 'single' ? 'on-demand' : 'proactive');
+}
+
+/** The two APIs cannot listen on one port of one address. 0 is any free port. */
+function refuseSharedPort(values: Values, problems: Problems): void {
+  const { HOST: host, PORT: port, ADMIN_HOST: adminHost, ADMIN_PORT: adminPort } = values;
+  if (port === 0 || port !== adminPort || problems.has('PORT') || problems.has('ADMIN_PORT')) return;
+  if (!haveCommonAddress(host, adminHost)) return;
+  problems.set('ADMIN_PORT', 'ADMIN_PORT must differ from PORT, because HOST and ADMIN_HOST have an address in common');
+}
+
+/** `::` includes all addresses, and `0.0.0.0` includes those of IPv4. */
+function haveCommonAddress(...hosts: [string, string]): boolean {
+  const [one, other] = hosts;
+  if (one === other || hosts.includes('::')) return true;
+  return hosts.includes('0.0.0.0') && !hosts.some((host) => host.includes(':'));
 }
 
 function readAdminTokens({ ADMIN_TOKEN: token, ADMIN_TOKENS: others = [] }: Values, problems: Problems): AdminToken[] {

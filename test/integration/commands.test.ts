@@ -98,7 +98,7 @@ test('serve names every setting that is missing', async () => {
   ]);
 });
 
-test.each(['PORT', 'ADMIN_PORT'])('serve reports that its %s is in use', async (name) => {
+test.each(['PORT', 'ADMIN_PORT'])('serve reports that its %s is in use, and names the settings', async (name) => {
   const taken = await startVendorSimulator();
   onTestFinished(() => taken.close());
   const ports = { PORT: '0', ADMIN_PORT: '0', [name]: `${taken.port}` };
@@ -106,6 +106,14 @@ test.each(['PORT', 'ADMIN_PORT'])('serve reports that its %s is in use', async (
   const { code, err } = await run([], { ...VENDOR_ENV, ...SESSION_ENV, ...addresses });
   expect(code).toBe(1);
   expect(err).toMatch(new RegExp(`address already in use.*:${taken.port}\\b`));
+  expect(err).toMatch(name === 'PORT' ? /^HOST and PORT: / : /^ADMIN_HOST and ADMIN_PORT: /);
+});
+
+test.each(['HOST', 'ADMIN_HOST'])('serve reports that its %s is not an address of this machine', async (name) => {
+  const addresses = { VENDOR_BASE_URL: 'http://127.0.0.1:9', HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0' };
+  const { code, err } = await run([], { ...VENDOR_ENV, ...SESSION_ENV, ...addresses, [name]: '192.0.2.1' });
+  expect(code).toBe(1);
+  expect(err).toMatch(new RegExp(`^${name} and ${name.replace('HOST', 'PORT')}: .*EADDRNOTAVAIL`));
 });
 
 test('sign makes the signature that the vendor expects, and its curl line logs in', async () => {

@@ -20,6 +20,8 @@ const REASONS: Readonly<Record<string, string>> = {
   '{X} must be among those that fit the key ({}), not {}': '{} 只能从与密钥匹配的算法（{}）中选择，不能是 {}',
   '{X} must not repeat ADMIN_TOKEN, nor its name, which is default':
     '{} 中不能再次出现 ADMIN_TOKEN 的值，也不能使用它的名称 default',
+  '{X} must differ from PORT, because HOST and ADMIN_HOST have an address in common':
+    '{} 不能与 PORT 相同，因为 HOST 和 ADMIN_HOST 有共同的地址',
   '{X} is a value that is published for trying things out: choose a random one': '{} 是公开的试用值：请换成随机值',
   '{X} can be guessed, because it is not random: choose a random one': '{} 不是随机值，容易被猜到：请换成随机值',
   '{X} replaces {}: set one or the other': '{} 替代 {}：只能设置其中一方',

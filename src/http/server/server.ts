@@ -187,9 +187,22 @@ export function connectionBound(most: number, descriptorShare: number): number {
 /** Connections that the system accepts before the broker does. At Node's 511, a burst makes callers wait a second. */
 const BACKLOG = 4_096;
 
-/** Starts to listen. @param port 0: any free port @returns the base URL */
-export async function listenOn(app: FastifyInstance, { host, port }: { host: string; port: number }): Promise<string> {
-  await app.listen({ host, port, backlog: BACKLOG });
+/**
+ * Starts to listen. @param port 0: any free port @param settings those of host and port, for the message of an error
+ * @returns the base URL
+ */
+export async function listenOn(
+  app: FastifyInstance,
+  { host, port }: { host: string; port: number },
+  settings: string,
+): Promise<string> {
+  await app.ready();
+  try {
+    await app.listen({ host, port, backlog: BACKLOG });
+  } catch (error) {
+    if (error instanceof Error) error.message = `${settings}: ${error.message}`;
+    throw error;
+  }
   const { address, family, port: actual } = app.server.address() as AddressInfo;
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
 }
