@@ -1,3 +1,4 @@
+import { parse } from 'lossless-json';
 import * as z from 'zod';
 import type { AdminToken } from '../http/admin-access.ts';
 import type { AnswerCondition } from '../session/forward-verifier.ts';
@@ -63,10 +64,11 @@ export function wholeNumber(min: number, max: number) {
   return { schema, allowed: `a whole number from ${min} to ${max}` };
 }
 
+/** JSON, in which no object has two values of one name. `JSON.parse` would drop the first. */
 function json<T>(schema: z.ZodType<T>): z.ZodType<T, string> {
   const parsed = text.transform((value, context) => {
     try {
-      return JSON.parse(value);
+      return parse(value);
     } catch {
       context.addIssue('not JSON');
       return z.NEVER;
@@ -120,11 +122,15 @@ export const cookieNames = z
   .literal('all')
   .or(commaList.refine((names) => names.every((name) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name))));
 
+/** A name, or a dotted path. An empty part would match nothing. */
+export const claimPath = text.refine((value) => value.split('.').every((part) => part.trim() !== ''));
+
 /** `path=value[|value…]`. */
 export const answerCondition = text.transform((value, context): AnswerCondition => {
   const [, path = '', values = ''] = /^([^=]*)=(.*)$/s.exec(value) ?? [];
   const condition = { path: path.trim(), values: values.split('|').map((one) => one.trim()) };
-  if (condition.path === '' || condition.values.includes('')) context.addIssue('not a condition');
+  if (!claimPath.safeParse(condition.path).success || condition.values.includes(''))
+    context.addIssue('not a condition');
   return condition;
 });
 

@@ -5,6 +5,7 @@ import {
   adminTokens,
   algorithms,
   answerCondition,
+  claimPath,
   cookieNames,
   encryptionKeys,
   flag,
@@ -43,7 +44,8 @@ export interface Variable<T> {
 export const SESSION_MODES = ['jwt', 'introspection', 'forward'] as const;
 
 const IN_VISIBLE_ASCII = 'in visible ASCII characters without a space or a line break';
-const CONDITION = 'a condition on the JSON answer, path=value[|value…]';
+const CLAIM = 'a claim name or a dotted path, without an empty part';
+const CONDITION = 'a condition on the JSON answer, path=value[|value…], without an empty part';
 const WITHOUT_CONTROLS = 'without control characters';
 
 /** All environment variables of the service (docs/settings.md). */
@@ -95,9 +97,9 @@ export const VARIABLES = {
   VENDOR_APPS: {
     schema: vendorApps,
     allowed:
-      'a JSON object of 1 to 64 apps by name (letters, digits, dots, underscores, hyphens), ' +
-      'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, ' +
-      `with each appId and accessId ${IN_VISIBLE_ASCII}, and each appToken and appKey ${WITHOUT_CONTROLS}`,
+      'a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), ' +
+      'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, ' +
+      `each appId and accessId ${IN_VISIBLE_ASCII}, and each appToken and appKey ${WITHOUT_CONTROLS}`,
     secret: true,
   },
   VENDOR_MAX_RPS: { ...wholeNumber(0, 10_000), default: '10' },
@@ -117,11 +119,11 @@ export const VARIABLES = {
   SESSION_JWT_ISSUER: { schema: text, allowed: 'the `iss` claim of your sessions, or any' },
   SESSION_JWT_AUDIENCE: { schema: text, allowed: 'the `aud` claim of your sessions, or any' },
   SESSION_JWT_ALGORITHMS: { schema: algorithms, allowed: 'a comma-separated list of JWS algorithms, like ES256' },
-  SESSION_CLAIM_UNION_ID: { schema: text, allowed: 'a claim name or a dotted path', default: 'sub' },
-  SESSION_CLAIM_REGION: { schema: text, allowed: 'a claim name or a dotted path', default: 'region' },
-  SESSION_CLAIM_APP: { schema: text, allowed: 'a claim name or a dotted path' },
-  SESSION_CLAIM_ISSUED_AT: { schema: text, allowed: 'a claim name or a dotted path', default: 'iat' },
-  SESSION_CLAIM_EXPIRES_AT: { schema: text, allowed: 'a claim name or a dotted path', default: 'exp' },
+  SESSION_CLAIM_UNION_ID: { schema: claimPath, allowed: CLAIM, default: 'sub' },
+  SESSION_CLAIM_REGION: { schema: claimPath, allowed: CLAIM, default: 'region' },
+  SESSION_CLAIM_APP: { schema: claimPath, allowed: CLAIM },
+  SESSION_CLAIM_ISSUED_AT: { schema: claimPath, allowed: CLAIM, default: 'iat' },
+  SESSION_CLAIM_EXPIRES_AT: { schema: claimPath, allowed: CLAIM, default: 'exp' },
   SESSION_CLAIM_TIME_UNIT: { ...oneOf('s', 'ms'), default: 's' },
   SESSION_INTROSPECTION_URL: httpUrl('of the introspection endpoint (RFC 7662)'),
   SESSION_INTROSPECTION_CLIENT_ID: { schema: text, allowed: 'the client id of the broker at the OAuth server' },

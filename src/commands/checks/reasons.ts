@@ -57,8 +57,8 @@ const REASONS: Readonly<Record<string, string>> = {
     '请求头 X-IotVideo-AccessID 的值（如果厂商在 appId 之外另行颁发），{}',
   'in visible ASCII characters without a space or a line break': '只含可见的 ASCII 字符，不含空格和换行符',
   'without control characters': '不含控制字符',
-  'a JSON object of 1 to 64 apps by name (letters, digits, dots, underscores, hyphens), like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with each appId and accessId in visible ASCII characters without a space or a line break, and each appToken and appKey without control characters':
-    'JSON 对象，以名称（字母、数字、点、下划线、连字符）为键，含 1 到 64 个 App，例如 {"ios":{"appId":"…","appToken":"…","appKey":"…"}}；appId 和 accessId 只含可见的 ASCII 字符，不含空格和换行符；appToken 和 appKey 不含控制字符',
+  'a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, each appId and accessId in visible ASCII characters without a space or a line break, and each appToken and appKey without control characters':
+    'JSON 对象，以互不相同的名称（字母、数字、点、下划线、连字符）为键，含 1 到 64 个 App，例如 {"ios":{"appId":"…","appToken":"…","appKey":"…"}}，除此之外只能有字段 accessId；appId 和 accessId 只含可见的 ASCII 字符，不含空格和换行符；appToken 和 appKey 不含控制字符',
   'a public key in PEM (SPKI, -----BEGIN PUBLIC KEY-----), or two while you replace it':
     'PEM 格式的公钥（SPKI，-----BEGIN PUBLIC KEY-----），轮换期间可以有两个',
   'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it':
@@ -66,8 +66,9 @@ const REASONS: Readonly<Record<string, string>> = {
   'the `iss` claim of your sessions, or any': '你的会话中声明 iss 的值，或 any',
   'the `aud` claim of your sessions, or any': '你的会话中声明 aud 的值，或 any',
   'a comma-separated list of JWS algorithms, like ES256': '用逗号分隔的 JWS 算法，例如 ES256',
-  'a condition on the JSON answer, path=value[|value…], like {}': '对 JSON 响应的条件，path=value[|value…]，例如 {}',
-  'a claim name or a dotted path': '声明的名称，或用点分隔的路径',
+  'a condition on the JSON answer, path=value[|value…], without an empty part, like {}':
+    '对 JSON 响应的条件，path=value[|value…]，各部分不能为空，例如 {}',
+  'a claim name or a dotted path, without an empty part': '声明的名称，或用点分隔的路径，各部分不能为空',
   'the client id of the broker at the OAuth server': 'Broker 在 OAuth 服务器上的 client ID',
   'the client secret of the broker': 'Broker 的 client secret',
   'the `aud` of tokens that are meant for the broker': '发给 Broker 的令牌的 aud',

@@ -65,6 +65,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
       '{"CHN":"https://a.example"}',
       '{"CN":1}',
       '{"CN":"a"}',
+      '{"CN":"https://a.example","CN":"https://b.example"}',
     ],
   ],
   [
@@ -87,7 +88,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     'the appKey that the vendor issued, without control characters, such as the line break that echo adds',
     ['canary\n', '\tcanary'],
   ],
-  ['VENDOR_APPS', 'a JSON object of 1 to 64 apps by name', ['ios', '[]', '{}', '{"ios":{"appId":"1"}}']],
+  ['VENDOR_APPS', 'a JSON object of 1 to 64 apps by different names', ['ios', '[]', '{}', '{"ios":{"appId":"1"}}']],
   ['VENDOR_MAX_RPS', 'a whole number from 0 to 10000', ['-1', '10001', '0.5', '10/s']],
   ['VENDOR_TIMEOUT_MS', 'a whole number from 100 to 60000', ['99', '60001', '5s']],
   ['SESSION_MODE', 'one of jwt, introspection, forward', ['oauth', 'JWT', 'jwt,forward']],
@@ -118,16 +119,21 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     ['cookie,', 'x session', 'x:session', 'x-sé', ',', 'Host', 'cookie,connection', 'content-length', 'TE', 'upgrade'],
   ],
   ['SESSION_FORWARD_COOKIES', 'all, or a comma-separated list of cookie names', ['a b', 'sid,', 'sid=1']],
+  ...(['UNION_ID', 'REGION', 'APP', 'ISSUED_AT', 'EXPIRES_AT'] as const).map((claim): (typeof BAD)[number] => [
+    `SESSION_CLAIM_${claim}`,
+    'a claim name or a dotted path, without an empty part',
+    ['..a.', 'a..b', '.', '.a', 'a.', ' ', 'a. .b'],
+  ]),
   ['SESSION_CLAIM_TIME_UNIT', 'one of s, ms', ['S', 'seconds', 'us']],
   [
     'SESSION_FORWARD_ACCEPTED',
-    'a condition on the JSON answer, path=value[|value…], like code=200',
-    ['code', '=200', ' =200', 'code=', 'code=200|', 'code=|200'],
+    'a condition on the JSON answer, path=value[|value…], without an empty part, like code=200',
+    ['code', '=200', ' =200', 'code=', 'code=200|', 'code=|200', 'data..code=200', '.code=200', 'code.=200', '.=200'],
   ],
   [
     'SESSION_FORWARD_REFUSED',
-    'a condition on the JSON answer, path=value[|value…], like code=401|403',
-    ['code', '=200', ' =200', 'code=', 'code=200|', 'code=|200'],
+    'a condition on the JSON answer, path=value[|value…], without an empty part, like code=401|403',
+    ['code', '=200', ' =200', 'code=', 'code=200|', 'code=|200', 'data..code=200', '.code=200', 'code.=200', '.=200'],
   ],
   ['SESSION_CACHE_SECONDS', 'a whole number from 0 to 3600', ['3601', '-1', '30s']],
   [

@@ -37,6 +37,8 @@ describe('several apps', () => {
     JSON.stringify({ ios: { ...IOS, appKey: 7 } }),
     JSON.stringify({ ios: { ...IOS, accessId: '' } }),
     JSON.stringify({ ios: { ...IOS, canary: 'canary' } }),
+    `{"ios":${JSON.stringify(IOS)},"ios":${JSON.stringify(ANDROID)}}`,
+    `{"ios":{"appKey":"canary",${JSON.stringify(IOS).slice(1)}}`,
     JSON.stringify({ 'canary ios': IOS }),
     JSON.stringify({ ['canary'.repeat(11)]: IOS }),
     JSON.stringify({ ios: { ...IOS, appId: 'canary\n' } }),
@@ -48,9 +50,9 @@ describe('several apps', () => {
   ])('that are not valid are reported without their values: %s', (apps) => {
     const problems = problemsOf({ ...SEVERAL, VENDOR_APPS: apps });
     expect(problems).toEqual([
-      'VENDOR_APPS must be a JSON object of 1 to 64 apps by name (letters, digits, dots, underscores, hyphens), ' +
-        'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with each appId and accessId in visible ASCII characters ' +
-        'without a space or a line break, and each appToken and appKey without control characters',
+      'VENDOR_APPS must be a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), ' +
+        'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, ' +
+        'each appId and accessId in visible ASCII characters without a space or a line break, and each appToken and appKey without control characters',
     ]);
   });
 });
