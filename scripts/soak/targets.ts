@@ -6,6 +6,7 @@ import { type HttpServer, listen, readBody, sendJson } from '../../src/simulator
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { type BrokerProcess, startBroker } from '../../test/support/broker-process.ts';
 import { plainRequest } from '../../test/support/plain-request.ts';
+import { VENDOR_APP } from '../../test/support/vendor-app.ts';
 import { type MeasuredRedis, startMeasuredRedis } from '../scale/measured-redis.ts';
 
 export const KEY_PREFIX = 'sdkt';
@@ -48,6 +49,7 @@ export interface Targets {
 export async function startTargets(): Promise<Targets> {
   const redis = await startMeasuredRedis();
   const vendor = await startVendorSimulator({
+    apps: [VENDOR_APP],
     latencyMs: VENDOR_LATENCY_MS,
     tokenLifetimeSeconds: TOKEN_LIFETIME_SECONDS,
   });

@@ -220,6 +220,8 @@ const PUBLISHED: ReadonlySet<string> = new Set([
   'b25seS1mb3ItdGhlLWRlbW8tbm90LWEtc2VjcmV0ISE=',
   'your-app-token',
   'your-app-key',
+  'demo-app-token',
+  'demo-app-key',
   'onlyForTryingItOut',
   'your-256-bit-secret',
   'a-string-secret-at-least-256-bits-long',

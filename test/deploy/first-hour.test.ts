@@ -20,6 +20,7 @@ import { freePort } from '../support/free-port.ts';
 import { sectionsOf } from '../support/markdown.ts';
 import { NGINX, startNginx } from '../support/nginx.ts';
 import { redisBinary } from '../support/redis-server.ts';
+import { VENDOR_APP } from '../support/vendor-app.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const sections = sectionsOf(readFile('docs/first-hour.md'));
@@ -93,7 +94,7 @@ describe('on one host', () => {
     'real nginx and Redis with these files serve a token over TLS, also while a replica is replaced',
     async () => {
       const redis = await startRedisOfCompose();
-      const vendor = await startVendorSimulator();
+      const vendor = await startVendorSimulator({ apps: [VENDOR_APP] });
       const cloud = await startCustomerCloud();
       onTestFinished(async () => void (await Promise.all([vendor.close(), cloud.close()])));
       const env = {

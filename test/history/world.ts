@@ -4,6 +4,7 @@ import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/
 import type { StartOptions } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { VENDOR_APP } from '../support/vendor-app.ts';
 import { HistoryRecorder, LOGINS_PER_SECOND, type RedisTopology } from './history.ts';
 import { type RedisUnderTest, startRedisUnderTest } from './redis-under-test.ts';
 import { Replica } from './replica.ts';
@@ -40,6 +41,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   const history = new HistoryRecorder(topology);
   const redis = await startRedisUnderTest(topology, options.replicas, folder);
   const vendor = await startVendorSimulator({
+    apps: [VENDOR_APP],
     mode: 'replace',
     tokenLifetimeSeconds: tokenLifeSeconds,
     latencyMs: VENDOR_LATENCY_MS,

@@ -6,7 +6,6 @@ import { isDeepStrictEqual } from 'node:util';
 import { SignJWT } from 'jose';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen, sendJson } from '../../src/simulator/http-server.ts';
-import { DEMO_APP } from '../../src/simulator/vendor-simulator.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { startCommand } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
@@ -20,6 +19,7 @@ import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startSentinel } from '../support/redis-sentinel.ts';
 import { askRedis, startRedis } from '../support/redis-server.ts';
 import { type FleetWithSecretFiles, type Secrets, startWithSecretFiles } from '../support/secret-files.ts';
+import { VENDOR_APP } from '../support/vendor-app.ts';
 
 const ADMIN_TOKEN = 'canary-admin-token-1';
 const newSecret = () => `canary-${randomBytes(20).toString('hex')}`;
@@ -59,7 +59,7 @@ async function keysInUse({ adminUrl }: BrokerProcess): Promise<string[]> {
 }
 
 test("the vendor's appKey is replaced under load, with no failed request", async () => {
-  const app: { appId: string; appToken: string; appKey: string; secondAppKey?: string } = { ...DEMO_APP };
+  const app: { appId: string; appToken: string; appKey: string; secondAppKey?: string } = { ...VENDOR_APP };
   const { fleet, load } = await underLoad({ VENDOR_APP_KEY: app.appKey }, { vendor: { apps: [app] } });
   const [oldKey, newKey] = [app.appKey, newSecret()];
   app.secondAppKey = newKey;
@@ -76,7 +76,7 @@ test("the vendor's appKey is replaced under load, with no failed request", async
 });
 
 test('a vendor that accepts one appKey at a time refuses logins until the replicas have the new one, and known tokens stay readable', async () => {
-  const app = { ...DEMO_APP };
+  const app = { ...VENDOR_APP };
   const fleet = await startWithSecretFiles({ VENDOR_APP_KEY: app.appKey }, { replicas: 2, vendor: { apps: [app] } });
   const [known, late] = [await fleet.session('known'), await fleet.session('late')];
   for (const broker of fleet.brokers) expect((await broker.getToken(known, 'phone')).status).toBe(200);

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { SignJWT } from 'jose';
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { DEMO_APP } from '../../src/simulator/vendor-simulator.ts';
 import type { BrokerProcess } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -13,11 +12,12 @@ import { startLoad } from '../support/load.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { sampled } from '../support/prometheus-text.ts';
 import { kubernetesVolume, type Secrets, startWithSecretFiles } from '../support/secret-files.ts';
+import { VENDOR_APP } from '../support/vendor-app.ts';
 
 const hex = () => randomBytes(20).toString('hex');
 const encryptionKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
 /** The keys of the app that the vendor accepts. It tells them apart by the accessId. */
-const APPS = ['one', 'two'].map((accessId) => ({ ...DEMO_APP, accessId, appKey: `canary-key-${accessId}` }));
+const APPS = ['one', 'two'].map((accessId) => ({ ...VENDOR_APP, accessId, appKey: `canary-key-${accessId}` }));
 
 function vendorApps(number: number, appKey = APPS[number % 2]?.appKey): string {
   return JSON.stringify({ default: { ...APPS[number % 2], appKey } });

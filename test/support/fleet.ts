@@ -9,6 +9,7 @@ import {
 import { type BrokerProcess, startBroker } from './broker-process.ts';
 import { plainRequest } from './plain-request.ts';
 import { parsePrometheus } from './prometheus-text.ts';
+import { VENDOR_APP } from './vendor-app.ts';
 
 export interface FleetOptions {
   readonly replicas: number;
@@ -36,7 +37,7 @@ export interface Fleet {
 /** Starts real broker processes on one Redis. The vendor and the customer cloud run in this process. */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const { replicas, vendor: vendorOptions, env: overrides, ...startOptions } = options;
-  const vendor = await startVendorSimulator(vendorOptions);
+  const vendor = await startVendorSimulator({ apps: [VENDOR_APP], ...vendorOptions });
   const cloud = await startCustomerCloud();
   const keyPrefix = `fleet-${randomUUID()}`;
   const env = {

@@ -332,6 +332,7 @@ describe('tokens in Redis', () => {
 describe('a secret that everyone knows, or that is no random text', () => {
   const key = (byte: number) => `k1:${Buffer.alloc(32, byte).toString('base64')}`;
   const { SESSION_JWT_JWKS_URL: _url, ...WITHOUT_KEYS } = USABLE;
+  const WITHOUT_APP = { ...USABLE, VENDOR_APP_ID: '', VENDOR_APP_TOKEN: '', VENDOR_APP_KEY: '' };
   const cases = [
     ['TOKEN_ENCRYPTION_KEYS', 'demo:b25seS1mb3ItdGhlLWRlbW8tbm90LWEtc2VjcmV0ISE=', USABLE],
     ['TOKEN_ENCRYPTION_KEYS', key(0), USABLE],
@@ -347,7 +348,10 @@ describe('a secret that everyone knows, or that is no random text', () => {
     ['SESSION_JWT_SECRET', 'a'.repeat(32), WITHOUT_KEYS],
     ['SESSION_JWT_SECRET', 'a-string-secret-at-least-256-bits-long', WITHOUT_KEYS],
     ['VENDOR_APP_TOKEN', 'your-app-token', USABLE],
+    ['VENDOR_APP_TOKEN', 'demo-app-token', USABLE],
     ['VENDOR_APP_KEY', 'your-app-key', USABLE],
+    ['VENDOR_APP_KEY', 'demo-app-key', USABLE],
+    ['VENDOR_APPS', JSON.stringify({ ios: { ...CANARY_APP, appKey: 'demo-app-key' } }), WITHOUT_APP],
     ['SESSION_INTROSPECTION_CLIENT_SECRET', 'onlyForTryingItOut', USABLE],
   ] as const;
 
