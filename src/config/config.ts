@@ -239,21 +239,26 @@ function refuseGuessable(values: Values, problems: Problems): void {
     TOKEN_ENCRYPTION_KEYS: encryptionKeys.map((key) => key.toString('base64')),
     SESSION_JWT_SECRET: (values.SESSION_JWT_SECRET ?? '').split(/\r?\n/),
   };
-  const chosenElsewhere = {
+  const issuedByVendor = {
     VENDOR_APP_TOKEN: [values.VENDOR_APP_TOKEN],
     VENDOR_APP_KEY: [values.VENDOR_APP_KEY],
     VENDOR_APPS: Object.values(values.VENDOR_APPS ?? {}).flatMap(({ appToken, appKey }) => [appToken, appKey]),
-    SESSION_INTROSPECTION_CLIENT_SECRET: [values.SESSION_INTROSPECTION_CLIENT_SECRET],
   };
+  const issuedByServer = { SESSION_INTROSPECTION_CLIENT_SECRET: [values.SESSION_INTROSPECTION_CLIENT_SECRET] };
   const isGuessable = (text: string) => text !== '' && new Set(text).size < MIN_DIFFERENT_CHARACTERS;
   const guessable = Object.entries(chosenHere).flatMap(([name, texts]) => (texts.some(isGuessable) ? [name] : []));
   if (encryptionKeys.some(isSequence)) guessable.push('TOKEN_ENCRYPTION_KEYS');
   for (const name of guessable)
     problems.set(name, `${name} can be guessed, because it is not random: choose a random one`);
-  for (const [name, texts] of Object.entries<readonly (string | undefined)[]>({ ...chosenHere, ...chosenElsewhere })) {
-    if (!texts.some((text) => PUBLISHED.has(text ?? ''))) continue;
-    problems.set(name, `${name} is a value that is published for trying things out: choose a random one`);
-  }
+  const refusePublished = (settings: Readonly<Record<string, readonly (string | undefined)[]>>, fix: string): void => {
+    for (const [name, texts] of Object.entries(settings)) {
+      if (!texts.some((text) => PUBLISHED.has(text ?? ''))) continue;
+      problems.set(name, `${name} is a value that is published for trying things out: ${fix}`);
+    }
+  };
+  refusePublished(chosenHere, 'choose a random one');
+  refusePublished(issuedByVendor, 'use the value that the vendor issued');
+  refusePublished(issuedByServer, 'use the value that the OAuth server issued');
 }
 
 /** Whether most bytes follow the ones before them, as in 1, 2, 3. */

@@ -22,7 +22,10 @@ const REASONS: Readonly<Record<string, string>> = {
     '{} 中不能再次出现 ADMIN_TOKEN 的值，也不能使用它的名称 default',
   '{X} must differ from PORT, because HOST and ADMIN_HOST have an address in common':
     '{} 不能与 PORT 相同，因为 HOST 和 ADMIN_HOST 有共同的地址',
-  '{X} is a value that is published for trying things out: choose a random one': '{} 是公开的试用值：请换成随机值',
+  '{X} is a value that is published for trying things out: {}': '{} 是公开的试用值：{}',
+  'choose a random one': '请换成随机值',
+  'use the value that the vendor issued': '请换成厂商颁发的值',
+  'use the value that the OAuth server issued': '请换成 OAuth 服务器颁发的值',
   '{X} can be guessed, because it is not random: choose a random one': '{} 不是随机值，容易被猜到：请换成随机值',
   '{X} replaces {}: set one or the other': '{} 替代 {}：只能设置其中一方',
   '{X} is required in production with Redis: id:key with a 32-byte key in base64 (the output of openssl rand -base64 32), or off to store tokens unencrypted':

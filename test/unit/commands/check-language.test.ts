@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { check } from '../../../src/commands/check.ts';
 import { columnsOf, languageOf } from '../../../src/commands/checks/language.ts';
-import { inChinese } from '../../../src/commands/checks/reasons.ts';
+import { inChinese, reasonText } from '../../../src/commands/checks/reasons.ts';
 import { VARIABLES } from '../../../src/config/variables.ts';
 import { isChinese } from '../../support/chinese.ts';
 import { readFile } from '../../support/documents.ts';
@@ -67,6 +67,18 @@ describe('the language of check', () => {
     // The dashes of all results stand in one column.
     const columns = lines.filter((line) => line.includes(' — ')).map((line) => columnsOf(line.split(' — ')[0] ?? ''));
     expect(new Set(columns).size).toBe(1);
+  });
+
+  it('is that of the advice for a published value', async () => {
+    const env = { NODE_ENV: 'production', VENDOR_APP_KEY: 'your-app-key', ADMIN_TOKEN: 'only-for-trying-it-out' };
+    const { lines } = await outputOf(['--lang', 'zh'], env);
+    expect(lines.join('\n')).toMatch(/VENDOR_APP_KEY 是公开的试用值：请换成厂商颁发的值$/m);
+    expect(lines.join('\n')).toMatch(/ADMIN_TOKEN 是公开的试用值：请换成随机值$/m);
+    expect(
+      reasonText(
+        'SECRET is a value that is published for trying things out: use the value that the OAuth server issued',
+      ).zh,
+    ).toBe('SECRET 是公开的试用值：请换成 OAuth 服务器颁发的值');
   });
 
   it('is that of the help', async () => {

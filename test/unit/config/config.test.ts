@@ -359,6 +359,10 @@ describe('a secret that everyone knows, or that is no random text', () => {
     const problems = problemsOf({ ...environment, NODE_ENV: 'production', [name]: value });
     expect(problems).toEqual([expect.stringMatching(new RegExp(`^${name} (is a value that|can be guessed)`))]);
     expect(problems.join()).not.toContain(value.replace(/^.*:/, ''));
+    if (name.startsWith('VENDOR_')) expect(problems[0]).toMatch(/: use the value that the vendor issued$/);
+    else if (name.startsWith('SESSION_INTRO'))
+      expect(problems[0]).toMatch(/: use the value that the OAuth server issued$/);
+    else expect(problems[0]).toMatch(/: choose a random one$/);
     expect(problemsOf({ ...environment, [name]: value })).toEqual([]);
   });
 
