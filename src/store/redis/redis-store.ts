@@ -8,7 +8,7 @@ import { RedisAccounts } from './accounts.ts';
 import { RedisAnnouncements } from './announcements.ts';
 import { databaseOf } from './connection/clients.ts';
 import { RedisCommands } from './connection/commands.ts';
-import { connectRedis, connectSubscriber, type RedisLog, useCredentials } from './connection/connection.ts';
+import { connectRedis, connectSubscriber, expectEnd, type RedisLog, useCredentials } from './connection/connection.ts';
 import { Keys } from './keys.ts';
 import { KnownChanges } from './known-changes.ts';
 import { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
@@ -119,6 +119,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
       for (const client of [connection, subscriber]) useCredentials(client, secrets.url);
     },
     async close() {
+      for (const client of [connection, subscriber]) expectEnd(client);
       announcements.close();
       // A paused Redis answers no command, not even this one.
       await withTimeout(clock, QUIT_MS, connection.quit()).catch(() => undefined);

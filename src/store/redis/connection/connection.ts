@@ -73,6 +73,14 @@ export function useCredentials(client: RedisClient, url: string): void {
   for (const options of [client.options.redisOptions, ...nodes]) Object.assign(options ?? {}, credentials);
 }
 
+/** Connections that the broker itself ends. ioredis may report an error then, which says nothing about Redis. */
+const ending = new WeakSet<RedisClient>();
+
+/** Must be called before the broker ends the connection. From then on, no failure of it is logged. */
+export function expectEnd(client: RedisClient): void {
+  ending.add(client);
+}
+
 function topologyOf(url: string): Topology {
   const topology = readTopology(url);
   if (!topology) throw new TypeError('not a Redis URL');
@@ -93,7 +101,9 @@ function optionsOf(role: string, last?: LastEnd): ClientOptions {
 }
 
 function connect<T extends RedisClient>(client: T, role: string, log: RedisLog, last: LastEnd = { isOwn: false }): T {
-  const warn = (error: unknown) => log.warn({ role, reason: redacted(error) }, 'Redis connection failed');
+  const warn = (error: unknown): void => {
+    if (!ending.has(client)) log.warn({ role, reason: redacted(error) }, 'Redis connection failed');
+  };
   client.on('ready', () => {
     // A cluster is ready again only after it has lost all nodes.
     if (!last.isOwn || client instanceof Cluster) log.info({ role }, 'connected to Redis');
@@ -163,7 +173,7 @@ function boundAnswers(node: Redis): void {
 function logNodes(cluster: Cluster, role: string, log: RedisLog): void {
   const failing = new Set<string>();
   cluster.on('node error', (error: unknown, node: string) => {
-    if (failing.has(node)) return;
+    if (failing.has(node) || ending.has(cluster)) return;
     failing.add(node);
     log.warn({ role, node, reason: redacted(error) }, 'a node of the Redis Cluster failed');
   });
