@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { parse, parseAllDocuments } from 'yaml';
 import { loadConfig } from '../../src/config/config.ts';
 import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
+import { listen } from '../../src/simulator/http-server.ts';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { startBroker } from '../support/broker-process.ts';
 import { exitOf } from '../support/child-process.ts';
@@ -68,6 +69,26 @@ describe('on one host', () => {
       const given = services[replica]?.secrets?.map(({ source }) => `${source}_FILE`);
       expect(given?.sort()).toEqual(files.sort());
     }
+  });
+
+  test('Compose waits until a new replica is ready, not only alive, and the next one is replaced only then', async () => {
+    let status = 503;
+    const replica = await listen(
+      '127.0.0.1',
+      0,
+      async ({ url }, response) => void response.writeHead(url === '/readyz' ? status : 200).end(),
+    );
+    onTestFinished(replica.close);
+    const check = async (service = '') => {
+      const [kind, program = '', ...args] = services[service]?.healthcheck?.test ?? [];
+      expect(kind).toBe('CMD');
+      const child = spawn(program, args, { env: { ...process.env, PORT: `${replica.port}` }, stdio: 'ignore' });
+      return (await exitOf(child)).code;
+    };
+    expect([await check('broker-1'), await check('broker-2')]).toEqual([1, 1]);
+    status = 200;
+    expect([await check('broker-1'), await check('broker-2')]).toEqual([0, 0]);
+    expect(code(4, 'sh')).toMatch(/--no-deps broker-1 &&\n.* --no-deps broker-2$/m);
   });
 
   test('Compose starts two replicas of the named image, and opens every port on loopback alone', () => {

@@ -10,6 +10,7 @@ export interface ComposeService {
   readonly ports?: readonly { readonly host_ip: string; readonly published: string; readonly target: number }[];
   readonly secrets?: readonly { readonly source: string }[];
   readonly volumes?: readonly { readonly target: string }[];
+  readonly healthcheck?: { readonly test: readonly string[] };
 }
 
 /** The services of the compose file in the folder, as Docker Compose understands them. */
