@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -64,10 +64,19 @@ function replicaEnvironment(): Record<string, string> {
 describe('on one host', () => {
   test('the broker accepts the settings and the secrets that the page makes', () => {
     expect(loadConfig(replicaEnvironment()).redis).toBeDefined();
+  });
+
+  test('each replica sees the folder of the secrets, so that a file which replaces another one reaches it', () => {
+    const folder = '/run/secrets';
     for (const replica of ['broker-1', 'broker-2']) {
-      const files = Object.keys(services[replica]?.environment ?? {}).filter((name) => name.endsWith('_FILE'));
-      const given = services[replica]?.secrets?.map(({ source }) => `${source}_FILE`);
-      expect(given?.sort()).toEqual(files.sort());
+      const { environment = {}, volumes, secrets } = services[replica] ?? {};
+      const paths = Object.entries(environment).flatMap(([name, value]) => (name.endsWith('_FILE') ? [value] : []));
+      expect(paths.map((path) => dirname(path))).toEqual(Array(5).fill(folder));
+      expect(volumes).toEqual([
+        expect.objectContaining({ type: 'bind', source: host('secrets'), target: folder, read_only: true }),
+      ]);
+      // Each of these would be a mount of one file.
+      expect(secrets).toBeUndefined();
     }
   });
 
