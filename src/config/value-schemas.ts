@@ -8,7 +8,20 @@ import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 export const text = z.string();
 /** The vendor's ids become headers. A header cannot carry other characters, or HTTP removes them. */
 export const visibleAscii = z.string().regex(/^[\x21-\x7e]+$/);
-export const withoutControls = z.string().regex(/^\P{Cc}+$/u);
+const withoutControls = z.string().regex(/^\P{Cc}+$/u);
+
+/**
+ * Whether nothing stands around a secret that the file or the command which set it may have added: white space, a byte
+ * order mark (which `trim` removes), or quotes.
+ */
+function isBare(secret: string): boolean {
+  return secret === secret.trim() && !/^(["']).*\1$/s.test(secret);
+}
+export const bareSecret = text.refine(isBare);
+export const vendorSecret = withoutControls.refine(isBare);
+/** One secret on each line. */
+export const sharedSecrets = bareSecret.refine((lines) => lines.split(/\r?\n/).every(isBare));
+
 /** A URL without credentials: the broker would not send them, and `fetch` refuses such a URL. */
 const url = z
   .url({ protocol: /^https?$/ })
@@ -153,12 +166,12 @@ const CONNECTION_HEADERS = new Set([
 
 const vendorApp = z.strictObject({
   appId: visibleAscii,
-  appToken: withoutControls,
-  appKey: withoutControls,
+  appToken: vendorSecret,
+  appKey: vendorSecret,
   accessId: visibleAscii.optional(),
 });
 
-export const redisUrl = text.refine((value) => readTopology(value) !== undefined);
+export const redisUrl = bareSecret.refine((value) => readTopology(value) !== undefined);
 
 /** Each app has its own keys in memory, and its own terminals of an account. */
 const MAX_APPS = 64;

@@ -5,6 +5,7 @@ import {
   adminTokens,
   algorithms,
   answerCondition,
+  bareSecret,
   claimPath,
   cookieNames,
   encryptionKeys,
@@ -19,11 +20,12 @@ import {
   regionUrls,
   scopes,
   share,
+  sharedSecrets,
   text,
   vendorApps,
+  vendorSecret,
   visibleAscii,
   wholeNumber,
-  withoutControls,
 } from './value-schemas.ts';
 
 export interface Variable<T> {
@@ -47,6 +49,7 @@ const IN_VISIBLE_ASCII = 'in visible ASCII characters without a space or a line 
 const CLAIM = 'a claim name or a dotted path, without an empty part';
 const CONDITION = 'a condition on the JSON answer, path=value[|value…], without an empty part';
 const WITHOUT_CONTROLS = 'without control characters';
+const BARE = 'without white space, quotes or a byte order mark around it';
 
 /** All environment variables of the service (docs/settings.md). */
 export const VARIABLES = {
@@ -81,13 +84,13 @@ export const VARIABLES = {
     allowed: `the appId that the vendor issued (for several apps use VENDOR_APPS), ${IN_VISIBLE_ASCII}`,
   },
   VENDOR_APP_TOKEN: {
-    schema: withoutControls,
-    allowed: `the appToken that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds`,
+    schema: vendorSecret,
+    allowed: `the appToken that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds, and ${BARE}`,
     secret: true,
   },
   VENDOR_APP_KEY: {
-    schema: withoutControls,
-    allowed: `the appKey that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds`,
+    schema: vendorSecret,
+    allowed: `the appKey that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds, and ${BARE}`,
     secret: true,
   },
   VENDOR_ACCESS_ID: {
@@ -99,7 +102,7 @@ export const VARIABLES = {
     allowed:
       'a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), ' +
       'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, ' +
-      `each appId and accessId ${IN_VISIBLE_ASCII}, and each appToken and appKey ${WITHOUT_CONTROLS}`,
+      `each appId and accessId ${IN_VISIBLE_ASCII}, and each appToken and appKey ${WITHOUT_CONTROLS}, and ${BARE}`,
     secret: true,
   },
   VENDOR_MAX_RPS: { ...wholeNumber(0, 10_000), default: '10' },
@@ -112,8 +115,10 @@ export const VARIABLES = {
     secret: true,
   },
   SESSION_JWT_SECRET: {
-    schema: text,
-    allowed: 'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it',
+    schema: sharedSecrets,
+    allowed:
+      'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it, ' +
+      'without white space, quotes or a byte order mark around one',
     secret: true,
   },
   SESSION_JWT_ISSUER: { schema: text, allowed: 'the `iss` claim of your sessions, or any' },
@@ -127,7 +132,11 @@ export const VARIABLES = {
   SESSION_CLAIM_TIME_UNIT: { ...oneOf('s', 'ms'), default: 's' },
   SESSION_INTROSPECTION_URL: httpUrl('of the introspection endpoint (RFC 7662)'),
   SESSION_INTROSPECTION_CLIENT_ID: { schema: text, allowed: 'the client id of the broker at the OAuth server' },
-  SESSION_INTROSPECTION_CLIENT_SECRET: { schema: text, allowed: 'the client secret of the broker', secret: true },
+  SESSION_INTROSPECTION_CLIENT_SECRET: {
+    schema: bareSecret,
+    allowed: `the client secret of the broker, ${BARE}`,
+    secret: true,
+  },
   SESSION_INTROSPECTION_AUDIENCE: { schema: text, allowed: 'the `aud` of tokens that are meant for the broker' },
   SESSION_INTROSPECTION_SCOPE: { schema: scopes, allowed: 'the scopes that a token must have, separated by spaces' },
   SESSION_FORWARD_URL: httpUrl('that returns the claims of a session'),
@@ -152,8 +161,8 @@ export const VARIABLES = {
     schema: redisUrl,
     allowed:
       'a redis:// or rediss:// URL, redis-sentinel://host:port,host:port/name or redis-cluster://host:port,host:port ' +
-      '(with user:password@ before the hosts if needed, and ?tls=true for TLS with the last two); ' +
-      'without it the process keeps the tokens in its memory',
+      '(with user:password@ before the hosts if needed, and ?tls=true for TLS with the last two), ' +
+      'without white space or quotes around it; without the setting, the process keeps the tokens in its memory',
     secret: true,
   },
   REDIS_KEY_PREFIX: {

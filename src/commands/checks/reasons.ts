@@ -52,20 +52,21 @@ const REASONS: Readonly<Record<string, string>> = {
     'JSON 对象，以已分配的国家代码（GB，不是 UK）为键、http(s) URL 为值，例如 {"CN":"https://cn.example"}',
   'the appId that the vendor issued (for several apps use VENDOR_APPS), {}':
     '厂商颁发的 appId（有多个 App 时使用 VENDOR_APPS），{}',
-  'the appToken that the vendor issued, {}, such as the line break that echo adds':
-    '厂商颁发的 appToken，{}，例如 echo 加上的换行符',
-  'the appKey that the vendor issued, {}, such as the line break that echo adds':
-    '厂商颁发的 appKey，{}，例如 echo 加上的换行符',
+  'the appToken that the vendor issued, {}, such as the line break that echo adds, and {}':
+    '厂商颁发的 appToken，{}，例如 echo 加上的换行符，{}',
+  'the appKey that the vendor issued, {}, such as the line break that echo adds, and {}':
+    '厂商颁发的 appKey，{}，例如 echo 加上的换行符，{}',
   'the value of the header X-IotVideo-AccessID, if the vendor issued one besides the appId, {}':
     '请求头 X-IotVideo-AccessID 的值（如果厂商在 appId 之外另行颁发），{}',
   'in visible ASCII characters without a space or a line break': '只含可见的 ASCII 字符，不含空格和换行符',
   'without control characters': '不含控制字符',
-  'a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, each appId and accessId in visible ASCII characters without a space or a line break, and each appToken and appKey without control characters':
-    'JSON 对象，以互不相同的名称（字母、数字、点、下划线、连字符）为键，含 1 到 64 个 App，例如 {"ios":{"appId":"…","appToken":"…","appKey":"…"}}，除此之外只能有字段 accessId；appId 和 accessId 只含可见的 ASCII 字符，不含空格和换行符；appToken 和 appKey 不含控制字符',
+  'without white space, quotes or a byte order mark around it': '前后没有空白、引号或字节顺序标记（BOM）',
+  'a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, each appId and accessId in visible ASCII characters without a space or a line break, and each appToken and appKey without control characters, and without white space, quotes or a byte order mark around it':
+    'JSON 对象，以互不相同的名称（字母、数字、点、下划线、连字符）为键，含 1 到 64 个 App，例如 {"ios":{"appId":"…","appToken":"…","appKey":"…"}}，除此之外只能有字段 accessId；appId 和 accessId 只含可见的 ASCII 字符，不含空格和换行符；appToken 和 appKey 不含控制字符，前后没有空白、引号或字节顺序标记（BOM）',
   'a public key in PEM (SPKI, -----BEGIN PUBLIC KEY-----), or two while you replace it':
     'PEM 格式的公钥（SPKI，-----BEGIN PUBLIC KEY-----），轮换期间可以有两个',
-  'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it':
-    '共享的 HMAC 密钥，至少 32 字节，轮换期间可以有两个，各占一行',
+  'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it, without white space, quotes or a byte order mark around one':
+    '共享的 HMAC 密钥，至少 32 字节，轮换期间可以有两个，各占一行，前后没有空白、引号或字节顺序标记（BOM）',
   'the `iss` claim of your sessions, or any': '你的会话中声明 iss 的值，或 any',
   'the `aud` claim of your sessions, or any': '你的会话中声明 aud 的值，或 any',
   'a comma-separated list of JWS algorithms, like ES256': '用逗号分隔的 JWS 算法，例如 ES256',
@@ -73,7 +74,7 @@ const REASONS: Readonly<Record<string, string>> = {
     '对 JSON 响应的条件，path=value[|value…]，各部分不能为空，例如 {}',
   'a claim name or a dotted path, without an empty part': '声明的名称，或用点分隔的路径，各部分不能为空',
   'the client id of the broker at the OAuth server': 'Broker 在 OAuth 服务器上的 client ID',
-  'the client secret of the broker': 'Broker 的 client secret',
+  'the client secret of the broker, {}': 'Broker 的 client secret，{}',
   'the `aud` of tokens that are meant for the broker': '发给 Broker 的令牌的 aud',
   'the scopes that a token must have, separated by spaces': '令牌必须具有的 scope，用空格分隔',
   'a comma-separated list of header names, like authorization,cookie, without headers of a connection':
@@ -81,8 +82,8 @@ const REASONS: Readonly<Record<string, string>> = {
   'all, or a comma-separated list of cookie names, like PHPSESSID': 'all，或用逗号分隔的 cookie 名称，例如 PHPSESSID',
   'an assigned country code (ISO 3166-1 alpha-2), two capital letters':
     '已分配的国家代码（ISO 3166-1 alpha-2），两个大写字母',
-  'a redis:// or rediss:// URL, redis-sentinel://host:port,host:port/name or redis-cluster://host:port,host:port (with user:password@ before the hosts if needed, and ?tls=true for TLS with the last two); without it the process keeps the tokens in its memory':
-    'redis:// 或 rediss:// 开头的 URL、redis-sentinel://host:port,host:port/name 或 redis-cluster://host:port,host:port（需要时在主机之前加 user:password@；后两种用 ?tls=true 启用 TLS）；不设时令牌保存在进程内存中',
+  'a redis:// or rediss:// URL, redis-sentinel://host:port,host:port/name or redis-cluster://host:port,host:port (with user:password@ before the hosts if needed, and ?tls=true for TLS with the last two), without white space or quotes around it; without the setting, the process keeps the tokens in its memory':
+    'redis:// 或 rediss:// 开头的 URL、redis-sentinel://host:port,host:port/name 或 redis-cluster://host:port,host:port（需要时在主机之前加 user:password@；后两种用 ?tls=true 启用 TLS），前后没有空白或引号；不设时令牌保存在进程内存中',
   '1 to 64 letters, digits, dots, underscores, colons and hyphens': '1 到 64 个字母、数字、点、下划线、冒号或连字符',
   'off, or id:key[,id:key…] with different ids and 32-byte keys in base64 (the output of openssl rand -base64 32)':
     'off，或 id:key[,id:key…]：id 互不相同，key 是 Base64 编码的 32 字节密钥（openssl rand -base64 32 的输出）',

@@ -254,9 +254,9 @@ describe('the problems of a configuration', () => {
       'VENDOR_APP_ID is required: the appId that the vendor issued (for several apps use VENDOR_APPS), ' +
         'in visible ASCII characters without a space or a line break',
       'VENDOR_APP_TOKEN is required: the appToken that the vendor issued, without control characters, ' +
-        'such as the line break that echo adds',
+        'such as the line break that echo adds, and without white space, quotes or a byte order mark around it',
       'VENDOR_APP_KEY is required: the appKey that the vendor issued, without control characters, ' +
-        'such as the line break that echo adds',
+        'such as the line break that echo adds, and without white space, quotes or a byte order mark around it',
       'SESSION_JWT_ISSUER is required: the `iss` claim of your sessions, or any',
       'SESSION_JWT_AUDIENCE is required: the `aud` claim of your sessions, or any',
       'SESSION_JWT_JWKS_URL, SESSION_JWT_PUBLIC_KEY, SESSION_JWT_SECRET: one of them is required, to check sessions',

@@ -39,7 +39,8 @@ describe('introspection', () => {
       'SESSION_INTROSPECTION_URL is required: the http(s) URL of the introspection endpoint (RFC 7662), ' +
         'without a password in it',
       'SESSION_INTROSPECTION_CLIENT_ID is required: the client id of the broker at the OAuth server',
-      'SESSION_INTROSPECTION_CLIENT_SECRET is required: the client secret of the broker',
+      'SESSION_INTROSPECTION_CLIENT_SECRET is required: the client secret of the broker, ' +
+        'without white space, quotes or a byte order mark around it',
     ]);
   });
 });

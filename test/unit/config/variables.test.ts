@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../../../src/config/config.ts';
 import { ConfigError } from '../../../src/config/environment.ts';
 import { text } from '../../../src/config/value-schemas.ts';
@@ -10,6 +13,19 @@ const KEY = Buffer.alloc(32, 7).toString('base64');
 const SHORT_KEY = Buffer.alloc(31, 7).toString('base64');
 
 const LONG = 'abcdefghijklmnop';
+
+const SECRET = 'canary-secret-of-at-least-32-bytes';
+/** What a file or a shell may add around a secret. */
+const wrapped = (secret: string) => [
+  ` ${secret}`,
+  `${secret} `,
+  `${secret}\u00a0`,
+  `\ufeff${secret}`,
+  `"${secret}"`,
+  `'${secret}'`,
+  '  ',
+  '\ufeff',
+];
 
 const BAD: readonly [VariableName, allowed: string, values: readonly string[]][] = [
   ['PORT', 'a whole number from 0 to 65535', ['65536', '-1', '80.5', '0x50', '1e3', ' 80', 'http', '٣']],
@@ -81,12 +97,12 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   [
     'VENDOR_APP_TOKEN',
     'the appToken that the vendor issued, without control characters, such as the line break that echo adds',
-    ['canary\n', 'canary\r', 'can\u0000ary', 'canary\u007f'],
+    ['canary\n', 'canary\r', 'can\u0000ary', 'canary\u007f', ...wrapped(SECRET)],
   ],
   [
     'VENDOR_APP_KEY',
     'the appKey that the vendor issued, without control characters, such as the line break that echo adds',
-    ['canary\n', '\tcanary'],
+    ['canary\n', '\tcanary', ...wrapped(SECRET)],
   ],
   ['VENDOR_APPS', 'a JSON object of 1 to 64 apps by different names', ['ios', '[]', '{}', '{"ios":{"appId":"1"}}']],
   ['VENDOR_MAX_RPS', 'a whole number from 0 to 10000', ['-1', '10001', '0.5', '10/s']],
@@ -98,6 +114,18 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     ['jwks.json', 'file:///jwks.json', 'https://:pass@accounts.example/jwks.json'],
   ],
   [
+    'SESSION_JWT_SECRET',
+    'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it, without white space, quotes',
+    [
+      ...wrapped(SECRET),
+      ' '.repeat(37),
+      `${SECRET}\n ${SECRET}`,
+      `${SECRET} \n${SECRET}`,
+      `"${SECRET}\n${SECRET}"`,
+      `"${SECRET}"\n"${SECRET}"`,
+    ],
+  ],
+  [
     'SESSION_JWT_ALGORITHMS',
     'a comma-separated list of JWS algorithms, like ES256',
     ['ES256,', 'ES256 RS256', 'HS-256'],
@@ -106,6 +134,11 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     'SESSION_INTROSPECTION_URL',
     'the http(s) URL of the introspection endpoint (RFC 7662)',
     ['/introspect', 'ftp://accounts.example', 'https://client:secret@accounts.example/introspect'],
+  ],
+  [
+    'SESSION_INTROSPECTION_CLIENT_SECRET',
+    'the client secret of the broker, without white space, quotes or a byte order mark around it',
+    wrapped(SECRET),
   ],
   ['SESSION_INTROSPECTION_SCOPE', 'the scopes that a token must have, separated by spaces', [' ', '"cam"', 'c\u00e4m']],
   [
@@ -144,7 +177,14 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   [
     'REDIS_URL',
     'a redis:// or rediss:// URL',
-    ['redis.example:6379', 'http://redis.example', 'redis-cluster://', 'redis-sentinel://a:1'],
+    [
+      'redis.example:6379',
+      'http://redis.example',
+      'redis-cluster://',
+      'redis-sentinel://a:1',
+      ...wrapped('redis://:canary@redis.example'),
+      'redis-sentinel://a:1/name ',
+    ],
   ],
   ['REDIS_KEY_PREFIX', '1 to 64 letters', ['{a}', 'a b', 'ä', 'a'.repeat(65)]],
   [
@@ -176,11 +216,33 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
 
 describe.each(BAD)('%s must be', (name, allowed, values) => {
   test.each(values)(`${allowed}; it is not %j`, (value) => {
-    const problems = problemsOf({ ...USABLE, [name]: value });
+    const keys = name === 'SESSION_JWT_SECRET' ? { SESSION_JWT_JWKS_URL: '' } : {};
+    const problems = problemsOf({ ...USABLE, ...keys, [name]: value });
     expect(problems).toHaveLength(1);
+    expect(problems[0]).not.toContain('canary');
     expect(problems[0]).toMatch(new RegExp(`^${name} must be `));
     expect(problems[0]).toContain(allowed);
   });
+});
+
+test.each(['canary', 'canary "quoted" and more', '"', 'it’s 5 o’clock'])(
+  'a secret may hold quotes and white space inside: %s',
+  (secret) => expect(problemsOf({ ...USABLE, VENDOR_APP_TOKEN: secret, VENDOR_APP_KEY: secret })).toEqual([]),
+);
+
+test.each([
+  ['\n', 0],
+  ['\r\n', 0],
+  ['\n\n', 1],
+  [' \n', 1],
+] as const)('a file with a secret may end with one line end: after %j there are %i problems', (end, problems) => {
+  const folder = mkdtempSync(join(tmpdir(), 'secret-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'secret');
+  writeFileSync(file, SECRET + end);
+  const { SESSION_JWT_JWKS_URL: _, VENDOR_APP_KEY: _key, ...others } = USABLE;
+  const found = problemsOf({ ...others, VENDOR_APP_KEY_FILE: file, SESSION_JWT_SECRET_FILE: file });
+  expect(found).toHaveLength(2 * problems);
 });
 
 test('every setting that does not take any text is refused with a wrong value', () => {

@@ -45,6 +45,9 @@ describe('several apps', () => {
     JSON.stringify({ ios: { ...IOS, accessId: 'canary ios' } }),
     JSON.stringify({ ios: { ...IOS, appToken: 'canary\n' } }),
     JSON.stringify({ ios: { ...IOS, appKey: 'canary\r' } }),
+    JSON.stringify({ ios: { ...IOS, appToken: ' canary' } }),
+    JSON.stringify({ ios: { ...IOS, appKey: '\ufeffcanary' } }),
+    JSON.stringify({ ios: { ...IOS, appKey: '"canary"' } }),
     '{"":{}}',
     `{"__proto__":${JSON.stringify(IOS)}}`,
   ])('that are not valid are reported without their values: %s', (apps) => {
@@ -52,7 +55,8 @@ describe('several apps', () => {
     expect(problems).toEqual([
       'VENDOR_APPS must be a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), ' +
         'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, ' +
-        'each appId and accessId in visible ASCII characters without a space or a line break, and each appToken and appKey without control characters',
+        'each appId and accessId in visible ASCII characters without a space or a line break, and each appToken and appKey without control characters, ' +
+        'and without white space, quotes or a byte order mark around it',
     ]);
   });
 });
