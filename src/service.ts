@@ -55,6 +55,8 @@ export interface Service {
   readonly url: string;
   /** URL of the internal API. */
   readonly adminUrl: string;
+  /** Resolves when `/readyz` answers 200 from now on, or when the service closes before. */
+  readonly ready: Promise<void>;
   /**
    * Reads the configuration again and uses its secrets from now on: all of them or, if it throws, none. Only secrets may
    * differ from the former configuration.
@@ -256,12 +258,13 @@ export async function startService(
   try {
     const url = await listenOn(publicApp, http, 'HOST and PORT');
     const adminUrl = await listenOn(internalApp, admin, 'ADMIN_HOST and ADMIN_PORT');
+    const ready = readiness.start();
     // Without the store there is nothing to claim.
-    void readiness.start().then(() => {
+    void ready.then(() => {
       worker.start();
       fleet.start();
     });
-    return { url, adminUrl, reloadSecrets, close };
+    return { url, adminUrl, ready, reloadSecrets, close };
   } catch (error) {
     await close();
     throw error;

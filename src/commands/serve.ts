@@ -54,9 +54,10 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
     await secretFiles.noteRead();
     reload('SIGHUP');
   });
-  const { url } = await starting;
+  const { url, ready } = await starting;
   secretFiles.watch(() => reload('a file has changed'));
   letV8FreeMemory();
+  await ready;
   if (!isClosing) log.info({ url, version }, 'ready');
 }
 

@@ -9,8 +9,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { end, exitOf, linesOf } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
-import { accessTokenOf } from '../support/fleet.ts';
+import { accessTokenOf, startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { startRedis } from '../support/redis-server.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SESSION_ENV = { SESSION_JWT_SECRET: 's'.repeat(32), SESSION_JWT_ISSUER: 'issuer', SESSION_JWT_AUDIENCE: 'us' };
@@ -114,6 +115,21 @@ test.each(['HOST', 'ADMIN_HOST'])('serve reports that its %s is not an address o
   const { code, err } = await run([], { ...VENDOR_ENV, ...SESSION_ENV, ...addresses, [name]: '192.0.2.1' });
   expect(code).toBe(1);
   expect(err).toMatch(new RegExp(`^${name} and ${name.replace('HOST', 'PORT')}: .*EADDRNOTAVAIL`));
+});
+
+test('serve logs that it is ready only when /readyz says so: Redis has answered', async () => {
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  await redis.kill();
+  const fleet = await startFleet({ replicas: 1, until: '/livez', env: { REDIS_URL: redis.url } });
+  onTestFinished(() => fleet.close());
+  const { url, log } = fleet.broker(0);
+  const isLogged = () => log().some((line) => line.includes('"msg":"ready"'));
+  await eventually(() => log().some((line) => line.includes('Redis connection failed')));
+  expect([(await plainRequest(`${url}/readyz`)).status, isLogged()]).toEqual([503, false]);
+  await redis.restart();
+  await eventually(isLogged, { timeoutMs: 10_000 });
+  expect((await plainRequest(`${url}/readyz`)).status).toBe(200);
 });
 
 test('sign makes the signature that the vendor expects, and its curl line logs in', async () => {

@@ -6,12 +6,12 @@ import {
   type VendorSimulator,
   type VendorSimulatorOptions,
 } from '../../src/simulator/vendor-simulator.ts';
-import { type BrokerProcess, startBroker } from './broker-process.ts';
+import { type BrokerProcess, type StartOptions, startBroker } from './broker-process.ts';
 import { plainRequest } from './plain-request.ts';
 import { parsePrometheus } from './prometheus-text.ts';
 import { VENDOR_APP } from './vendor-app.ts';
 
-export interface FleetOptions {
+export interface FleetOptions extends Pick<StartOptions, 'until'> {
   readonly replicas: number;
   readonly vendor?: VendorSimulatorOptions;
   /** Additional settings of every replica. They override the defaults. */
