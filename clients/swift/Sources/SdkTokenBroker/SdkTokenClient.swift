@@ -80,9 +80,10 @@ public actor SdkTokenClient {
     ///   - body: the broker's answer to the app's cloud, unchanged.
     ///   - etag: the `ETag` of that answer.
     ///   - userId: as in `switchUser(to:)`, which this function calls.
+    /// - Throws: `BrokerError` if the body is not a token. The user is then switched all the same.
     public func useToken(_ body: Data, etag: String? = nil, userId: String) throws {
-        let token = try decode(SdkToken.self, from: body)
         try switchUser(to: userId)
+        let token = try decode(SdkToken.self, from: body)
         try editLogouts { all in all = all.filter { $0.value.accessId != token.accessId && $0.value.userId != userId } }
         try replaceStored(StoredToken(token: token, etag: etag, handedIn: true))
     }

@@ -145,6 +145,19 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         XCTAssertFalse("\(error)".contains("secret"))
     }
 
+    func testABodyThatIsNoTokenSwitchesTheUserAllTheSame() async throws {
+        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        let bob = try await environment.session(account: UUID().uuidString)
+        let client = newClient(TestSessions(bob))
+        // The SDK has a login, so it does not ask for this token.
+        try await client.useToken(body, etag: etag, userId: "alice")
+        _ = try await brokerError { try await client.useToken(Data("null".utf8), userId: "bob") }
+        let token = try await client.sdkToken()
+
+        let own = try await environment.tokenForTheCloud(session: bob, uniqueId: phone).body
+        XCTAssertEqual(token, try JSONDecoder().decode(SdkToken.self, from: own))
+    }
+
     func testTwoCallersAtOnceShareOneRequest() async throws {
         try await environment.vendor(["latencyMs": 300])
         let client = newClient()
