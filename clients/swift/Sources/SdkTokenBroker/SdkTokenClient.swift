@@ -231,6 +231,8 @@ public actor SdkTokenClient {
     }
 
     private func fetchToken() async throws -> SdkToken {
+        // A fetch that has been replaced before it began must not take the token that is handed in.
+        try Task.checkCancellation()
         if let known = try stored(), known.handedIn, !known.token.isExpired {
             try store(StoredToken(token: known.token, etag: known.etag), forKey: Key.token)
             return known.token

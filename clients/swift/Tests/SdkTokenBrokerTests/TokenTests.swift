@@ -119,6 +119,36 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(token, try JSONDecoder().decode(SdkToken.self, from: body))
     }
 
+    /// The client is busy, so that the read has not begun when the app hands in the token.
+    @MainActor
+    func testTheTokenOfTheLoginResponseIsNotLostIfAReadIsAboutToBegin() async throws {
+        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        let slow = SlowStorage(storage)
+        let client = newClient(storage: slow)
+        try await client.switchUser(to: "alice")
+        slow.close()
+        let busy = Task { try await client.tokenWasRefused() }
+        try await eventually { slow.isWaitedFor }
+        var calls = 0
+        let waiting = Task {
+            calls += 1
+            return try await client.sdkToken()
+        }
+        try await eventually { calls == 1 }
+        let handingIn = Task {
+            calls += 1
+            try await client.useToken(body, etag: etag, userId: "alice")
+        }
+        try await eventually { calls == 2 }
+        slow.open()
+        _ = try await (busy.value, handingIn.value)
+
+        let token = try await waiting.value
+        XCTAssertEqual(token, try JSONDecoder().decode(SdkToken.self, from: body))
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.count, 0)
+    }
+
     func testARefusedTokenWithoutItsETagIsReplacedToo() async throws {
         let (body, _) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
         let client = newClient()
