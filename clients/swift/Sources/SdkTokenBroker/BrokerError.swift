@@ -108,8 +108,21 @@ extension BrokerError {
             retryable = [429, 502, 503, 504].contains(answer.status)
         }
         status = answer.status
-        // 0 counts as no header: it would be a loop without a pause.
-        retryAfter = answer.header("Retry-After").flatMap { Int($0) }.flatMap { $0 > 0 ? TimeInterval($0) : nil }
+        retryAfter = answer.header("Retry-After").flatMap(Self.seconds)
+    }
+
+    /// - Parameter header: seconds, or a date in one of the three forms of RFC 9110.
+    /// - Returns: whole seconds. `nil` if it cannot be read. 0 and the past count as that: no loop without a pause.
+    private static func seconds(ofRetryAfter header: String) -> TimeInterval? {
+        var seconds = Int(header).map(TimeInterval.init)
+        let format = DateFormatter()
+        format.locale = Locale(identifier: "en_US_POSIX")
+        format.timeZone = TimeZone(secondsFromGMT: 0)
+        for form in ["EEE, dd MMM yyyy HH:mm:ss 'GMT'", "EEEE, dd-MMM-yy HH:mm:ss 'GMT'", "EEE MMM d HH:mm:ss yyyy"] {
+            format.dateFormat = form
+            seconds = seconds ?? format.date(from: header)?.timeIntervalSinceNow.rounded(.up)
+        }
+        return seconds.flatMap { $0 > 0 ? $0 : nil }
     }
 
     /// Whether the logout will never succeed: the session has ended, or may not do it. Also if something between app and

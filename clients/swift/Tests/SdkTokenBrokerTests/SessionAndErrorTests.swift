@@ -175,6 +175,34 @@ final class SessionAndErrorTests: ClientTestCase, @unchecked Sendable {
         XCTAssertTrue((2...3).contains(requests.count), "\(requests.count) requests")
     }
 
+    private func retryAfter(_ header: String) throws -> TimeInterval? {
+        let response = HTTPURLResponse(
+            url: environment.proxy, statusCode: 503, httpVersion: nil, headerFields: ["Retry-After": header])
+        return BrokerError(HTTPAnswer(body: Data(), response: try XCTUnwrap(response), session: session)).retryAfter
+    }
+
+    func testRetryAfterMayBeADateInEachFormOfHTTP() throws {
+        let format = DateFormatter()
+        format.locale = Locale(identifier: "en_US_POSIX")
+        format.timeZone = TimeZone(secondsFromGMT: 0)
+        let forms = ["EEE, dd MMM yyyy HH:mm:ss 'GMT'", "EEEE, dd-MMM-yy HH:mm:ss 'GMT'", "EEE MMM d HH:mm:ss yyyy"]
+        for form in forms {
+            format.dateFormat = form
+            // No part of a second: a wait must not end before the date.
+            let later = try XCTUnwrap(try retryAfter(format.string(from: Date() + 3_600)), form)
+            XCTAssertTrue((3_590...3_600).contains(later), "\(form): \(later) s")
+            XCTAssertEqual(later, later.rounded(), form)
+            XCTAssertNil(try retryAfter(format.string(from: Date() - 3_600)), form)
+        }
+        XCTAssertGreaterThan(try retryAfter("Wed Jan  6 08:49:37 2094") ?? 0, 3_600)
+    }
+
+    func testARetryAfterThatCannotBeReadCountsAsNone() throws {
+        for header in ["", "soon", "-1", "1.5", "2094-01-06T08:49:37Z", "Wed, 06 Jan 2094", "Wed, 31 Feb 2094 08:49:37 GMT"] {
+            XCTAssertNil(try retryAfter(header), header)
+        }
+    }
+
     func testTheDeadlineEndsACallAlthoughTheAppsOwnLoginIgnoresTheCancellation() async throws {
         let sessions = SilentSessions()
         DispatchQueue.global().asyncAfter(deadline: .now() + 20) { sessions.end() }
