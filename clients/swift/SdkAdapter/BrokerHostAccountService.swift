@@ -22,10 +22,15 @@ final class BrokerHostAccountService: IHostAccountService {
     private let onEvent: @MainActor (Event) -> Void
     /// The account of the last login.
     private var hostUserId: String?
-    /// Since a logout, or since the account was kicked out: nothing logs in without the user.
-    private var isLoggedOut = false
+    /// A logout, being kicked out and the login of another account begin the next epoch. That ends the logins before.
+    private var epoch = 0
+    /// The epoch of the last login that has called the SDK. The SDK does not say to which login its question belongs.
+    private var sdkEpoch = 0
+    /// Whether a login is in the SDK. The next one waits, so that it does not get the questions of the login before.
+    private var isSdkBusy = false
     /// What the SDK got from this class during the current login.
     private var handedOut: Result<SdkToken, any Error>?
+    private static let loggedOut = BrokerError(kind: .sessionNeeded, code: BrokerError.Code.loggedOut)
 
     /// - Parameter expiryGrace: seconds in which the SDK may renew an expired token itself.
     init(
@@ -51,22 +56,30 @@ final class BrokerHostAccountService: IHostAccountService {
     }
 
     /// Logs the SDK in: after the app's own login, and at each start that finds somebody logged in. Before another account
-    /// logs in, call `logout()`.
+    /// logs in, call `logout()`. A login waits until the SDK has ended the one before.
     /// - Parameter hostUserId: the app's own id of the account, always the same for one account.
-    /// - Throws: the `BrokerError` if the SDK got no token, else the SDK's error.
+    /// - Throws: the `BrokerError` if the SDK got no token, `logged_out` if a logout or the login of another account
+    ///   has ended this login, else the SDK's error.
     func login(hostUserId: String) async throws {
-        (self.hostUserId, isLoggedOut) = (hostUserId, false)
+        if hostUserId != self.hostUserId { epoch += 1 }
+        self.hostUserId = hostUserId
+        let ownEpoch = epoch
         try await client.switchUser(to: hostUserId)
+        while isSdkBusy { try await Task.sleep(nanoseconds: 50_000_000) }
+        isSdkBusy = true
+        defer { isSdkBusy = false }
         for isRepeated in [false, true] {
-            handedOut = nil
+            guard ownEpoch == epoch else { throw Self.loggedOut }
+            (sdkEpoch, handedOut) = (ownEpoch, nil)
             do {
                 _ = try gwiot_swiftResult(of: try await GWIoT.shared.login(hostUserId: hostUserId)).get()
                 return
             } catch {
                 try Task.checkCancellation()
+                guard ownEpoch == epoch else { throw Self.loggedOut }
                 if case .failure(let reason) = handedOut { throw reason }
-                // The SDK failed with its own login, or twice with a new token, or somebody has logged out.
-                guard handedOut != nil, !isRepeated, !isLoggedOut, self.hostUserId == hostUserId else { throw error }
+                // The SDK failed with its own login, or twice with a new token.
+                guard handedOut != nil, !isRepeated else { throw error }
                 try await client.tokenWasRefused()
             }
         }
@@ -76,7 +89,7 @@ final class BrokerHostAccountService: IHostAccountService {
     /// - Throws: the SDK's error, or the storage's if the token or the logout is not stored as it should be. Not the broker's:
     ///   if it refuses, or there is no session, nothing is left to do there.
     func logout() async throws {
-        isLoggedOut = true
+        epoch += 1
         // The SDK does not wait for the broker.
         let sdk = Task { _ = try gwiot_swiftResult(of: try await GWIoT.shared.logout()).get() }
         // No task of its own: the call takes its place in the client's order before a login that the app calls later.
@@ -87,7 +100,7 @@ final class BrokerHostAccountService: IHostAccountService {
     }
 
     private func wasKickedOut() async {
-        isLoggedOut = true
+        epoch += 1
         try? await client.tokenWasRefused()
         // Ends a login that the SDK may still have. No logout at the broker: the other phone may share its token.
         _ = try? await GWIoT.shared.logout()
@@ -98,21 +111,26 @@ final class BrokerHostAccountService: IHostAccountService {
     private func tokenHasExpired() async {
         try? await client.tokenWasRefused()
         try? await Task.sleep(nanoseconds: UInt64(expiryGrace * 1e9))
-        guard let hostUserId, !isLoggedOut, GWIoT.shared.isLogin.value?.boolValue != true else { return }
+        guard let hostUserId, sdkEpoch == epoch, GWIoT.shared.isLogin.value?.boolValue != true else { return }
         do { try await login(hostUserId: hostUserId) } catch { onEvent(.loginFailed(error)) }
+    }
+
+    /// After a logout, the SDK gets no token before the next login.
+    private func token() async throws -> SdkToken {
+        let ownEpoch = sdkEpoch
+        guard ownEpoch == epoch else { throw Self.loggedOut }
+        let result: Result<SdkToken, any Error>
+        do { result = .success(try await client.sdkToken()) } catch { result = .failure(error) }
+        guard ownEpoch == epoch else { throw Self.loggedOut }
+        handedOut = result
+        return try result.get()
     }
 
     // The SDK calls these three. A Swift error becomes `GWResult.Failure`.
 
     nonisolated func onRequestUserC2CInfo(completionHandler: @escaping (GWResult<UserC2CInfo>?, (any Error)?) -> Void) {
         answer(completionHandler) { [self] in
-            if isLoggedOut { throw CancellationError() }
-            let token: SdkToken
-            do { token = try await client.sdkToken() } catch {
-                handedOut = .failure(error)
-                throw error
-            }
-            handedOut = .success(token)
+            let token = try await token()
             return UserC2CInfo(
                 accessId: token.accessId, accessToken: token.accessToken, expireTime: token.expireTime,
                 terminalId: token.terminalId, expend: token.expend)

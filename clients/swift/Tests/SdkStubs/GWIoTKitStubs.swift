@@ -113,6 +113,8 @@ final class GWIoT {
 
     /// For the tests: names the phone.
     var uniqueId = ""
+    /// For the tests: what a login waits for before it asks.
+    var beforeAsking: (_ hostUserId: String) async -> Void = { _ in }
     /// For the tests: whether the vendor accepts the token.
     var vendorAccepts: (String) async throws -> Bool = { _ in true }
     /// For the tests: logouts throw it.
@@ -123,7 +125,7 @@ final class GWIoT {
     func reset() {
         accountEvent.removeObservers()
         (service, vendorAccepts, logins, logouts) = (nil, { _ in true }, 0, 0)
-        logoutError = nil
+        (logoutError, beforeAsking) = (nil, { _ in })
         endLogin()
     }
 
@@ -135,6 +137,7 @@ final class GWIoT {
         logins += 1
         if hostUserId == cachedUserId { return GWResultSuccess(data: User()) }
         do {
+            await beforeAsking(hostUserId)
             let info = try await ask { self.service?.onRequestUserC2CInfo(completionHandler: $0) }
             guard let info, try await vendorAccepts(info.accessToken) else { throw GWError(message: "token refused") }
             (credentials, cachedUserId) = (info, hostUserId)

@@ -38,6 +38,7 @@ private struct SlowSessions: SessionSource {
 final class LifeTests: ClientTestCase, @unchecked Sendable {
     private let screen = TestScreen()
     private let sdk = GWIoT.shared
+    private var areQuestionsHeld = false
 
     override func setUp() async throws {
         try await super.setUp()
@@ -414,6 +415,80 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
         let requests = try await environment.requests()
         XCTAssertEqual(requests.map(\.status), [401, 200])
+    }
+
+    /// The SDK takes its time before it asks for a token, also if it is cancelled.
+    private func holdQuestions(of hostUserId: String) {
+        areQuestionsHeld = true
+        sdk.beforeAsking = { [self] in
+            while $0 == hostUserId, areQuestionsHeld { try? await Task.sleep(nanoseconds: 10_000_000) }
+        }
+    }
+
+    func testAfterALogoutALoginThatIsStillRunningInTheSdkGetsNoTokenAlsoNotThatOfTheNextAccount() async throws {
+        let bob = try await environment.session(account: UUID().uuidString)
+        let sessions = TestSessions(session, next: bob)
+        let service = BrokerHostAccountService(
+            client: newClient(sessions), directory: CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
+        ) { _ in }
+        service.start()
+        holdQuestions(of: "alice")
+        let first = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { sdk.logins == 1 }
+        try await service.logout()
+        _ = try await sessions.renewedSession()
+        let second = Task { try await service.login(hostUserId: "bob") }
+        try await eventually { storage.value(forKey: "sdk-token.user") == "bob" }
+        try await Task.sleep(nanoseconds: 200_000_000)
+        areQuestionsHeld = false
+        let (login, next) = await (first.result, second.result)
+
+        XCTAssertThrowsError(try login.get()) { XCTAssertEqual(($0 as? BrokerError)?.code, "logged_out") }
+        XCTAssertNoThrow(try next.get())
+        let expected = try await accessId(bob)
+        XCTAssertEqual(sdk.credentials?.accessId, expected)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.map { $0.headers["authorization"] }, ["Bearer \(bob)"])
+    }
+
+    func testALogoutEndsALoginThatWaitsForTheLoginBefore() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        holdQuestions(of: "alice")
+        let logins = (0..<2).map { _ in Task { try await service.login(hostUserId: "alice") } }
+        try await eventually { sdk.logins == 1 && storage.value(forKey: "sdk-token.user") == "alice" }
+        try await service.logout()
+        areQuestionsHeld = false
+
+        for login in logins {
+            let result = await login.result
+            XCTAssertThrowsError(try result.get()) { XCTAssertEqual(($0 as? BrokerError)?.code, "logged_out") }
+        }
+        XCTAssertEqual(sdk.logins, 1)
+    }
+
+    func testATokenThatArrivesAfterBeingKickedOutDoesNotReachTheSdk() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        try await environment.vendor(["latencyMs": 500])
+        let login = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { try await environment.requests().count == 1 }
+        sdk.accountEvent.raise(AccountEvent.KickedOut())
+        let result = await login.result
+
+        XCTAssertThrowsError(try result.get()) { XCTAssertEqual(($0 as? BrokerError)?.code, "logged_out") }
+        XCTAssertNil(sdk.credentials)
+    }
+
+    func testALogoutDuringALoginShowsTheLoginScreenAndNoError() async throws {
+        let own = TestLogin(TestSessions(session))
+        let app = DocumentedApp(
+            login: own, screen: screen, storage: storage, broker: environment.proxy, cloud: environment.proxy)
+        holdQuestions(of: own.accountId)
+        let login = Task { await app.logInToCameras() }
+        try await eventually { sdk.logins == 1 }
+        await app.logOut()
+        areQuestionsHeld = false
+        await login.value
+        XCTAssertEqual(screen.shown, ["login"])
     }
 
     func testAnExpiredTokenLogsInAgainIfTheSdkLoggedItselfOut() async throws {
