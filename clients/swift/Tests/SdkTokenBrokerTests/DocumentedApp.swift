@@ -33,29 +33,31 @@ final class DocumentedApp {
 
     /// After the app's own login, and at each start that finds somebody logged in.
     func logInToCameras() async {
-        do {
-            try await camera.login(hostUserId: login.accountId)
-        } catch let error as BrokerError {
-            switch error.kind {
-            case _ where error.code == BrokerError.Code.loggedOut: break  // a logout or another login shows its own screen
-            case .sessionNeeded: await logOut()  // another account may be the next to log in
-            default: screen.showError(error.code)  // account_disabled, terminal_limit, network_unavailable, …
-            }
-        } catch {
-            screen.showError("sdk")  // the SDK's error, or that of the storage
+        do { try await camera.login(hostUserId: login.accountId) } catch { await onLoginFailed(error) }
+    }
+
+    private func onLoginFailed(_ error: any Error) async {
+        guard let error = error as? BrokerError else {
+            return screen.showError("sdk")  // the SDK's error, or that of the storage
+        }
+        switch error.kind {
+        case _ where error.code == BrokerError.Code.loggedOut: break  // a logout or another login shows its own screen
+        case .sessionNeeded: await logOut()  // another account may be the next to log in
+        default: screen.showError(error.code)  // account_disabled, terminal_limit, network_unavailable, …
         }
     }
 
-    /// The user has just logged in to your cloud. Its response contains the broker's answer.
-    func onOwnLogin(sdkToken: Data, etag: String?) async throws {
-        try await client.useToken(sdkToken, etag: etag, userId: login.accountId)
+    /// The user has just logged in to your cloud. Its response may contain the broker's answer.
+    func onOwnLogin(sdkToken: Data?, etag: String?) async {
+        // If it contains no token, the SDK's token comes from the broker.
+        if let sdkToken { try? await client.useToken(sdkToken, etag: etag, userId: login.accountId) }
         await logInToCameras()
     }
 
     func receive(_ event: BrokerHostAccountService.Event) {
         switch event {
         case .kickedOut: screen.showKickedOut()  // with a button that calls logInToCameras()
-        case .loginFailed(let error): screen.showError((error as? BrokerError)?.code ?? "sdk")
+        case .loginFailed(let error): Task { await onLoginFailed(error) }
         }
     }
 

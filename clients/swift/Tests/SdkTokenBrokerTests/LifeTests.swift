@@ -143,7 +143,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         let app = start(storage: watched)
         await app.logInToCameras()
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
-        try await app.onOwnLogin(sdkToken: body, etag: etag)
+        await app.onOwnLogin(sdkToken: body, etag: etag)
         sdk.endLogin()
         await app.logInToCameras()
         sdk.accountEvent.raise(AccountEvent.AccessTokenExpired())
@@ -319,10 +319,29 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
 
     func testTheTokenOfTheLoginResponseLogsInWithoutARequest() async throws {
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
-        try await start().onOwnLogin(sdkToken: body, etag: etag)
+        await start().onOwnLogin(sdkToken: body, etag: etag)
         XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
         let requests = try await environment.requests()
         XCTAssertEqual(requests.count, 0)
+    }
+
+    func testALoginResponseWithoutATokenLogsInWithTheTokenOfTheBroker() async throws {
+        for body in [nil, Data("null".utf8)] {
+            sdk.endLogin()
+            await start().onOwnLogin(sdkToken: body, etag: nil)
+            XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
+        }
+        XCTAssertEqual(screen.shown, [])
+    }
+
+    func testALoginThatFailsAfterTheExpiryIsForTheAppAsAnyOther() async throws {
+        let app = start()
+        let loggedOut = BrokerError(kind: .sessionNeeded, code: BrokerError.Code.loggedOut)
+        let closed = BrokerError(kind: .forbidden, code: "account_disabled")
+        for error in [loggedOut, closed, BrokerError.noSession] { app.receive(.loginFailed(error)) }
+        try await eventually { screen.shown.count == 2 }
+        XCTAssertEqual(screen.shown, ["account_disabled", "login"])
+        XCTAssertEqual(sdk.logouts, 1)
     }
 
     func testTheSdkNeverGetsTheStoredTokenOfTheAccountBeforeAlthoughNobodyLoggedItOut() async throws {
