@@ -17,8 +17,11 @@ public actor SdkTokenClient {
     private var lastSession: String?
     /// The logouts that the storage has refused.
     private var unstoredLogouts: [String: PendingLogout] = [:]
-    /// Logouts run one after the other, so that all of them are over before the next token is fetched.
-    private var lastLogout: Task<Bool, any Error>?
+    /// By the user's id. The logouts of one user run one after the other, so that all of them are over before the next
+    /// token of this user is fetched.
+    private var lastLogouts: [String?: Task<Bool, any Error>] = [:]
+    /// Repeats the logouts of other users beside the fetches.
+    private var otherLogouts: Task<Void, Never>?
     /// What running logouts ask the session source. After the next login, its answers are not used.
     private var questions: [Task<String, any Error>] = []
     private var logins = 0
@@ -44,7 +47,8 @@ public actor SdkTokenClient {
     }
 
     /// The token for the SDK. Concurrent callers share one request, which ends when the last of them is cancelled. A
-    /// stored logout is finished first: later, it would delete the new token.
+    /// stored logout of the same user is finished first: later, it would delete the new token. One of another user is
+    /// tried, but not waited for. Users whom the app has not named count as the same.
     /// - Throws: `BrokerError`, or `CancellationError` if the caller is cancelled.
     public func sdkToken() async throws -> SdkToken {
         let id = UUID()
@@ -101,7 +105,8 @@ public actor SdkTokenClient {
     public func logout() async throws -> Bool {
         let (login, last) = (logins, lastSession)
         // Where `try?` ignores the storage, `unstoredLogouts` has the logout, and `sendLogout` throws if it has to be repeated.
-        let account = PendingLogout(accessId: (try? stored())?.token.accessId, userId: try? storage.value(forKey: Key.user))
+        let user = try? storage.value(forKey: Key.user)
+        let account = PendingLogout(accessId: (try? stored())?.token.accessId, userId: user)
         if let last { try? store(account, session: last) }
         let forgotten = Result { try forget() }
         let latest = Task {
@@ -114,10 +119,10 @@ public actor SdkTokenClient {
                 throw error
             }
         }
-        // A task of its own, which is not cancelled with the caller. It ends after all earlier ones.
-        let logout = Task { [lastLogout] in
+        // A task of its own, which is not cancelled with the caller. It ends after all earlier ones of this user.
+        let logout = Task { [last = lastLogouts[user]] in
             let session = await latest.result
-            _ = await lastLogout?.result
+            _ = await last?.result
             do {
                 return try await sendLogout(of: session.get())
             } catch let error as BrokerError where error.status == 401 {
@@ -126,7 +131,7 @@ public actor SdkTokenClient {
                 return try await sendLogout(of: renewed)
             }
         }
-        lastLogout = logout
+        lastLogouts[user] = logout
         let isDone = try await logout.value
         try forgotten.get()
         return isDone
@@ -137,7 +142,13 @@ public actor SdkTokenClient {
     /// - Returns: `false` if one is still stored.
     @discardableResult
     public func finishLogout() async -> Bool {
-        (try? await sendStoredLogouts(until: exchange.newDeadline(), repeats: false)) != nil
+        guard let users = try? usersWithLogouts() else { return false }
+        let deadline = exchange.newDeadline()
+        var isDone = true
+        for user in users {
+            do { try await sendStoredLogouts(of: user, until: deadline, repeats: false) } catch { isDone = false }
+        }
+        return isDone
     }
 
     private func forget() throws {
@@ -161,11 +172,16 @@ public actor SdkTokenClient {
         questions = []
     }
 
+    /// The users who have a logout that is stored or under way. `nil` if the app has not named the user.
+    private func usersWithLogouts() throws -> Set<String?> {
+        try Set(lastLogouts.keys).union(pendingLogouts().values.map(\.userId))
+    }
+
     /// - Parameter repeats: only for a fetch, which fails without the logout. At a logout the user should not wait.
-    private func sendStoredLogouts(until deadline: TimeInterval, repeats: Bool) async throws {
-        let sending = Task { [lastLogout] in
-            _ = await lastLogout?.result
-            for session in try pendingLogouts().keys {
+    private func sendStoredLogouts(of user: String?, until deadline: TimeInterval, repeats: Bool) async throws {
+        let sending = Task { [last = lastLogouts[user]] in
+            _ = await last?.result
+            for session in try pendingLogouts().filter({ $0.value.userId == user }).keys {
                 // A logout that is refused is over.
                 do {
                     try await deleteToken(of: session, until: deadline, repeats: repeats)
@@ -173,10 +189,20 @@ public actor SdkTokenClient {
             }
             return true
         }
-        lastLogout = sending
+        lastLogouts[user] = sending
         _ = try await withTaskCancellationHandler {
             try await exchange.within(deadline) { try await sending.value }
         } onCancel: { sending.cancel() }
+    }
+
+    /// The sessions of other users cannot delete the token of this one. So the fetch does not wait.
+    private func repeatOtherLogouts() {
+        if otherLogouts == nil {
+            otherLogouts = Task {
+                await finishLogout()
+                otherLogouts = nil
+            }
+        }
     }
 
     private func sendLogout(of session: String) async throws -> Bool {
@@ -238,7 +264,11 @@ public actor SdkTokenClient {
             return known.token
         }
         let deadline = exchange.newDeadline()
-        try await sendStoredLogouts(until: deadline, repeats: true)
+        let present = try storage.value(forKey: Key.user)
+        for user in try usersWithLogouts() where user == present || user == nil || present == nil {
+            try await sendStoredLogouts(of: user, until: deadline, repeats: true)
+        }
+        repeatOtherLogouts()
         while true {
             let known = try stored()
             let isReport = known?.refused == true && known?.etag != nil
