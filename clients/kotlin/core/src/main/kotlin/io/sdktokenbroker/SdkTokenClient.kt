@@ -42,7 +42,7 @@ class SdkTokenClient(
     private val shared = SharedRequest(::fetch)
     @OptIn(ExperimentalCoroutinesApi::class) // Stable since kotlinx-coroutines 1.9.
     private val order = Dispatchers.IO.limitedParallelism(1)
-    private val logoutScope = CoroutineScope(SupervisorJob() + Dispatchers.IO)
+    private val logoutScope = CoroutineScope(SupervisorJob() + clientThreads)
     private val deletes = Mutex()
     @Volatile private var user = UserSessions(sessions, totalDeadline)
     /** What the storage holds. Only steps of [inOrder] use it, and the list of logouts under way. */

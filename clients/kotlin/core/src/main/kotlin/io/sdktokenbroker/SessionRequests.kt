@@ -13,6 +13,13 @@ import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.*
 import org.json.JSONObject
 
+/**
+ * For the client's own coroutines, which end the calls at their deadlines. A view of `Dispatchers.IO` has threads of
+ * its own: those of `Dispatchers.IO` itself may all be busy with the app's work, or with a [SessionSource] that hangs.
+ */
+@OptIn(ExperimentalCoroutinesApi::class) // Stable since kotlinx-coroutines 1.9.
+internal val clientThreads = Dispatchers.IO.limitedParallelism(64)
+
 internal class HttpRequest(
     val method: String, val url: String, val headers: Map<String, String> = emptyMap(), val body: JSONObject? = null,
 )

@@ -6,7 +6,7 @@ import kotlinx.coroutines.*
 internal class SharedRequest<T>(private val work: suspend () -> T) {
     private class Run<T>(val result: Deferred<T>, var waiting: Int = 0)
 
-    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.IO)
+    private val scope = CoroutineScope(SupervisorJob() + clientThreads)
     private var current: Run<T>? = null
 
     inner class Caller {

@@ -1,6 +1,8 @@
 package io.sdktokenbroker
 
 import io.sdktokenbroker.BrokerError.Kind
+import io.sdktokenbroker.java.Callback
+import io.sdktokenbroker.java.CallbackTokenClient
 import io.sdktokenbroker.support.LocalBroker
 import io.sdktokenbroker.support.PHONE
 import io.sdktokenbroker.support.TestProxy
@@ -10,6 +12,7 @@ import io.sdktokenbroker.support.page
 import java.io.File
 import java.net.SocketTimeoutException
 import java.security.KeyStore
+import java.util.concurrent.CompletableFuture
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import javax.net.ServerSocketFactory
@@ -17,6 +20,7 @@ import javax.net.ssl.HttpsURLConnection
 import javax.net.ssl.KeyManagerFactory
 import javax.net.ssl.SSLContext
 import javax.net.ssl.TrustManagerFactory
+import kotlin.coroutines.EmptyCoroutineContext
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.measureTime
@@ -146,6 +150,36 @@ class NetworkTroubleTest {
             assertEquals(BrokerError.NETWORK_TIMEOUT, failure(noSession).code)
         }
         assertTrue(duration < 8.seconds, "$duration")
+    }
+
+    @Test
+    fun `the deadline holds although the app's own work has all threads of Dispatchers IO`() {
+        val client = broker.client(sessions, storage, proxy.port, totalDeadline = 1.seconds)
+        val java = CallbackTokenClient.Builder(broker.url, PHONE, sessions, storage).totalDeadlineMillis(1_000).build()
+        val released = CountDownLatch(1)
+        try {
+            val busy = CountDownLatch(64)
+            repeat(64) {
+                Dispatchers.IO.dispatch(EmptyCoroutineContext) {
+                    busy.countDown()
+                    released.await(60, TimeUnit.SECONDS)
+                }
+            }
+            assertTrue(busy.await(60, TimeUnit.SECONDS))
+            val duration = measureTime {
+                assertEquals(BrokerError.NETWORK_TIMEOUT, failure(client).code)
+                val answer = CompletableFuture<Exception>()
+                java.sdkToken(object : Callback<SdkToken> {
+                    override fun onSuccess(result: SdkToken) { answer.completeExceptionally(IllegalStateException()) }
+                    override fun onFailure(error: Exception) { answer.complete(error) }
+                })
+                assertEquals(BrokerError.NETWORK_TIMEOUT, (answer.get(60, TimeUnit.SECONDS) as BrokerError).code)
+                assertEquals(BrokerError.NETWORK_TIMEOUT, assertThrows<BrokerError> { runBlocking { client.logout() } }.code)
+            }
+            assertTrue(duration < 20.seconds, "$duration")
+        } finally {
+            released.countDown()
+        }
     }
 
     @Test

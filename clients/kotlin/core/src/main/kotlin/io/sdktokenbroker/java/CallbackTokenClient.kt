@@ -25,7 +25,7 @@ fun interface Cancellable {
  */
 class CallbackTokenClient private constructor(private val client: SdkTokenClient, callbackExecutor: Executor) {
     private val callbacks = callbackExecutor.asCoroutineDispatcher()
-    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.IO)
+    private val scope = CoroutineScope(SupervisorJob() + clientThreads)
 
     /** See [SdkTokenClient.sdkToken]. */
     fun sdkToken(callback: Callback<SdkToken>): Cancellable = start(callback) { client.sdkToken() }
