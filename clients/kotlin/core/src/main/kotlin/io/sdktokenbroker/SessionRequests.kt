@@ -6,7 +6,12 @@ import java.io.InputStream
 import java.io.InterruptedIOException
 import java.net.MalformedURLException
 import java.net.URL
+import java.text.ParseException
+import java.text.SimpleDateFormat
+import java.util.Locale
+import java.util.TimeZone
 import kotlin.coroutines.EmptyCoroutineContext
+import kotlin.math.ceil
 import kotlin.random.Random
 import kotlin.time.*
 import kotlin.time.Duration.Companion.seconds
@@ -118,7 +123,7 @@ internal class SessionRequests(
             body.takeIf { isJson }?.readAtMost(MAX_BYTES).also { if (it == null && mediaType != null) request.cancel() }
         }
         // 0 counts as no header: it would be a loop without a pause.
-        val retryAfter = answer.header("Retry-After")?.toLongOrNull()?.takeIf { it > 0 }
+        val retryAfter = answer.header("Retry-After")?.let { it.toLongOrNull() ?: secondsUntil(it) }?.takeIf { it > 0 }
         return HttpAnswer(answer.status, answer.header("ETag"), retryAfter, text?.let(::jsonObject))
     }
 
@@ -127,6 +132,18 @@ internal class SessionRequests(
         const val MAX_BYTES = 64 * 1024
     }
 }
+
+/** The three formats of a date in RFC 9110. */
+private val HTTP_DATES =
+    listOf("EEE, dd MMM yyyy HH:mm:ss 'GMT'", "EEEE, dd-MMM-yy HH:mm:ss 'GMT'", "EEE MMM d HH:mm:ss yyyy")
+
+/** By the clock of the phone. @return `null` if this is not a date of HTTP */
+private fun secondsUntil(httpDate: String): Long? = HTTP_DATES.firstNotNullOfOrNull { pattern ->
+    val format = SimpleDateFormat(pattern, Locale.US)
+    format.timeZone = TimeZone.getTimeZone("GMT")
+    format.isLenient = false
+    try { format.parse(httpDate) } catch (_: ParseException) { null }
+}?.let { date -> ceil((date.time - System.currentTimeMillis()) / 1_000.0).toLong() }
 
 /** @return [url] without slashes at its end */
 internal fun baseUrl(name: String, url: String): String {

@@ -12,6 +12,10 @@ import io.sdktokenbroker.support.page
 import java.io.File
 import java.net.SocketTimeoutException
 import java.security.KeyStore
+import java.time.ZoneOffset
+import java.time.ZonedDateTime
+import java.time.format.DateTimeFormatter
+import java.util.Locale
 import java.util.concurrent.CompletableFuture
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
@@ -254,6 +258,26 @@ class NetworkTroubleTest {
         failure(broker.client(sessions, storage, proxy.port, totalDeadline = 3.seconds))
         // The waits are at least 0.5 s, 1 s and 2 s.
         assertTrue(proxy.requests.size in 2..3, "${proxy.requests.size} requests")
+    }
+
+    @Test
+    fun `a Retry-After with a date counts as one with seconds`() {
+        val inAnHour = ZonedDateTime.now(ZoneOffset.UTC).plusHours(1)
+        for (pattern in listOf("EEE, dd MMM yyyy HH:mm:ss 'GMT'", "EEEE, dd-MMM-yy HH:mm:ss 'GMT'", "EEE MMM ppd HH:mm:ss yyyy")) {
+            val date = DateTimeFormatter.ofPattern(pattern, Locale.US).format(inAnHour)
+            val before = proxy.requests.size
+            proxy.answer = { page("503 Service Unavailable", "", "Retry-After: $date") }
+            assertTrue(failure().retryAfter in 3_500L..3_600L, date)
+            assertEquals(before + 1, proxy.requests.size)
+        }
+    }
+
+    @Test
+    fun `a Retry-After that is over or cannot be read counts as none`() {
+        for (value in listOf("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 99 Nov 2094 08:49:37 GMT", "soon", "-1", "1.5")) {
+            proxy.answer = { page("503 Service Unavailable", "", "Retry-After: $value") }
+            assertEquals(null, failure(broker.client(sessions, storage, proxy.port, totalDeadline = 300.milliseconds)).retryAfter)
+        }
     }
 
     @Test
