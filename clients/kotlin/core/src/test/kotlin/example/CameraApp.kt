@@ -57,10 +57,8 @@ class CameraApp(
     fun onProcessStart() {
         GWIoT.registerHostAccountService(service)
         GWIoT.accountEvent.observeForever { event -> service.onAccountEvent(event) }
-        appScope.launch {
-            client.finishLogout() // a logout that found no network
-            ownLogin.userId?.let { logIn(it) }
-        }
+        appScope.launch { client.finishLogout() } // a logout that found no network
+        appScope.launch { ownLogin.userId?.let { logIn(it) } }
     }
 
     suspend fun logIn(userId: String) {

@@ -1,6 +1,7 @@
 package io.sdktokenbroker
 
 import java.net.URLEncoder
+import java.util.concurrent.ConcurrentHashMap
 import kotlin.time.*
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.*
@@ -43,7 +44,7 @@ class SdkTokenClient(
     @OptIn(ExperimentalCoroutinesApi::class) // Stable since kotlinx-coroutines 1.9.
     private val order = Dispatchers.IO.limitedParallelism(1)
     private val logoutScope = CoroutineScope(SupervisorJob() + clientThreads)
-    private val deletes = Mutex()
+    private val deletes = ConcurrentHashMap<Account, Mutex>()
     @Volatile private var user = UserSessions(sessions, totalDeadline)
     /** What the storage holds. Only steps of [inOrder] use it, and the list of logouts under way. */
     private val logouts = StoredLogouts(storage)
@@ -54,12 +55,16 @@ class SdkTokenClient(
         require(isName) { "uniqueId must be 1 to 128 visible ASCII characters" }
     }
 
-    /** A logout that waits for a session. */
-    private class Leaving(val sessions: UserSessions, val account: Account) { val last = sessions.last }
+    /** A logout that is under way. */
+    private class Leaving(val sessions: UserSessions, val account: Account, val job: Job) {
+        val last = sessions.last
+        var isDropped = false
+    }
 
     /**
-     * The token for the SDK. Callers at the same time share one request. A logout that is still stored is finished
-     * first: later, it would delete the new token. Throws [BrokerError].
+     * The token for the SDK. Callers at the same time share one request. A logout of the same account that is still
+     * stored is finished first: later, it would delete the new token. Logouts of other accounts are tried at the same
+     * time, and the token does not wait for them. Throws [BrokerError].
      */
     suspend fun sdkToken(): SdkToken {
         val caller = shared.Caller()
@@ -102,7 +107,7 @@ class SdkTokenClient(
             val token = requireNotNull(parsed) { "This is not the body of a token" }
             val account = Account(userId, token.accessId)
             logouts.edit { all -> all.filterValues { !account.isSameAs(it) } }
-            leaving.removeAll { account.isSameAs(it.account) }
+            leaving.filter { account.isSameAs(it.account) }.forEach { it.isDropped = true }
             store(StoredToken(token, etag, handedIn = true))
         }
     }
@@ -125,25 +130,34 @@ class SdkTokenClient(
         logoutScope.async(start = CoroutineStart.UNDISPATCHED) { logOut() }.await()
 
     private suspend fun logOut(): Boolean {
+        val job = currentCoroutineContext().job
         val own = inOrder {
-            Leaving(user, Account(storage.get(USER_KEY), stored()?.token?.accessId)).also { own ->
+            Leaving(user, account(), job).also { own ->
                 own.last?.let { session -> logouts.edit { mapOf(session to own.account) + it } }
-                leaving += own
                 user = user.afterLogout()
                 forget()
+                leaving += own
             }
         }
+        try {
+            return logOut(own)
+        } finally {
+            inOrder { leaving -= own }
+        }
+    }
+
+    private suspend fun logOut(own: Leaving): Boolean {
         val answer = runCatching { own.sessions.current() }
         val session = inOrder {
             // The same user may have logged in again, or another call may have finished this logout.
-            val isOver = !leaving.remove(own) || own.last != null && own.last !in logouts.all()
+            val isOver = own.isDropped || own.last != null && own.last !in logouts.all()
             if (isOver) return@inOrder null
             val latest = answer.getOrNull()?.takeIf { own.sessions.isPresent }
                 ?: return@inOrder own.last ?: throw answer.exceptionOrNull() ?: BrokerError.loggedOut()
             logouts.edit { mapOf(latest to own.account) + (it - setOfNotNull(own.last)) }
             latest
         } ?: return true
-        val failure = sendLogout(session, requests.deadline(), repeat = false, renewWith = own.sessions)
+        val failure = sendLogout(session, own.account, requests.deadline(), repeat = false, renewWith = own.sessions)
         if (failure?.endsLogout() == true) throw failure
         return failure == null
     }
@@ -152,23 +166,23 @@ class SdkTokenClient(
      * Repeats the logouts that are still stored, each once. Call it when the app starts, and when the network is back.
      * @return `false` if one is still stored
      */
-    suspend fun finishLogout(): Boolean = sendStoredLogouts(requests.deadline(), repeat = false) == null
+    suspend fun finishLogout(): Boolean = sendStoredLogouts(requests.deadline(), repeat = false) { true } == null
 
-    /** @return why one is still stored */
-    private suspend fun sendStoredLogouts(deadline: TimeMark, repeat: Boolean): BrokerError? =
-        inOrder { logouts.all() }.keys.firstNotNullOfOrNull { session ->
-            sendLogout(session, deadline, repeat, renewWith = null)?.takeUnless { it.endsLogout() }
-        }
+    /** @return why one of them is still stored */
+    private suspend fun sendStoredLogouts(deadline: TimeMark, repeat: Boolean, of: (Account) -> Boolean): BrokerError? =
+        inOrder { logouts.all() }.filterValues(of).mapNotNull { (session, account) ->
+            sendLogout(session, account, deadline, repeat, renewWith = null)?.takeUnless { it.endsLogout() }
+        }.firstOrNull()
 
     /**
-     * One at a time, so that a logout that is under way is over before the next token is fetched.
+     * One at a time for an account, so that a logout that is under way is over before its next token is fetched.
      * @param repeat only for a fetch, which fails without the logout. At a logout the user should not wait
      * @return why the broker has not done it
      */
     private suspend fun sendLogout(
-        session: String, deadline: TimeMark, repeat: Boolean, renewWith: UserSessions?,
-    ) = deletes.withLock {
-        val account = inOrder { logouts.all() }[session] ?: return@withLock null
+        session: String, account: Account, deadline: TimeMark, repeat: Boolean, renewWith: UserSessions?,
+    ) = deletes.getOrPut(account) { Mutex() }.withLock {
+        if (session !in inOrder { logouts.all() }) return@withLock null
         var latest = session
         suspend fun renew(leaving: UserSessions): String {
             val renewed = leaving.renewed()
@@ -194,7 +208,8 @@ class SdkTokenClient(
 
     /**
      * Whether this logout will never succeed: the session has ended, or may not do it. Also if something between app
-     * and broker refuses it for good, for example a firewall that blocks DELETE: it would stop every later [fetch].
+     * and broker refuses it for good, for example a firewall that blocks DELETE: no later [fetch] of the account would
+     * get a token.
      */
     private fun BrokerError.endsLogout() = status in 400..499 && status != 429 || kind == BrokerError.Kind.SESSION_NEEDED
 
@@ -207,10 +222,7 @@ class SdkTokenClient(
     private suspend fun fetch(): SdkToken {
         val user = user
         val deadline = requests.deadline()
-        // A logout that still waits for a session would delete the new token, too.
-        withTimeoutOrNull(totalDeadline) { logoutScope.coroutineContext.job.children.toList().joinAll() }
-            ?: throw BrokerError.timeout()
-        sendStoredLogouts(deadline, repeat = true)?.let { throw it }
+        finishLogoutsBefore(deadline)
         while (true) {
             val before = inOrder { stored() }
             val reports = before?.refused == true && before.etag != null
@@ -241,6 +253,17 @@ class SdkTokenClient(
         }
     }
 
+    /** A logout of the present account that reaches the broker later would delete the new token. */
+    private suspend fun finishLogoutsBefore(deadline: TimeMark) {
+        val account = inOrder { account() }
+        // The fetch does not wait for those of other accounts. `async`, because with `launch`, an exception of the storage
+        // would end the app.
+        logoutScope.async { sendStoredLogouts(requests.deadline(), repeat = false) { !it.mayBeSameAs(account) } }
+        val underWay = inOrder { leaving.filter { it.account.mayBeSameAs(account) }.map { it.job } }
+        withTimeoutOrNull(totalDeadline) { underWay.joinAll() } ?: throw BrokerError.timeout()
+        sendStoredLogouts(deadline, repeat = true) { it.mayBeSameAs(account) }?.let { throw it }
+    }
+
     /** Runs [step] on a background thread, after the steps of all earlier calls, also if the caller is cancelled. */
     private suspend fun <T> inOrder(step: () -> T): T = withContext(NonCancellable + order) { step() }
 
@@ -256,6 +279,8 @@ class SdkTokenClient(
         shared.cancel(BrokerError.loggedOut())
         storage.remove(TOKEN_KEY)
     }
+
+    private fun account() = Account(storage.get(USER_KEY), stored()?.token?.accessId)
 
     private fun stored(): StoredToken? = StoredToken.of(storage.get(TOKEN_KEY))
 

@@ -6,6 +6,9 @@ import org.json.JSONObject
 internal data class Account(val userId: String?, val accessId: String?) {
     fun isSameAs(other: Account) =
         userId != null && userId == other.userId || accessId != null && accessId == other.accessId
+
+    /** Also if the app has not named one of the users, for example before its first [SdkTokenClient.switchUser]. */
+    fun mayBeSameAs(other: Account) = isSameAs(other) || userId == null || other.userId == null
 }
 
 /** Session and account of each logout that the broker has not answered. */

@@ -5,11 +5,13 @@ import io.sdktokenbroker.support.PHONE
 import io.sdktokenbroker.support.TestProxy
 import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
+import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
+import kotlin.time.measureTime
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
@@ -80,6 +82,30 @@ class LogoutOwnerTest {
     private fun terminals() = listOf(alice, bob).map { broker.terminals(it.account) }
 
     private fun stored() = storage.get("sdk-token.logouts").orEmpty()
+
+    /** DELETE does as [delete] says, and other requests reach the broker. */
+    private inner class DeleteTransport(@Volatile var delete: () -> Int?) : Transport {
+        val deletes = CopyOnWriteArrayList<String?>()
+
+        override fun send(request: TransportRequest): TransportAnswer {
+            if (request.method == "DELETE") {
+                deletes += request.headers["Authorization"]
+                delete()?.let { status -> return TransportAnswer(status, null) { null } }
+            }
+            return UrlConnectionTransport().send(request)
+        }
+
+        fun client() = SdkTokenClient("http://127.0.0.1:${proxy.port}", PHONE, own, storage, transport = this)
+    }
+
+    private suspend fun storeLogoutOfAlice(client: SdkTokenClient) {
+        own.user = alice
+        client.switchUser("alice")
+        client.sdkToken()
+        assertFalse(client.logout())
+        own.user = bob
+        client.switchUser("bob")
+    }
 
     private fun methods() = proxy.requests.map { it.substringBefore(' ') }
 
@@ -244,5 +270,81 @@ class LogoutOwnerTest {
         logout.cancelAndJoin()
         own.gate.complete(Unit)
         eventually { broker.terminals(alice.account) == 0 }
+    }
+
+    @Test
+    fun `a stored logout of A that fails or gets no answer does not hold up the token of B, and is tried again`() =
+        runBlocking {
+            for (getsAnswer in listOf(true, false)) {
+                val transport = DeleteTransport { 429 }
+                val client = transport.client()
+                storeLogoutOfAlice(client)
+                val released = CountDownLatch(if (getsAnswer) 0 else 1)
+                transport.delete = { released.await(60, TimeUnit.SECONDS).let { 503 } }
+                val duration = measureTime { assertTrue(broker.vendorAccepts(client.sdkToken().accessToken)) }
+                assertTrue(duration < 5.seconds, "$duration")
+                eventually { transport.deletes.toList() == List(2) { "Bearer ${alice.current}" } }
+                assertTrue(alice.current in stored())
+                released.countDown()
+                transport.delete = { null }
+                client.sdkToken()
+                eventually { stored() == "{}" }
+                assertEquals(listOf(0, 1), terminals())
+            }
+        }
+
+    @Test
+    fun `a stored logout of A that B's read has sent is over before the next token of A is fetched`() = runBlocking {
+        val transport = DeleteTransport { 503 }
+        val client = transport.client()
+        storeLogoutOfAlice(client)
+        val released = CountDownLatch(1)
+        transport.delete = { released.await(60, TimeUnit.SECONDS).let { null } }
+        client.sdkToken()
+        eventually { transport.deletes.size == 2 }
+        own.user = alice
+        client.switchUser("alice")
+        val token = async(Dispatchers.Default) { client.sdkToken() }
+        delay(300.milliseconds)
+        assertEquals(listOf("GET", "GET"), methods())
+        released.countDown()
+        assertTrue(broker.vendorAccepts(token.await().accessToken))
+        assertEquals(listOf("GET", "GET", "DELETE", "GET"), methods())
+        assertEquals(1, broker.terminals(alice.account))
+    }
+
+    @Test
+    fun `a logout of A that is under way does not hold up the token of B`() = runBlocking {
+        val transport = DeleteTransport { 503 }
+        val client = transport.client()
+        client.switchUser("alice")
+        client.sdkToken()
+        val released = CountDownLatch(1)
+        transport.delete = { released.await(60, TimeUnit.SECONDS).let { null } }
+        val logout = async(Dispatchers.Default) { client.logout() }
+        eventually { transport.deletes.size == 1 }
+        own.user = bob
+        client.switchUser("bob")
+        val duration = measureTime { client.sdkToken() }
+        assertTrue(duration < 5.seconds, "$duration")
+        released.countDown()
+        assertTrue(logout.await())
+        assertEquals(listOf(0, 1), terminals())
+    }
+
+    @Test
+    fun `each stored logout is tried, although another one fails`() = runBlocking {
+        for (failing in listOf(alice, bob)) {
+            val transport = DeleteTransport { 503 }
+            val client = transport.client()
+            storeLogoutOfAlice(client)
+            client.sdkToken()
+            assertFalse(client.logout())
+            transport.delete = { 503.takeIf { transport.deletes.last() == "Bearer ${failing.current}" } }
+            assertFalse(client.finishLogout())
+            assertEquals(listOf(alice, bob).map { if (it == failing) 1 else 0 }, terminals())
+            transport.delete = { null }
+            assertTrue(client.finishLogout())
+        }
     }
 }
