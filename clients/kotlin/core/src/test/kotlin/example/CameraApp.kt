@@ -65,13 +65,18 @@ class CameraApp(
         try {
             service.login(userId)
         } catch (error: BrokerError) {
-            when {
-                error.code == BrokerError.LOGGED_OUT -> {} // a logout or another login shows its own screen
-                error.kind == Kind.SESSION_NEEDED -> logOut() // another account may be the next to log in
-                else -> screen.showError(error.code) // account_disabled, terminal_limit, network_unavailable, …
-            }
+            show(error)
         } catch (error: SdkFailure) {
-            screen.showError("sdk")
+            show(error)
+        }
+    }
+
+    private suspend fun show(error: Exception) {
+        when {
+            error !is BrokerError -> screen.showError("sdk")
+            error.code == BrokerError.LOGGED_OUT -> {} // a logout or another login shows its own screen
+            error.kind == Kind.SESSION_NEEDED -> logOut() // another account may be the next to log in
+            else -> screen.showError(error.code) // account_disabled, terminal_limit, network_unavailable, …
         }
     }
 
@@ -87,7 +92,9 @@ class CameraApp(
 
     override fun onKickedOut() = screen.showKickedOut() // with a button that calls logIn()
 
-    override fun onLoginFailed(error: Exception) = screen.showError((error as? BrokerError)?.code ?: "sdk")
+    override fun onLoginFailed(error: Exception) {
+        appScope.launch { show(error) }
+    }
 
     suspend fun logOut() {
         try {

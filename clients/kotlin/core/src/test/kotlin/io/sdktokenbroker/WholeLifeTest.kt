@@ -149,6 +149,31 @@ class WholeLifeTest {
     }
 
     @Test
+    fun `the example app also logs out if its session has ended when the token expires`() = runBlocking {
+        GWIoT.reset()
+        val broker = LocalBroker.shared
+        val sessions = TestSessions(broker)
+        val login = TestLogin(sessions)
+        val scope = CoroutineScope(Dispatchers.Default)
+        val app = CameraApp(login, screen, scope, InMemoryTokenStorage(), broker.url, "http://127.0.0.1:1")
+        app.onLoginFailed(BrokerError.loggedOut())
+        login.userId = "alice"
+        app.onProcessStart()
+        scope.awaitStart()
+        sessions.current = "ended"
+        sessions.next = { "ended" }
+        GWIoT.dropLogin()
+        GWIoT.accountEvent.postValue(AccountEvent.AccessTokenExpired)
+        eventually { seen.isNotEmpty() }
+        assertEquals(listOf("login"), seen)
+        assertEquals(null, login.userId)
+        app.onLoginFailed(SdkFailure(IllegalStateException("no reason")))
+        eventually { seen.size == 2 }
+        assertEquals(listOf("login", "sdk"), seen)
+        scope.cancel()
+    }
+
+    @Test
     fun `the example app shows the login screen after its own logout, so that the logout ends no later login`() =
         runBlocking {
             GWIoT.reset()
