@@ -91,7 +91,8 @@ class SdkLogin(
         isLoggedOut = true
         // Undispatched, so that the refusal takes its place in the order of the client's calls now.
         scope.launch(start = CoroutineStart.UNDISPATCHED) {
-            client.tokenWasRefused()
+            // The storage of the app may throw.
+            attempt { client.tokenWasRefused() }
             // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
             // It can fail, because the SDK may have logged out by itself.
             attempt { sdk.logout() }
@@ -105,7 +106,7 @@ class SdkLogin(
      */
     fun onTokenExpired() {
         scope.launch(start = CoroutineStart.UNDISPATCHED) {
-            client.tokenWasRefused()
+            attempt { client.tokenWasRefused() }
             delay(expirySettles)
             val user = hostUserId?.takeUnless { isLoggedOut || sdk.isLoggedIn() } ?: return@launch
             attempt { login(user) }.onFailure { listener.onLoginFailed(it as Exception) }
