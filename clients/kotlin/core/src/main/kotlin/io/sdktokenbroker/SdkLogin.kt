@@ -74,16 +74,21 @@ class SdkLogin(
     }
 
     /**
-     * Logs out of the SDK and of the broker. Call it before your own logout, while the session is still good.
+     * Logs out of the SDK and of the broker. Call it before your own logout, while the session is still good. If the
+     * caller is cancelled, the logout continues.
      * @return `false` if the broker's part is only stored, see [SdkTokenClient.logout]
      * @throws Exception [SdkFailure], or else what the client throws
      */
-    suspend fun logout(): Boolean = coroutineScope {
+    suspend fun logout(): Boolean {
         isLoggedOut = true
-        val ofSdk = async { attempt { sdk.logout() } }
-        val ofBroker = attempt { client.logout() }
-        ofSdk.await().getOrThrow()
-        ofBroker.getOrThrow()
+        // On the dispatcher of the caller, but with a job of its own. Undispatched for the same reason as below.
+        val detached = CoroutineScope(currentCoroutineContext() + SupervisorJob())
+        return detached.async(start = CoroutineStart.UNDISPATCHED) {
+            val ofSdk = async { attempt { sdk.logout() } }
+            val ofBroker = attempt { client.logout() }
+            ofSdk.await().getOrThrow()
+            ofBroker.getOrThrow()
+        }.await()
     }
 
     /** The account has logged in on another phone. */

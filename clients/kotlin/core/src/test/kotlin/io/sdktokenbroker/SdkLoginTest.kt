@@ -9,9 +9,12 @@ import kotlin.time.Duration.Companion.milliseconds
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.cancel
+import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.isActive
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -64,6 +67,14 @@ class SdkLoginTest {
 
     @AfterEach
     fun close() = scope.cancel()
+
+    @Test
+    fun `a logout whose caller is cancelled continues, in the SDK and at the broker`() = runBlocking {
+        login.login("alice")
+        val caller = launch(start = CoroutineStart.UNDISPATCHED) { login.logout() }
+        caller.cancelAndJoin()
+        eventually { !sdk.isIn && broker.terminals(alice.account) == 0 }
+    }
 
     @Test
     fun `an account event does its work although the app's storage throws, and does not end the app's scope`() =
