@@ -3,6 +3,7 @@ package io.sdktokenbroker
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.*
+import kotlinx.coroutines.sync.*
 
 /** Tells the app about the SDK's account. [SdkLogin] calls these functions in its scope. */
 interface AccountListener {
@@ -38,39 +39,57 @@ class SdkLogin(
     private val scope: CoroutineScope,
     private val expirySettles: Duration = 5.seconds,
 ) {
-    /** The account of the last login. */
-    @Volatile private var hostUserId: String? = null
-    /** Since a logout, or since the account was kicked out: nothing logs in without the user. */
-    @Volatile private var isLoggedOut = false
+    /** It ends when another account logs in, at a logout, or when the account is kicked out. */
+    private class Login(val hostUserId: String?)
+
+    /** Without an account since a logout, or since the account was kicked out: nothing logs in without the user. */
+    @Volatile private var current = Login(null)
+    /** The last login that the SDK was called for. */
+    @Volatile private var inSdk = current
+    private val sdkLogins = Mutex()
     /** The answer to the SDK's last question for a token, since the last login began. */
     @Volatile private var lastToken: Result<SdkToken>? = null
 
-    /** For the SDK's question for a token. Throws [BrokerError]. After a logout, the SDK gets no token. */
-    suspend fun token(): SdkToken =
-        attempt { if (isLoggedOut) throw BrokerError.loggedOut() else client.sdkToken() }
-            .also { lastToken = it }
-            .getOrThrow()
+    /**
+     * For the SDK's question for a token. Throws [BrokerError]. After a logout, the SDK gets no token.
+     *
+     * The SDK does not say which login its question belongs to. It counts as one of the last login that began in the
+     * SDK, and a login begins there only after the call for the one before has returned. So a login that is over gets
+     * no token, unless its call returns first and the SDK asks later, during another login.
+     */
+    suspend fun token(): SdkToken = attempt {
+        val login = inSdk
+        ensureCurrent(login)
+        client.sdkToken().also { ensureCurrent(login) }
+    }.also { lastToken = it }.getOrThrow()
 
     /**
      * Logs the SDK in: call it after your own login, and at each start of the app. Before another account logs in, call
      * [logout]. If the login fails although the SDK has just got a token, the token counts as refused, and the SDK gets
-     * one more try with another. After a [logout] there is no such try.
+     * one more try with another. After a [logout] there is no such try. If an earlier login still runs in the SDK, this
+     * one waits for its end. After a [logout], or if it was for another account, the earlier one gets no token any more.
      * @param hostUserId your own id of the account, always the same for one account
      * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
     suspend fun login(hostUserId: String) {
         // Before the first wait, so that a later logout() or login() is not undone.
-        this.hostUserId = hostUserId
-        isLoggedOut = false
+        val login = current.takeIf { it.hostUserId == hostUserId } ?: Login(hostUserId).also { current = it }
         client.switchUser(hostUserId)
-        if (isLoggedOut || this.hostUserId != hostUserId) throw BrokerError.loggedOut()
-        lastToken = null
-        var failure = attempt { sdk.login(hostUserId) }.exceptionOrNull() ?: return
-        if (lastToken?.isSuccess == true && !isLoggedOut && this.hostUserId == hostUserId) {
-            client.tokenWasRefused()
-            failure = attempt { sdk.login(hostUserId) }.exceptionOrNull() ?: return
+        sdkLogins.withLock {
+            ensureCurrent(login)
+            inSdk = login
+            lastToken = null
+            var failure = attempt { sdk.login(hostUserId) }.exceptionOrNull() ?: return
+            if (lastToken?.isSuccess == true && login === current) {
+                client.tokenWasRefused()
+                failure = attempt { sdk.login(hostUserId) }.exceptionOrNull() ?: return
+            }
+            throw lastToken?.exceptionOrNull() ?: failure
         }
-        throw lastToken?.exceptionOrNull() ?: failure
+    }
+
+    private fun ensureCurrent(login: Login) {
+        if (login !== current) throw BrokerError.loggedOut()
     }
 
     /**
@@ -80,7 +99,7 @@ class SdkLogin(
      * @throws Exception [SdkFailure], or else what the client throws
      */
     suspend fun logout(): Boolean {
-        isLoggedOut = true
+        current = Login(null)
         // On the dispatcher of the caller, but with a job of its own. Undispatched for the same reason as below.
         val detached = CoroutineScope(currentCoroutineContext() + SupervisorJob())
         return detached.async(start = CoroutineStart.UNDISPATCHED) {
@@ -93,7 +112,7 @@ class SdkLogin(
 
     /** The account has logged in on another phone. */
     fun onKickedOut() {
-        isLoggedOut = true
+        current = Login(null)
         // Undispatched, so that the refusal takes its place in the order of the client's calls now.
         scope.launch(start = CoroutineStart.UNDISPATCHED) {
             // The storage of the app may throw.
@@ -113,7 +132,7 @@ class SdkLogin(
         scope.launch(start = CoroutineStart.UNDISPATCHED) {
             attempt { client.tokenWasRefused() }
             delay(expirySettles)
-            val user = hostUserId?.takeUnless { isLoggedOut || sdk.isLoggedIn() } ?: return@launch
+            val user = current.hostUserId?.takeUnless { sdk.isLoggedIn() } ?: return@launch
             attempt { login(user) }.onFailure { listener.onLoginFailed(it as Exception) }
         }
     }

@@ -11,8 +11,11 @@ import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.isActive
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
@@ -26,6 +29,12 @@ import org.junit.jupiter.api.Test
 class SdkLoginTest {
     private val broker = LocalBroker.shared
     private val alice = TestSessions(broker)
+    private val bob = TestSessions(broker)
+    @Volatile private var own = alice
+    private val sessions = object : SessionSource {
+        override suspend fun session() = own.session()
+        override suspend fun renewedSession() = own.renewedSession()
+    }
 
     private val values = InMemoryTokenStorage()
     @Volatile private var isStorageBroken = false
@@ -63,10 +72,44 @@ class SdkLoginTest {
     }
 
     private val sdk = SlowSdk()
-    private val login = SdkLogin(broker.client(alice, storage), sdk, listener, scope, expirySettles = 100.milliseconds)
+    private val login = SdkLogin(broker.client(sessions, storage), sdk, listener, scope, expirySettles = 100.milliseconds)
 
     @AfterEach
     fun close() = scope.cancel()
+
+    private fun CoroutineScope.logIn(user: String) = async(Dispatchers.Default) { runCatching { login.login(user) } }
+
+    private fun code(result: Result<Unit>) = (result.exceptionOrNull() as? BrokerError)?.code
+
+    @Test
+    fun `a login that a logout or another login has ended gets no token, and the next login gets its own`() = runBlocking {
+        for (hasLogout in listOf(true, false)) {
+            own = alice
+            sdk.mayAsk = CompletableDeferred()
+            sdk.calls.clear()
+            val first = logIn("alice")
+            eventually { sdk.calls.size == 1 }
+            if (hasLogout) login.logout()
+            own = bob
+            val second = logIn("bob")
+            delay(300.milliseconds)
+            sdk.mayAsk.complete(Unit)
+            assertEquals(listOf(BrokerError.LOGGED_OUT, null), listOf(first, second).awaitAll().map(::code))
+            assertEquals(setOf("bob"), sdk.tokens.keys)
+            assertEquals(broker.client(bob).sdkToken().accessId, sdk.tokens["bob"]?.accessId)
+        }
+    }
+
+    @Test
+    fun `two logins of one account at the same time both succeed`() = runBlocking {
+        sdk.mayAsk = CompletableDeferred()
+        val logins = List(2) { logIn("alice") }
+        eventually { sdk.calls.isNotEmpty() }
+        delay(300.milliseconds)
+        sdk.mayAsk.complete(Unit)
+        logins.awaitAll().forEach { it.getOrThrow() }
+        assertEquals(1, broker.vendorLogins(alice.account))
+    }
 
     @Test
     fun `a logout whose caller is cancelled continues, in the SDK and at the broker`() = runBlocking {
