@@ -1,7 +1,9 @@
 type Child = Node | string | undefined;
 type Attributes = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** Makes an HTML element. Text is never parsed as HTML. `true` sets an attribute without a value; `false` leaves it out. */
+/**
+ * Makes an HTML element. Text is never parsed as HTML. `true` sets an attribute without a value; `false` leaves it out.
+ */
 export function element<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   attributes: Attributes = {},

@@ -36,8 +36,8 @@ interface Session {
 }
 
 /**
- * Sends calls to the process that served the page, and to nobody else: another process that answers at this address cannot
- * open a call, use it, or make an answer. The page keeps no token, and the key of a session cannot leave it.
+ * Sends calls to the process that served the page, and to nobody else: another process that answers at this address
+ * cannot open a call, use it, or make an answer. The page keeps no token, and the key of a session cannot leave it.
  */
 export class SealedCalls {
   readonly #broker: string;

@@ -7,7 +7,9 @@ const FOLDERS = ['broker', 'token', 'vendor-api', 'session'];
 const root = fileURLToPath(new URL('..', import.meta.url));
 const stryker = fileURLToPath(new URL('node_modules/@stryker-mutator/core/bin/stryker.js', import.meta.url));
 
-/** Mutates files of one folder. Each folder has its own run, so that a mutant runs only against the tests of its folder. */
+/**
+ * Mutates files of one folder. Each folder has its own run, so that a mutant runs only against the tests of its folder.
+ */
 function mutate(folder, files, options) {
   const args = ['run', 'mutation/stryker.config.mjs', '--mutate', files.join(','), ...options];
   const env = { ...process.env, MUTATE_FOLDER: folder };

@@ -32,8 +32,8 @@ const { metafile } = await build({
   banner: { js: COMMON_JS },
   sourcemap: true,
   sourcesContent: false,
-  // V8 keeps the text of the code in memory, with 2 bytes for each character if one of a file is not in Latin-1. Comments
-  // and spaces were 29 % of it.
+  // V8 keeps the text of the code in memory, with 2 bytes for each character if one of a file is not in Latin-1.
+  // Comments and spaces were 29 % of it.
   minifyWhitespace: true,
   lineLimit: 160,
   legalComments: 'external',

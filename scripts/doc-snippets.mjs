@@ -3,7 +3,8 @@
 // In the source file, the code stands between two comment lines:
 //   // docs: login
 //   // docs end
-// One part may contain others. Fails if a document differs. With --write, it changes the documents. Kotlin, Swift and Java need such a comment everywhere.
+// One part may contain others. Fails if a document differs. With --write, it changes the documents. Kotlin, Swift and
+// Java need such a comment everywhere.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const MARK = /^<!-- code: (\S+)#(\S+) -->$/;
@@ -33,7 +34,9 @@ function documents() {
   return ['README.md', ...inDocs, ...readmes].filter((name) => name.endsWith('.md') && existsSync(name));
 }
 
-/** The lines of the document, with the code from its sources. A line that cannot be replaced is a problem, and stays. */
+/**
+ * The lines of the document, with the code from its sources. A line that cannot be replaced is a problem, and stays.
+ */
 function withSnippets(document, lines) {
   const result = [];
   for (let at = 0; at < lines.length; ) {
@@ -56,7 +59,10 @@ function withSnippets(document, lines) {
   return result;
 }
 
-/** The lines between the two comments, without their common indentation. `undefined`: there is not exactly one such part. */
+/**
+ * The lines between the two comments, without their common indentation. `undefined`: there is not exactly one such
+ * part.
+ */
 function snippet(path, name) {
   if (!existsSync(path)) return undefined;
   const lines = readFileSync(path, 'utf8').split('\n');

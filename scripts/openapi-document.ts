@@ -36,7 +36,9 @@ const transform: Transform = (route) => {
   return { schema: { ...schema, response: Object.fromEntries(response) }, url };
 };
 
-/** The transform of the same library, without the named schemas that this document does not refer to. Sorted by name. */
+/**
+ * The transform of the same library, without the named schemas that this document does not refer to. Sorted by name.
+ */
 const transformObject: TransformObject = (document) => {
   const described = jsonSchemaTransformObject(document);
   const { components = {} } = described as { components?: { schemas?: object } };

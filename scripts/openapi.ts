@@ -1,5 +1,5 @@
-// Writes openapi/: the OpenAPI documents that the routes of the APIs give. With --check, it changes nothing, and fails if a
-// document differs in any byte.
+// Writes openapi/: the OpenAPI documents that the routes of the APIs give. With --check, it changes nothing, and fails
+// if a document differs in any byte.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { internalOpenApiDocument, openApiDocument } from './openapi-document.ts';
 

@@ -1,4 +1,5 @@
-// npm run rules: writes deploy/prometheus/rules.yml into the component prometheus-rule of Kustomize and into the Helm chart.
+// npm run rules: writes deploy/prometheus/rules.yml into the component prometheus-rule of Kustomize and into the Helm
+//   chart.
 // npm run rules -- --runbooks URL: also lets every alert link to URL, where you publish docs/runbooks.md.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';

@@ -1,5 +1,6 @@
-// Writes the tables of settings, errors, findings, guarantees, mistakes and values of the chart into the documents, and the settings into
-// the schema of the chart: npm run reference. With --check, it changes nothing, and fails if a table or the schema differs. Each table stands between two comments: "settings-vendor: written by npm run reference".
+// Writes the tables of settings, errors, findings, guarantees, mistakes and values of the chart into the documents, and
+// the settings into the schema of the chart: npm run reference. With --check, it changes nothing, and fails if a table
+// or the schema differs. Each table stands between two comments: "settings-vendor: written by npm run reference".
 import { existsSync } from 'node:fs';
 import { writeMarkedSection } from './markdown.ts';
 import { chartSections, writeChartSchema } from './reference/chart.ts';

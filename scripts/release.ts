@@ -1,6 +1,8 @@
-// npm run release -- 1.2.0: gives all files the version and the changelog its section, commits, and tags. It pushes nothing.
-// With --dry-run, it changes nothing here: it does the same in a worktree of the last commit, makes everything of the release
-// that needs no internet, and leaves it in the new folder release/ (--to FOLDER). On a tag, it takes the version that is there.
+// npm run release -- 1.2.0: gives all files the version and the changelog its section, commits, and tags. It pushes
+//   nothing.
+// With --dry-run, it changes nothing here: it does the same in a worktree of the last commit, makes everything of the
+// release that needs no internet, and leaves it in the new folder release/ (--to FOLDER). On a tag, it takes the
+// version that is there.
 // --without jars (or chart, or site) leaves a slow part out.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

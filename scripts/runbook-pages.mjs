@@ -1,4 +1,5 @@
-// The runbooks as pages that the broker serves itself, because its console links to them: docs/runbooks.md in each language.
+// The runbooks as pages that the broker serves itself, because its console links to them: docs/runbooks.md in each
+// language.
 import { readFile } from 'node:fs/promises';
 import { Marked } from 'marked';
 

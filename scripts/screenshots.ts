@@ -1,5 +1,5 @@
-// Writes docs/images/console-*.png from a running demo, with its account looked up. It needs Chromium, and a Chinese font:
-// without one, the Chinese page has empty boxes.
+// Writes docs/images/console-*.png from a running demo, with its account looked up. It needs Chromium, and a Chinese
+// font: without one, the Chinese page has empty boxes.
 import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';

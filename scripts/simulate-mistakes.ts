@@ -1,6 +1,6 @@
-// `npm run simulate:mistakes [-- TEXT]`: puts one mistake at a time into a copy of the code. The simulation must find each
-// within two minutes. With a text, only the mistakes with this text in their name. A run that finds all mistakes writes
-// test/simulation/mistake-results.json; `npm run reference` shows it in docs/test-results.md.
+// `npm run simulate:mistakes [-- TEXT]`: puts one mistake at a time into a copy of the code. The simulation must find
+// each within two minutes. With a text, only the mistakes with this text in their name. A run that finds all mistakes
+// writes test/simulation/mistake-results.json; `npm run reference` shows it in docs/test-results.md.
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';

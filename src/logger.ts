@@ -26,7 +26,9 @@ export function lostLogLines(): number {
   return linesLost;
 }
 
-/** Standard output. A full disk behind it, or a reader that stands still, stops nothing. Standard error says so once. */
+/**
+ * Standard output. A full disk behind it, or a reader that stands still, stops nothing. Standard error says so once.
+ */
 function standardOutput(): DestinationStream {
   // A full pipe is tried again with the next line. pino would stop the process until it is read.
   const output = destination({ dest: 1, sync: true, maxLength: MAX_WAITING_BYTES, retryEAGAIN: () => false });
@@ -52,7 +54,8 @@ function standardOutput(): DestinationStream {
 }
 
 /**
- * Writes JSON lines to standard output. Errors appear without the fields that libraries add, such as bodies and headers.
+ * Writes JSON lines to standard output. Errors appear without the fields that libraries add, such as bodies and
+ * headers.
  * @param fieldsOfLine further fields of each line, at the time when it is written
  */
 export function createLogger(level: string, fieldsOfLine?: () => object): Logger {

@@ -33,10 +33,14 @@ import { noTracer } from './token/tracer.ts';
 import { POSSIBLE_RESULTS } from './vendor-api/answer.ts';
 import { HttpVendorLogin } from './vendor-api/login.ts';
 
-/** At shutdown, running requests and renewals get this long. The rest of the promised 10 s is for closing connections. */
+/**
+ * At shutdown, running requests and renewals get this long. The rest of the promised 10 s is for closing connections.
+ */
 const DRAIN_MS = 9_000;
 
-/** After shutdown has begun, new connections are accepted for this long: load balancers learn late that a replica ends. */
+/**
+ * After shutdown has begun, new connections are accepted for this long: load balancers learn late that a replica ends.
+ */
 const ACCEPT_MS = 1_000;
 
 /** In an outage, each request and each renewal would write the same line. There is one of a kind in this time. */
@@ -47,7 +51,10 @@ const MIB = 2 ** 20;
 const HEAP_BASE_BYTES = 24 * MIB;
 /** Memory of a replica outside its heap: code, stacks, buffers of sockets. */
 const OUTSIDE_HEAP_BYTES = 64 * MIB;
-/** Maximum size of one of the three semi-spaces for new objects. V8's default is 64 MiB from Node 24 on, and 16 MiB before. */
+/**
+ * Maximum size of one of the three semi-spaces for new objects. V8's default is 64 MiB from Node 24 on, and 16 MiB
+ * before.
+ */
 const SEMI_SPACE_BYTES = semiSpaceMib(process.execArgv, process.versions.node) * MIB;
 
 export interface Service {
@@ -58,8 +65,8 @@ export interface Service {
   /** Resolves when `/readyz` answers 200 from now on, or when the service closes before. */
   readonly ready: Promise<void>;
   /**
-   * Reads the configuration again and uses its secrets from now on: all of them or, if it throws, none. Only secrets may
-   * differ from the former configuration.
+   * Reads the configuration again and uses its secrets from now on: all of them or, if it throws, none. Only secrets
+   * may differ from the former configuration.
    * @returns the parts that changed
    * @throws ConfigError if apps or Redis servers differ; the error of `read`
    */
@@ -278,8 +285,8 @@ interface KindOfLine {
 }
 
 /**
- * The same log, with one line of a kind per interval of `lines`, and the number of the others: at `warn` and `error`, and
- * about a connection to Redis.
+ * The same log, with one line of a kind per interval of `lines`, and the number of the others: at `warn` and `error`,
+ * and about a connection to Redis.
  */
 export function sampledLog(log: Logger, lines: LogSampler<string>): Log {
   const at = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
@@ -300,8 +307,9 @@ function semiSpaceMib(execArgv: readonly string[], nodeVersion: string): number 
 }
 
 /**
- * Bounds of what a replica keeps in the heap. They are smaller where the container, the machine or the heap could not hold
- * all of it, because V8 ends a process whose heap is full. Measured: a session takes up to twice its counted bytes.
+ * Bounds of what a replica keeps in the heap. They are smaller where the container, the machine or the heap could not
+ * hold all of it, because V8 ends a process whose heap is full. Measured: a session takes up to twice its counted
+ * bytes.
  */
 function memoryBounds(tokenBytes: number, log: Log) {
   const systemBytes = Math.min(process.constrainedMemory() || Infinity, totalmem()) - OUTSIDE_HEAP_BYTES;

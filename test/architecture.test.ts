@@ -5,6 +5,7 @@ import { describe, expect, it, test } from 'vitest';
 import {
   barrelViolations,
   circleViolations,
+  commentViolations,
   globalViolations,
   lengthViolations,
   nameViolations,
@@ -41,6 +42,7 @@ describe('src and console', () => {
   it('waits and measures time through the Clock in every part that a simulation runs', () =>
     expect(realTimeViolations(sources)).toEqual([]));
   it('has file names that describe the content', () => expect(nameViolations(sources.keys())).toEqual([]));
+  it('has no comment that is wider than the code', () => expect(commentViolations(sources)).toEqual([]));
   it('has no barrels', () => expect(barrelViolations(sources)).toEqual([]));
   it('has no file that is too long, and no small file with a single importer', () =>
     expect(lengthViolations(sources)).toEqual([]));

@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
-/** The measured process runs on one core. The bench, wrk, Redis and the vendor run on the other. Values of `taskset -c`. */
+/**
+ * The measured process runs on one core. The bench, wrk, Redis and the vendor run on the other. Values of `taskset -c`.
+ */
 export const SERVER_CORE = '0';
 export const LOAD_CORE = '1';
 export const BOTH_CORES = '0,1';

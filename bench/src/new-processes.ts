@@ -3,11 +3,14 @@ import { Rounds } from './rounds.ts';
 import type { ScenarioContext } from './scenario.ts';
 import { type LoadResult, loadSeconds } from './wrk.ts';
 
-/** Until V8 has optimized the code. After 3 s, the broker still takes 5 % more CPU, because it has more code than its peers. */
+/**
+ * Until V8 has optimized the code. After 3 s, the broker still takes 5 % more CPU, because it has more code than its
+ * peers.
+ */
 const WARM_UP_SECONDS = 8;
 /**
- * Processes of each peer, one after the other. Two processes of the same program differ by up to 5 % for as long as they
- * run, because V8 optimizes them differently.
+ * Processes of each peer, one after the other. Two processes of the same program differ by up to 5 % for as long as
+ * they run, because V8 optimizes them differently.
  */
 const PROCESSES = 3;
 
@@ -20,8 +23,8 @@ export function requestsOf({ rounds, seconds }: ScenarioContext): number {
 }
 
 /**
- * Measures new processes of each peer that stores tokens, each right after its warm-up. V8 shrinks the heap of a process
- * that waits for its turn, and then collects the whole heap again and again while it grows.
+ * Measures new processes of each peer that stores tokens, each right after its warm-up. V8 shrinks the heap of a
+ * process that waits for its turn, and then collects the whole heap again and again while it grows.
  */
 export async function measureNewProcesses(
   world: BenchWorld,

@@ -20,8 +20,8 @@ export function publish(machine: Record<string, string>, results: ReadonlyMap<st
 }
 
 /**
- * The figures, one row per figure and one column per peer, and the targets, one row per target, if there are any. The first
- * row of a table is the head.
+ * The figures, one row per figure and one column per peer, and the targets, one row per target, if there are any. The
+ * first row of a table is the head.
  */
 export function scenarioTables({ figures, comparisons }: ScenarioResult): Table[] {
   const peers = [...new Set(figures.map(peerOf))];

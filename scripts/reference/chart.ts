@@ -11,7 +11,9 @@ const HEAD = { en: ['value', 'default', 'meaning'], zh: ['值', '默认值', '�
 const SEE = { en: 'see `values.yaml`', zh: '见 `values.yaml`' } satisfies Record<Language, string>;
 const CHINESE = /\p{Script=Han}/u;
 
-/** The section of the chart's README with all values. Each has a comment in English and one in Chinese in values.yaml. */
+/**
+ * The section of the chart's README with all values. Each has a comment in English and one in Chinese in values.yaml.
+ */
 export function chartSections(language: Language): Map<string, string> {
   const { contents } = parseDocument(readFileSync(new URL('values.yaml', CHART), 'utf8'));
   if (!isMap(contents)) throw new Error('values.yaml has no values');

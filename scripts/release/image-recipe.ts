@@ -3,9 +3,9 @@ import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:f
 import { dirname, join } from 'node:path';
 
 /**
- * Follows the Dockerfile without Docker: it copies and runs what the Dockerfile names, from the files that .dockerignore
- * lets through, and starts the program of the image. The packages are those of `nodeModules`, and nothing of the base
- * image takes part.
+ * Follows the Dockerfile without Docker: it copies and runs what the Dockerfile names, from the files that
+ * .dockerignore lets through, and starts the program of the image. The packages are those of `nodeModules`, and nothing
+ * of the base image takes part.
  * @param into a folder that does not exist yet
  * @returns what the program of the image prints for `--version`, and the folder of the image that has it
  * @throws Error if the Dockerfile copies a file that is not there, or if a command fails

@@ -39,7 +39,10 @@ export async function fillRedis(store: TokenStore, tokens: number, keep: number,
 
 const COPIED_PER_CALL = 500;
 
-/** Copies keys: the last two characters become a number. One key in 450 ends so itself. KEYS: the keys. ARGV[1]: copies of each. */
+/**
+ * Copies keys: the last two characters become a number. One key in 450 ends so itself. KEYS: the keys. ARGV[1]: copies
+ * of each.
+ */
 const COPY_KEYS = `
   for _, key in ipairs(KEYS) do
     local value, ttl = redis.call('DUMP', key), redis.call('PTTL', key)
@@ -48,7 +51,9 @@ const COPY_KEYS = `
     end
   end`;
 
-/** Copies the entries of a schedule. KEYS[1]: the schedule. ARGV: copies of each, due time, length of an account's id. */
+/**
+ * Copies the entries of a schedule. KEYS[1]: the schedule. ARGV: copies of each, due time, length of an account's id.
+ */
 const COPY_SCHEDULE = `
   for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
     for copy = 10, 9 + tonumber(ARGV[1]) do

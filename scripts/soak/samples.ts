@@ -3,7 +3,9 @@ import { median } from '../../test/support/statistics.ts';
 import type { HonestLoad } from './honest-load.ts';
 import type { Targets } from './targets.ts';
 
-/** A figure levels off if the median of the last third of the run is at most this much above those of the thirds before. */
+/**
+ * A figure levels off if the median of the last third of the run is at most this much above those of the thirds before.
+ */
 export const ALLOWED_GROWTH = 0.1;
 const PARTS = 6;
 const P99 = 'known tokens, p99, ms';

@@ -6,8 +6,8 @@ import { type GrantedLease, LeasedLogins, type LeasedLoginsOptions, type LoginRe
 import { REGION_NEEDED } from './login.ts';
 
 /**
- * The terminal of the login for an accessId. The vendor may end the former token of a terminal at its next login, and may
- * take two accounts with one uniqueId for one phone. So it is no phone's, the same at each login of an account, and
+ * The terminal of the login for an accessId. The vendor may end the former token of a terminal at its next login, and
+ * may take two accounts with one uniqueId for one phone. So it is no phone's, the same at each login of an account, and
  * different for each account.
  */
 export function accessIdTerminal(unionId: string): string {
@@ -21,8 +21,9 @@ interface AccessIdRequest extends LoginRequest {
 }
 
 /**
- * Obtains the accessId of an account that has never logged in, by a login of its own. The token of that login is dropped:
- * it takes no terminal's place and is not renewed. Over all replicas at most one such login per subject runs at a time.
+ * Obtains the accessId of an account that has never logged in, by a login of its own. The token of that login is
+ * dropped: it takes no terminal's place and is not renewed. Over all replicas at most one such login per subject runs
+ * at a time.
  */
 export class AccessIds {
   readonly #options: AccessIdsOptions;
@@ -34,13 +35,14 @@ export class AccessIds {
   }
 
   /**
-   * Returns the accessId of an account, which the store keeps from then on. If the store has one by the time the lease is
-   * granted, there is no login. The login continues when the caller disconnects, because other callers may wait for it.
+   * Returns the accessId of an account, which the store keeps from then on. If the store has one by the time the lease
+   * is granted, there is no login. The login continues when the caller disconnects, because other callers may wait for
+   * it.
    * @param subject the account with its {@link accessIdTerminal}; with policy `single`, the account's only terminal, so
    *   that the login and those of its phone run one after the other
    * @param requestedRegion used for an account without a pinned country
-   * @throws BrokerError `request_invalid` when the country is unknown; `not_found` when the account was erased during the
-   *   login; `rate_limited`; or the error of the vendor or the store
+   * @throws BrokerError `request_invalid` when the country is unknown; `not_found` when the account was erased during
+   *   the login; `rate_limited`; or the error of the vendor or the store
    */
   obtain(subject: Subject, requestedRegion: string | undefined): Promise<KnownAccount> {
     const { accounts, cache, defaultRegion } = this.#options;

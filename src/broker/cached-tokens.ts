@@ -7,8 +7,8 @@ export interface RecordFacts {
   /** The id of its subject, if the caller has it. */
   readonly id?: SubjectId;
   /**
-   * When the store was asked for it, or to save it, by the monotonic clock. `-Infinity`: the store has not confirmed it, or a
-   * newer token was announced.
+   * When the store was asked for it, or to save it, by the monotonic clock. `-Infinity`: the store has not confirmed
+   * it, or a newer token was announced.
    */
   readonly checkedAt: number;
   /** Epoch ms of the account's last erasure. Older sessions are refused. */
@@ -22,8 +22,8 @@ export interface TokenFacts extends Required<RecordFacts> {
 }
 
 /**
- * A token and what this replica knows of it, in one object, because each object more costs memory. It does not change: memory
- * may know more by now. `read` says whether the store knows that an app has read the token.
+ * A token and what this replica knows of it, in one object, because each object more costs memory. It does not change:
+ * memory may know more by now. `read` says whether the store knows that an app has read the token.
  */
 export interface CachedToken
   extends TokenFacts,
@@ -103,8 +103,8 @@ export class CachedTokens {
   }
 
   /**
-   * Adds a token, in place of the terminal's former one, unless that is newer. A token that is larger than the whole memory
-   * is not kept. The same token keeps its `renewFrom`, and stays read once it was. Its account counts as used.
+   * Adds a token, in place of the terminal's former one, unless that is newer. A token that is larger than the whole
+   * memory is not kept. The same token keeps its `renewFrom`, and stays read once it was. Its account counts as used.
    * @returns what is known of the terminal's token now
    */
   add(token: CachedToken): CachedToken {
@@ -161,8 +161,8 @@ export class CachedTokens {
   }
 
   /**
-   * The tokens that the store confirmed up to `checkedUntil` and that end after `now`, with the reads that the store was told
-   * of. Between two of them, others may be added, changed or removed.
+   * The tokens that the store confirmed up to `checkedUntil` and that end after `now`, with the reads that the store
+   * was told of. Between two of them, others may be added, changed or removed.
    * @param checkedUntil by the monotonic clock
    * @param now epoch ms
    */

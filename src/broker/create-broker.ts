@@ -29,8 +29,8 @@ export interface Broker {
   /** Does nothing until it is started. */
   readonly worker: RefreshWorker;
   /**
-   * At shutdown, waits at most `timeoutMs` for the logins that run, also those that nobody waits for any more, and until the
-   * store has every token. Then releases the leases that are left.
+   * At shutdown, waits at most `timeoutMs` for the logins that run, also those that nobody waits for any more, and
+   * until the store has every token. Then releases the leases that are left.
    */
   settle(timeoutMs: number): Promise<void>;
 }

@@ -80,8 +80,8 @@ export class LeasedLogins<Result> {
   }
 
   /**
-   * Waits for the running logins of the subject, one after the other, until the result of one will do. Otherwise begins one.
-   * It continues when its caller disconnects, because others may wait for it.
+   * Waits for the running logins of the subject, one after the other, until the result of one will do. Otherwise begins
+   * one. It continues when its caller disconnects, because others may wait for it.
    * @param accept returns what a waiting request gets of a result; `undefined` if the result will not do
    * @throws the error of the login that it has begun, or of one that it waited for, unless it should try by itself
    */
@@ -99,7 +99,10 @@ export class LeasedLogins<Result> {
     return this.begin(request, begin());
   }
 
-  /** @returns `undefined` if the login has brought nothing, or has failed for a reason that does not concern this request */
+  /**
+   * @returns `undefined` if the login has brought nothing, or has failed for a reason that does not concern this
+   *   request
+   */
   async #resultOf(running: RunningLogin<Result>, request: LoginRequest): Promise<Result | undefined> {
     // A logout or an erasure that ends the running login came before this request.
     const isLater = this.#options.cache.outdatedUntil(request.id) > running.outdatedUntil;
@@ -124,8 +127,9 @@ export class LeasedLogins<Result> {
 
   /**
    * Asks for the lease until a step has a result.
-   * @throws BrokerError the error of a step; the announced error of another replica's login; `terminal_limit`; the error of
-   *   the last login while the account cools down; `vendor_timeout` if other replicas held the lease all the time
+   * @throws BrokerError the error of a step; the announced error of another replica's login; `terminal_limit`; the
+   *   error of the last login while the account cools down; `vendor_timeout` if other replicas held the lease all the
+   *   time
    */
   async logIn(request: LoginRequest, steps: LoginSteps<Result>): Promise<Result> {
     const { terminals, clock, observer, tracer, loginBudgetMs } = this.#options;
@@ -189,7 +193,8 @@ export class LeasedLogins<Result> {
   }
 
   /**
-   * Does `work` under the lease, and extends it until the end. If it throws, the lease is released, and the failure counts.
+   * Does `work` under the lease, and extends it until the end. If it throws, the lease is released, and the failure
+   * counts.
    * @returns `undefined` if the login was not sent: see {@link LoginNotSent}
    */
   async holding<Done>(
@@ -288,8 +293,8 @@ export function isCounted(cause: RenewalCause): cause is 'new' | 'refused' {
 }
 
 /**
- * The announced failure, unless this request should try by itself. A logout ends each login of the terminal that has begun,
- * so it fails the requests that wait for one. An older logout is announced again if the store has lost it.
+ * The announced failure, unless this request should try by itself. A logout ends each login of the terminal that has
+ * begun, so it fails the requests that wait for one. An older logout is announced again if the store has lost it.
  * @param beganAt when the request began, by the store's clock
  */
 function failureFor(
@@ -305,8 +310,8 @@ function failureFor(
 }
 
 /**
- * Other replicas do not hear that a background renewal found no place in the login queue: an app has priority there. Nor
- * that the account was erased during a login: a caller from after the erasure may wait.
+ * Other replicas do not hear that a background renewal found no place in the login queue: an app has priority there.
+ * Nor that the account was erased during a login: a caller from after the erasure may wait.
  */
 function concernsOtherReplicas(code: ErrorCode, { urgency }: LoginRequest): boolean {
   return code !== 'not_found' && (urgency !== 'background' || code !== 'vendor_busy');

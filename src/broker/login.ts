@@ -79,8 +79,9 @@ export class TokenLogin {
   }
 
   /**
-   * Logs in while the store cannot be asked for a lease, so another replica may make the same login. It takes its place from
-   * this replica's share of the login budget. Only for requests that cannot wait for the store, and that memory does not satisfy.
+   * Logs in while the store cannot be asked for a lease, so another replica may make the same login. It takes its place
+   * from this replica's share of the login budget. Only for requests that cannot wait for the store, and that memory
+   * does not satisfy.
    * @param storeError thrown when the request can wait for the store
    * @returns `undefined` when another login has got in between. The request needs a lease
    */
@@ -108,7 +109,9 @@ export class TokenLogin {
     }
   }
 
-  /** A token that will do, which another request brought into memory while this one waited for the store or its place. */
+  /**
+   * A token that will do, which another request brought into memory while this one waited for the store or its place.
+   */
   #inMemory({ id, satisfies }: RenewalRequest): Renewed | undefined {
     const { cache } = this.#options;
     const entry = cache.tokens.find(id);

@@ -81,8 +81,8 @@ export class RefreshWorker {
     const pauseMs = this.#pausedUntil - clock.monotonic();
     if (pauseMs > 0) return pauseMs;
     const free = MAX_CONCURRENCY - this.#active.size;
-    // Claims of a few tokens at a time cost more than they bring. The worker waits until half of the capacity is free: the
-    // renewal that frees it ends the pause.
+    // Claims of a few tokens at a time cost more than they bring. The worker waits until half of the capacity is free:
+    // the renewal that frees it ends the pause.
     this.#isFull = free < MAX_CONCURRENCY / 2;
     if (this.#isFull) return BUSY_PAUSE_MS;
     const longestMs = announcements.completeSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;

@@ -41,8 +41,8 @@ export class Renewal {
    * Returns a record that satisfies the request. Over all replicas, at most one login per subject runs at a time. The
    * login continues when its caller disconnects, because other callers may wait for it.
    * @throws BrokerError `request_invalid` when the country is unknown; `rate_limited`; `terminal_limit`;
-   *   `session_forbidden` when the terminal was logged out during the login, on any replica; `session_invalid` when the account was
-   *   erased after the session was issued; or the error of the vendor or the store
+   *   `session_forbidden` when the terminal was logged out during the login, on any replica; `session_invalid` when the
+   *   account was erased after the session was issued; or the error of the vendor or the store
    */
   renew(request: RenewalRequest): Promise<Renewed> {
     const accept = (renewed: Renewed): Renewed | undefined =>
@@ -56,7 +56,8 @@ export class Renewal {
   }
 
   /**
-   * Renews the token of a due subject if it is still due, and if nobody else renews it now. Reads of the subject wait for it.
+   * Renews the token of a due subject if it is still due, and if nobody else renews it now. Reads of the subject wait
+   * for it.
    * @param onDue is told how long the token has been due, before the login
    * @returns `undefined` if there was nothing to renew
    * @throws BrokerError the error of the vendor or the store

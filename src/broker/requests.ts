@@ -34,7 +34,10 @@ export interface RenewalRequest {
   readonly sessionIssuedAt: number | undefined;
   /** For the log. */
   readonly requestId?: string | undefined;
-  /** Returns whether a record from another login will do: usable, newer than `known`, not suspect, and not the refused token. */
+  /**
+   * Returns whether a record from another login will do: usable, newer than `known`, not suspect, and not the refused
+   *   token.
+   */
   readonly satisfies: (record: TokenRecord) => boolean;
 }
 

@@ -52,8 +52,8 @@ export class TokenBroker {
 
   /**
    * Returns a usable token, never one past {@link servableUntil}. It does not wait if memory alone can answer. A failed
-   * renewal never takes a valid token away, unless it shows that the token has ended ({@link tokensEndedBy}). If the vendor
-   * has refused a token, returns its replacement.
+   * renewal never takes a valid token away, unless it shows that the token has ended ({@link tokensEndedBy}). If the
+   * vendor has refused a token, returns its replacement.
    * @throws BrokerError `session_invalid` when the account was erased after the session was issued, or the error of the
    *   renewal
    */
@@ -157,8 +157,8 @@ export class TokenBroker {
   }
 
   /**
-   * Reads the store. If the store fails, returns what memory has: an error is never an absence. If memory knows of a newer
-   * token, logout or erasure, the store has lost it, and gets it back.
+   * Reads the store. If the store fails, returns what memory has: an error is never an absence. If memory knows of a
+   * newer token, logout or erasure, the store has lost it, and gets it back.
    * @param checkedAt the time of this question, by the monotonic clock
    */
   async #lookUp(id: SubjectId, checkedAt: number): Promise<LookupResult> {
@@ -189,8 +189,8 @@ export class TokenBroker {
   }
 
   /**
-   * The store has no token, but memory may have a valid one: after a logout, or because the store has lost its data. The
-   * store knows a recent logout, and then refuses to have the token back.
+   * The store has no token, but memory may have a valid one: after a logout, or because the store has lost its data.
+   * The store knows a recent logout, and then refuses to have the token back.
    */
   async #restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
     const { terminals, cache, clock, observer, writeBack } = this.#options;

@@ -27,8 +27,9 @@ export interface TokenCacheOptions extends Pick<BrokerPorts, 'announcements' | '
 }
 
 /**
- * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until it is dropped
- * or removed, because it is the answer during an outage of the store. An older token never replaces a newer one.
+ * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until it is
+ * dropped or removed, because it is the answer during an outage of the store. An older token never replaces a newer
+ * one.
  */
 export class TokenCache {
   readonly #options: TokenCacheOptions;

@@ -15,8 +15,8 @@ const BATCH_SIZE = 64;
 /** Each replica notices within about a second that the store has lost data, and writes back what it has. */
 const RESTORE_MS = 5_000;
 /**
- * Maximum number of waiting records, and of waiting removals. With the default `VENDOR_MAX_RPS`, the logins of a replica
- * need five hours without the store to reach it.
+ * Maximum number of waiting records, and of waiting removals. With the default `VENDOR_MAX_RPS`, the logins of a
+ * replica need five hours without the store to reach it.
  */
 const MAX_MISSING = 50_000;
 
@@ -35,8 +35,8 @@ interface Missing {
 }
 
 /**
- * Writes to the store what it missed: tokens obtained during an outage and, after the store has lost data, every logout,
- * erasure and token in memory. The store refuses what is older than its own.
+ * Writes to the store what it missed: tokens obtained during an outage and, after the store has lost data, every
+ * logout, erasure and token in memory. The store refuses what is older than its own.
  */
 export class WriteBack {
   readonly #options: WriteBackOptions;
@@ -68,7 +68,8 @@ export class WriteBack {
   }
 
   /**
-   * Writes the record at once, or as soon as the store accepts it, unless the token ends first or too many newer ones wait.
+   * Writes the record at once, or as soon as the store accepts it, unless the token ends first or too many newer ones
+   * wait.
    * @param sessionIssuedAt see `TerminalStore.restore`
    */
   add(record: TokenRecord, sessionIssuedAt?: number): void {
@@ -76,9 +77,9 @@ export class WriteBack {
   }
 
   /**
-   * Writes a token without a lease now. If this replica knows of a logout or an erasure that came after the login, the store
-   * learns of the login alone. If the store knows of one, memory forgets the token. Until the write ends, {@link writeOf}
-   * and {@link hasRecordOf} know of it.
+   * Writes a token without a lease now. If this replica knows of a logout or an erasure that came after the login, the
+   * store learns of the login alone. If the store knows of one, memory forgets the token. Until the write ends,
+   * {@link writeOf} and {@link hasRecordOf} know of it.
    * @param sessionIssuedAt see `TerminalStore.restore`
    * @throws BrokerError `store_unavailable`, also while the clock of the store is not known
    */
@@ -127,14 +128,16 @@ export class WriteBack {
     return this.#tokens.has(id) || this.#inFlight.has(id);
   }
 
-  /** The write of a token of the subject that is on its way to the store. Its end shows whether the token may be served. */
+  /**
+   * The write of a token of the subject that is on its way to the store. Its end shows whether the token may be served.
+   */
   writeOf(id: SubjectId): Promise<RestoreOutcome> | undefined {
     return this.#inFlight.get(id);
   }
 
   /**
-   * Whether a token that the store has lost may still come back from another replica. Call it only if one is lost: the first
-   * call counts as the time of the loss, if no loss was noticed before.
+   * Whether a token that the store has lost may still come back from another replica. Call it only if one is lost: the
+   * first call counts as the time of the loss, if no loss was noticed before.
    */
   mayBeRestored(): boolean {
     const now = this.#options.clock.monotonic();
@@ -187,8 +190,8 @@ export class WriteBack {
   }
 
   /**
-   * While the store takes nothing, the new one is tried alone. Otherwise each would repeat the writes of the oldest 64. If
-   * the store takes it, the others follow at once.
+   * While the store takes nothing, the new one is tried alone. Otherwise each would repeat the writes of the oldest 64.
+   * If the store takes it, the others follow at once.
    */
   #add(missing: Missing): void {
     if (this.#retry && !this.#stopped) {
@@ -262,8 +265,8 @@ export class WriteBack {
   }
 
   /**
-   * The vendor had answered the login before now. A replica that did not know the clock of the store noted a later time, and
-   * an erasure would be later than that.
+   * The vendor had answered the login before now. A replica that did not know the clock of the store noted a later
+   * time, and an erasure would be later than that.
    */
   #dated(record: TokenRecord, id: SubjectId): TokenRecord {
     const now = this.#options.terminals.clockFor(id);

@@ -88,8 +88,8 @@ export class DemoEvents {
 }
 
 /**
- * Serves the console of the demo on loopback, without a token. It adds the admin token to the calls that it passes on, so
- * the internal API itself needs no open mode. Requests that another site could cause are refused.
+ * Serves the console of the demo on loopback, without a token. It adds the admin token to the calls that it passes on,
+ * so the internal API itself needs no open mode. Requests that another site could cause are refused.
  */
 export async function startDemoConsole(options: DemoConsoleOptions, events: DemoEvents): Promise<HttpServer> {
   const { clock, vendor, broker, adminToken, unionId } = options;

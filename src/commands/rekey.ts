@@ -17,7 +17,11 @@ Exit code 0: everything that can be decrypted is encrypted with the first key.
 Exit code 1: some records still need another key, there were no records, no key decrypts any of them, Redis failed, or
 the command was stopped.`;
 
-/** The `rekey` command. @returns the exit code. @throws UsageError, HelpRequested, ConfigError, Error when Redis fails */
+/**
+ * The `rekey` command.
+ * @returns the exit code.
+ * @throws UsageError, HelpRequested, ConfigError, Error when Redis fails
+ */
 export async function rekey(args: readonly string[], context: CommandContext): Promise<number> {
   parseFlags(args, {}, HELP);
   const config = loadStoreConfig(context.env);

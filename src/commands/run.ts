@@ -86,8 +86,9 @@ async function runCommand(name: string, args: readonly string[], context: Comman
 }
 
 /**
- * Loading takes half of the start. A signal during this time ends the process: in the image it is process 1, for which the
- * system ignores a SIGTERM without a listener. SIGHUP does not end it, because `serve` reads the secrets afterwards.
+ * Loading takes half of the start. A signal during this time ends the process: in the image it is process 1, for which
+ * the system ignores a SIGTERM without a listener. SIGHUP does not end it, because `serve` reads the secrets
+ * afterwards.
  */
 async function loadServe(): Promise<Run> {
   process.on('SIGHUP', () => undefined);

@@ -18,7 +18,8 @@ Runs the service. The environment configures it; .env.example lists every settin
 const SCRIPT_INTERVAL_MS = 60_000;
 
 /**
- * The `serve` command. It runs until a signal ends it. SIGHUP, or a change of a file with a secret, reads the secrets again.
+ * The `serve` command. It runs until a signal ends it. SIGHUP, or a change of a file with a secret, reads the secrets
+ * again.
  * @throws UsageError, HelpRequested, ConfigError
  */
 export async function serve(args: readonly string[], { env, version }: CommandContext): Promise<void> {
@@ -77,10 +78,10 @@ function letV8FreeMemory(): void {
 const keptTicks: object[] = [];
 
 /**
- * Keeps `process.nextTick` fast, which Node.js calls several times for each request. Each call creates an object. When a
- * full garbage collection finds none of them, as in an idle process, V8 forgets how they are made. From then on it makes
- * each one in a slow way, for as long as the process runs. First reads took 1.07 times the CPU with Node.js 20, and 1.19
- * times with Node.js 24 (scenario `first`). One such object that stays prevents it.
+ * Keeps `process.nextTick` fast, which Node.js calls several times for each request. Each call creates an object. When
+ * a full garbage collection finds none of them, as in an idle process, V8 forgets how they are made. From then on it
+ * makes each one in a slow way, for as long as the process runs. First reads took 1.07 times the CPU with Node.js 20,
+ * and 1.19 times with Node.js 24 (scenario `first`). One such object that stays prevents it.
  */
 function keepTickFast(): void {
   process.nextTick(function keepTick() {

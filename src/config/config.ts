@@ -209,7 +209,9 @@ function readAdminTokens({ ADMIN_TOKEN: token, ADMIN_TOKENS: others = [] }: Valu
   return tokens;
 }
 
-/** Whether the broker serves real users. A name that it does not know, for example `staging` or `prod`, counts as yes. */
+/**
+ * Whether the broker serves real users. A name that it does not know, for example `staging` or `prod`, counts as yes.
+ */
 export function isProduction({ NODE_ENV: name }: Pick<Values, 'NODE_ENV'>): boolean {
   return name !== 'development' && name !== 'test';
 }

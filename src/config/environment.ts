@@ -90,9 +90,9 @@ const OWN = /^(HOST|PORT|ADMIN_HOST|ADMIN_PORT|LOG_LEVEL|OTEL_.*)$/;
 const DIGEST_LENGTH = 12;
 
 /**
- * A digest of the settings, for comparing replicas. It is shown, so nobody may find a secret by trying guesses. Therefore
- * secrets count only if there are encryption keys: these have 256 random bits, and the digest is an HMAC under all of
- * them. Without them, the digest is of the other settings alone.
+ * A digest of the settings, for comparing replicas. It is shown, so nobody may find a secret by trying guesses.
+ * Therefore secrets count only if there are encryption keys: these have 256 random bits, and the digest is an HMAC
+ * under all of them. Without them, the digest is of the other settings alone.
  */
 export function configurationDigest(values: Values): string {
   const { TOKEN_ENCRYPTION_KEYS: keys = 'off' } = values;

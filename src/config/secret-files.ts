@@ -7,8 +7,8 @@ import { VARIABLES, type Variable } from './variables.ts';
 const INTERVAL_MS = 2_000;
 
 /**
- * Watches the files that hold secrets, by their content: Kubernetes replaces a folder behind a symbolic link, and a notice
- * of the file system does not reach every mount.
+ * Watches the files that hold secrets, by their content: Kubernetes replaces a folder behind a symbolic link, and a
+ * notice of the file system does not reach every mount.
  */
 export class SecretFiles {
   readonly #paths: readonly string[];

@@ -102,7 +102,9 @@ export const adminTokens = commaList.transform((items, context): AdminToken[] =>
   return tokens;
 });
 
-/** Whether no two tokens have the same name or the same text. Otherwise it would be unknown which caller sent a token. */
+/**
+ * Whether no two tokens have the same name or the same text. Otherwise it would be unknown which caller sent a token.
+ */
 export function areDifferent(tokens: readonly AdminToken[]): boolean {
   return [tokens.map(({ name }) => name), tokens.map(({ token }) => token)].every(
     (values) => new Set(values).size === values.length,

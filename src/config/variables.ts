@@ -40,8 +40,8 @@ export interface Variable<T> {
 }
 
 /**
- * The modes of checking sessions. To add one, add it here. The compiler and `test/documents.test.ts` then name the other
- * places: the settings (`session-config.ts`), the verifier, the `check` command and the documents.
+ * The modes of checking sessions. To add one, add it here. The compiler and `test/documents.test.ts` then name the
+ * other places: the settings (`session-config.ts`), the verifier, the `check` command and the documents.
  */
 export const SESSION_MODES = ['jwt', 'introspection', 'forward'] as const;
 

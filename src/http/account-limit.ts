@@ -8,8 +8,9 @@ const WINDOW_MS = 60_000;
 type RateLimit<Sender extends string> = (sender: Sender) => BrokerError | undefined;
 
 /**
- * The generic cell rate algorithm: each sender may send `perMinute` requests at once after a pause, and then as many per
- * minute, evenly spread. Beyond `maxSenders`, the limit of the one that has sent no request for longest starts again.
+ * The generic cell rate algorithm: each sender may send `perMinute` requests at once after a pause, and then as many
+ * per minute, evenly spread. Beyond `maxSenders`, the limit of the one that has sent no request for longest starts
+ * again.
  * @param detail of the error
  */
 export function rateLimit(perMinute: number, detail: string, maxSenders: number): RateLimit<string> {

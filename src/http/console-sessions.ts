@@ -43,7 +43,8 @@ interface OpenedCall {
 /**
  * The consoles that have shown an admin token. The page gets the public key of this process with its HTML. It makes a
  * shared key (ECDH P-256, HKDF, AES-256-GCM; docs/security.md, "The console"), with which it seals each call and opens
- * each answer. So another process on the same address, also one that passes everything on, gets nothing that it can use.
+ * each answer. So another process on the same address, also one that passes everything on, gets nothing that it can
+ * use.
  */
 export class ConsoleSessions {
   readonly #own = createECDH(CURVE);
@@ -100,7 +101,9 @@ export class ConsoleSessions {
     if (this.#used.size > MAX_USED && oldest !== undefined) this.#used.delete(oldest);
   }
 
-  /** The page's key is the salt, because several keys lead to one secret: a point and its mirror, and other encodings. */
+  /**
+   * The page's key is the salt, because several keys lead to one secret: a point and its mirror, and other encodings.
+   */
   #sharedKey(page: string): Buffer | undefined {
     try {
       const secret = this.#own.computeSecret(page, 'hex');

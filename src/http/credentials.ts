@@ -62,8 +62,8 @@ export interface ForwardedSession {
 }
 
 /**
- * The session is the bearer token. With `forwarded` it is a JSON object: the values of the headers with these names that
- * the app sent, by lower-case name, in this order.
+ * The session is the bearer token. With `forwarded` it is a JSON object: the values of the headers with these names
+ * that the app sent, by lower-case name, in this order.
  */
 export function sessionSource(forwarded: ForwardedSession | undefined): SessionSource {
   if (forwarded === undefined) return ({ authorization }) => bearerToken(authorization);
@@ -87,8 +87,8 @@ export function sessionSource(forwarded: ForwardedSession | undefined): SessionS
 const ANOTHER_SITE = 'Another web site caused this request: its Sec-Fetch-Site or Origin is not of this host';
 
 /**
- * The cookies with these names, in the order of `names`, so that other cookies and their order do not matter. Of several
- * cookies with one name it takes the first: browsers send the most specific one first (RFC 6265 §5.4).
+ * The cookies with these names, in the order of `names`, so that other cookies and their order do not matter. Of
+ * several cookies with one name it takes the first: browsers send the most specific one first (RFC 6265 §5.4).
  */
 function namedCookies(header: string | string[] | undefined, names: readonly string[]): string {
   if (typeof header !== 'string') return '';
@@ -129,7 +129,8 @@ declare module 'fastify' {
 /**
  * Returns the function that finds the caller of a request: it checks the session, then counts the request against the
  * limit of its account.
- * @throws BrokerError at once or as a rejection: the errors of {@link SessionSource} and of the verifier, `rate_limited`
+ * @throws BrokerError at once or as a rejection: the errors of {@link SessionSource} and of the verifier,
+ *   `rate_limited`
  */
 export function callerFinder({ sessions, sessionSource, limit, observer }: SessionGuardOptions) {
   const admit = (caller: CachedPrincipal): CachedPrincipal => {
@@ -146,8 +147,8 @@ export function callerFinder({ sessions, sessionSource, limit, observer }: Sessi
 }
 
 /**
- * Finds the caller of each request to this scope before Fastify validates the request, so that a caller without a session
- * learns nothing about the API.
+ * Finds the caller of each request to this scope before Fastify validates the request, so that a caller without a
+ * session learns nothing about the API.
  */
 export function requireSession(app: FastifyInstance, callerOf: ReturnType<typeof callerFinder>): void {
   app.decorateRequest('caller');

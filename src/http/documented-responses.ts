@@ -86,7 +86,10 @@ const EXAMPLE_REQUEST_ID = '5f0c2b8e-6a5e-4a0d-9d53-0b8a1f1d7c11';
 
 type Examples = Readonly<Partial<Record<ErrorCode, BrokerErrorOptions>>>;
 
-/** The responses for these errors by status, with an example of each error. @param examples more about some of the errors */
+/**
+ * The responses for these errors by status, with an example of each error.
+ * @param examples more about some of the errors
+ */
 export function problemResponses(codes: readonly ErrorCode[], examples: Examples): Record<number, DocumentedResponse> {
   const statuses = [...new Set(codes.map((code) => ERRORS[code].status))].sort((one, other) => one - other);
   const codesOf = (status: number) => codes.filter((code) => ERRORS[code].status === status);

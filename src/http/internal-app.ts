@@ -45,7 +45,9 @@ const DESCRIPTOR_SHARE = 1 / 8;
 /** More than a request line can hold, because the schemas limit the length of ids. */
 const MAX_PARAM_LENGTH = 16 * 1_024;
 
-/** The internal API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
+/**
+ * The internal API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections.
+ */
 export async function createInternalApp(options: InternalAppOptions): Promise<FastifyInstance> {
   const { logger, closing, adminTokens, onRefusal, tracer } = options;
   const app = createBaseApp({

@@ -38,7 +38,9 @@ const FRAMEWORK_DETAILS: Readonly<Record<string, string>> = {
   FST_ERR_ROUTE_MISSING_CONTENT_TYPE: 'The method QUERY needs a Content-Type',
 };
 
-/** Turns any thrown value into a BrokerError: a 4xx of Fastify becomes `request_invalid`, everything else `internal`. */
+/**
+ * Turns any thrown value into a BrokerError: a 4xx of Fastify becomes `request_invalid`, everything else `internal`.
+ */
 export function asBrokerError(thrown: unknown): BrokerError {
   if (thrown instanceof BrokerError) return thrown;
   const { statusCode = 500, code = '' } = (thrown ?? {}) as { statusCode?: number; code?: string };

@@ -30,8 +30,8 @@ interface Interval {
 }
 
 /**
- * Logs the first event of a kind at once, and then at most one per kind and interval, by default a second: the latest one,
- * with the number of those that it stands for. So neither a client nor an outage fills the log.
+ * Logs the first event of a kind at once, and then at most one per kind and interval, by default a second: the latest
+ * one, with the number of those that it stands for. So neither a client nor an outage fills the log.
  */
 export class LogSampler<Kind> {
   readonly #intervalMs: number;
@@ -107,9 +107,9 @@ const FAILURE_INTERVAL_MS = 10_000;
 
 /**
  * Writes one line for each refused request, so that support finds a request by its id or by the digest of the account:
- * at `info`, or at `warn` and `error` if the status is 5xx. A line may stand for several requests, and then it has their
- * number. In one second, and in 10 s for a 5xx, there is at most one line for each code of an account. If the account is
- * unknown, or if 20 accounts are refused, or if 5 get a 5xx, there is one for each code.
+ * at `info`, or at `warn` and `error` if the status is 5xx. A line may stand for several requests, and then it has
+ * their number. In one second, and in 10 s for a 5xx, there is at most one line for each code of an account. If the
+ * account is unknown, or if 20 accounts are refused, or if 5 get a 5xx, there is one for each code.
  */
 export class RefusalLog {
   /** A kind is a code with an account, or a code alone. */

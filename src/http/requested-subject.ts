@@ -42,7 +42,10 @@ export const accountPath = z.strictObject({
     .meta({ description: `The account: ${UNION_ID}.` }),
 });
 
-/** The path parameters of a terminal. With policy `single`, the unionId is also valid as uniqueId: the account lists it so. */
+/**
+ * The path parameters of a terminal. With policy `single`, the unionId is also valid as uniqueId: the account lists it
+ * so.
+ */
 export function terminalPath(policy: TerminalPolicy) {
   const allowed = `${UNIQUE_ID}, percent-encoded`;
   const uniqueId = z.string().meta({ description: `The terminal (phone): ${allowed}.` });

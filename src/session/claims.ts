@@ -24,8 +24,9 @@ export interface ClaimNames {
 }
 
 /**
- * The source of the claims, named as the modes of sessions. A JWT says its times as numbers, and has an end. In an answer of
- * a session server, PHP and others write times from a database as strings, and a session may have no end of its own.
+ * The source of the claims, named as the modes of sessions. A JWT says its times as numbers, and has an end. In an
+ * answer of a session server, PHP and others write times from a database as strings, and a session may have no end of
+ * its own.
  */
 export type ClaimSource = 'jwt' | 'introspection' | 'forward';
 
@@ -53,7 +54,9 @@ const EXACT_INTEGERS = {
 
 const WHOLE_NUMBER = /^\d+$/;
 
-/** Clouds stamp a session with their own clock, often as valid from the moment of issue. It may be ahead by this much. */
+/**
+ * Clouds stamp a session with their own clock, often as valid from the moment of issue. It may be ahead by this much.
+ */
 const MAX_AHEAD_MS = 60_000;
 
 /** The last second of the year 9999. A larger number is a time in milliseconds: those of today are 1.8e12. */
@@ -96,9 +99,9 @@ const REGION_IN_ANY_CASE = new RegExp(ASSIGNED_REGION_PATTERN, 'i');
 /**
  * Reads the principal from claims that {@link parseClaims} returned and that are already verified.
  * @throws BrokerError `session_expired`; `session_invalid`, with a detail that names the claim and the allowed values,
- *   never the actual value; `session_check_unavailable` if an answer of a session server does not say enough: without an
- *   account, it may be the answer to a failure, and without a time of issue that is a number, the erasure of an account
- *   would refuse also its later sessions
+ *   never the actual value; `session_check_unavailable` if an answer of a session server does not say enough: without
+ *   an account, it may be the answer to a failure, and without a time of issue that is a number, the erasure of an
+ *   account would refuse also its later sessions
  */
 export function principalFrom(claims: object, names: ClaimNames, source: ClaimSource, clock: Clock): Principal {
   const { end, notBefore, issue } = timeClaims(names);

@@ -17,7 +17,9 @@ export interface AnswerCondition {
   readonly values: readonly string[];
 }
 
-/** For a cloud whose answers are envelopes, such as `{"code":200,"data":{…}}`, with the HTTP status 200 for refusals. */
+/**
+ * For a cloud whose answers are envelopes, such as `{"code":200,"data":{…}}`, with the HTTP status 200 for refusals.
+ */
 export interface EnvelopeConditions {
   /** What an answer about a valid session meets. Without it, the HTTP status decides. */
   readonly accepted?: AnswerCondition | undefined;
@@ -58,8 +60,8 @@ export class ForwardVerifier implements SessionVerifier {
 
   /**
    * Returns the answer.
-   * @throws BrokerError `session_check_unavailable`; `session_invalid` if the server refuses the session with 401 or 403, or
-   *   if HTTP headers cannot hold it
+   * @throws BrokerError `session_check_unavailable`; `session_invalid` if the server refuses the session with 401 or
+   *   403, or if HTTP headers cannot hold it
    */
   async ask(session: string): Promise<object> {
     const { clock, contact } = this.#options;

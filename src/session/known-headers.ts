@@ -31,7 +31,10 @@ interface KnownHeader {
   readonly keySet: KeySet;
 }
 
-/** A compact JWS in base64url without padding (RFC 7515 §7.1): the signed part, which is header and payload, and the signature. */
+/**
+ * A compact JWS in base64url without padding (RFC 7515 §7.1): the signed part, which is header and payload, and the
+ * signature.
+ */
 const COMPACT_JWS = /^(([\w-]+)\.([\w-]+))\.([\w-]+)$/;
 /** A customer cloud needs one header per key, and a few keys. */
 const MAX_HEADERS = 64;
@@ -111,8 +114,8 @@ function derValue(tag: string, contents: string): string {
 const QUICK_RSA_BITS = 2048;
 
 /**
- * Whether this thread verifies a signature in about 0.1 ms at most (docs/security.md has the figures). Others would stop all
- * callers: a forged one costs as much as a genuine one.
+ * Whether this thread verifies a signature in about 0.1 ms at most (docs/security.md has the figures). Others would
+ * stop all callers: a forged one costs as much as a genuine one.
  */
 function isQuick(algorithm: string, key: KeyObject): boolean {
   if (key.asymmetricKeyType === 'rsa') return (key.asymmetricKeyDetails?.modulusLength ?? 0) <= QUICK_RSA_BITS;

@@ -25,8 +25,8 @@ const WAIT_AFTER_FAILURE_MS = 100;
 const ACCEPT_JSON = { headers: { accept: 'application/json, application/jwk-set+json' } };
 
 /**
- * Fetches the keys published at `url`. Redirects are not followed. An entry that is no JSON object is left out, so that one
- * mistake does not disable the other keys (RFC 7517 §5).
+ * Fetches the keys published at `url`. Redirects are not followed. An entry that is no JSON object is left out, so that
+ * one mistake does not disable the other keys (RFC 7517 §5).
  * @throws UnexpectedStatus; TypeError if the answer is not a JWK Set; RangeError if it has more than 1 MiB or 100 keys;
  *   Error if the keys cannot be fetched
  */

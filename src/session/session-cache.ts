@@ -100,14 +100,14 @@ const RETRY_DELAY_MS = 2_000;
 
 /**
  * Caches the results of another verifier:
- * - An accepted session is fresh for `cacheSeconds`, if its check asked a server, or if it came before. If its next check
- *   ends with `session_check_unavailable`, the stale session is accepted for another `cacheSeconds`. It is never accepted
- *   past the principal's `expiresAt`.
+ * - An accepted session is fresh for `cacheSeconds`, if its check asked a server, or if it came before. If its next
+ *   check ends with `session_check_unavailable`, the stale session is accepted for another `cacheSeconds`. It is never
+ *   accepted past the principal's `expiresAt`.
  * - A refusal is repeated for `refusalMs`.
  * - A check that fails for another reason is not cached.
  *
- * Both times count from the start of the check. Concurrent callers with the same session share one check. Each account has
- * at most 50 accepted sessions in the cache.
+ * Both times count from the start of the check. Concurrent callers with the same session share one check. Each account
+ * has at most 50 accepted sessions in the cache.
  */
 export class SessionCache implements SessionVerifier<CachedPrincipal> {
   #verifier: SessionVerifier;
@@ -239,8 +239,9 @@ function freshPrincipal(principal: Principal, freshUntil: number): CachedPrincip
 }
 
 /**
- * Says which sessions came before: a Bloom filter with one hash function, which takes at most one new session of sixteen
- * for a known one, and forgets. A new session that is not cached takes 5 % less CPU for a first read (scenario `first`).
+ * Says which sessions came before: a Bloom filter with one hash function, which takes at most one new session of
+ * sixteen for a known one, and forgets. A new session that is not cached takes 5 % less CPU for a first read (scenario
+ * `first`).
  */
 class SeenSessions {
   readonly #places = new Uint8Array(SEEN_PLACES);

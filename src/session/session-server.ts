@@ -10,12 +10,18 @@ const RETRY_AFTER_SECONDS = 2;
 const TIMEOUT_MS = 3_000;
 const MAX_BYTES = 65_536;
 
-/** The error for a session that could not be checked: neither accepted nor refused. @param cause for the log; no secrets */
+/**
+ * The error for a session that could not be checked: neither accepted nor refused.
+ * @param cause for the log; no secrets
+ */
 export function sessionCheckUnavailable(cause: unknown): BrokerError {
   return new BrokerError('session_check_unavailable', { retryAfter: RETRY_AFTER_SECONDS, cause });
 }
 
-/** A session server answered with an HTTP status that says nothing about the session. The session is neither accepted nor refused. */
+/**
+ * A session server answered with an HTTP status that says nothing about the session. The session is neither accepted
+ * nor refused.
+ */
 export class UnexpectedStatus extends Error {
   override readonly name = 'UnexpectedStatus';
   readonly status: number;
@@ -81,8 +87,8 @@ export interface SessionServerRequest {
 
 /**
  * Fetches text of at most `maxBytes` (default 64 KiB) within 3 s. Redirects are not followed. The body is read
- * completely, whatever the status. It must be UTF-8, and not compressed, which the request does not ask for: with a status
- * from 300 on, another body counts as empty.
+ * completely, whatever the status. It must be UTF-8, and not compressed, which the request does not ask for: with a
+ * status from 300 on, another body counts as empty.
  * @throws Error on a network error, if the body is too large or no text, and with the name `TimeoutError` after 3 s
  */
 export async function boundedFetch(

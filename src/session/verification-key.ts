@@ -7,8 +7,9 @@ import { PublishedKeys } from './published-keys.ts';
 import type { SessionServerAccess } from './session-server.ts';
 
 /**
- * The key that verifies sessions: keys published at a URL, a public key (PEM, SPKI) or a shared secret (HMAC). A text may
- * hold a second PEM, or a second secret on a line of its own. Both verify, so that the customer cloud can replace one.
+ * The key that verifies sessions: keys published at a URL, a public key (PEM, SPKI) or a shared secret (HMAC). A text
+ * may hold a second PEM, or a second secret on a line of its own. Both verify, so that the customer cloud can replace
+ * one.
  */
 export type JwtKey = { readonly jwksUrl: URL } | { readonly publicKeyPem: string } | { readonly secret: string };
 

@@ -52,8 +52,8 @@ export interface HttpServer {
 const LOCAL_HOST = /^(\[[\da-f:.]+\]|\d+(\.\d+){3}|[\w-]+)(:\d+)?$/i;
 
 /**
- * Refuses a request under the host name of a site, so that a page whose name resolves to this address (DNS rebinding) cannot
- * read anything. Refuses changes that a page of another site causes.
+ * Refuses a request under the host name of a site, so that a page whose name resolves to this address (DNS rebinding)
+ * cannot read anything. Refuses changes that a page of another site causes.
  * @throws BadRequest
  */
 export function refuseForeign({ method, headers }: IncomingMessage): void {

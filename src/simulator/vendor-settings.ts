@@ -42,7 +42,9 @@ export interface VendorSettings {
   readonly clockOffsetMs: number;
   /** Applies to logins that would otherwise succeed. */
   readonly fault: Fault;
-  /** Number of logins that the fault still applies to. `null`: all logins. Setting `fault` alone sets this to `null`. */
+  /**
+   * Number of logins that the fault still applies to. `null`: all logins. Setting `fault` alone sets this to `null`.
+   */
   readonly faultCount: number | null;
 }
 

@@ -48,7 +48,8 @@ export interface VendorSimulator extends VendorControl, HttpServer {
 }
 
 /**
- * Starts a vendor that follows docs/vendor-login.md strictly: `thirdCustLogin`, and the control calls under `/simulator/`.
+ * Starts a vendor that follows docs/vendor-login.md strictly: `thirdCustLogin`, and the control calls under
+ * `/simulator/`.
  * @throws SettingsError
  */
 export async function startVendorSimulator(options: VendorSimulatorOptions = {}): Promise<VendorSimulator> {

@@ -6,8 +6,8 @@ export const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 
 /**
- * When the facts become a finding. `npm run reference` writes the table of docs/console.md. A share needs a minimum of events,
- * so that a few requests at night say nothing.
+ * When the facts become a finding. `npm run reference` writes the table of docs/console.md. A share needs a minimum of
+ * events, so that a few requests at night say nothing.
  */
 export const THRESHOLDS = {
   /** Shares are of five whole minutes and the current one. */
@@ -37,8 +37,8 @@ export const THRESHOLDS = {
   /** An operator who looks once a day sees a loss of data. */
   dataLossMs: 24 * 60 * MINUTE_MS,
   /**
-   * Number of failed attempts and time since the last success, for the vendor and the session server. A login makes three
-   * attempts, so one account does not reach it soon.
+   * Number of failed attempts and time since the last success, for the vendor and the session server. A login makes
+   * three attempts, so one account does not reach it soon.
    */
   outage: { least: 20, ms: 5 * MINUTE_MS },
   /** The same for a domain whose circuit is not closed: many accounts have seen it fail. */
@@ -56,8 +56,8 @@ export const THRESHOLDS = {
 } as const;
 
 /**
- * Counts of what apps and the vendor did in some time. Logins that were not sent are not in it: the circuit was open, or the login
- * budget had no place. The numbers of several replicas add up.
+ * Counts of what apps and the vendor did in some time. Logins that were not sent are not in it: the circuit was open,
+ * or the login budget had no place. The numbers of several replicas add up.
  */
 export interface ShareCounts {
   readonly logins: number;
@@ -79,7 +79,9 @@ export interface RecentCounts extends ShareCounts {
   readonly halfHourLogins: number;
   /** Failed and rejected ones. */
   readonly halfHourFailedLogins: number;
-  /** Accounts whose logins have failed since one succeeded, two at most. Of several replicas, the largest number counts. */
+  /**
+   * Accounts whose logins have failed since one succeeded, two at most. Of several replicas, the largest number counts.
+   */
   readonly failedAccounts: number;
   /** In the last hour. */
   readonly endedTokens: number;
@@ -137,7 +139,10 @@ export interface ReplicaFacts {
 /** A finding before its sentence. `since` is missing where only its first sight tells. */
 export type FoundFacts = FindingFacts & { readonly code: FindingCode; readonly since?: number | undefined };
 
-/** Whether nothing succeeds there. `now` is of the monotonic clock. A circuit that is not closed has seen many accounts fail. */
+/**
+ * Whether nothing succeeds there. `now` is of the monotonic clock. A circuit that is not closed has seen many accounts
+ * fail.
+ */
 export function isOutage(contact: Contact, now: number, isCircuitOpen = false): boolean {
   const { outage, openCircuit, outageForgottenMs } = THRESHOLDS;
   if (now - (contact.failedMonotonic ?? now) >= outageForgottenMs) return false;
@@ -160,9 +165,9 @@ export function shareNames(code: FindingCode): ShareName[] {
 }
 
 /**
- * The finding of a share that is too large in the last five minutes and lately, or much too large lately. It stays until
- * so many events came lately that the fault would show, and it did not. It tells the share and the count of lately, if there
- * were enough events.
+ * The finding of a share that is too large in the last five minutes and lately, or much too large lately. It stays
+ * until so many events came lately that the fault would show, and it did not. It tells the share and the count of
+ * lately, if there were enough events.
  */
 export function shareFinding(
   name: ShareName,

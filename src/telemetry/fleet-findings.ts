@@ -35,8 +35,8 @@ export function fleetFindings(
 }
 
 /**
- * How the replicas that are alive differ: the versions and configurations, and since when, as far as their own times tell,
- * epoch ms: since the first replica of the latest group. `undefined`: they do not differ.
+ * How the replicas that are alive differ: the versions and configurations, and since when, as far as their own times
+ * tell, epoch ms: since the first replica of the latest group. `undefined`: they do not differ.
  */
 export function differenceOf(replicas: readonly FleetReplica[]) {
   const groups = groupsOf(replicas.filter(({ missingSince }) => missingSince === undefined));
@@ -45,7 +45,10 @@ export function differenceOf(replicas: readonly FleetReplica[]) {
   return { since: Math.max(...starts), groups: [...groups.keys()] };
 }
 
-/** The replicas that differ from the largest group with one version and one configuration. All, if no group is the largest. */
+/**
+ * The replicas that differ from the largest group with one version and one configuration. All, if no group is the
+ * largest.
+ */
 function differing(alive: readonly FleetReplica[]): readonly FleetReplica[] {
   const [largest, ...others] = [...groupsOf(alive).values()].sort((one, other) => other.length - one.length);
   return others[0]?.length === largest?.length ? alive : others.flat();

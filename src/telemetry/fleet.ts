@@ -87,8 +87,8 @@ export interface FleetOptions {
 }
 
 /**
- * Collects the findings of this replica and of the others. Each one leaves a summary in the store every 5 s, so that every
- * replica can report on all of them. The end of a replica that shuts down deletes its summary.
+ * Collects the findings of this replica and of the others. Each one leaves a summary in the store every 5 s, so that
+ * every replica can report on all of them. The end of a replica that shuts down deletes its summary.
  */
 export class Fleet {
   readonly #options: FleetOptions;
@@ -104,8 +104,8 @@ export class Fleet {
   /** By the monotonic clock. */
   #reportedAt = 0;
   /**
-   * How the configurations differ, and since when, epoch ms; when that was seen last, by the monotonic clock, and of which
-   * replicas.
+   * How the configurations differ, and since when, epoch ms; when that was seen last, by the monotonic clock, and of
+   * which replicas.
    */
   #difference:
     | {
@@ -150,7 +150,8 @@ export class Fleet {
   }
 
   /**
-   * @param answered what {@link ReplicaSummaries.others} answered; `undefined`, also for the outlook: the store does not answer
+   * @param answered what {@link ReplicaSummaries.others} answered; `undefined`, also for the outlook: the store does
+   *   not answer
    */
   report(answered: readonly LeftSummary[] | undefined, outlook: ScheduleOutlook | undefined) {
     const facts = this.#options.facts();
@@ -332,7 +333,8 @@ function replicaState({ counts: _, lately: __, findings, isStale, clockOffsetMs,
 
 /**
  * Returns the findings of the replicas, with the facts of the one that saw most, and the names of those that see it. It
- * names nobody if all see it, or if the findings of some are not known. A replica with a fault of Redis can seldom tell the others.
+ * names nobody if all see it, or if the findings of some are not known. A replica with a fault of Redis can seldom tell
+ * the others.
  */
 function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts[] {
   const byId = new Map<string, { readonly replica: string; readonly finding: Summary['findings'][number] }[]>();

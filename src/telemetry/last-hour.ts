@@ -25,8 +25,8 @@ const LATE_SLOTS = 7;
 const MINUTES_OF_FINDINGS = 5;
 
 /**
- * The minutes in which a replica counts: those of the wall clock at the start. A later change of the wall clock moves no
- * event.
+ * The minutes in which a replica counts: those of the wall clock at the start. A later change of the wall clock moves
+ * no event.
  */
 class Minutes {
   readonly #clock: Clock;
@@ -58,7 +58,10 @@ function slotOf(ms: number): number {
   return Math.floor(ms / SLOT_MS) % (MINUTES * SLOTS);
 }
 
-/** Counts events by kind and minute, for the last hour. Its memory is bounded: one small array per kind. It needs no timer. */
+/**
+ * Counts events by kind and minute, for the last hour. Its memory is bounded: one small array per kind. It needs no
+ * timer.
+ */
 export class MinuteCounts<Kind extends string> {
   readonly #minutes: Minutes;
   readonly #counts = new Map<Kind, Uint32Array>();
@@ -80,7 +83,8 @@ export class MinuteCounts<Kind extends string> {
   }
 
   /**
-   * Returns the counts of the last 60 whole minutes, the oldest first, and of the current one. Omits kinds without an event.
+   * Returns the counts of the last 60 whole minutes, the oldest first, and of the current one. Omits kinds without an
+   *   event.
    * @param minute the current one
    */
   series(minute = minuteOf(this.#minutes.now())): Record<string, number[]> {
@@ -194,7 +198,9 @@ export function countsByMinute(clock: Clock) {
     readsInRow: new FailuresInRow(),
     rejectionsInRow: new FailuresInRow(),
     failedAccounts: new FailedAccounts(clock),
-    /** The series of one and the same hour, and its start: the clock is read once, because the next minute may begin. */
+    /**
+     * The series of one and the same hour, and its start: the clock is read once, because the next minute may begin.
+     */
     lastHour() {
       const minute = minuteOf(minutes.now());
       return {

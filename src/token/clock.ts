@@ -49,8 +49,8 @@ export function sleep(clock: Clock, ms: number): Promise<void> {
 }
 
 /**
- * A timeout is counted in this many equal parts, one timer after the other. If this process stands still, that counts as
- * one part at most, because its own stillness is not the silence of the other side.
+ * A timeout is counted in this many equal parts, one timer after the other. If this process stands still, that counts
+ * as one part at most, because its own stillness is not the silence of the other side.
  */
 export const TIMEOUT_PARTS = 4;
 
@@ -94,8 +94,8 @@ export class Timeout implements Timer {
 }
 
 /**
- * Resolves like `promise`, or to `undefined` after `ms` in which the event loop has run (see {@link TIMEOUT_PARTS}). The work
- * behind `promise` continues either way.
+ * Resolves like `promise`, or to `undefined` after `ms` in which the event loop has run (see {@link TIMEOUT_PARTS}).
+ * The work behind `promise` continues either way.
  * @param onEnd gets the ms that were counted
  */
 export function withTimeout<T>(

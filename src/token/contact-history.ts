@@ -46,8 +46,8 @@ export interface VendorDomain extends Contact {
 }
 
 /**
- * Remembers the last success and the last failure of a system that the broker depends on, for `GET /status`. One replica
- * knows only its own contacts.
+ * Remembers the last success and the last failure of a system that the broker depends on, for `GET /status`. One
+ * replica knows only its own contacts.
  */
 export class ContactHistory {
   /** Epoch ms; `undefined` before the first success. */
@@ -55,7 +55,10 @@ export class ContactHistory {
   lastFailure: ContactFailure | undefined;
   /** Apart from {@link lastFailure}, so that it neither prolongs an outage nor gives it another reason. */
   lastRefusal?: ContactFailure | undefined;
-  /** Epoch ms of the first failure after the last success; `undefined` if the last contact was a success, or there was none. */
+  /**
+   * Epoch ms of the first failure after the last success; `undefined` if the last contact was a success, or there was
+   * none.
+   */
   failingSince: number | undefined;
   /** Number of failures since then. */
   failures = 0;

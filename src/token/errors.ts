@@ -7,9 +7,9 @@ interface ErrorKind {
   /** Whether the same request may succeed later, unchanged. */
   readonly retryable: boolean;
   /**
-   * The tokens that have ended if a renewal fails with this error. `memory`: the store has lost the token of the terminal
-   * already, by a logout or an erasure, and memory must forget it. `account`: the vendor has ended all tokens of the account,
-   * and the store must forget them too.
+   * The tokens that have ended if a renewal fails with this error. `memory`: the store has lost the token of the
+   * terminal already, by a logout or an erasure, and memory must forget it. `account`: the vendor has ended all tokens
+   * of the account, and the store must forget them too.
    */
   readonly endsTokens: 'memory' | 'account' | undefined;
 }
@@ -120,7 +120,9 @@ export class BrokerError extends Error {
   }
 }
 
-/** A login was not sent: when its turn came, its lease had expired, or another request had brought a token into memory. */
+/**
+ * A login was not sent: when its turn came, its lease had expired, or another request had brought a token into memory.
+ */
 export class LoginNotSent extends BrokerError {
   constructor() {
     super('vendor_busy', { retryAfter: 1 });

@@ -44,8 +44,8 @@ export const EMPTY_PACE: PaceState = {
 };
 
 /**
- * Longest wait of a newcomer. A login that gives way to one may wait an interval longer, so that newcomers do not take each
- * place before its share is due.
+ * Longest wait of a newcomer. A login that gives way to one may wait an interval longer, so that newcomers do not take
+ * each place before its share is due.
  */
 export const LONGEST_WAIT_MS = 2_000;
 /**
@@ -56,7 +56,9 @@ export const LONGEST_RETURNING_WAIT_MS = 250;
 export const LONGEST_BACKGROUND_WAIT_MS = 500;
 /** While a login waits, those that give way to it get at most one of this many places. */
 export const YIELDING_SHARE = 2;
-/** While a newcomer waits, returning logins get at most one of this many places. The background keeps the same share. */
+/**
+ * While a newcomer waits, returning logins get at most one of this many places. The background keeps the same share.
+ */
 export const RETURNING_SHARE = 4;
 
 /** How long an account counts as returning after a foreground login. */
@@ -78,9 +80,10 @@ export function loginBudget(timeoutMs: number): number {
 }
 
 /**
- * Reserves the next place in the queue of vendor logins (generic cell rate algorithm with a queue; a place is a point in
- * time). Newcomers go first, then returning accounts, then the background. While a login waits, the priorities below it
- * get at most every second place together. So they let a newcomer wait for at most half a second, and none of them starves.
+ * Reserves the next place in the queue of vendor logins (generic cell rate algorithm with a queue; a place is a point
+ * in time). Newcomers go first, then returning accounts, then the background. While a login waits, the priorities below
+ * it get at most every second place together. So they let a newcomer wait for at most half a second, and none of them
+ * starves.
  */
 export function reservePlace(
   stored: PaceState,

@@ -9,8 +9,8 @@ import type { AccountId } from './subject.ts';
 export type ReadOutcome = 'memory' | 'redis' | 'login' | 'waited' | 'fallback';
 
 /**
- * Why a token is renewed. `new`: an app waits for its first token. `due`: an app waits and the token is due. `refused`: the
- * vendor refused the token. `background`: no app waits.
+ * Why a token is renewed. `new`: an app waits for its first token. `due`: an app waits and the token is due. `refused`:
+ * the vendor refused the token. `background`: no app waits.
  */
 export type RenewalCause = 'new' | 'due' | 'refused' | 'background';
 
@@ -52,8 +52,8 @@ export type LoginOutcome =
 
 /**
  * The result of a session check. `cached`: accepted from memory. `accepted`: the verifier accepted it. `kept`: accepted
- * from memory because the session server could not be reached. `malformed`: refused, and no session of anybody. An error
- * code: refused, or not checked.
+ * from memory because the session server could not be reached. `malformed`: refused, and no session of anybody. An
+ * error code: refused, or not checked.
  */
 export type SessionOutcome = 'cached' | 'accepted' | 'kept' | 'malformed' | ErrorCode;
 
@@ -61,8 +61,8 @@ export type SessionOutcome = 'cached' | 'accepted' | 'kept' | 'malformed' | Erro
 export type LimitName = 'requests' | 'logins' | 'refused_tokens';
 
 /**
- * `readonly`, `oom`, `misconf`: Redis refuses writes. `not_sent`: the command failed at once because Redis did not answer
- * recent commands.
+ * `readonly`, `oom`, `misconf`: Redis refuses writes. `not_sent`: the command failed at once because Redis did not
+ * answer recent commands.
  */
 export type RedisErrorKind =
   | 'timeout'
@@ -83,7 +83,9 @@ export type AdminRefusal = 'missing' | 'wrong';
 /** The result of reading the secrets again. `refused`: the configuration was not usable, so the old secrets stay. */
 export type ReloadOutcome = 'changed' | 'unchanged' | 'refused';
 
-/** Receives the events of all modules, for metrics. A call is cheap and never throws. No metric identifies an account. */
+/**
+ * Receives the events of all modules, for metrics. A call is cheap and never throws. No metric identifies an account.
+ */
 export interface Observer {
   /** @param leftMs remaining life of the token */
   tokenServed(outcome: ReadOutcome, leftMs: number): void;

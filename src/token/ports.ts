@@ -48,16 +48,19 @@ export type LeaseAnswer =
     }
   /** Another owner has the lease. */
   | { readonly kind: 'held'; readonly heldForMs: number }
-  /** Several logins of the account failed in a row, or one was too frequent; the last one with `code`. Its next lease is granted after `forMs`. */
+  /**
+   * Several logins of the account failed in a row, or one was too frequent; the last one with `code`. Its next lease is
+   * granted after `forMs`.
+   */
   | { readonly kind: 'cooling'; readonly forMs: number; readonly code: ErrorCode }
   /** The account has its maximum number of terminals, and this subject would be another one. */
   | { readonly kind: 'terminal_limit'; readonly endedRead: boolean };
 
 /**
- * `suspect`: it is written, but another login may have ended the token (see {@link TokenRecord.suspect}). `superseded`: the
- * token of a login that was sent later is stored; if nobody knows which of the two the vendor received last, the store makes
- * it suspect. `outdated`: a logout or an erasure came after the login was sent. `lease_lost`: only a later lease was granted, and
- * its owner has not stored a token so far. The token is written with `saved` and `suspect` only.
+ * `suspect`: it is written, but another login may have ended the token (see {@link TokenRecord.suspect}). `superseded`:
+ * the token of a login that was sent later is stored; if nobody knows which of the two the vendor received last, the
+ * store makes it suspect. `outdated`: a logout or an erasure came after the login was sent. `lease_lost`: only a later
+ * lease was granted, and its owner has not stored a token so far. The token is written with `saved` and `suspect` only.
  */
 export type SaveOutcome = 'saved' | 'suspect' | 'superseded' | 'outdated' | 'lease_lost' | 'terminal_limit';
 
@@ -85,21 +88,22 @@ export interface TerminalStore {
   read(id: SubjectId): Promise<StoredTerminal>;
 
   /**
-   * Notes that an app has read this generation. The first read also makes the token due at `dueAt`, unless it is due earlier.
+   * Notes that an app has read this generation. The first read also makes the token due at `dueAt`, unless it is due
+   * earlier.
    * @param dueAt epoch ms
    * @returns whether this was the first read of the generation
    */
   markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean>;
 
   /**
-   * Grants the lease of the subject with its next generation, unless another owner holds it. Deletes an expired token. The
-   * due queue hides the subject while the lease lasts, or while the account cools down.
+   * Grants the lease of the subject with its next generation, unless another owner holds it. Deletes an expired token.
+   * The due queue hides the subject while the lease lasts, or while the account cools down.
    */
   acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer>;
 
   /**
-   * Restarts the duration of each lease: one command per shard, however many leases. If a shard fails, the leases of the
-   * other shards are extended all the same.
+   * Restarts the duration of each lease: one command per shard, however many leases. If a shard fails, the leases of
+   * the other shards are extended all the same.
    * @returns the leases that their owner has lost
    */
   extend(leases: readonly Lease[]): Promise<readonly Lease[]>;
@@ -112,16 +116,16 @@ export interface TerminalStore {
   save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome>;
 
   /**
-   * Writes the accessId of an account and stores no token: the terminal of the lease counts for no limit and is never due.
-   * Pins the country of an account that has none. Releases the lease. Afterwards stores the accessId for
+   * Writes the accessId of an account and stores no token: the terminal of the lease counts for no limit and is never
+   * due. Pins the country of an account that has none. Releases the lease. Afterwards stores the accessId for
    * {@link AccountStore.lookUp}.
    * @returns `outdated` after an erasure only: an accessId is that of the account, whatever becomes of the terminal
    */
   saveAccessId(lease: Lease, account: AccountIdentity): Promise<'saved' | 'outdated'>;
 
   /**
-   * Gives the lease back without a token. After repeated failures with a code that cools down, the account cools down. So
-   * it does after the first one, if the vendor asks for it.
+   * Gives the lease back without a token. After repeated failures with a code that cools down, the account cools down.
+   * So it does after the first one, if the vendor asks for it.
    * @param dueAt epoch ms at which the worker looks at an existing token next; `undefined` leaves its due time
    * @param failure announced as `failed`, so that waiting replicas do not repeat the login
    * @param waitMs if the failure cools down: the cool-down lasts at least this long. Counts up to an hour
@@ -129,24 +133,24 @@ export interface TerminalStore {
   release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs?: number): Promise<void>;
 
   /**
-   * Writes a token without a lease: of a login that could not get one, or after the store has lost its data. A lease alone
-   * does not refuse it: its owner may never store a token, and can still replace this one.
-   * @param sessionIssuedAt epoch ms, of the session that caused a login without a lease: an erasure at this time or later
-   *   refuses the token, although the login came after the erasure
+   * Writes a token without a lease: of a login that could not get one, or after the store has lost its data. A lease
+   * alone does not refuse it: its owner may never store a token, and can still replace this one.
+   * @param sessionIssuedAt epoch ms, of the session that caused a login without a lease: an erasure at this time or
+   *   later refuses the token, although the login came after the erasure
    */
   restore(record: TokenRecord, dueAt: number, sessionIssuedAt?: number): Promise<RestoreOutcome>;
 
   /**
-   * Notes a login that a logout or an erasure has ended. Its token is not stored, but the login may have ended the token of a
-   * later one, which then becomes suspect.
+   * Notes a login that a logout or an erasure has ended. Its token is not stored, but the login may have ended the
+   * token of a later one, which then becomes suspect.
    */
   drop(record: TokenRecord): Promise<void>;
 
   /**
    * Deletes the token and its due time, makes any login in progress outdated, and announces `removed`. Idempotent.
    * @param sessionIssuedAt epoch ms, of the session that asks for it; without it, no erasure prevents the removal
-   * @returns the generation up to which tokens are outdated; `undefined` if the account was erased at `sessionIssuedAt` or
-   *   later, and then nothing has changed
+   * @returns the generation up to which tokens are outdated; `undefined` if the account was erased at `sessionIssuedAt`
+   *   or later, and then nothing has changed
    */
   remove(id: SubjectId, sessionIssuedAt?: number): Promise<number | undefined>;
 
@@ -154,8 +158,8 @@ export interface TerminalStore {
   repeatRemoval(id: SubjectId, generation: number): Promise<void>;
 
   /**
-   * The store's clock, epoch ms, also while the store does not answer. It is behind by a round trip at most, and never ahead,
-   * unless the store's clock was set back since its last answer. `undefined` before the first answer.
+   * The store's clock, epoch ms, also while the store does not answer. It is behind by a round trip at most, and never
+   * ahead, unless the store's clock was set back since its last answer. `undefined` before the first answer.
    */
   clockFor(id: SubjectId): number | undefined;
 }
@@ -186,7 +190,8 @@ export interface AccountStore {
   identify(unionId: string): Promise<KnownAccount | undefined>;
 
   /**
-   * @returns the unionId of each known accessId. An account keeps the last {@link MAX_ACCESS_IDS} that the vendor gave it
+   * @returns the unionId of each known accessId. An account keeps the last {@link MAX_ACCESS_IDS} that the vendor gave
+   *   it
    */
   lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
 
@@ -259,8 +264,8 @@ export interface RateLimiter {
 /** The queue of vendor logins, shared by all replicas. */
 export interface LoginQueue {
   /**
-   * Reserves the next place (see {@link reservePlace}). A foreground login that gets one makes its account a returning one
-   * for {@link returningMs}.
+   * Reserves the next place (see {@link reservePlace}). A foreground login that gets one makes its account a returning
+   * one for {@link returningMs}.
    * @throws BrokerError `store_unavailable`
    */
   reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place>;
@@ -274,8 +279,8 @@ export interface LoginQueue {
 }
 
 /**
- * A change of a subject or an account, which every replica gets. `removed`: a logout, or the vendor has ended the token.
- * `suspected`: the token of this generation has become suspect.
+ * A change of a subject or an account, which every replica gets. `removed`: a logout, or the vendor has ended the
+ * token. `suspected`: the token of this generation has become suspect.
  */
 export type Announcement =
   | { readonly kind: 'saved' | 'suspected' | 'removed'; readonly id: SubjectId; readonly generation: number }
@@ -287,16 +292,16 @@ export interface AnnouncementFeed {
   subscribe(listener: (announcement: Announcement) => void): void;
 
   /**
-   * The time, by the monotonic clock, since which no announcement was missed; `undefined` while some may be missed. Tokens
-   * that were cached before this time must be checked again.
+   * The time, by the monotonic clock, since which no announcement was missed; `undefined` while some may be missed.
+   * Tokens that were cached before this time must be checked again.
    */
   completeSince(): number | undefined;
 }
 
 /**
- * What has become of the changes that this replica knows of. `lost`: the store has none of them, for example after a start
- * without its data. `went_back`: it has older ones, but not the last one, for example after a start from an old snapshot, or after a
- * failover that lost writes.
+ * What has become of the changes that this replica knows of. `lost`: the store has none of them, for example after a
+ * start without its data. `went_back`: it has older ones, but not the last one, for example after a start from an old
+ * snapshot, or after a failover that lost writes.
  */
 export type StoreHistory = 'same' | 'lost' | 'went_back';
 
@@ -313,7 +318,9 @@ export interface StoreHealth {
   /** @throws BrokerError `store_unavailable` when the store does not answer */
   ping(): Promise<void>;
 
-  /** Calls `listener` whenever the store answers again after a failure or is back after an outage, or has lost a change. */
+  /**
+   * Calls `listener` whenever the store answers again after a failure or is back after an outage, or has lost a change.
+   */
   onReturn(listener: (history: StoreHistory) => void): void;
 }
 

@@ -7,8 +7,8 @@ import { type SubjectId, subjectId } from './subject.ts';
 type Lifetime = Pick<SdkToken, 'issuedAt' | 'expiresAt'>;
 
 /**
- * Duration of a lease: how soon another replica takes over from a dead one. A live owner extends its leases, so a login may
- * take longer than a lease.
+ * Duration of a lease: how soon another replica takes over from a dead one. A live owner extends its leases, so a login
+ * may take longer than a lease.
  */
 export const LEASE_MS = 5_000;
 
@@ -66,8 +66,8 @@ export function dueAt(record: TokenRecord, policy: RefreshPolicy, id?: SubjectId
 }
 
 /**
- * {@link dueAt} once an app has read the token. A worker looks no later, also at an unread token: an app may read it before
- * then, or at the moment of the look.
+ * {@link dueAt} once an app has read the token. A worker looks no later, also at an unread token: an app may read it
+ * before then, or at the moment of the look.
  */
 export function dueOnceRead(record: TokenRecord, policy: RefreshPolicy, id?: SubjectId): number {
   return dueAt({ ...record, read: true }, policy, id);
@@ -102,7 +102,9 @@ export function retryAt(token: Lifetime, code: ErrorCode, clock: Clock, waitMs?:
   return now + Math.max(waitMs ?? 0, delayMs * (0.5 + clock.random()));
 }
 
-/** Returns how long no login is tried for an account after this many consecutive failures. One failure costs nothing. */
+/**
+ * Returns how long no login is tried for an account after this many consecutive failures. One failure costs nothing.
+ */
 export function coolDownMs(failures: number): number {
   return failures < 2 ? 0 : Math.min(MAX_FAILURES_COOL_DOWN_MS, FIRST_COOL_DOWN_MS * 2 ** (failures - 2));
 }

@@ -21,8 +21,8 @@ export interface TokenRecord {
   readonly region: string;
   readonly token: SdkToken;
   /**
-   * Larger is newer. The login was sent at this time of the store's clock or later: epoch ms. With a lease, it is the time
-   * when the store granted the lease, made strictly increasing.
+   * Larger is newer. The login was sent at this time of the store's clock or later: epoch ms. With a lease, it is the
+   * time when the store granted the lease, made strictly increasing.
    */
   readonly generation: number;
   /** When the vendor had answered the login, by the store's clock: epoch ms. */
@@ -32,8 +32,8 @@ export interface TokenRecord {
   /** Consecutive renewals, including this one, of which no app had read the token before the next renewal. */
   readonly unreadRenewals: number;
   /**
-   * Whether another login of the terminal may have ended the token at the vendor: nobody knows which of the two the vendor
-   * received last. Such a token is due at once.
+   * Whether another login of the terminal may have ended the token at the vendor: nobody knows which of the two the
+   * vendor received last. Such a token is due at once.
    */
   readonly suspect: boolean;
 }

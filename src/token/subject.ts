@@ -40,8 +40,9 @@ export function isTextUpTo(maxLength: number, text: string): boolean {
 export const REGION_PATTERN = /^[A-Z]{2}$/;
 
 /**
- * The 249 officially assigned codes of ISO 3166-1 alpha-2 (https://www.iso.org/obp/ui/#search, as of November 2026). The
- * last code was added in 2011. Not among them: reserved codes, such as EU and UK, and codes for private use, such as XK.
+ * The 249 officially assigned codes of ISO 3166-1 alpha-2 (https://www.iso.org/obp/ui/#search, as of November 2026).
+ * The last code was added in 2011. Not among them: reserved codes, such as EU and UK, and codes for private use, such
+ * as XK.
  */
 export const ASSIGNED_REGION_PATTERN = new RegExp(
   `^(?:${[
@@ -91,8 +92,8 @@ export function digest(text: string): string {
 }
 
 /**
- * Maximum number of accessIds of an account, as many as there may be apps. The vendor may give each app another one, and
- * may change them.
+ * Maximum number of accessIds of an account, as many as there may be apps. The vendor may give each app another one,
+ * and may change them.
  */
 export const MAX_ACCESS_IDS = 64;
 

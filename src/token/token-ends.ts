@@ -7,7 +7,9 @@ export interface TokenEnds {
   readonly firstAt: number | undefined;
   /** How many end in each of the next 24 hours. */
   readonly byHour: readonly number[];
-  /** Whether the search stopped before its end. Then `firstAt` may be too late, and the counts of `byHour` too small. */
+  /**
+   * Whether the search stopped before its end. Then `firstAt` may be too late, and the counts of `byHour` too small.
+   */
   readonly isCut: boolean;
 }
 

@@ -24,8 +24,8 @@ export const noTracer: Tracer = {
 /** Tracing of the requests to an API. */
 export interface RequestTracer {
   /**
-   * Runs `work`, which answers the request, in a span that ends with the response. The caller's `traceparent` may be its
-   * parent.
+   * Runs `work`, which answers the request, in a span that ends with the response. The caller's `traceparent` may be
+   * its parent.
    */
   request(request: TracedRequest, response: TracedResponse, work: () => void): void;
   /** Runs `work` in the span of the request, where Node has lost it: after the events of a request body. */

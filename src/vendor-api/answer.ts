@@ -146,9 +146,10 @@ export function parseAnswer(text: string): VendorAnswer {
 }
 
 /**
- * Reads the token from the `data` of a successful answer. Strings stay unchanged, nulls are left out, and any other value
- * becomes its JSON text. Half a surrogate pair becomes U+FFFD: the store keeps UTF-8, and all replicas must serve the same.
- * `expireTime` becomes epoch seconds by the vendor's clock. `expiresAt` is the same instant by the broker's clock.
+ * Reads the token from the `data` of a successful answer. Strings stay unchanged, nulls are left out, and any other
+ * value becomes its JSON text. Half a surrogate pair becomes U+FFFD: the store keeps UTF-8, and all replicas must serve
+ * the same. `expireTime` becomes epoch seconds by the vendor's clock. `expiresAt` is the same instant by the broker's
+ * clock.
  * @param sentAt when the login was sent, epoch ms by the broker's clock
  * @param offsetMs the vendor's clock minus the broker's clock
  * @throws BrokenAnswer

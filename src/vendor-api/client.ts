@@ -85,8 +85,8 @@ export class VendorClient implements VendorTransport {
 
   /**
    * @param timeoutMs from now to the last byte, including the wait for a connection
-   * @throws VendorFault `timeout`, `unreachable`, `too_large` (over 256 KiB), `broken_answer` (not UTF-8). For the last two,
-   *   an error page is what its HTTP status says: `too_frequent`, `outage`
+   * @throws VendorFault `timeout`, `unreachable`, `too_large` (over 256 KiB), `broken_answer` (not UTF-8). For the last
+   *   two, an error page is what its HTTP status says: `too_frequent`, `outage`
    */
   async post(request: PreparedLogin, timeoutMs: number): Promise<VendorResponse> {
     const deadline = new AbortController();

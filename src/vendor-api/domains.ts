@@ -8,8 +8,8 @@ import { ConnectionPlaces } from './client.ts';
 import { ruleFor, VendorFault } from './faults.ts';
 
 /**
- * The circuit opens when more than 80 % of the last 20 accounts saw an outage, and at least 10 accounts tried. Each account
- * counts once, with its last attempt, so a few accounts cannot open the circuit for the others.
+ * The circuit opens when more than 80 % of the last 20 accounts saw an outage, and at least 10 accounts tried. Each
+ * account counts once, with its last attempt, so a few accounts cannot open the circuit for the others.
  */
 const SAMPLE = { accounts: 20, minimumAccounts: 10, threshold: 0.8 };
 /** How long the circuit stays open. One trial attempt follows. */

@@ -33,7 +33,10 @@ type VendorResult =
   | { readonly kind: 'success'; readonly token: SdkToken }
   | { readonly kind: Exclude<ResultKind, 'success'>; readonly token: undefined };
 
-/** The form of a vendor request id that the log may show, unless it is a secret of the app. It is shorter than any token. */
+/**
+ * The form of a vendor request id that the log may show, unless it is a secret of the app. It is shorter than any
+ * token.
+ */
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /**
@@ -82,7 +85,8 @@ export function measureOffset(vendorDate: number, sentAt: number, roundTripMs: n
 }
 
 /**
- * Sends one login. If the vendor refuses the timestamp, it sends another one by the vendor's clock, as the service does.
+ * Sends one login. If the vendor refuses the timestamp, it sends another one by the vendor's clock, as the service
+ * does.
  * @param timeoutMs of each exchange
  * @throws VendorFault if no valid answer of the vendor arrived
  */

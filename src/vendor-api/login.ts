@@ -36,7 +36,9 @@ export interface LoginTurnsOptions extends Pick<DomainsOptions, 'clock' | 'log' 
   readonly maxPerSecond: number;
 }
 
-/** Keeps all replicas together within the login budget. While the store is unavailable, each replica uses a share of it. */
+/**
+ * Keeps all replicas together within the login budget. While the store is unavailable, each replica uses a share of it.
+ */
 export class LoginTurns {
   readonly #options: LoginTurnsOptions;
   readonly #localQueue = new LocalLoginQueue();
@@ -88,8 +90,8 @@ function paceOf(perSecond: number): Pace {
 /**
  * Decides which faults of one login get another attempt, and when. Only transient faults do: at most three attempts,
  * with exponential backoff and full jitter, each only if it can end within the login budget. A login that may
- * have succeeded gets one retry at most. So does a timestamp that the vendor refused: the next attempt uses the vendor's
- * clock.
+ * have succeeded gets one retry at most. So does a timestamp that the vendor refused: the next attempt uses the
+ * vendor's clock.
  */
 export class Retries {
   readonly #clock: Clock;
@@ -202,7 +204,10 @@ export class HttpVendorLogin implements VendorLogin {
     return this.#domains.report();
   }
 
-  /** Lets the logins that are in flight end with their present attempt, so that a shutdown need not wait for a second one. */
+  /**
+   * Lets the logins that are in flight end with their present attempt, so that a shutdown need not wait for a second
+   * one.
+   */
   stopRetrying(): void {
     this.#isStopping = true;
   }
@@ -215,7 +220,8 @@ export class HttpVendorLogin implements VendorLogin {
   /** The only retry loop for logins. Each attempt has a signature and a turn of its own. */
   async #loginWithRetries(request: LoginRequest, domain: Domain, waits: LoginWaits): Promise<SdkToken> {
     const { clock, log, timeoutMs } = this.#options;
-    // The budget decides only whether an attempt begins. Cutting off a login that was sent may lose the old token and the new.
+    // The budget decides only whether an attempt begins. Cutting off a login that was sent may lose the old token and
+    // the new.
     const latestAt = clock.monotonic() + request.budgetMs - timeoutMs;
     const retries = new Retries(clock, latestAt);
     let sent: VendorFault | undefined;
@@ -288,7 +294,10 @@ function isUnsent(error: unknown): boolean {
   return error instanceof BrokerError || (error instanceof VendorFault && error.kind === 'circuit_open');
 }
 
-/** An open circuit is no news from the domain. The refusal of one account is no failure of the domain: it shows that it works. */
+/**
+ * An open circuit is no news from the domain. The refusal of one account is no failure of the domain: it shows that it
+ * works.
+ */
 function noteFailure({ logins }: Domain, fault: VendorFault, at: number): void {
   const { kind, facts } = fault;
   if (kind === 'circuit_open') return;

@@ -206,8 +206,8 @@ const PLANTED_SCRIPT = 'window.stranger = true';
 const PLANTING_PAGE = '<script type="module" src="console.js"></script><p>stranger</p>';
 
 /**
- * Takes an address. It answers each GET with a page of its own, or with a script that a browser may keep for a year, and
- * everything else as a broker would that is fine.
+ * Takes an address. It answers each GET with a page of its own, or with a script that a browser may keep for a year,
+ * and everything else as a broker would that is fine.
  */
 async function takeAddress(port: number): Promise<Stranger> {
   const requests: { url: string; head: string; body: Buffer }[] = [];

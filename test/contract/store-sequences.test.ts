@@ -119,7 +119,9 @@ class Run {
     store.announcements.subscribe((announcement) => void this.announced.push(announcement));
   }
 
-  /** The announcements, without the numbers that differ between stores. Announcements of one subject keep their order. */
+  /**
+   * The announcements, without the numbers that differ between stores. Announcements of one subject keep their order.
+   */
   announcements(): string[] {
     return this.announced.map(({ generation, ...rest }) =>
       JSON.stringify({ ...rest, generation: this.#name('id' in rest ? rest.id : rest.account, generation) }),

@@ -64,7 +64,9 @@ test('examples/cloud-node accepts the countries that the broker accepts', async 
   expect(COUNTRIES).toEqual(codes.filter((code) => ASSIGNED_REGION_PATTERN.test(code)));
 });
 
-/** Starts the cloud with a broker that this test plays, until the test ends. Returns the cloud's answer to a request. */
+/**
+ * Starts the cloud with a broker that this test plays, until the test ends. Returns the cloud's answer to a request.
+ */
 async function startCloud(dataDir: string, playBroker: RequestListener) {
   const broker = createServer(playBroker);
   await once(broker.listen(0, '127.0.0.1'), 'listening');

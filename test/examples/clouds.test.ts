@@ -24,7 +24,10 @@ const LOGINS_IN_FLIGHT = 30;
 const DELETIONS = Number(process.env['CLOUD_DELETIONS'] ?? 2);
 const DONE = [200, 204];
 
-/** Beside `bob@…`: other case, a space, a zero-width space, a letter of phonetics, a typographic hyphen, a Cyrillic о, full-width letters. */
+/**
+ * Beside `bob@…`: other case, a space, a zero-width space, a letter of phonetics, a typographic hyphen, a Cyrillic о,
+ * full-width letters.
+ */
 const LOOK_ALIKES: readonly (readonly [kind: string, change: (name: string) => string])[] = [
   ['another case', (name) => name.replace('bob', 'Bob')],
   ['a space at the end', (name) => `${name} `],

@@ -20,7 +20,9 @@ import { type PrometheusServer, startPrometheus } from '../support/prometheus-se
 import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
 import { reportFault } from './fault-report.ts';
 
-/** The rules run at 30 times their speed: a minute of a rule is two seconds here. The findings run at their own speed. */
+/**
+ * The rules run at 30 times their speed: a minute of a rule is two seconds here. The findings run at their own speed.
+ */
 const FACTOR = 30;
 const LOGINS_PER_SECOND = 10;
 /** In seconds. */
@@ -399,7 +401,10 @@ async function findingsOf({ fleet }: Installation): Promise<string[]> {
   return (JSON.parse(answer.body).findings as { code: string }[]).map(({ code }) => code);
 }
 
-/** Plays a fault until all is seen that must be seen, and some seconds longer. @returns the seconds of each first sight */
+/**
+ * Plays a fault until all is seen that must be seen, and some seconds longer.
+ * @returns the seconds of each first sight
+ */
 async function play(played: Played, on: Installation) {
   const { alerts, findings, again, everyMs = 1_000 } = played;
   const seen = { alerts: new Map<string, number>(), findings: new Map<string, number>() };

@@ -62,8 +62,8 @@ function isLostWithAllData(facts: Facts, removal: Exchange, at: number): boolean
 }
 
 /**
- * "If only one replica cannot reach Redis, it does not hear of logouts and erasures on the others. It serves the tokens in
- * its memory, and may log in again."
+ * "If only one replica cannot reach Redis, it does not hear of logouts and erasures on the others. It serves the tokens
+ * in its memory, and may log in again."
  */
 export function couldNotReachRedis(facts: Facts, replica: number, from: number, until: number): boolean {
   return facts.cutOffs(replica, from - BREAKER_MS, until).length > 0;
@@ -88,7 +88,10 @@ export function isUnknownToTheBroker(facts: Facts, login: IssuedToken): boolean 
 /** A token is stored within this time after the vendor's answer. */
 const STORED_MS = 1_500;
 
-/** "While Redis is down there is no lease: two replicas may log in for the same subject." Also after a fault of a replica. */
+/**
+ * "While Redis is down there is no lease: two replicas may log in for the same subject." Also after a fault of a
+ * replica.
+ */
 export function mayLogInTwice(facts: Facts, first: number, second: number): boolean {
   return !facts.history.faults.every(
     ({ kind, from, until }) => kind === 'vendor' || from > second || until < first - LOST_LEASE_MS,
@@ -99,8 +102,9 @@ export function mayLogInTwice(facts: Facts, first: number, second: number): bool
 const LOST_LEASE_MS = 20_000;
 
 /**
- * "Redis stalls while a token is being stored: another replica then needs a second login", "a lost token costs a login", and
- * a replica that dies loses what only it had. Only the vendor's own faults lose no token that was delivered.
+ * "Redis stalls while a token is being stored: another replica then needs a second login", "a lost token costs a
+ * login", and a replica that dies loses what only it had. Only the vendor's own faults lose no token that was
+ * delivered.
  */
 export function mayHaveLostTheToken(facts: Facts, former: VendorLogin, login: VendorLogin): boolean {
   const faults = facts.faultsBetween(former.receivedAt - LOST_LEASE_MS, login.receivedAt);
@@ -123,7 +127,9 @@ const LOSES_WRITES: ReadonlySet<Fault['kind']> = new Set([
   'cluster-master',
 ]);
 
-/** "A break of less than a second between nodes of a cluster may lose an announcement, and no replica notices": 60 s. */
+/**
+ * "A break of less than a second between nodes of a cluster may lose an announcement, and no replica notices": 60 s.
+ */
 export function announcementBoundMs(facts: Facts, from: number, until: number, boundMs: number): number {
   const broke = facts.faultsBetween(from - 2_000, until).some(({ kind }) => kind === 'cluster-master');
   return facts.history.topology === 'cluster' && broke ? 60_000 : boundMs;
@@ -135,7 +141,9 @@ function hasRestarted(facts: Facts, replica: number, from: number, until: number
     .some((fault) => (fault.kind === 'kill' || fault.kind === 'terminate') && fault.replica === replica);
 }
 
-/** While Redis is down, a replica "refuses sessions only because of the erasures that it has heard of", since its start. */
+/**
+ * While Redis is down, a replica "refuses sessions only because of the erasures that it has heard of", since its start.
+ */
 export function hasNotHeardSinceItsStart(
   facts: Facts,
   erasure: Removal,

@@ -1,6 +1,9 @@
 import type { Exchange, Fault, History, Terminal, VendorLogin } from './history.ts';
 
-/** Within this time, another replica knows of a logout, an erasure or a newer token, if nothing is broken. 5 s are published. */
+/**
+ * Within this time, another replica knows of a logout, an erasure or a newer token, if nothing is broken. 5 s are
+ * published.
+ */
 export const BOUND_MS = 6_000;
 /** An answer this much later than a logout was not on its way when the logout was answered. */
 export const ON_ITS_WAY_MS = 1_000;

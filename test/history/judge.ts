@@ -13,8 +13,8 @@ import { endsReads, sendsKnownCodes, servesWhileQuiet } from './request-rules.ts
 import { mixesNobodyUp, replacesRefusedTokens, servesEverybodyFinally, servesLiveTokens } from './token-rules.ts';
 
 /**
- * The rules. They know only when a request was sent and answered, when the vendor received and answered a login, and what
- * the vendor takes: nothing that the code under test assigns.
+ * The rules. They know only when a request was sent and answered, when the vendor received and answered a login, and
+ * what the vendor takes: nothing that the code under test assigns.
  */
 const RULES = {
   'no token from before a logout or an erasure is served after it': servesNoRemovedToken,

@@ -35,7 +35,10 @@ export function* causesNoStorm(facts: Facts): Generator<BrokenRule> {
   }
 }
 
-/** Each logout, erasure and report may cause a login. So may each fault, on each replica. A failing vendor is asked again. */
+/**
+ * Each logout, erasure and report may cause a login. So may each fault, on each replica. A failing vendor is asked
+ * again.
+ */
 function allowedLogins(facts: Facts, { account, uniqueId, receivedAt }: VendorLogin, since: number): number {
   const acts = actsOn(facts, { account, uniqueId }).filter(
     (act) => act.sentAt <= receivedAt && act.endedAt >= since - 5_000,
@@ -46,8 +49,8 @@ function allowedLogins(facts: Facts, { account, uniqueId, receivedAt }: VendorLo
 }
 
 /**
- * A terminal logs in because it has no token, or its token is due, was removed or was reported, or because the last login
- * failed. Any other login ends a token that an app uses.
+ * A terminal logs in because it has no token, or its token is due, was removed or was reported, or because the last
+ * login failed. Any other login ends a token that an app uses.
  */
 export function* hasReasonToLogIn(facts: Facts): Generator<BrokenRule> {
   for (const logins of facts.terminals()) {

@@ -24,7 +24,9 @@ export class User {
   readonly terminals: readonly [Terminal, ...Terminal[]];
   readonly #held = new Map<string, HeldToken>();
   readonly #running = new Set<Promise<unknown>>();
-  /** How long this user keeps a refused token before the report. Some are slow, and show what happens without reports. */
+  /**
+   * How long this user keeps a refused token before the report. Some are slow, and show what happens without reports.
+   */
   readonly #patienceMs: number;
   #over: AbortSignal | undefined;
   #session: Session | undefined;

@@ -12,7 +12,10 @@ const CROSS_SITE = [
   { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
 ];
 
-/** A replica in mode `forward`, whose session server accepts every cookie. @returns a function that sends a request of alice */
+/**
+ * A replica in mode `forward`, whose session server accepts every cookie.
+ * @returns a function that sends a request of alice
+ */
 async function startAll(env = {}) {
   const cloud = new RecordingServer(json({ sub: 'alice', region: 'DE' }));
   await cloud.start();

@@ -16,7 +16,8 @@ const MAX_GROWTH_MB = 100;
 const TICKS_PER_SECOND = 100;
 
 /**
- * A stranger in a process of its own. Opens so many connections, sends these bytes on each in one write, and says so. It goes on until the time is over, with a new connection for each that the broker closes.
+ * A stranger in a process of its own. Opens so many connections, sends these bytes on each in one write, and says so.
+ * It goes on until the time is over, with a new connection for each that the broker closes.
  */
 const STRANGER = `
   const { connect } = require('node:net');

@@ -224,7 +224,9 @@ function deliver(socket: Socket, answer: Answer, random: Random): void {
   if (answer.framing === 'close') socket.end();
 }
 
-/** A vendor that answers each login with the bytes of `answer`. It reads requests by itself, so it can send any bytes. */
+/**
+ * A vendor that answers each login with the bytes of `answer`. It reads requests by itself, so it can send any bytes.
+ */
 async function startVendor(answer: (socket: Socket, unionId: string) => void): Promise<URL> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -356,7 +358,8 @@ test(
     if (process.env['FUZZ_VENDOR_ANSWERS'])
       process.stdout.write(`${mutations} mutated answers: ${JSON.stringify([...seen])}\n`);
     expect(seen.get('served')).toBeGreaterThan(accounts / 4);
-    // While Redis does not answer in time, a login needs no lease. A fence may make its token outdated before it is stored.
+    // While Redis does not answer in time, a login needs no lease. A fence may make its token outdated before it is
+    // stored.
     expect(notStored).toBeLessThan(accounts / 10);
     for (const code of ['vendor_rejected', 'vendor_unavailable', 'vendor_timeout'])
       expect(seen.has(code), code).toBe(true);

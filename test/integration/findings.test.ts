@@ -105,8 +105,8 @@ describe('a Redis that refuses writes', () => {
       }
       const scripts = (await onRedis(scriptsRun)) - before;
       const seconds = (performance.now() - startedAt) / 1_000;
-      // A login asks for its lease, its limits and its write. Every second, one batch of 64 writes is tried again, and a
-      // status has 50 scripts.
+      // A login asks for its lease, its limits and its write. Every second, one batch of 64 writes is tried again, and
+      // a status has 50 scripts.
       expect(scripts).toBeLessThan(100 * 10 + (seconds + 1) * (64 + 16) + 10 * 50);
       const readAt = performance.now();
       const beforeReads = await onRedis(scriptsRun);
@@ -154,7 +154,8 @@ test('a fleet shows all its replicas: the missing one, the one with another sett
     expect(digests).toHaveLength(3);
     expect(new Set(digests).size).toBe(2);
   }, SOON);
-  // A replica that starts under the same name after the last summary of another one would have replaced it. All have one.
+  // A replica that starts under the same name after the last summary of another one would have replaced it. All have
+  // one.
   await eventually(async () => {
     const report = await statusOf(one);
     const youngest = Math.max(...report.replicas.map(({ startedAt }) => Date.parse(startedAt)));

@@ -258,7 +258,9 @@ test('a key in the JWKS is replaced under load, with no failed request and no si
   await expectNoFailure(load, fleet);
 });
 
-/** An OAuth server that accepts several secrets of the broker, and takes every token for one of the account it names. */
+/**
+ * An OAuth server that accepts several secrets of the broker, and takes every token for one of the account it names.
+ */
 async function startOAuthServer(secrets: Set<string>) {
   const server = createServer(async (request, response) => {
     const [, credentials = ''] = request.headers.authorization?.split(' ') ?? [];

@@ -15,8 +15,8 @@ const LOGINS = 10;
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 
 /**
- * A replica ends within 10 s. On a busy machine its last steps take longer, but not as long as the vendor's timeout of these
- * tests.
+ * A replica ends within 10 s. On a busy machine its last steps take longer, but not as long as the vendor's timeout of
+ * these tests.
  */
 const END_MS = 15_000;
 

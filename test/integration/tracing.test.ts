@@ -333,7 +333,9 @@ const EXPECTED_ATTRIBUTES = new Set([
   'broker.vendor_code',
 ]);
 
-/** The npm packages of OpenTelemetry that a broker process has evaluated, and whether it has loaded the tracing chunk. */
+/**
+ * The npm packages of OpenTelemetry that a broker process has evaluated, and whether it has loaded the tracing chunk.
+ */
 async function loadedBy(env: Readonly<Record<string, string>>): Promise<{ chunks: string[]; packages: string[] }> {
   const coverage = await mkdtemp(join(tmpdir(), 'sdk-token-broker-loaded-'));
   onTestFinished(() => rm(coverage, { recursive: true }));

@@ -6,11 +6,15 @@ import type { VirtualTime } from './virtual-time.ts';
 
 /** How long after a fault its consequences are excused: leases, cool-downs and retries take that long to settle. */
 export const SETTLE_MS = 20_000;
-/** Published bound: how long a logout or a newer token may be unknown to a replica that misses announcements unnoticed. */
+/**
+ * Published bound: how long a logout or a newer token may be unknown to a replica that misses announcements unnoticed.
+ */
 const STALE_MS = 60_000;
 /** The same for a replica that noticed the gap: it notices after 3 s, and an entry stays fresh for 2 s. */
 const ANNOUNCED_MS = 6_000;
-/** In this time, replicas notice that the store went back in time, and repeat the logouts and erasures that they know. */
+/**
+ * In this time, replicas notice that the store went back in time, and repeat the logouts and erasures that they know.
+ */
 const HEAL_MS = 5_000;
 /** A write that failed is repeated in this time, once the store answers. */
 export const CONTACT_MS = 2_000;
@@ -129,8 +133,8 @@ export class Conditions {
   }
 
   /**
-   * Whether the store refuses what the removal has ended. Not after it lost the removal, until a replica that was told of it
-   * has had time to repeat it.
+   * Whether the store refuses what the removal has ended. Not after it lost the removal, until a replica that was told
+   * of it has had time to repeat it.
    */
   isInForce({ lost, heardAt }: RemovalFact): boolean {
     if (!lost) return true;

@@ -1,8 +1,9 @@
 import type { AccountId, SubjectId } from '../../src/token/subject.ts';
 
 /**
- * What happened in the world around the replicas. No code under test assigns any of it: the apps, the operators, the model of
- * the vendor and the model of the store's server note it down. All times are virtual times, and replicas are named.
+ * What happened in the world around the replicas. No code under test assigns any of it: the apps, the operators, the
+ * model of the vendor and the model of the store's server note it down. All times are virtual times, and replicas are
+ * named.
  */
 
 /** One attempt of a login, as the vendor saw it. */
@@ -106,8 +107,8 @@ export class Facts {
   }
 
   /**
-   * When the vendor received the first attempt of the login. If its replica stood still right before, the login may have begun
-   * before that: it has its lease from then.
+   * When the vendor received the first attempt of the login. If its replica stood still right before, the login may
+   * have begun before that: it has its lease from then.
    * @param budgetMs the longest time of all attempts
    */
   beganAt(login: LoginFact, budgetMs: number): number {

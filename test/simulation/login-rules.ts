@@ -89,7 +89,8 @@ export class LoginRules {
     if (servedBy.has(login.by)) return true;
     const isInStore = stored === current && storedAt !== undefined;
     const isNew = isInStore && now <= storedAt + 2 * conditions.underWayMs;
-    // The others that have served a token which has just been written back got it from the store, after this login's lease.
+    // The others that have served a token which has just been written back got it from the store, after this login's
+    // lease.
     const holders = isNew ? [current.by] : [current.by, ...servedBy];
     const isHeld = (isInStore && !isNew) || holders.some((name) => conditions.hasContact(name, CONTACT_MS));
     return isHeld && conditions.hasContact(login.by, CONTACT_MS);

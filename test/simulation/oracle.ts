@@ -33,8 +33,9 @@ export interface OracleOptions {
 }
 
 /**
- * Judges what the replicas do by {@link Facts} alone: times of requests and answers, what the vendor received, issued and takes
- * now, and what the store's server executed. It never looks at a generation or another number that the code under test gives.
+ * Judges what the replicas do by {@link Facts} alone: times of requests and answers, what the vendor received, issued
+ * and takes now, and what the store's server executed. It never looks at a generation or another number that the code
+ * under test gives.
  */
 export class Oracle {
   readonly #options: OracleOptions;
@@ -207,7 +208,9 @@ export class Oracle {
     if (name === 'saveAccessId' && result === 'saved') this.#checkAccessId(lease.id, by);
   }
 
-  /** The account of an accessId may be erased while an operator asks for it. Only a login from before that is too old. */
+  /**
+   * The account of an accessId may be erased while an operator asks for it. Only a login from before that is too old.
+   */
   #checkAccessId(id: SubjectId, by: string): void {
     const { facts, conditions, fail } = this.#options;
     const { receivedAt = 0 } =

@@ -177,7 +177,10 @@ class Schedule {
     if (!isChecked) this.#fail('each replica stops', `${replicas.length} replicas`);
   }
 
-  /** Compares the due times in the store with its tokens. Called after each change, so one difference cannot hide another. */
+  /**
+   * Compares the due times in the store with its tokens. Called after each change, so one difference cannot hide
+   * another.
+   */
   async #checkCounts(): Promise<void> {
     const { scheduled, stored } = await this.#server.count(this.#apps.clients.map(({ id }) => id));
     if (scheduled === stored) return;

@@ -54,8 +54,9 @@ export interface Failure {
 }
 
 /**
- * Makes a failing schedule smaller while it breaks the same invariant: without a fault, with fewer replicas or subjects,
- * or shorter. The seed stays the same, but each change gives another schedule, so the result need not be the smallest.
+ * Makes a failing schedule smaller while it breaks the same invariant: without a fault, with fewer replicas or
+ * subjects, or shorter. The seed stays the same, but each change gives another schedule, so the result need not be the
+ * smallest.
  */
 export async function smallerFailure(scenario: Scenario, seed: number, result: ScheduleResult): Promise<Failure> {
   const invariant = result.violations[0]?.invariant;

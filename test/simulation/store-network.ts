@@ -5,12 +5,17 @@ import type { Announcement, AnnouncementFeed, StoreHealth, StoreHistory, TokenSt
 import type { StoreCommand, StoreServer } from './store-server.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
-/** As the real connection has them: one command's timeout, the heartbeat of announcements, and the silence that ends trust. */
+/**
+ * As the real connection has them: one command's timeout, the heartbeat of announcements, and the silence that ends
+ * trust.
+ */
 const COMMAND_TIMEOUT_MS = 180;
 const HEARTBEAT_MS = 1_000;
 const GAP_MS = 1.9 * HEARTBEAT_MS;
 const SILENCE_MS = 3_000;
-/** The commands that the server executes even if they arrive after the replica has given them up, as `isFenced` says. */
+/**
+ * The commands that the server executes even if they arrive after the replica has given them up, as `isFenced` says.
+ */
 const COMMANDS_WITHOUT_DEADLINE: ReadonlySet<string> = new Set([
   'save',
   'restore',

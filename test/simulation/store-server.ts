@@ -29,8 +29,8 @@ export interface ExecutedCommand extends StoreCommand {
 }
 
 /**
- * The store's server: the in-memory store, which can stand still, stop, and come back with its data, without it, or with an
- * older state of it.
+ * The store's server: the in-memory store, which can stand still, stop, and come back with its data, without it, or
+ * with an older state of it.
  */
 export class StoreServer {
   readonly #time: VirtualTime;

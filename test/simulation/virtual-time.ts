@@ -12,8 +12,8 @@ export interface VirtualProcess {
 }
 
 /**
- * The order of what has waited for a process that stood still: an event loop runs the timers that are due, then reads the
- * messages that have arrived, then calls what waits for the next turn.
+ * The order of what has waited for a process that stood still: an event loop runs the timers that are due, then reads
+ * the messages that have arrived, then calls what waits for the next turn.
  */
 const ORDER = { timer: 0, message: 1, turn: 2 } as const;
 

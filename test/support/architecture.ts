@@ -22,7 +22,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   '../console': [],
 };
 
-/** The page runs in a browser: of these modules it may import types, and nothing that runs. It calls the API of `http`. */
+/**
+ * The page runs in a browser: of these modules it may import types, and nothing that runs. It calls the API of `http`.
+ */
 const mayImportTypesOf: Readonly<Record<string, readonly string[]>> = { '../console': ['token', 'http'] };
 
 /** Packages that only one part of `src/` may import. */
@@ -45,7 +47,9 @@ const restrictedGlobals: readonly { readonly name: string; readonly code: RegExp
   { name: 'Math.random', code: /\bMath\s*\.\s*random\b/, only: 'token/clock.ts' },
 ];
 
-/** The modules that a simulation runs: all their time passes through the `Clock`. `store/redis` talks to real sockets. */
+/**
+ * The modules that a simulation runs: all their time passes through the `Clock`. `store/redis` talks to real sockets.
+ */
 const underVirtualTime = /^(token|broker|vendor-api|session|store\/memory)\//;
 /** Timers of Node, and clocks besides `Date`. A method such as `server.setTimeout` does not match. */
 const realTime =
@@ -53,6 +57,8 @@ const realTime =
 
 /** A longer file owns more than one concept. */
 const MAX_LINES = 400;
+/** As the formatter, which leaves comments as they are. */
+const MAX_COLUMNS = 120;
 /** A shorter file needs two importers. */
 const MIN_LINES = 40;
 
@@ -130,6 +136,14 @@ export function nameViolations(paths: Iterable<string>): string[] {
 
 export function barrelViolations(sources: Sources): string[] {
   return [...sources].filter(([, text]) => /^export \*/m.test(text)).map(([path]) => `${path} is a barrel`);
+}
+
+export function commentViolations(sources: Sources): string[] {
+  return [...sources].flatMap(([path, text]) =>
+    text
+      .split('\n')
+      .flatMap((line, at) => (line.length > MAX_COLUMNS && /^\s*(\/?\*|\/\/)/.test(line) ? [`${path}:${at + 1}`] : [])),
+  );
 }
 
 /** Files that are too long for one concept, and small files that their only importer could contain. */

@@ -76,7 +76,10 @@ export interface ChildProgram {
   stop(): Promise<ProcessExit>;
 }
 
-/** Starts a program that gets only `env` and PATH as its environment. `cwd`: its working directory, if not that of this process. */
+/**
+ * Starts a program that gets only `env` and PATH as its environment. `cwd`: its working directory, if not that of this
+ * process.
+ */
 export function startProgram(
   [program, ...args]: readonly [program: string, ...args: string[]],
   env: Readonly<Record<string, string>>,

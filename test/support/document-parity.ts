@@ -178,7 +178,9 @@ function withoutTargets(cell: string): string {
   return cell.replaceAll(/\]\([^)]*\)/g, ']');
 }
 
-/** A program measured many figures and wrote them into the original. The translation must have those of the same run. */
+/**
+ * A program measured many figures and wrote them into the original. The translation must have those of the same run.
+ */
 function figureProblems(ours: readonly string[], theirs: readonly string[]): string[] {
   if (ours.length !== theirs.length) return [`${ours.length} cells of figures, the translation has ${theirs.length}`];
   return ours.flatMap((cell, at) => (cell === theirs[at] ? [] : [`the figures ${cell} are ${theirs[at]}`]));
@@ -196,7 +198,9 @@ function linkProblems(ours: readonly string[], theirs: readonly string[]): strin
   ];
 }
 
-/** Links of the translation that lead to an English document, although it has a translation, or to an English picture. */
+/**
+ * Links of the translation that lead to an English document, although it has a translation, or to an English picture.
+ */
 function untranslatedLinks(path: string, section: Section, read: ReadDocument): string[] {
   return section.links
     .filter((link) => !/^(?:https?|mailto):/.test(link))
@@ -211,7 +215,10 @@ function untranslatedLinks(path: string, section: Section, read: ReadDocument): 
     .map((target) => `the link of the translation to ${target} leads to the original, not to its translation`);
 }
 
-/** Where the links of a section lead, the same for a document and its translation: the path, and the number of the heading. */
+/**
+ * Where the links of a section lead, the same for a document and its translation: the path, and the number of the
+ * heading.
+ */
 function linkTargets(path: string, section: Section, read: ReadDocument): string[] {
   return section.links.map((link) => {
     if (/^(?:https?|mailto):/.test(link)) return link;

@@ -27,8 +27,8 @@ const FOLDER = fileURLToPath(new URL('helm-engine/', import.meta.url));
 const LIBRARIES = fileURLToPath(new URL('../../node_modules/.cache/helm-engine', import.meta.url));
 
 /**
- * Runs tasks with the real engine of Helm, which Maven Central has as a library for Java. One start of the JVM serves all
- * tasks. `lint` is strict, and `notes` gives what `helm install` prints.
+ * Runs tasks with the real engine of Helm, which Maven Central has as a library for Java. One start of the JVM serves
+ * all tasks. `lint` is strict, and `notes` gives what `helm install` prints.
  */
 export function runHelm(tasks: readonly HelmTask[]): HelmResult[] {
   const java = systemBinary({

@@ -3,7 +3,10 @@ import { expect } from 'vitest';
 import type { BrokerProcess } from './broker-process.ts';
 import { percentile } from './statistics.ts';
 
-/** `npm run hostile` measures times. In `npm run test:all`, where other tests run beside, only waits without an end fail. */
+/**
+ * `npm run hostile` measures times. In `npm run test:all`, where other tests run beside, only waits without an end
+ *   fail.
+ */
 const isMeasured = process.env['HOSTILE_TIMES'] !== undefined;
 /** The 99th percentile of the reads of known tokens during an attack. */
 const P99_MS = isMeasured ? 250 : 3_000;

@@ -16,7 +16,10 @@ export interface Resource {
   };
 }
 
-/** A class with a validator compiled from an OpenAPI document: of Kubernetes 1.27, the Gateway API or the Prometheus Operator. */
+/**
+ * A class with a validator compiled from an OpenAPI document: of Kubernetes 1.27, the Gateway API or the Prometheus
+ * Operator.
+ */
 interface Model {
   readonly prototype: { validate(): void };
 }

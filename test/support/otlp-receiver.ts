@@ -87,8 +87,8 @@ function valuesOf(attributes: readonly OtlpAttribute[]): ReceivedSpan['attribute
 }
 
 /**
- * The spans of one trace as lines, each indented below its parent, with the values of the given attributes. Children are
- * in the order of their ends.
+ * The spans of one trace as lines, each indented below its parent, with the values of the given attributes. Children
+ * are in the order of their ends.
  */
 export function treeOf(spans: readonly ReceivedSpan[], traceId: string, shown: readonly string[] = []): string[] {
   const ofTrace = spans.filter((span) => span.traceId === traceId);

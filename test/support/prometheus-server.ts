@@ -29,8 +29,8 @@ export interface PrometheusServer {
 }
 
 /**
- * Shortens each duration of a rule, for example `[5m]` and `for: 5m`, and the limits that are durations of renewals. A day
- * counts as 24 minutes.
+ * Shortens each duration of a rule, for example `[5m]` and `for: 5m`, and the limits that are durations of renewals. A
+ * day counts as 24 minutes.
  * @param factor a divisor of 60. 300 divided by it must be a bucket of the lateness of renewals
  */
 function fasterRules(rules: string, factor: number): string {
@@ -42,7 +42,9 @@ function fasterRules(rules: string, factor: number): string {
     .replaceAll('"300(.0)?"', `"${300 / factor}(.0)?"`);
 }
 
-/** Starts a real Prometheus that scrapes `targets`, with the rules of `deploy/prometheus` at `factor` times their speed. */
+/**
+ * Starts a real Prometheus that scrapes `targets`, with the rules of `deploy/prometheus` at `factor` times their speed.
+ */
 export async function startPrometheus(targets: readonly string[], factor: number): Promise<PrometheusServer> {
   const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
   writeFileSync(join(folder, 'rules.yml'), fasterRules(readFile('deploy/prometheus/rules.yml'), factor));

@@ -1,7 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { VirtualTime } from '../simulation/virtual-time.ts';
 
-/** A clock that only moves when a test calls `pass`. This also runs the timers that become due. `jump` sets the wall clock. */
+/**
+ * A clock that only moves when a test calls `pass`. This also runs the timers that become due. `jump` sets the wall
+ * clock.
+ */
 export function virtualClock() {
   const time = new VirtualTime(1);
   const machine = { name: 'test', alive: true, frozenUntil: 0, clockOffsetMs: 0 };

@@ -24,8 +24,8 @@ export function isLeaver(account: string): boolean {
 }
 
 /**
- * Starts the users of `npm run history`, and beside them apps that only read, and apps that log out, also during a login, and
- * then read on all replicas at once.
+ * Starts the users of `npm run history`, and beside them apps that only read, and apps that log out, also during a
+ * login, and then read on all replicas at once.
  * @returns the function that ends them, and then asks every replica for the token and the account of every terminal
  */
 export function startApps(world: World, seed: number): () => Promise<void> {

@@ -51,7 +51,8 @@ test.skipIf(!hasHistory)(
       mixed.push({ from, until: history.now() });
       const idle = await logInIdleTerminals(world, second);
       await replace(second, build);
-      // No app reads these tokens: what one build has scheduled, the other one renews. On a busy machine, a few expire first.
+      // No app reads these tokens: what one build has scheduled, the other one renews. On a busy machine, a few expire
+      // first.
       const renewed = () => idle.filter((account) => vendor.loginsOf(account, 'phone') > 1).length;
       await eventually(() => renewed() > IDLE_TERMINALS / 2, { timeoutMs: TOKEN_LIFE_SECONDS * 1_000, everyMs: 50 });
     }

@@ -53,7 +53,10 @@ async function stormsOn(world: BenchWorld, peer: PeerName, rounds: number, say: 
   return [Math.max(...logins.slice(WARM_UPS)), median(slowestMs.slice(WARM_UPS))] as const;
 }
 
-/** Sends a request on each connection. Returns the ms until the last answer begins. @throws Error if one is not a token */
+/**
+ * Sends a request on each connection. Returns the ms until the last answer begins.
+ * @throws Error if one is not a token
+ */
 async function storm(sockets: readonly Socket[], { uniqueId }: BenchSubject, session: string): Promise<number> {
   const head = [`GET /sdk-token?uniqueId=${uniqueId} HTTP/1.1`, 'Host: 127.0.0.1', `Authorization: Bearer ${session}`];
   const request = `${head.join('\r\n')}\r\n\r\n`;

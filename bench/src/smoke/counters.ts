@@ -69,16 +69,16 @@ function keysIn(args: readonly string[]): string[] {
 }
 
 /**
- * Timers of a connection. Node's HTTP server restarts the idle timer of a socket per request, and caches the `Date` header
- * for a second. ioredis restarts the idle timer of its socket after each packet.
+ * Timers of a connection. Node's HTTP server restarts the idle timer of a socket per request, and caches the `Date`
+ * header for a second. ioredis restarts the idle timer of its socket after each packet.
  */
 const CONNECTION =
   /\((?:node:net|node:_http_\w+|node:internal\/(?:http|stream_base_commons)):|\.setSocketTimeout \(.*ioredis/;
 const NODE_TIMERS = /\(?node:internal\/(?:timers|async_hooks|process\/\w+):|\(node:timers:/;
 
 /**
- * Counts the timers that this process creates for HTTP requests, also in later asynchronous steps. Timers of connections
- * and of background jobs do not count.
+ * Counts the timers that this process creates for HTTP requests, also in later asynchronous steps. Timers of
+ * connections and of background jobs do not count.
  */
 export class TimerCount {
   readonly #request = new AsyncLocalStorage<true>();

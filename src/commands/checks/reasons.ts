@@ -1,9 +1,9 @@
 import type { Text } from './language.ts';
 
 /**
- * Reasons of the configuration and of the session verifiers in Chinese. The service writes them to its log and to apps in
- * English only. `{}` stands for a value and `{X}` for names of settings, in the same order in both languages. A value may
- * be another reason.
+ * Reasons of the configuration and of the session verifiers in Chinese. The service writes them to its log and to apps
+ * in English only. `{}` stands for a value and `{X}` for names of settings, in the same order in both languages. A
+ * value may be another reason.
  */
 const REASONS: Readonly<Record<string, string>> = {
   // A setting.

@@ -3,8 +3,8 @@ import { extname } from 'node:path';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 
 /**
- * scripts/build.mjs writes the files to dist/static/, next to dist/lib/ where this code is then. From source, those of the
- * last build are used.
+ * scripts/build.mjs writes the files to dist/static/, next to dist/lib/ where this code is then. From source, those of
+ * the last build are used.
  */
 const isBundled = !import.meta.url.endsWith('.ts');
 const FOLDER = new URL(isBundled ? '../static/' : '../../../dist/static/', import.meta.url);
@@ -24,8 +24,8 @@ export function readStaticFile(name: string): Buffer {
 }
 
 /**
- * Returns the function that answers with a file of dist/static/. It reads the file once, at its first call, so that unsent
- * answers take no memory and no descriptor each.
+ * Returns the function that answers with a file of dist/static/. It reads the file once, at its first call, so that
+ * unsent answers take no memory and no descriptor each.
  */
 export function staticFile(name: string, change = (file: Buffer) => file): (reply: FastifyReply) => FastifyReply {
   let file: Buffer | undefined;

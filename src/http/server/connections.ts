@@ -5,8 +5,8 @@ import { hasBody } from './request-bodies.ts';
 /** The caller may leave bytes of an answer unread for this long. */
 const READ_TIMEOUT_MS = 10_000;
 /**
- * A request may wait for its answer for this long. With the longest `VENDOR_TIMEOUT_MS`, a read may take the lease until
- * 249 s have passed, and its own login then takes up to 122 s.
+ * A request may wait for its answer for this long. With the longest `VENDOR_TIMEOUT_MS`, a read may take the lease
+ * until 249 s have passed, and its own login then takes up to 122 s.
  */
 const ANSWER_TIMEOUT_MS = 400_000;
 /** From the end of a last answer until the broker destroys a socket that the caller has not closed. */
@@ -54,9 +54,9 @@ interface ConnectionsOptions {
 }
 
 /**
- * The connections of a listener, within their bounds: how many there are, one request at a time on each, and how long each
- * may take to read and to close. Node's own bounds do not cover sockets that were answered after an error, or that read
- * slowly.
+ * The connections of a listener, within their bounds: how many there are, one request at a time on each, and how long
+ * each may take to read and to close. Node's own bounds do not cover sockets that were answered after an error, or that
+ * read slowly.
  */
 export class Connections {
   readonly #options: ConnectionsOptions;
@@ -100,8 +100,8 @@ export class Connections {
   }
 
   /**
-   * Handles bytes that Node's parser cannot read, and requests that do not arrive in time. Each request gets one answer:
-   * a problem, if there is no answer yet. Then the broker closes the connection.
+   * Handles bytes that Node's parser cannot read, and requests that do not arrive in time. Each request gets one
+   * answer: a problem, if there is no answer yet. Then the broker closes the connection.
    */
   refuse({ code = '' }: { readonly code?: string }, socket: Socket): void {
     const connection = this.#connections.get(socket);
@@ -111,7 +111,8 @@ export class Connections {
     // A connection that carried nothing is not a request, so it gets no answer.
     if (!socket.writable || socket.bytesRead === 0) return void socket.destroy();
     const latest = connection.responses.at(-1);
-    // The bytes belong to the latest request if it is not complete. Its handler does not begin, or waits for the rest forever.
+    // The bytes belong to the latest request if it is not complete. Its handler does not begin, or waits for the rest
+    // forever.
     const isUnanswered = latest?.req.complete === false && !latest.headersSent;
     if (isUnanswered) connection.responses.pop();
     const last = connection.responses.at(-1);
@@ -120,7 +121,9 @@ export class Connections {
     else end();
   }
 
-  /** Ends the connection if its request was answered before its body has arrived, unless it stays open for a short rest. */
+  /**
+   * Ends the connection if its request was answered before its body has arrived, unless it stays open for a short rest.
+   */
   #leaveRest(connection: Connection, { req: request, shouldKeepAlive }: ServerResponse): void {
     const { complete, headers } = request;
     if (complete || (shouldKeepAlive && Number(headers['content-length']) <= MAX_LATE_BODY)) return;
@@ -130,7 +133,9 @@ export class Connections {
     endSoon(connection.socket);
   }
 
-  /** From now on, closes each connection once it has carried no request for `quietMs`, and those that still send one. */
+  /**
+   * From now on, closes each connection once it has carried no request for `quietMs`, and those that still send one.
+   */
   drain(quietMs: number): void {
     this.#draining = { since: performance.now(), quietMs };
     this.#sweep();
@@ -146,7 +151,8 @@ export class Connections {
     const connection: Connection = { socket, responses: [], usedAt: 0, unreadSince: undefined, isRefused: false };
     this.#connections.set(socket, connection);
     socket.on('error', () => undefined).once('close', () => this.#connections.delete(socket));
-    // One request may wait. At the head of another one, nothing is parsed any more: its objects would cost memory and time.
+    // One request may wait. At the head of another one, nothing is parsed any more: its objects would cost memory and
+    // time.
     const { parser } = socket as HttpSocket;
     const { onIncoming } = parser;
     parser.onIncoming = (...head) => {
@@ -160,8 +166,8 @@ export class Connections {
   }
 
   /**
-   * Closes the oldest connections without a request first, because an honest caller sends one at once, then those that were
-   * used least recently. A new caller is thus served although others hold every connection.
+   * Closes the oldest connections without a request first, because an honest caller sends one at once, then those that
+   * were used least recently. A new caller is thus served although others hold every connection.
    */
   #makeRoom(): void {
     const idle = [...this.#connections.values()].filter((connection) => !isAnswering(connection));
@@ -189,7 +195,10 @@ export class Connections {
   }
 }
 
-/** Ends the connection. To destroy it at once would reset it while the caller still sends, and the caller would lose the answer. */
+/**
+ * Ends the connection. To destroy it at once would reset it while the caller still sends, and the caller would lose the
+ * answer.
+ */
 function endSoon(socket: Socket, lastBytes = ''): void {
   // Node does that as soon as it has sent the last answer of a connection.
   socket.destroySoon = () => undefined;

@@ -3,7 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
 
 const SAMPLE_MS = 1_000;
-/** Mean delay of the event loop during a sample. It is far above the delay of a busy replica, so only a stuck one sheds. */
+/**
+ * Mean delay of the event loop during a sample. It is far above the delay of a busy replica, so only a stuck one sheds.
+ */
 const MAX_DELAY_MS = 1_000;
 /** A process that was stopped and has just continued shows one such sample, but must not shed. */
 const MIN_LASTING_MS = 1.5 * SAMPLE_MS;

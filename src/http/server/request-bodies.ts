@@ -7,8 +7,8 @@ export function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /**
- * Ignores the bodies of requests to this scope. Many HTTP clients send `Content-Type` with a DELETE that has no body, and
- * Fastify would refuse that. It would also refuse a `Content-Type` that is empty or malformed, before any parser.
+ * Ignores the bodies of requests to this scope. Many HTTP clients send `Content-Type` with a DELETE that has no body,
+ * and Fastify would refuse that. It would also refuse a `Content-Type` that is empty or malformed, before any parser.
  */
 export function leaveBodiesUnread(app: FastifyInstance): void {
   app.addHook('onRequest', (request, _reply, done) => {

@@ -23,7 +23,9 @@ export function addTracing(app: FastifyInstance, tracer: RequestTracer): void {
   app.addHook('preValidation', (request, _reply, done) => tracer.resume(request.raw, done));
 }
 
-/** Whether the request has one header `Host` (RFC 9112 §3.2). Node joins several with commas, which no host name has. */
+/**
+ * Whether the request has one header `Host` (RFC 9112 §3.2). Node joins several with commas, which no host name has.
+ */
 export function isSingleHost(host: string): boolean {
   return !host.includes(',');
 }

@@ -10,7 +10,8 @@ type RequestPart = Parameters<FormatError>[1];
 
 /**
  * The error for a request that the schemas of its route refuse. The detail names the field and says what is allowed. It
- * never contains a value or an unknown name: every schema has messages of its own, and the path has only declared names.
+ * never contains a value or an unknown name: every schema has messages of its own, and the path has only declared
+ * names.
  */
 export function invalidRequest(issues: readonly Issue[], part: RequestPart): BrokerError {
   const issue = issues.find(({ keyword }) => keyword === 'unrecognized_keys') ?? issues[0];
@@ -47,8 +48,8 @@ const MALFORMED = '\0';
 const MAX_MALFORMED = 10;
 
 /**
- * Parses a query string. A name or a value that is not percent-encoded UTF-8 becomes a NUL character. Fastify's own parser
- * would leave it as it is.
+ * Parses a query string. A name or a value that is not percent-encoded UTF-8 becomes a NUL character. Fastify's own
+ * parser would leave it as it is.
  */
 export function parseQueryString(text: string): Record<string, unknown> {
   let malformed = 0;

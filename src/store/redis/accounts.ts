@@ -79,8 +79,8 @@ export class RedisAccounts implements AccountStore {
   }
 
   /**
-   * Lists the accessId in the directory entry of its account, and stores its pointer, for {@link lookUp}. When this fails,
-   * the next renewal tries again.
+   * Lists the accessId in the directory entry of its account, and stores its pointer, for {@link lookUp}. When this
+   * fails, the next renewal tries again.
    * @param previous the directory entry that the account had before the token was saved, and still has; empty for none
    */
   async remember(saved: Pick<Lease, 'id' | 'generation'>, entry: DirectoryEntry, previous: Buffer) {

@@ -86,9 +86,9 @@ const LOSSES = {
 } as const;
 
 /**
- * Receives announcements on a connection of its own. It also publishes heartbeats in the same way as the scripts publish
- * announcements. While each heartbeat arrives, no announcement was missed. The answer to a heartbeat shows the clock of
- * Redis, and whether Redis still has the last change that this replica knows of.
+ * Receives announcements on a connection of its own. It also publishes heartbeats in the same way as the scripts
+ * publish announcements. While each heartbeat arrives, no announcement was missed. The answer to a heartbeat shows the
+ * clock of Redis, and whether Redis still has the last change that this replica knows of.
  */
 export class RedisAnnouncements implements AnnouncementFeed {
   readonly #options: RedisAnnouncementsOptions;

@@ -5,7 +5,9 @@ export const SHARDS = 16;
 
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
-/** The keys of the broker in Redis. Keys that change together share a hash tag, so they are in one slot of a cluster. */
+/**
+ * The keys of the broker in Redis. Keys that change together share a hash tag, so they are in one slot of a cluster.
+ */
 export class Keys {
   readonly #prefix: string;
   readonly #channelPrefix: string;
@@ -67,7 +69,10 @@ export class Keys {
     return key === this.account(account) ? account : undefined;
   }
 
-  /** STREAM: the last changes of a shard, of all shards where they share a server. Redis has lost data if one is missing. */
+  /**
+   * STREAM: the last changes of a shard, of all shards where they share a server. Redis has lost data if one is
+   * missing.
+   */
   changes(shard: number): string {
     return `${this.#prefix}:{${shard}}:changes`;
   }

@@ -5,8 +5,8 @@ import type { Keys } from './keys.ts';
 export const CHANGE = /^(?:\d+-\d+)?\/\d+-\d+$/;
 
 /**
- * The last change of each shard that this replica knows of: the id of its entry in the stream of changes. A Redis that does
- * not have the entry any more has lost data: it has started from an older snapshot, or a failover has lost writes.
+ * The last change of each shard that this replica knows of: the id of its entry in the stream of changes. A Redis that
+ * does not have the entry any more has lost data: it has started from an older snapshot, or a failover has lost writes.
  */
 export class KnownChanges {
   readonly #keys: Keys;
@@ -22,8 +22,8 @@ export class KnownChanges {
   }
 
   /**
-   * Notes a change that Redis has confirmed or announced, if it directly follows the last one that is known. Otherwise Redis
-   * may have lost the last one, and the next heartbeat must still compare it.
+   * Notes a change that Redis has confirmed or announced, if it directly follows the last one that is known. Otherwise
+   * Redis may have lost the last one, and the next heartbeat must still compare it.
    * @param change see {@link CHANGE}; '' for none
    */
   note(account: AccountId, change: string): void {

@@ -95,7 +95,10 @@ function inLua(value: number | string | readonly number[]): string {
 
 export type ScriptCall = [name: ScriptName, keys: readonly string[], args: readonly (string | number | Buffer)[]];
 
-/** The script call that puts `resealed` in the place of the sealed text, unless the field has changed. It returns 1 then. */
+/**
+ * The script call that puts `resealed` in the place of the sealed text, unless the field has changed. It returns 1
+ * then.
+ */
 export function resealScript({ key, field, headLength, sealed }: SealedField, resealed: Buffer): ScriptCall {
   return ['resealField', [key], [field, headLength, sealed, resealed]];
 }

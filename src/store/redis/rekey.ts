@@ -94,7 +94,8 @@ export class Rekey {
     let cursor = '0';
     for (let seen = SCAN_COUNT; !signal.aborted; seen += SCAN_COUNT) {
       const [next, keys] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT);
-      // ioredis has sent the command again, perhaps to a Redis that scans its keys in another order: the cursor is wrong.
+      // ioredis has sent the command again, perhaps to a Redis that scans its keys in another order: the cursor is
+      // wrong.
       if (isLost) throw new Error('the connection was lost');
       for (let at = 0; at < keys.length && !signal.aborted; at += BATCH) {
         const outcomes = await this.#resealAccounts(keys.slice(at, at + BATCH));

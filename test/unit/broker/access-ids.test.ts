@@ -243,7 +243,8 @@ test.each(['phone', 'accessId'])(
     const read = () => first.broker.read({ subject: only, region: 'CN', sessionIssuedAt: clock.now() });
     const after = (kind === 'phone' ? read() : obtain(0, 'CN', only)).catch(codeOf);
     await pass(10);
-    // There is no announcement of the end of the login, so the request from before the erasure asks for the lease first.
+    // There is no announcement of the end of the login, so the request from before the erasure asks for the lease
+    // first.
     await store.terminals.release(answer.lease, undefined);
     await pass(5_000);
     expect(await before).toBe('not_found');

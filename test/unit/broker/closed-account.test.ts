@@ -10,7 +10,10 @@ import { virtualClock } from '../../support/virtual-clock.ts';
 const PHONE: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const TABLET: Subject = { ...PHONE, uniqueId: 'tablet' };
 
-/** A replica with a token of both terminals, at a vendor that has closed the account since. The store removes after 50 ms. */
+/**
+ * A replica with a token of both terminals, at a vendor that has closed the account since. The store removes after 50
+ * ms.
+ */
 async function createReplica(remove: (id: SubjectId) => Promise<void> = async () => undefined) {
   const { clock, pass } = virtualClock();
   const store = createMemoryStore({ clock, terminalsPerAccount: 20 });

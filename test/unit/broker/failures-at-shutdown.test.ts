@@ -78,8 +78,8 @@ test('a login for an accessId that fails during the shutdown does not end the wa
 
 describe('the end of a replica', () => {
   /**
-   * A replica that ends within `timeoutMs`, during a login of 2 s for a token, which the store does not take, and one of 4 s
-   * for an accessId.
+   * A replica that ends within `timeoutMs`, during a login of 2 s for a token, which the store does not take, and one
+   * of 4 s for an accessId.
    */
   async function endingReplica(timeoutMs: number) {
     const { renewal, accessIds, settle, store, down, pass } = createReplica();

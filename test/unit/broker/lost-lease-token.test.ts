@@ -12,8 +12,8 @@ const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' }
 const ID = subjectId(SUBJECT);
 
 /**
- * A replica with a token in memory, which an app then reports as refused. The store answers the write of the replacement that
- * the lease was lost.
+ * A replica with a token in memory, which an app then reports as refused. The store answers the write of the
+ * replacement that the lease was lost.
  * @param onLoss called when the store has answered so
  */
 async function reportWithLostLease(onLoss: (parts: ReturnType<typeof createReplica>) => void) {

@@ -10,8 +10,8 @@ import { readFile } from '../../support/documents.ts';
 const HAN = /\p{Script=Han}/u;
 
 /**
- * The reasons in source code: `SETTING` stands for a name, and `1` for each other value. The one with the allowed values
- * has a text in a text, and a test of its own.
+ * The reasons in source code: `SETTING` stands for a name, and `1` for each other value. The one with the allowed
+ * values has a text in a text, and a test of its own.
  */
 function reasonsIn(source: string): string[] {
   const code = source

@@ -32,7 +32,9 @@ it.each([
   );
 });
 
-/** The verdicts of `check` by result code: on its call without a country, and on a real login. 10007 also has a reason. */
+/**
+ * The verdicts of `check` by result code: on its call without a country, and on a real login. 10007 also has a reason.
+ */
 const VERDICTS: Readonly<Record<string, readonly [call: string, login: string]>> = {
   0: ['warn accepted with an empty country', 'ok succeeded'],
   10001: ['ok signature accepted', 'FAIL the vendor refuses a field'],

@@ -6,7 +6,9 @@ import { FINDING_CODES, type FindingCode } from '../../../src/token/findings.ts'
 import { isChinese } from '../../support/chinese.ts';
 import { readFile } from '../../support/documents.ts';
 
-/** All texts by path. A function gets its name's arguments as numbers or texts, which is enough to see what it writes. */
+/**
+ * All texts by path. A function gets its name's arguments as numbers or texts, which is enough to see what it writes.
+ */
 function textsOf(value: unknown, path = ''): [string, string][] {
   if (typeof value === 'string') return [[path, value]];
   if (typeof value === 'function') return path.startsWith('.findings') ? [] : [[path, String(value('1', '2', '3'))]];

@@ -30,7 +30,10 @@ async function allMetrics(): Promise<[string, MetricFamily][]> {
   return [...parsePrometheus((await metrics.scrape()).body)];
 }
 
-/** Whether the document says that an outcome may be the code of any error. It lists the outcomes of other metrics one by one. */
+/**
+ * Whether the document says that an outcome may be the code of any error. It lists the outcomes of other metrics one by
+ * one.
+ */
 const hasErrorCodes = (name: string) => /_(?:session_checks|reads|renewals)_total$/.test(name);
 const isOwn = ([name]: [string, MetricFamily]) => name.startsWith('sdk_token_broker_');
 

@@ -116,8 +116,8 @@ export class ServerClocks {
   }
 
   /**
-   * Notes what the server's clock has shown. An answer that was read late, for example because this process stood still,
-   * does not replace a better one.
+   * Notes what the server's clock has shown. An answer that was read late, for example because this process stood
+   * still, does not replace a better one.
    * @param time epoch ms
    * @param askedAt when the server was asked, by the monotonic clock
    */
@@ -131,8 +131,8 @@ export class ServerClocks {
   }
 
   /**
-   * Epoch ms: the server's clock, or up to its shortest round trip behind it. Before its first answer, the clock of any other server
-   * of the cluster stands in for it. `undefined` before the first answer of all.
+   * Epoch ms: the server's clock, or up to its shortest round trip behind it. Before its first answer, the clock of any
+   * other server of the cluster stands in for it. `undefined` before the first answer of all.
    */
   now(part: string): number | undefined {
     const reading = this.#readings.get(part) ?? this.#readings.get('');

@@ -23,8 +23,8 @@ const OPTIONS = {
 const COMMAND_TIMEOUT_MS = 2_000;
 
 /**
- * Minimum time between two reconnections after such an answer. A new connection finds the master only after a failover, and
- * an address may lead to it late. So the pause does not grow.
+ * Minimum time between two reconnections after such an answer. A new connection finds the master only after a failover,
+ * and an address may lead to it late. So the pause does not grow.
  */
 const NOT_MASTER_PAUSE_MS = 5_000;
 /** Answers of a server that is no master any more, or one that has lost its replicas. */
@@ -34,8 +34,8 @@ const NOT_MASTER = /\b(READONLY|NOREPLICAS)\b/;
 const ALL_SENTINELS_FAILED = /^All sentinels are unreachable/;
 
 /**
- * ioredis emits this and then ends for good, unless the caller closes it: the Sentinels have announced a failover while it
- * was asking one of them for the master.
+ * ioredis emits this and then ends for good, unless the caller closes it: the Sentinels have announced a failover while
+ * it was asking one of them for the master.
  */
 const GIVEN_UP = 'Connection is closed.';
 
@@ -61,7 +61,9 @@ export function connectSubscriber(url: string, commands: RedisClient, log: Redis
   return connect(createSubscriber(topologyOf(url), optionsOf(role), commands), role, log);
 }
 
-/** Uses the user and the password of the URL for each new connection. Open connections stay, because Redis keeps them. */
+/**
+ * Uses the user and the password of the URL for each new connection. Open connections stay, because Redis keeps them.
+ */
 export function useCredentials(client: RedisClient, url: string): void {
   const credentials = credentialsOf(topologyOf(url));
   if (!(client instanceof Cluster)) {
@@ -118,7 +120,8 @@ function connect<T extends RedisClient>(client: T, role: string, log: RedisLog, 
     if (isRejected || ALL_SENTINELS_FAILED.test(error.message)) return;
     warn(error);
     if (!isOfSelect(error)) return;
-    // ioredis would go on with database 0. The end of the connection makes its next command fail, which says nothing new.
+    // ioredis would go on with database 0. The end of the connection makes its next command fail, which says nothing
+    // new.
     isRejected = true;
     client.disconnect(true);
   });
@@ -139,8 +142,8 @@ function connect<T extends RedisClient>(client: T, role: string, log: RedisLog, 
 }
 
 /**
- * Anyone who can write to Redis can store a value of 512 MB. An answer that is longer than {@link MAX_ANSWER_BYTES} fails
- * its command and ends the connection before the rest arrives. ioredis then sends the other commands once more.
+ * Anyone who can write to Redis can store a value of 512 MB. An answer that is longer than {@link MAX_ANSWER_BYTES}
+ * fails its command and ends the connection before the rest arrives. ioredis then sends the other commands once more.
  */
 function boundAnswers(node: Redis): void {
   let bytes = 0;

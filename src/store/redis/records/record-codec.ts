@@ -11,7 +11,9 @@ import {
 } from '../../../token/subject.ts';
 import type { SealedField, TokenCipher } from './token-cipher.ts';
 
-/** The fields of an account's hash beside its records. The field of a record is the terminal's digest, which is longer. */
+/**
+ * The fields of an account's hash beside its records. The field of a record is the terminal's digest, which is longer.
+ */
 export const ACCOUNT_FIELDS = {
   /** The pinned country. */
   region: 'r',
@@ -49,8 +51,9 @@ const BOUND_FROM = 3;
 export const MAX_LEAD_MS = 366 * 86_400_000;
 
 /**
- * The sealed text of a record, a JSON array: the subject, its country, the issue time, the values of {@link TOKEN_FIELDS},
- * and an object with the other fields. Names for all of them would take a third of the memory of a record.
+ * The sealed text of a record, a JSON array: the subject, its country, the issue time, the values of
+ * {@link TOKEN_FIELDS}, and an object with the other fields. Names for all of them would take a third of the memory of
+ * a record.
  */
 const sealedRecordSchema = z.tuple([
   z.string(),
@@ -147,7 +150,10 @@ function recordInTheClear(plain: Buffer, id: SubjectId): SealedRecord | undefine
   return subjectId({ app, unionId, uniqueId }) === id ? text : undefined;
 }
 
-/** Twice the longest answer of the vendor. Anyone who can write to Redis can store more, and parsed JSON takes up to 30 times its length. */
+/**
+ * Twice the longest answer of the vendor. Anyone who can write to Redis can store more, and parsed JSON takes up to 30
+ * times its length.
+ */
 const MAX_TEXT_BYTES = 2 ** 19;
 
 /** `undefined` when the text is no JSON. */

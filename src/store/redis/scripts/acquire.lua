@@ -13,8 +13,8 @@
 -- ARGV[4] subject id
 -- ARGV[5] maximum number of terminals per account
 -- Returns {'granted', ended, generation, record or nil, pinned region or nil, epoch ms of the last erasure or nil},
---   {'terminal_limit', ended}, {'held', ms until the lease ends} or {'cooling', ms until the cool-down ends, error code}.
---   `ended` is 1 if an expired token was deleted that an app had read, else 0.
+--   {'terminal_limit', ended}, {'held', ms until the lease ends} or {'cooling', ms until the cool-down ends, error
+--   code}. `ended` is 1 if an expired token was deleted that an app had read, else 0.
 
 local owner, duration, terminal, id, limit = unpack(ARGV)
 local heldFor = leasedFor(KEYS[1], duration)

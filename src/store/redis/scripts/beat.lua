@@ -1,12 +1,12 @@
--- Publishes a heartbeat from the server that publishes the announcements of a shard, and tells whether Redis still has the
--- last change that the replica knows of.
+-- Publishes a heartbeat from the server that publishes the announcements of a shard, and tells whether Redis still has
+-- the last change that the replica knows of.
 --
 -- KEYS[1] changes of the shard
 -- ARGV[1] channel
 -- ARGV[2] text
 -- ARGV[3] id of the last change that the replica knows of; '' for none
--- Returns {epoch ms, id of the last change or '', 'same', 'lost' or 'went_back'}. 'lost': Redis has no change from before
---   that time. 'went_back': it has older changes, but not this one.
+-- Returns {epoch ms, id of the last change or '', 'same', 'lost' or 'went_back'}. 'lost': Redis has no change from
+--   before that time. 'went_back': it has older changes, but not this one.
 
 local channel, text, known = unpack(ARGV)
 redis.call('PUBLISH', channel, text)

@@ -3,8 +3,8 @@
 -- KEYS[1] due queue
 -- ARGV[1] maximum number of subjects
 -- ARGV[2] ms for which they are hidden
--- Returns {ms until the next entry is due or -1, number of other due entries, ms for which the first entry was due before
---   this claim, subject id, subject id, …}.
+-- Returns {ms until the next entry is due or -1, number of other due entries, ms for which the first entry was due
+--   before this claim, subject id, subject id, …}.
 
 local limit, hiddenFor = unpack(ARGV)
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)

@@ -11,8 +11,8 @@
 -- ARGV[3] announcement channel
 -- ARGV[4] epoch ms of an erasure that Redis has lost, and that is repeated; '' for a new one
 -- Returns {epoch ms of the erasure, directory entry or nil, the change}. A new erasure is later than the generation of
---   each record and of each login in progress, and than each erasure before it. A repeated one leaves what is newer, and
---   returns nil if Redis knows it or a later one.
+--   each record and of each login in progress, and than each erasure before it. A repeated one leaves what is newer,
+--   and returns nil if Redis knows it or a later one.
 
 local account, memory, channel, repeated = unpack(ARGV)
 local fields = redis.call('HGETALL', KEYS[1])

@@ -1,4 +1,5 @@
--- Deletes the directory entry of an erased account. Only an erased account expires: one that has logged in since does not.
+-- Deletes the directory entry of an erased account. Only an erased account expires: one that has logged in since does
+-- not.
 --
 -- KEYS[1] account
 

@@ -2,8 +2,8 @@
 --
 -- KEYS[1] replicas
 -- ARGV[1] id of the replica that asks
--- Returns {id, ms since it was left, summary, …}. Nothing if the hash has more fields than replicas write, and no summary that
---   is longer than theirs.
+-- Returns {id, ms since it was left, summary, …}. Nothing if the hash has more fields than replicas write, and no
+--   summary that is longer than theirs.
 
 local answer = {}
 if redis.call('HLEN', KEYS[1]) > MAX_REPLICAS then return answer end

@@ -1,4 +1,5 @@
--- Definitions that the scripts share. The loader puts them in front of each script, after the constants of lua-scripts.ts.
+-- Definitions that the scripts share. The loader puts them in front of each script, after the constants of
+-- lua-scripts.ts.
 --
 -- Every script uses the clock of Redis, so the clocks of the replicas need not agree. The bytes of a record are in
 -- record-codec.ts. Lua counts them from 1, so that the read flag is byte 2.
@@ -87,8 +88,8 @@ local function directoryOf(account)
   return entry and entry ~= '' and entry
 end
 
--- The fence of a terminal: the newest generation that was granted, the newest generation that a logout has outdated, and
--- the latest answer to a login whose token was dropped. Epoch ms; 0 when there is none.
+-- The fence of a terminal: the newest generation that was granted, the newest generation that a logout has outdated,
+-- and the latest answer to a login whose token was dropped. Epoch ms; 0 when there is none.
 local GRANTED, OUTDATED, DROPPED = 1, 2, 3
 
 local function readFence(stored)
@@ -129,14 +130,16 @@ local function raiseFence(fences, terminal, kind, instant, terminalLimit)
   storeFence(fences, FLOOR, floor)
 end
 
--- The next generation of a terminal: later than each that was granted or outdated, and than all that is known of its logins.
+-- The next generation of a terminal: later than each that was granted or outdated, and than all that is known of its
+-- logins.
 local function nextGeneration(fences, terminal, record, erasure)
   local newest = math.max(erasure, generationOf(record), answeredAt(record), unpack(fenceOf(fences, terminal)))
   return math.max(now, newest + 1)
 end
 
--- Ms until a lease ends; 0 or less when it is free. If it would last too long, the clock of Redis was set back. It is cut
--- to `duration`. Otherwise the lease of a dead replica would last as long as the jump. A live owner extends its lease.
+-- Ms until a lease ends; 0 or less when it is free. If it would last too long, the clock of Redis was set back. It is
+-- cut to `duration`. Otherwise the lease of a dead replica would last as long as the jump. A live owner extends its
+-- lease.
 local function leasedFor(lease, duration)
   local rest = redis.call('PTTL', lease)
   if rest <= LONGEST_LEASE_MS then return rest end
@@ -154,8 +157,8 @@ local function coolingFor(endsAt)
   return rest <= MAX_COOL_DOWN_MS and rest or 0
 end
 
--- Adds a change to the stream of changes, which shows the replicas whether Redis has lost one, and announces it. Returns
--- the id of the change before it, '' for none, and its own id: '1-0/2-0'.
+-- Adds a change to the stream of changes, which shows the replicas whether Redis has lost one, and announces it.
+-- Returns the id of the change before it, '' for none, and its own id: '1-0/2-0'.
 local function announce(changes, channel, text)
   local last = redis.call('XREVRANGE', changes, '+', '-', 'COUNT', 1)[1]
   local change = (last and last[1] or '') .. '/' .. redis.call('XADD', changes, 'MAXLEN', MAX_CHANGES, '*', '', '')

@@ -1,5 +1,5 @@
--- Tries what the scripts need: the clock, `struct`, a write, a stream, an announcement. Replicas ignore announcements that
--- they do not understand.
+-- Tries what the scripts need: the clock, `struct`, a write, a stream, an announcement. Replicas ignore announcements
+-- that they do not understand.
 --
 -- KEYS[1] probe
 -- ARGV[1] announcement channel

@@ -13,7 +13,8 @@
 -- ARGV[5] epoch ms at which the session of the logout was issued; '' without a session
 -- ARGV[6] the generation that a logout returned which Redis has lost, and which is repeated; '' for a new logout
 -- Returns {the generation up to which tokens are outdated, the change}, or nil if the account was erased after the
---   session was issued. Then nothing has changed. A repeated logout also returns nil if Redis knows it, or has a newer token.
+--   session was issued. Then nothing has changed. A repeated logout also returns nil if Redis knows it, or has a newer
+--   token.
 
 local terminal, id, channel, limit, issuedAt, repeated = unpack(ARGV)
 local erased = erasedAt(KEYS[2])

@@ -1,5 +1,5 @@
--- Replaces a sealed text, unless the stored one has changed: with the same text sealed under another key, or with a newer
--- directory entry.
+-- Replaces a sealed text, unless the stored one has changed: with the same text sealed under another key, or with a
+-- newer directory entry.
 --
 -- Each text is sealed with a random IV, so equal bytes are the same text of the same generation.
 --

@@ -1,7 +1,7 @@
 -- Writes a token, its due time and its directory entry, and releases the lease.
 --
--- The token of the login that was sent later is kept. Only if the other login was answered before that, the vendor surely
--- received it first. Otherwise the kept token is suspect: the vendor may have ended it. It is due at once.
+-- The token of the login that was sent later is kept. Only if the other login was answered before that, the vendor
+-- surely received it first. Otherwise the kept token is suspect: the vendor may have ended it. It is due at once.
 --
 -- KEYS[1] lease
 -- KEYS[2] fences of the account
@@ -21,11 +21,10 @@
 -- ARGV[10] directory entry, for an account that has none
 -- ARGV[11] epoch ms at which the session was issued that caused a login without a lease; '' otherwise
 -- Returns {'saved' or 'suspect', previous directory entry or '', the change or ''}, {'terminal_limit'}, {'superseded'}
---   when the token of a later login is stored, {'outdated'} when a logout or an erasure is stored that was later than the
---   login, or an erasure that was later than the session, or when the write is so late that its fence may have expired.
---   {'lease_lost'} when only a newer lease was granted.
---   It refuses only the owners before it: a token that is written without a lease stays until the owner of that lease
---   replaces it.
+--   when the token of a later login is stored, {'outdated'} when a logout or an erasure is stored that was later than
+--   the login, or an erasure that was later than the session, or when the write is so late that its fence may have
+--   expired. {'lease_lost'} when only a newer lease was granted. It refuses only the owners before it: a token that is
+--   written without a lease stays until the owner of that lease replaces it.
 -- The same write sent twice is 'saved' twice.
 
 local owner, generation, terminal, id, record, dueIn, channel, limit, region, entry, issuedAt = unpack(ARGV)

@@ -54,7 +54,9 @@ function shown(error: unknown): string {
 
 const hasWorked = ({ redis }: Open) => eventually(() => redis.ping().then(() => true), { timeoutMs: 10_000 });
 
-/** Both kinds of command fail with the right error in time. Only the fastest of five counts, as the machine may be busy. */
+/**
+ * Both kinds of command fail with the right error in time. Only the fastest of five counts, as the machine may be busy.
+ */
 async function expectUnavailable({ commands }: Open): Promise<void> {
   const kinds = [
     () => commands.run('key', (redis) => redis.hget('key', ARGUMENT)),
