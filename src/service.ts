@@ -62,7 +62,7 @@ export interface Service {
   readonly url: string;
   /** URL of the internal API. */
   readonly adminUrl: string;
-  /** Resolves when `/readyz` answers 200 from now on, or when the service closes before. */
+  /** Resolves when `/readyz` answers 200 for the first time, or when the service closes. */
   readonly ready: Promise<void>;
   /**
    * Reads the configuration again and uses its secrets from now on: all of them or, if it throws, none. Only secrets

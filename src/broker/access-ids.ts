@@ -20,6 +20,17 @@ interface AccessIdRequest extends LoginRequest {
   readonly subject: Subject;
 }
 
+/** What was known when a caller asked. */
+interface Asked {
+  /** Epoch ms of the account's last erasure; 0 for none. */
+  readonly erasedBefore: number;
+  /** Epoch ms by the clock of the store; 0 if it is not known. */
+  readonly at: number;
+}
+
+/** Of this replica's idea of the clock of the store. */
+const CLOCK_ERROR_MS = 1_000;
+
 /**
  * Obtains the accessId of an account that has never logged in, by a login of its own. The token of that login is
  * dropped: it takes no terminal's place and is not renewed. Over all replicas at most one such login per subject runs
@@ -45,19 +56,19 @@ export class AccessIds {
    *   the login; `rate_limited`; or the error of the vendor or the store
    */
   obtain(subject: Subject, requestedRegion: string | undefined): Promise<KnownAccount> {
-    const { accounts, cache, defaultRegion } = this.#options;
+    const { accounts, cache, defaultRegion, terminals } = this.#options;
     const id = subjectId(subject);
     const region = requestedRegion ?? defaultRegion;
     // An accessId is that of the account: a logout of the terminal does not end its login.
     const request = { id, subject, region, cause: 'new', urgency: 'foreground', outlivesLogout: true } as const;
-    const erasedBefore = cache.erasedAt(id);
+    const asked = { erasedBefore: cache.erasedAt(id) ?? 0, at: terminals.clockFor(id) ?? 0 };
     return this.#logins.joinOrBegin(
       request,
       (known) => known,
       () =>
         this.#logins.logIn(request, {
           underLease: (granted) =>
-            this.#logins.holding(request, granted, () => this.#identifyOrLogIn(request, granted, erasedBefore)),
+            this.#logins.holding(request, granted, () => this.#identifyOrLogIn(request, granted, asked)),
           withoutLease: async (storeError) => {
             throw storeError;
           },
@@ -71,11 +82,7 @@ export class AccessIds {
     return this.#logins.settle(timeoutMs);
   }
 
-  async #identifyOrLogIn(
-    request: AccessIdRequest,
-    granted: GrantedLease,
-    erasedBefore: number | undefined,
-  ): Promise<KnownAccount> {
+  async #identifyOrLogIn(request: AccessIdRequest, granted: GrantedLease, asked: Asked): Promise<KnownAccount> {
     const { terminals, accounts, cache, vendor, limits, loginBudgetMs: budgetMs } = this.#options;
     const { id, subject, urgency } = request;
     const { lease, storeTimeout } = granted;
@@ -86,7 +93,9 @@ export class AccessIds {
       await this.#logins.release(granted);
       return known;
     }
-    if (cache.erasedAt(id) !== erasedBefore) throw erasedMeanwhile();
+    const erasedAt = cache.erasedAt(id) ?? 0;
+    // A read may have told this replica of an older one.
+    if (erasedAt !== asked.erasedBefore && erasedAt > asked.at - CLOCK_ERROR_MS) throw erasedMeanwhile();
     const region = granted.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     await limits.admit(id, 'new', storeTimeout);

@@ -15,7 +15,7 @@ import type { WriteBack } from './write-back.ts';
 
 /** Longest wait of a read for a renewal while its token is still valid. */
 const RENEWAL_WAIT_MS = 2_000;
-/** A read ends its wait so long before the token may not be served any more. */
+/** A read stops waiting so long before its token may no longer be served. */
 const FALL_BACK_MS = 100;
 /** After a read has started a renewal, reads start no other one for this long. */
 const RENEWAL_PAUSE_MS = 1_000;

@@ -100,8 +100,8 @@ const REGION_IN_ANY_CASE = new RegExp(ASSIGNED_REGION_PATTERN, 'i');
  * Reads the principal from claims that {@link parseClaims} returned and that are already verified.
  * @throws BrokerError `session_expired`; `session_invalid`, with a detail that names the claim and the allowed values,
  *   never the actual value; `session_check_unavailable` if an answer of a session server does not say enough: without
- *   an account, it may be the answer to a failure, and without a time of issue that is a number, the erasure of an
- *   account would refuse also its later sessions
+ *   an account in mode `forward`, it may be the answer to a failure, and without a time of issue that is a number, the
+ *   erasure of an account would refuse also its later sessions
  */
 export function principalFrom(claims: object, names: ClaimNames, source: ClaimSource, clock: Clock): Principal {
   const { end, notBefore, issue } = timeClaims(names);
@@ -192,7 +192,7 @@ const ACCOUNT_RULE =
 function unionIdFrom(value: unknown, name: string, source: ClaimSource): string {
   const id = typeof value === 'bigint' ? String(value) : value;
   if (typeof id === 'string' && isTextUpTo(UNION_ID_MAX_LENGTH, id)) return id;
-  if (source === 'jwt') throw invalid(name, ACCOUNT_RULE);
+  if (source !== 'forward') throw invalid(name, ACCOUNT_RULE);
   const problem = isPresent(value) ? ACCOUNT_RULE : 'is missing. It is the account (SESSION_CLAIM_UNION_ID)';
   throw sessionCheckUnavailable(new Error(`The claim ${name} in the answer ${problem}`));
 }

@@ -92,7 +92,7 @@ const SIGHUP_WHILE_LOADING =
   '--import=data:text/javascript,' +
   encodeURIComponent(`
     process.on('newListener', (event) => {
-      if (event === 'SIGTERM') setImmediate(() => process.kill(process.pid, 'SIGHUP'));
+      if (event === 'SIGTERM') setImmediate(() => console.error('SIGHUP', process.kill(process.pid, 'SIGHUP')));
     });`);
 
 describe('a signal during the start', () => {
@@ -128,6 +128,9 @@ describe('a signal during the start', () => {
     await Promise.race([hasEnded, eventually(() => log().join().includes('"msg":"ready"'), { timeoutMs: 20_000 })]);
     kill('SIGTERM');
     expect((await hasEnded).code).toBe(0);
+    const [first, ...others] = log();
+    expect(first).toBe('SIGHUP true');
+    expect(others.join()).toContain('"msg":"ready"');
   });
 
   test('does not hide that the start fails: the process says why, and ends with 1', async () => {

@@ -1,4 +1,5 @@
 import { loginBudget } from '../../src/token/login-queue.ts';
+import { LEASE_MS } from '../../src/token/renewal-timing.ts';
 import type { LoginFact, ReadFact, RemovalFact } from './facts.ts';
 import type { Fleet } from './fleet.ts';
 import { LARGEST_JUMP_MS, type Scenario } from './scenario.ts';
@@ -98,9 +99,9 @@ export class Conditions {
     return loginBudget(this.#scenario.vendorTimeoutMs);
   }
 
-  /** Longest read: the login of another replica, its lease after its death, and an own login. */
+  /** Longest read: it tries to take the lease for two login budgets and a lease, and then logs in. */
   get longestReadMs(): number {
-    return 2 * this.loginBudgetMs + 6_000;
+    return 3 * this.loginBudgetMs + LEASE_MS + 1_000;
   }
 
   isAlive(name: string): boolean {

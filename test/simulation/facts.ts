@@ -96,12 +96,12 @@ export class Facts {
     return this.#loginsOf.get(id) ?? [];
   }
 
-  /** The replica's event loop does not run for `ms`. */
   /** Whether a replica stood still at some time between two. */
   stoodStill(by: string, from: number, until: number): boolean {
     return this.#standstills.some((one) => one.by === by && one.from <= until && one.until >= from);
   }
 
+  /** The replica's event loop does not run for `ms`. */
   addStandstill(by: string, at: number, ms: number): void {
     this.#standstills.push({ by, from: at, until: at + ms });
   }

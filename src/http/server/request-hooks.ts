@@ -59,7 +59,7 @@ export function addRequestHooks(app: FastifyInstance, { logger, closing }: Reque
 
   // Also on answers to requests that were in flight when shutdown began. Node would wait for open connections.
   app.addHook('onSend', (_request, reply, payload, done) => {
-    if (closing.aborted) reply.header('connection', 'close');
+    if (closing.aborted) reply.raw.shouldKeepAlive = false;
     done(null, payload);
   });
 

@@ -137,7 +137,7 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
     routerOptions: { querystringParser: parseQueryString, ...(maxParamLength !== undefined && { maxParamLength }) },
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),
     frameworkErrors: (error, request, reply) => {
-      reply.header('x-request-id', request.id).header('connection', 'close');
+      reply.header('x-request-id', request.id).raw.shouldKeepAlive = false;
       replyWithProblem(error, request, reply);
     },
   });

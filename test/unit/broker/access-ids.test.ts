@@ -294,6 +294,16 @@ test('an account that is erased during the login stays erased, and the callers o
   expect(vendor.requests).toHaveLength(1);
 });
 
+test('an older erasure of which the replica hears meanwhile is no erasure during the login', async () => {
+  const { clock, pass } = virtualClock();
+  const { first, obtain } = createReplicas(1, { clock });
+  await pass(60_000);
+  const obtained = obtain(0);
+  first.cache.learnErasure(ID, clock.now() - 2_000);
+  await pass(5_000);
+  expect(await obtained).toEqual(OBTAINED);
+});
+
 test('a caller that comes after the erasure gets an accessId by a login of its own', async () => {
   const { clock, pass } = virtualClock();
   const { first, vendor, obtain, store } = createReplicas(2, { clock });

@@ -93,8 +93,8 @@ describe('an opaque session', () => {
     await expectRefused(verifier, SESSION, 'session_expired');
   });
 
-  it('is refused with a wrong country', async () => {
-    server.answer = json({ active: true, sub: ACCOUNT, region: 'Germany' });
+  it.each([{}, { sub: 0.5 }, { sub: ACCOUNT, region: 'Germany' }])('is refused with the claims %j', async (claims) => {
+    server.answer = json({ active: true, ...claims });
     await expectRefused(verifier, SESSION, 'session_invalid');
   });
 });
@@ -113,15 +113,7 @@ describe('a session is neither accepted nor refused', () => {
     async () => expect((await verifier.verify(SESSION)).unionId).toBe(ACCOUNT),
   );
 
-  it.each([
-    {},
-    { active: 'true' },
-    { active: 1 },
-    { active: null },
-    { active: true },
-    { active: true, sub: '' },
-    { active: true, sub: 0.5 },
-  ])('if the answer is %j', async (body) => {
+  it.each([{}, { active: 'true' }, { active: 1 }, { active: null }])('if the answer is %j', async (body) => {
     server.answer = json(body);
     await expectUnavailable();
   });

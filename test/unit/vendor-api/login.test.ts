@@ -317,7 +317,7 @@ describe('the vendor’s answer', () => {
     const vendor = await scriptedVendor(json(answer(10015), 200, { 'Retry-After': header }));
     const login = vendorLoginAt(vendor.url).vendorLogin.login({ ...REQUEST, budgetMs: 12_000 });
     expect(await refusalOf(login)).toMatchObject({ retryAfter });
-    expect(vendor.seen).toHaveLength(header === '0' ? 3 : 1);
+    expect(vendor.seen.length > 1).toBe(header === '0');
   });
 
   const GBK = Buffer.from([0xc7, 0xeb, 0xc7, 0xf3, 0xb9, 0xfd, 0xb6, 0xe0]);

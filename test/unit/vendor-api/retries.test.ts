@@ -91,7 +91,7 @@ describe('the delay', () => {
 
   it('is at least a second after a login that was too frequent, if the vendor asks for no other', () => {
     expect(delays(again('too_frequent'), { random: 0.5 })).toEqual([1_125, 1_250]);
-    expect(delays(again('too_frequent', { retryAfter: 0 }), { random: 0 })).toEqual([0, 0]);
+    expect(delays(again('too_frequent', { retryAfter: 0 }), { random: 0 })).toEqual([1_000, 1_000]);
   });
 
   it('that would exceed the time for it makes the fault final', () => {

@@ -78,7 +78,7 @@ export function useCredentials(client: RedisClient, url: string): void {
 /** Connections that the broker itself ends. ioredis may report an error then, which says nothing about Redis. */
 const ending = new WeakSet<RedisClient>();
 
-/** Must be called before the broker ends the connection. From then on, no failure of it is logged. */
+/** From now on, no failure of the connection is logged, because the broker is about to end it. */
 export function expectEnd(client: RedisClient): void {
   ending.add(client);
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import helmet from '@fastify/helmet';
 import fastify from 'fastify';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -102,6 +103,20 @@ describe('during shutdown', () => {
       expect(await response.json()).toMatchObject({ code: 'shutting_down', retryable: true });
     },
   );
+
+  it('a body that arrives after the refusal does not cost its caller the answer', async () => {
+    const { origin } = await startApp({ closing: AbortSignal.abort() });
+    const head = 'POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n';
+    const { socket, received } = await sendRaw(origin, head);
+    onTestFinished(() => void socket.destroy());
+    await expect.poll(received).toMatch(/^HTTP\/1\.1 503 /);
+    // The system reports a reset by the other side to the second write.
+    for (let part = 0; part < 3; part += 1) {
+      socket.write('x'.repeat(20_000));
+      await delay(20);
+    }
+    expect(socket.errored).toBe(null);
+  });
 
   it('refused requests add no log lines', async () => {
     const { getToken, log } = await startApp({ closing: AbortSignal.abort() });
