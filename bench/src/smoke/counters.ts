@@ -7,8 +7,8 @@ import { KEY_PREFIX } from '../broker-setup.ts';
 /** A command and its arguments. The commands inside a script do not count: a script is one command. */
 export type Command = readonly string[];
 
-/** Keys of the broker's background commands: due queue, heartbeat with the check for lost data. */
-const BACKGROUND_KEYS = /:(?:due|changes)$|:beat:/;
+/** Keys of the broker's background commands: due queue, heartbeat with the check for lost data, summary for others. */
+const BACKGROUND_KEYS = /:(?:due|changes|\{replicas\})$|:beat:/;
 
 /** Records the commands that a Redis receives, by MONITOR. */
 export class CommandLog {
