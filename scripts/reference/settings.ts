@@ -121,8 +121,8 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   SESSION_JWT_JWKS_URL: {
     group: 'sessions',
     required: 'oneOfThree',
-    en: 'the URL where your cloud publishes its public keys',
-    zh: '你的云发布公钥（JWKS）的 URL',
+    en: 'the URL where your cloud publishes its public keys, 100 at most',
+    zh: '你的云发布公钥（JWKS）的 URL，最多 100 个密钥',
   },
   SESSION_JWT_PUBLIC_KEY: {
     group: 'sessions',
