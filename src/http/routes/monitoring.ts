@@ -96,7 +96,9 @@ const metricsSchema = {
 /** `GET /metrics`. */
 export async function metricsRoutes(app: FastifyInstance, { metrics }: MetricsRoutesOptions): Promise<void> {
   let next: Promise<MetricsText> | undefined;
-  /** Callers of one turn of the event loop share an answer: to collect it takes 1 ms, and the call needs no admin token. */
+  /**
+   * Callers of one turn of the event loop share an answer: to collect it takes 1 ms, and the call needs no admin token.
+   */
   const inNextTurn = async (): Promise<MetricsText> => {
     await setImmediate();
     next = undefined;

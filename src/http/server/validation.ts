@@ -42,8 +42,8 @@ export const ZOD_VALIDATION = {
 /** Stands for malformed percent-encoding. Every schema refuses it; the parser itself cannot refuse a query. */
 const MALFORMED = '\0';
 /**
- * After so many malformed names and values, all later ones count as malformed: no schema accepts such a query. The error
- * of each takes 7 µs, and a query has room for 7,500.
+ * After so many malformed names and values, all later ones count as malformed: no schema accepts such a query. The
+ * error of each takes 7 µs, and a query has room for 7,500.
  */
 const MAX_MALFORMED = 10;
 
