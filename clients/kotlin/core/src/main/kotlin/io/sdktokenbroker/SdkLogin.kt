@@ -42,32 +42,46 @@ class SdkLogin(
     /** It ends when another account logs in, at a logout, or when the account is kicked out. */
     private class Login(val hostUserId: String?)
 
+    /** One call of [login] in the SDK, with its second try. */
+    private class SdkCall(val login: Login) {
+        /** Completed when the SDK has answered, or when the next login has waited long enough. */
+        val isOver = Job()
+        /** The answer to the SDK's last question for a token. */
+        @Volatile var lastToken: Result<SdkToken>? = null
+    }
+
     /** Without an account since a logout, or since the account was kicked out: nothing logs in without the user. */
     @Volatile private var current = Login(null)
-    /** The last login that the SDK was called for. */
-    @Volatile private var inSdk = current
-    private val sdkLogins = Mutex()
-    /** The answer to the SDK's last question for a token, since the last login began. */
-    @Volatile private var lastToken: Result<SdkToken>? = null
+    /** The last one that has begun in the SDK. */
+    @Volatile private var sdkCall = SdkCall(current).apply { isOver.complete() }
+    /** Held by the login that is the next to call the SDK. */
+    private val nextInSdk = Mutex()
 
     /**
      * For the SDK's question for a token. Throws [BrokerError]. After a logout, the SDK gets no token.
      *
      * The SDK does not say which login its question belongs to. It counts as one of the last login that began in the
-     * SDK, and a login begins there only after the call for the one before has returned. So a login that is over gets
-     * no token, unless its call returns first and the SDK asks later, during another login.
+     * SDK, and a login begins there only after the call for the one before has returned, or after the wait of [login].
+     * So a login that is over gets no token, unless the SDK asks for it after that, during another login.
      */
-    suspend fun token(): SdkToken = attempt {
-        val login = inSdk
-        ensureCurrent(login)
-        client.sdkToken().also { ensureCurrent(login) }
-    }.also { lastToken = it }.getOrThrow()
+    suspend fun token(): SdkToken {
+        val call = sdkCall
+        val answer = attempt {
+            ensureCurrent(call.login)
+            client.sdkToken().also { ensureCurrent(call.login) }
+        }
+        call.lastToken = answer
+        return answer.getOrThrow()
+    }
 
     /**
      * Logs the SDK in: call it after your own login, and at each start of the app. Before another account logs in, call
      * [logout]. If the login fails although the SDK has just got a token, the token counts as refused, and the SDK gets
-     * one more try with another. After a [logout] there is no such try. If an earlier login still runs in the SDK, this
-     * one waits for its end. After a [logout], or if it was for another account, the earlier one gets no token any more.
+     * one more try with another.
+     *
+     * If an earlier login still runs in the SDK, this one waits for its end, but not longer than the `totalDeadline` of
+     * the client, 30 s. After a [logout], or if another account logs in, the earlier one has no second try, and its
+     * questions in [token] end with `logged_out`. So does the earlier login itself, as soon as the SDK answers it.
      * @param hostUserId your own id of the account, always the same for one account
      * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
@@ -75,17 +89,29 @@ class SdkLogin(
         // Before the first wait, so that a later logout() or login() is not undone.
         val login = current.takeIf { it.hostUserId == hostUserId } ?: Login(hostUserId).also { current = it }
         client.switchUser(hostUserId)
-        sdkLogins.withLock {
+        val call = nextInSdk.withLock {
+            val before = sdkCall.isOver
+            withTimeoutOrNull(client.totalDeadline) { before.join() } ?: before.complete()
             ensureCurrent(login)
-            inSdk = login
-            lastToken = null
-            var failure = attempt { sdk.login(hostUserId) }.exceptionOrNull() ?: return
-            if (lastToken?.isSuccess == true && login === current) {
-                client.tokenWasRefused()
-                failure = attempt { sdk.login(hostUserId) }.exceptionOrNull() ?: return
-            }
-            throw lastToken?.exceptionOrNull() ?: failure
+            SdkCall(login).also { sdkCall = it }
         }
+        try {
+            var failure = failureOfSdk(login) ?: return
+            if (call.lastToken?.isSuccess == true) {
+                client.tokenWasRefused()
+                failure = failureOfSdk(login) ?: return
+            }
+            throw call.lastToken?.exceptionOrNull() ?: failure
+        } finally {
+            call.isOver.complete()
+        }
+    }
+
+    /** @return `null` if the SDK is logged in */
+    private suspend fun failureOfSdk(login: Login): Throwable? {
+        val answer = attempt { sdk.login(checkNotNull(login.hostUserId)) }
+        ensureCurrent(login)
+        return answer.exceptionOrNull()
     }
 
     private fun ensureCurrent(login: Login) {

@@ -31,7 +31,7 @@ class SdkTokenClient(
     private val storage: TokenStorage,
     app: String? = null,
     regRegion: String? = null,
-    private val totalDeadline: Duration = 30.seconds,
+    internal val totalDeadline: Duration = 30.seconds,
     attemptTimeout: Duration = 10.seconds,
     transport: Transport = UrlConnectionTransport(),
     sessionHeaders: SessionHeaders = SessionHeaders.BEARER,

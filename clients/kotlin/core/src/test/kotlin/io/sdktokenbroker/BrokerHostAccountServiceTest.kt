@@ -256,7 +256,7 @@ class BrokerHostAccountServiceTest {
         assertTrue(service.logout())
         GWIoT.vendorAccepts = { true }
         loggedOut.countDown()
-        assertTrue(login.await().exceptionOrNull() is SdkFailure)
+        assertEquals(BrokerError.LOGGED_OUT, (login.await().exceptionOrNull() as? BrokerError)?.code)
         assertEquals(false, GWIoT.isLogin.value)
         assertEquals(1, logins())
         assertEquals(0, broker.terminals(sessions.account))

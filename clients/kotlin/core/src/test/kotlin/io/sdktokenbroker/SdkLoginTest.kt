@@ -3,14 +3,22 @@ package io.sdktokenbroker
 import io.sdktokenbroker.support.LocalBroker
 import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
+import java.io.IOException
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.Executors
+import java.util.concurrent.TimeUnit
 import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
+import kotlin.time.TimeSource
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Deferred
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.asCoroutineDispatcher
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.cancel
@@ -19,6 +27,7 @@ import kotlinx.coroutines.delay
 import kotlinx.coroutines.isActive
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeout
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -31,8 +40,14 @@ class SdkLoginTest {
     private val alice = TestSessions(broker)
     private val bob = TestSessions(broker)
     @Volatile private var own = alice
+    @Volatile private var isAsked = false
+    @Volatile private var mayAnswer = CompletableDeferred(Unit)
     private val sessions = object : SessionSource {
-        override suspend fun session() = own.session()
+        override suspend fun session(): String {
+            isAsked = true
+            mayAnswer.await()
+            return own.session()
+        }
         override suspend fun renewedSession() = own.renewedSession()
     }
 
@@ -54,7 +69,7 @@ class SdkLoginTest {
     }
 
     /** Asks for a token in each login, but not before [mayAsk]. */
-    private inner class SlowSdk : VendorSdk {
+    private inner class SlowSdk(private val login: () -> SdkLogin) : VendorSdk {
         @Volatile var mayAsk = CompletableDeferred(Unit)
         @Volatile var isIn = false
         val calls = CopyOnWriteArrayList<String>()
@@ -63,7 +78,7 @@ class SdkLoginTest {
         override suspend fun login(hostUserId: String) {
             calls += hostUserId
             mayAsk.await()
-            tokens[hostUserId] = try { login.token() } catch (error: BrokerError) { throw SdkFailure(error) }
+            tokens[hostUserId] = try { login().token() } catch (error: BrokerError) { throw SdkFailure(error) }
             isIn = true
         }
 
@@ -71,13 +86,17 @@ class SdkLoginTest {
         override fun isLoggedIn() = isIn
     }
 
-    private val sdk = SlowSdk()
-    private val login = SdkLogin(broker.client(sessions, storage), sdk, listener, scope, expirySettles = 100.milliseconds)
+    private val sdk: SlowSdk = SlowSdk { login }
+    private val login: SdkLogin = login(broker.client(sessions, storage), sdk)
+
+    private fun login(client: SdkTokenClient, sdk: VendorSdk) =
+        SdkLogin(client, sdk, listener, scope, expirySettles = 100.milliseconds)
 
     @AfterEach
     fun close() = scope.cancel()
 
-    private fun CoroutineScope.logIn(user: String) = async(Dispatchers.Default) { runCatching { login.login(user) } }
+    private fun CoroutineScope.logIn(user: String, login: SdkLogin = this@SdkLoginTest.login) =
+        async(Dispatchers.Default) { runCatching { login.login(user) } }
 
     private fun code(result: Result<Unit>) = (result.exceptionOrNull() as? BrokerError)?.code
 
@@ -109,6 +128,73 @@ class SdkLoginTest {
         sdk.mayAsk.complete(Unit)
         logins.awaitAll().forEach { it.getOrThrow() }
         assertEquals(1, broker.vendorLogins(alice.account))
+    }
+
+    @Test
+    fun `a login that the SDK does not answer holds up later ones for one deadline only, and ends with logged_out`() =
+        runBlocking {
+            lateinit var login: SdkLogin
+            val sdk = SlowSdk { login }
+            login = login(broker.client(sessions, storage, totalDeadline = 3.seconds), sdk)
+            sdk.mayAsk = CompletableDeferred()
+            val unanswered = sdk.mayAsk
+            val first = logIn("alice", login)
+            eventually { sdk.calls.size == 1 }
+            sdk.mayAsk = CompletableDeferred(Unit)
+            login.logout()
+            val start = TimeSource.Monotonic.markNow()
+            val second = logIn("alice", login)
+            delay(1.seconds)
+            login.logout()
+            own = bob
+            val later = List(2) { logIn("bob", login) }
+            try {
+                withTimeout(10.seconds) { later.awaitAll().forEach { it.getOrThrow() } }
+            } finally {
+                unanswered.complete(Unit)
+            }
+            val duration = start.elapsedNow()
+            assertTrue(duration > 2.seconds, "$duration")
+            assertEquals(listOf("alice", "bob", "bob"), sdk.calls)
+            assertEquals(broker.client(bob).sdkToken().accessId, sdk.tokens["bob"]?.accessId)
+            assertEquals(BrokerError.LOGGED_OUT, code(second.await()))
+            assertEquals(BrokerError.LOGGED_OUT, code(first.await()))
+        }
+
+    @Test
+    fun `the late answer to a question of a login that is over does not count as one of the next login`() = runBlocking {
+        val threadOfQuestion = Executors.newSingleThreadExecutor()
+        val released = CountDownLatch(1)
+        lateinit var question: Deferred<Result<SdkToken>>
+        lateinit var login: SdkLogin
+        val calls = mutableListOf<String>()
+        val sdk = object : VendorSdk {
+            override suspend fun login(hostUserId: String) {
+                calls += hostUserId
+                if (hostUserId == "alice") {
+                    question = scope.async(threadOfQuestion.asCoroutineDispatcher()) { runCatching { login.token() } }
+                    throw SdkFailure(IOException("The SDK does not wait for the token"))
+                }
+                login.token()
+                if (calls.size > 2) return
+                released.countDown()
+                assertEquals(BrokerError.LOGGED_OUT, (question.await().exceptionOrNull() as BrokerError).code)
+                throw SdkFailure(IOException("The token is refused"))
+            }
+
+            override suspend fun logout() = Unit
+            override fun isLoggedIn() = false
+        }
+        login = login(broker.client(sessions, storage), sdk)
+        mayAnswer = CompletableDeferred()
+        assertTrue(logIn("alice", login).await().exceptionOrNull() is SdkFailure)
+        eventually { isAsked }
+        threadOfQuestion.execute { released.await(60, TimeUnit.SECONDS) }
+        own = bob
+        mayAnswer = CompletableDeferred(Unit)
+        logIn("bob", login).await().getOrThrow()
+        assertEquals(listOf("alice", "bob", "bob"), calls)
+        threadOfQuestion.shutdown()
     }
 
     @Test
