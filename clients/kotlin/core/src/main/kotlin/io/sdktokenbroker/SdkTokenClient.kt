@@ -46,9 +46,10 @@ class SdkTokenClient(
     private val logoutScope = CoroutineScope(SupervisorJob() + clientThreads)
     private val deletes = ConcurrentHashMap<Account, Mutex>()
     @Volatile private var user = UserSessions(sessions, totalDeadline)
-    /** What the storage holds. Only steps of [inOrder] use it, and the list of logouts under way. */
+    /** What the storage holds. Only steps of [inOrder] use it, and the two below. */
     private val logouts = StoredLogouts(storage)
     private val leaving = mutableListOf<Leaving>()
+    private var otherLogouts: Job? = null
 
     init {
         val isName = uniqueId.length in 1..128 && uniqueId.all { it in '!'..'~' }
@@ -168,11 +169,16 @@ class SdkTokenClient(
      */
     suspend fun finishLogout(): Boolean = sendStoredLogouts(requests.deadline(), repeat = false) { true } == null
 
-    /** @return why one of them is still stored */
+    /**
+     * At the same time, so that one without an answer does not use up the time of those of other accounts.
+     * @return why one of them is still stored
+     */
     private suspend fun sendStoredLogouts(deadline: TimeMark, repeat: Boolean, of: (Account) -> Boolean): BrokerError? =
-        inOrder { logouts.all() }.filterValues(of).mapNotNull { (session, account) ->
-            sendLogout(session, account, deadline, repeat, renewWith = null)?.takeUnless { it.endsLogout() }
-        }.firstOrNull()
+        coroutineScope {
+            inOrder { logouts.all() }.filterValues(of).map { (session, account) ->
+                async { sendLogout(session, account, deadline, repeat, renewWith = null)?.takeUnless { it.endsLogout() } }
+            }.awaitAll().firstNotNullOfOrNull { it }
+        }
 
     /**
      * One at a time for an account, so that a logout that is under way is over before its next token is fetched.
@@ -255,13 +261,19 @@ class SdkTokenClient(
 
     /** A logout of the present account that reaches the broker later would delete the new token. */
     private suspend fun finishLogoutsBefore(deadline: TimeMark) {
-        val account = inOrder { account() }
-        // The fetch does not wait for those of other accounts. `async`, because with `launch`, an exception of the storage
-        // would end the app.
-        logoutScope.async { sendStoredLogouts(requests.deadline(), repeat = false) { !it.mayBeSameAs(account) } }
+        val account = inOrder { account().also(::tryOtherLogouts) }
         val underWay = inOrder { leaving.filter { it.account.mayBeSameAs(account) }.map { it.job } }
         withTimeoutOrNull(totalDeadline) { underWay.joinAll() } ?: throw BrokerError.timeout()
         sendStoredLogouts(deadline, repeat = true) { it.mayBeSameAs(account) }?.let { throw it }
+    }
+
+    /** The fetch does not wait for the logouts of other accounts. One try at a time, however many tokens are fetched. */
+    private fun tryOtherLogouts(account: Account) {
+        if (otherLogouts?.isActive == true) return
+        // `async`, because with `launch`, an exception of the storage would end the app.
+        otherLogouts = logoutScope.async {
+            sendStoredLogouts(requests.deadline(), repeat = false) { !it.mayBeSameAs(account) }
+        }
     }
 
     /** Runs [step] on a background thread, after the steps of all earlier calls, also if the caller is cancelled. */

@@ -9,6 +9,7 @@ import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
+import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.measureTime
@@ -83,19 +84,21 @@ class LogoutOwnerTest {
 
     private fun stored() = storage.get("sdk-token.logouts").orEmpty()
 
-    /** DELETE does as [delete] says, and other requests reach the broker. */
-    private inner class DeleteTransport(@Volatile var delete: () -> Int?) : Transport {
+    /** DELETE does as [delete] says for its session, and other requests reach the broker. */
+    private inner class DeleteTransport(@Volatile var delete: (String?) -> Int?) : Transport {
         val deletes = CopyOnWriteArrayList<String?>()
 
         override fun send(request: TransportRequest): TransportAnswer {
             if (request.method == "DELETE") {
-                deletes += request.headers["Authorization"]
-                delete()?.let { status -> return TransportAnswer(status, null) { null } }
+                val session = request.headers["Authorization"]
+                deletes += session
+                delete(session)?.let { status -> return TransportAnswer(status, null) { null } }
             }
             return UrlConnectionTransport().send(request)
         }
 
-        fun client() = SdkTokenClient("http://127.0.0.1:${proxy.port}", PHONE, own, storage, transport = this)
+        fun client(totalDeadline: Duration = 30.seconds) =
+            SdkTokenClient("http://127.0.0.1:${proxy.port}", PHONE, own, storage, null, null, totalDeadline, transport = this)
     }
 
     private suspend fun storeLogoutOfAlice(client: SdkTokenClient) {
@@ -287,8 +290,8 @@ class LogoutOwnerTest {
                 assertTrue(alice.current in stored())
                 released.countDown()
                 transport.delete = { null }
-                client.sdkToken()
-                eventually { stored() == "{}" }
+                // The try that has just got its answer may not be over when the token is asked for.
+                eventually { runBlocking { client.sdkToken() }.let { stored() == "{}" } }
                 assertEquals(listOf(0, 1), terminals())
             }
         }
@@ -340,11 +343,46 @@ class LogoutOwnerTest {
             storeLogoutOfAlice(client)
             client.sdkToken()
             assertFalse(client.logout())
-            transport.delete = { 503.takeIf { transport.deletes.last() == "Bearer ${failing.current}" } }
+            transport.delete = { session -> 503.takeIf { session == "Bearer ${failing.current}" } }
             assertFalse(client.finishLogout())
             assertEquals(listOf(alice, bob).map { if (it == failing) 1 else 0 }, terminals())
             transport.delete = { null }
             assertTrue(client.finishLogout())
         }
+    }
+
+    @Test
+    fun `each stored logout is tried, although the broker does not answer another one`() = runBlocking {
+        for (hanging in listOf(alice, bob)) {
+            val transport = DeleteTransport { 503 }
+            val client = transport.client(totalDeadline = 3.seconds)
+            storeLogoutOfAlice(client)
+            client.sdkToken()
+            assertFalse(client.logout())
+            val released = CountDownLatch(1)
+            transport.delete = { session ->
+                if (session == "Bearer ${hanging.current}") released.await(60, TimeUnit.SECONDS).let { 503 } else null
+            }
+            val duration = measureTime { assertFalse(client.finishLogout()) }
+            assertTrue(duration < 5.seconds, "$duration")
+            assertEquals(listOf(alice, bob).map { if (it == hanging) 1 else 0 }, terminals())
+            released.countDown()
+            transport.delete = { null }
+            assertTrue(client.finishLogout())
+        }
+    }
+
+    @Test
+    fun `while the broker does not answer a stored logout of A, the tokens of B send it no second time`() = runBlocking {
+        val transport = DeleteTransport { 503 }
+        val client = transport.client()
+        storeLogoutOfAlice(client)
+        val released = CountDownLatch(1)
+        transport.delete = { released.await(60, TimeUnit.SECONDS).let { 503 } }
+        repeat(3) { client.sdkToken() }
+        eventually { transport.deletes.size == 2 }
+        released.countDown()
+        delay(500.milliseconds)
+        assertEquals(2, transport.deletes.size)
     }
 }
