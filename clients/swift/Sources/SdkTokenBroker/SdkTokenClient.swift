@@ -31,7 +31,7 @@ public actor SdkTokenClient {
     ///   - uniqueId: names the phone: 1 to 128 visible ASCII characters, the same for as long as the app is installed.
     ///   - app: only if the broker serves several apps and the sessions do not name theirs.
     ///   - regRegion: country of the account (ISO 3166-1 alpha-2), only if neither the sessions nor the broker know it.
-    ///   - totalDeadline: seconds for one call, with all its waits and attempts.
+    ///   - totalDeadline: seconds for one call, with its waits and attempts. `finishLogout()` has them for each user.
     ///   - attemptTimeout: seconds for one request.
     public init(
         broker: URL, uniqueId: String, app: String? = nil, regRegion: String? = nil, sessions: any SessionSource,
@@ -143,9 +143,10 @@ public actor SdkTokenClient {
     @discardableResult
     public func finishLogout() async -> Bool {
         guard let users = try? usersWithLogouts() else { return false }
-        let deadline = exchange.newDeadline()
         var isDone = true
         for user in users {
+            // A deadline for each: one that hangs takes no time from the others.
+            let deadline = exchange.newDeadline()
             do { try await sendStoredLogouts(of: user, until: deadline, repeats: false) } catch { isDone = false }
         }
         return isDone

@@ -106,4 +106,19 @@ final class LogoutOfAnotherAccountTests: ClientTestCase, @unchecked Sendable {
         let isFinishedNow = await newClient().finishLogout()
         XCTAssertTrue(isFinishedNow)
     }
+
+    func testARepeatedLogoutThatHangsTakesNoTimeFromThoseOfOtherAccounts() async throws {
+        let bob = try await environment.session(account: UUID().uuidString)
+        try await environment.network(.gone)
+        for (user, own) in [("alice", session), ("bob", bob)] {
+            let client = newClient(TestSessions(own))
+            try await client.switchUser(to: user)
+            _ = try await client.logout()
+        }
+        try await environment.network(.forward, answers: [.hang])
+        let isFinished = await newClient(totalDeadline: 3).finishLogout()
+        XCTAssertFalse(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [nil, 204])
+    }
 }
