@@ -26,7 +26,9 @@ final class BrokerHostAccountService: IHostAccountService {
     private var epoch = 0
     /// The epoch of the last login that has called the SDK. The SDK does not say to which login its question belongs.
     private var sdkEpoch = 0
-    /// Whether a login is in the SDK. The next one waits, so that it does not get the questions of the login before.
+    /// The number of that login. When the next one calls the SDK, it ends this one.
+    private var sdkLogin = 0
+    /// Whether that login is in the SDK. The next one waits, so that it does not get the questions of the login before.
     private var isSdkBusy = false
     /// What the SDK got from this class during the current login.
     private var handedOut: Result<SdkToken, any Error>?
@@ -56,33 +58,51 @@ final class BrokerHostAccountService: IHostAccountService {
     }
 
     /// Logs the SDK in: after the app's own login, and at each start that finds somebody logged in. Before another account
-    /// logs in, call `logout()`. A login waits until the SDK has ended the one before.
+    /// logs in, call `logout()`. A login waits until the SDK has ended the one before, for the client's total deadline
+    /// (30 s) at most. Then it ends that one, and calls the SDK.
     /// - Parameter hostUserId: the app's own id of the account, always the same for one account.
-    /// - Throws: the `BrokerError` if the SDK got no token, `logged_out` if a logout or the login of another account
-    ///   has ended this login, else the SDK's error.
+    /// - Throws: the `BrokerError` if the SDK got no token, `logged_out` if a logout or another login has ended this
+    ///   one, else the SDK's error.
     func login(hostUserId: String) async throws {
         if hostUserId != self.hostUserId { epoch += 1 }
         self.hostUserId = hostUserId
         let ownEpoch = epoch
         try await client.switchUser(to: hostUserId)
-        while isSdkBusy { try await Task.sleep(nanoseconds: 50_000_000) }
-        isSdkBusy = true
-        defer { isSdkBusy = false }
+        try await waitForTheLoginBefore()
+        guard ownEpoch == epoch else { throw Self.loggedOut }
+        let ownLogin = sdkLogin + 1
+        (sdkEpoch, sdkLogin, isSdkBusy) = (ownEpoch, ownLogin, true)
+        defer { if ownLogin == sdkLogin { isSdkBusy = false } }
         for isRepeated in [false, true] {
-            guard ownEpoch == epoch else { throw Self.loggedOut }
-            (sdkEpoch, handedOut) = (ownEpoch, nil)
+            try ensureIsCurrent(ownLogin)
+            handedOut = nil
             do {
                 _ = try gwiot_swiftResult(of: try await GWIoT.shared.login(hostUserId: hostUserId)).get()
+                guard ownLogin == sdkLogin else { throw Self.loggedOut }
                 return
             } catch {
                 try Task.checkCancellation()
-                guard ownEpoch == epoch else { throw Self.loggedOut }
+                try ensureIsCurrent(ownLogin)
                 if case .failure(let reason) = handedOut { throw reason }
                 // The SDK failed with its own login, or twice with a new token.
                 guard handedOut != nil, !isRepeated else { throw error }
                 try await client.tokenWasRefused()
             }
         }
+    }
+
+    /// An SDK that never answers must not block all later logins. So the wait for each login ends after the client's
+    /// total deadline. A question that the SDK first asks for it after that counts as one of the next login.
+    private func waitForTheLoginBefore() async throws {
+        var (before, endsAt) = (sdkLogin, DispatchTime.now() + client.totalDeadline)
+        while isSdkBusy, DispatchTime.now() < endsAt {
+            try await Task.sleep(nanoseconds: 50_000_000)
+            if before != sdkLogin { (before, endsAt) = (sdkLogin, DispatchTime.now() + client.totalDeadline) }
+        }
+    }
+
+    private func ensureIsCurrent(_ login: Int) throws {
+        guard login == sdkLogin, sdkEpoch == epoch else { throw Self.loggedOut }
     }
 
     /// Logs out of the broker and the SDK. Call it before the app's own logout. Without network the broker is told later.
@@ -117,11 +137,11 @@ final class BrokerHostAccountService: IHostAccountService {
 
     /// After a logout, the SDK gets no token before the next login.
     private func token() async throws -> SdkToken {
-        let ownEpoch = sdkEpoch
-        guard ownEpoch == epoch else { throw Self.loggedOut }
+        let login = sdkLogin
+        try ensureIsCurrent(login)
         let result: Result<SdkToken, any Error>
         do { result = .success(try await client.sdkToken()) } catch { result = .failure(error) }
-        guard ownEpoch == epoch else { throw Self.loggedOut }
+        try ensureIsCurrent(login)
         handedOut = result
         return try result.get()
     }

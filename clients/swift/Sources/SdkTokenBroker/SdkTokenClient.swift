@@ -7,6 +7,8 @@ import Foundation
 public actor SdkTokenClient {
     private let order = CallOrder()
     public nonisolated var unownedExecutor: UnownedSerialExecutor { order.asUnownedSerialExecutor() }
+    /// Seconds for one call.
+    public nonisolated var totalDeadline: TimeInterval { exchange.totalDeadline }
     private let logoutUrl: URL
     private let tokenUrl: URL
     private let storage: any TokenStorage

@@ -485,6 +485,60 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(sdk.logins, 1)
     }
 
+    func testALoginThatTheSdkNeverEndsHoldsUpThatOfTheNextAccountForTheTotalDeadlineOnly() async throws {
+        let bob = try await environment.session(account: UUID().uuidString)
+        let sessions = TestSessions(session, next: bob)
+        let service = BrokerHostAccountService(
+            client: newClient(sessions, totalDeadline: 4),
+            directory: CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
+        ) { _ in }
+        service.start()
+        holdQuestions(of: "alice")
+        let first = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { sdk.logins == 1 }
+        try await service.logout()
+        _ = try await sessions.renewedSession()
+        let startedAt = Date()
+        let second = Task { try await service.login(hostUserId: "bob") }
+        try await eventually { sdk.isLogin.value?.boolValue == true }
+        XCTAssertGreaterThan(Date().timeIntervalSince(startedAt), 3)
+        areQuestionsHeld = false
+        let (login, next) = await (first.result, second.result)
+
+        XCTAssertThrowsError(try login.get()) { XCTAssertEqual(($0 as? BrokerError)?.code, "logged_out") }
+        XCTAssertNoThrow(try next.get())
+        let expected = try await accessId(bob)
+        XCTAssertEqual(sdk.credentials?.accessId, expected)
+    }
+
+    func testALoginThatTheSdkEndsTooLateChangesNothingForTheLoginsAfterIt() async throws {
+        let client = newClient(totalDeadline: 4)
+        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
+        let service = BrokerHostAccountService(client: client, directory: directory) { _ in }
+        service.start()
+        // The vendor answers when the test wants it.
+        var answers: [CheckedContinuation<Bool, Never>] = []
+        sdk.vendorAccepts = { _ in await withCheckedContinuation { answers.append($0) } }
+        let logins = (0..<3).map { _ in Task { try await service.login(hostUserId: "alice") } }
+        // Two wait for the first one. The third then waits for the second one as long again.
+        try await eventually { answers.count == 2 }
+        let second = try XCTUnwrap(answers.dropFirst().first)
+        try await Task.sleep(nanoseconds: 500_000_000)
+        XCTAssertEqual(sdk.logins, 2)
+        answers[0].resume(returning: false)
+        try await Task.sleep(nanoseconds: 500_000_000)
+        XCTAssertEqual(sdk.logins, 2)
+        XCTAssertEqual(storage.value(forKey: "sdk-token")?.contains(#""refused":true"#), false)
+        second.resume(returning: true)
+
+        var codes: [String] = []
+        for login in logins {
+            do { try await login.value } catch { codes.append((error as? BrokerError)?.code ?? "\(error)") }
+        }
+        XCTAssertEqual(codes, ["logged_out"])
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
+    }
+
     func testATokenThatArrivesAfterBeingKickedOutDoesNotReachTheSdk() async throws {
         let service = start(expiryGrace: 0.1) { _ in }
         try await environment.vendor(["latencyMs": 500])
