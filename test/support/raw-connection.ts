@@ -35,3 +35,11 @@ export async function sendRaw(url: string, bytes: string): Promise<RawConnection
     },
   };
 }
+
+/** Sends a body of 60,000 bytes in three parts: the system reports a reset by the other side to the second write. */
+export async function sendLateBody(socket: Socket): Promise<void> {
+  for (let part = 0; part < 3; part += 1) {
+    socket.write('x'.repeat(20_000));
+    await sleep(20);
+  }
+}

@@ -1,13 +1,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { setTimeout as delay } from 'node:timers/promises';
 import helmet from '@fastify/helmet';
 import fastify from 'fastify';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SECURITY_HEADERS } from '../../../../src/http/server/answer-headers.ts';
 import type { ServedToken } from '../../../../src/token/sdk-token.ts';
-import { sendRaw } from '../../../support/raw-connection.ts';
+import { sendLateBody, sendRaw } from '../../../support/raw-connection.ts';
 import { type RunningApp, SESSION, servedToken, startApp } from '../running-app.ts';
 import { ADMIN_TOKEN, startInternalApp } from '../running-internal-app.ts';
 
@@ -110,11 +109,7 @@ describe('during shutdown', () => {
     const { socket, received } = await sendRaw(origin, head);
     onTestFinished(() => void socket.destroy());
     await expect.poll(received).toMatch(/^HTTP\/1\.1 503 /);
-    // The system reports a reset by the other side to the second write.
-    for (let part = 0; part < 3; part += 1) {
-      socket.write('x'.repeat(20_000));
-      await delay(20);
-    }
+    await sendLateBody(socket);
     expect(socket.errored).toBe(null);
   });
 
