@@ -8,6 +8,8 @@ import { createServer as createTlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { check as checkCommand } from '../../src/commands/check.ts';
+import { run } from '../../src/commands/run.ts';
 import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import { listen } from '../../src/simulator/http-server.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
@@ -63,12 +65,42 @@ async function validEnv(): Promise<Env> {
   };
 }
 
-/** Runs `check` with changes to the valid environment, and asserts the rules that apply to every report. */
-async function check(change: Env = {}, args: readonly string[] = [], input = '') {
-  const env = { PATH: process.env['PATH'], ...(await validEnv()), ...change };
+interface Output {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs `check` as a process. */
+async function outputOfProcess(args: readonly string[], env: Env, input = ''): Promise<Output> {
   const child = spawn(process.execPath, [ENTRY, 'check', ...args], { env, stdio: 'pipe' });
   child.stdin.end(input);
   const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
+  return { code, out, err };
+}
+
+/** Runs a command in this process. */
+async function outputOf(command: typeof checkCommand, args: readonly string[], env: Env): Promise<Output> {
+  const lines: Record<'out' | 'err', string> = { out: '', err: '' };
+  const to = (stream: 'out' | 'err') => (line: string) => {
+    lines[stream] += `${line}\n`;
+  };
+  const code = await command(args, { env, version: '0', out: to('out'), err: to('err'), redraw: undefined });
+  return { code, ...lines };
+}
+
+/** Runs `check` in this process with changes to the valid environment. */
+async function check(change: Env = {}, args: readonly string[] = []) {
+  return report(await outputOf(checkCommand, args, { ...(await validEnv()), ...change }));
+}
+
+/** As `check`, but as a process of its own. */
+async function checkAsProcess(change: Env = {}, args: readonly string[] = [], input = '') {
+  return report(await outputOfProcess(args, { ...(await validEnv()), ...change }, input));
+}
+
+/** Asserts the rules that apply to every report, and returns its problems. */
+function report({ code, out, err }: Output) {
   expect([...secrets].filter((secret) => (out + err).includes(secret))).toEqual([]);
   expect(err).toBe('');
 
@@ -120,7 +152,7 @@ async function ownRedis(...args: string[]): Promise<RedisServer> {
 }
 
 test('reports ok if nothing is wrong, logs nobody in and leaves nothing in Redis', async () => {
-  const { code, out, problems } = await check({ REDIS_KEY_PREFIX: 'checked' });
+  const { code, out, problems } = await checkAsProcess({ REDIS_KEY_PREFIX: 'checked' });
   expect([code, problems]).toEqual([0, []]);
   const host = `127\\.0\\.0\\.1:${vendor.port}`;
   for (const expected of [
@@ -147,10 +179,10 @@ test('reports ok if nothing is wrong, logs nobody in and leaves nothing in Redis
 test('with --session it says whose session standard input holds, or why it is refused, and does not print it', async () => {
   const session = await cloud.issueSession({ unionId: 'alice', region: 'DE' });
   for (const part of session.split('.')) secrets.add(part);
-  const accepted = await check({}, ['--session'], `${session}\n`);
+  const accepted = await checkAsProcess({}, ['--session'], `${session}\n`);
   expect([accepted.code, accepted.problems]).toEqual([0, []]);
   expect(accepted.out).toMatch(/session +— accepted: account alice \(digest [\w-]{22}\), country DE, ends in \d+ s/);
-  const refused = await check({ SESSION_JWT_AUDIENCE: 'other' }, ['--session', '-'], session);
+  const refused = await checkAsProcess({ SESSION_JWT_AUDIENCE: 'other' }, ['--session', '-'], session);
   expect(refused.problems).toEqual([
     expect.stringMatching(/^FAIL session aud — .*: must hold other\nTo fix it: .*SESSION_JWT_AUDIENCE/),
     expect.stringMatching(/^FAIL session — refused with session_invalid: The session's claim aud has a wrong value\n/),
@@ -280,7 +312,6 @@ describe('sessions', () => {
       answers(404),
       /answers with HTTP 404 instead of a JWK Set.*\nTo fix it: .*SESSION_JWT_JWKS_URL/,
     ],
-    ['are not a JWK Set', answers(200, { jwks: [] }), /answers with something else instead of a JWK Set/],
     [
       'fit no algorithm',
       answers(200, { keys: [secretKey, { kty: 'RSA' }, null] }),
@@ -306,7 +337,6 @@ describe('sessions', () => {
   });
 
   test.each([
-    ['says that an invented token is inactive', answers(200, { active: false }), []],
     [
       'says that an invented token is active',
       answers(200, { active: true }),
@@ -318,7 +348,6 @@ describe('sessions', () => {
       [/^FAIL introspection — .*client id and secret of the broker \(HTTP 401\)\nTo fix it: .*_CLIENT_ID/],
     ],
     ['answers 500', answers(500), [/^FAIL introspection — .*answers with HTTP 500/]],
-    ['answers with something else', answers(200, 'yes'), [/^FAIL introspection — .*answers with something else/]],
   ])('an introspection endpoint that %s', async (_name, answer, expected) => {
     const { problems } = await check({
       SESSION_MODE: 'introspection',
@@ -347,7 +376,6 @@ describe('sessions', () => {
 
   test.each([
     [401, []],
-    [403, []],
     [
       200,
       [
@@ -360,7 +388,6 @@ describe('sessions', () => {
         /^FAIL session server — .*answered 302\nTo fix it: Make the server answer 401 or 403 to such a request, without a redirect/,
       ],
     ],
-    [500, [/^FAIL session server — .*answered 500/]],
   ])('a session server that answers %s to a request without a session', async (status, expected) => {
     const url = await answering(answers(status, { sub: 'anonymous' }));
     const { problems } = await check({ SESSION_MODE: 'forward', SESSION_FORWARD_URL: url });
@@ -431,7 +458,7 @@ describe('the vendor', () => {
 
 test('ends within 15 s if nothing answers', { timeout: 15_000 }, async () => {
   const silent = `127.0.0.1:${await silentPort()}`;
-  const { problems } = await check({
+  const { problems } = await checkAsProcess({
     VENDOR_BASE_URL: `http://${silent}`,
     VENDOR_TIMEOUT_MS: '60000',
     SESSION_JWT_JWKS_URL: `http://${silent}`,
@@ -445,11 +472,9 @@ test('ends within 15 s if nothing answers', { timeout: 15_000 }, async () => {
 });
 
 test('with --lang zh every line is in Chinese', async () => {
-  const env = { PATH: process.env['PATH'], ...(await validEnv()), ADMIN_HOST: '0.0.0.0' };
-  const args = ['check', '--lang', 'zh', '--session', ...LOGIN];
-  const child = spawn(process.execPath, [ENTRY, ...args], { env, stdio: 'pipe' });
-  child.stdin.end(await cloud.issueSession({ unionId: 'alice', region: 'UK' }));
-  const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
+  const env = { ...(await validEnv()), ADMIN_HOST: '0.0.0.0' };
+  const session = await cloud.issueSession({ unionId: 'alice', region: 'UK' });
+  const { code, out, err } = await outputOfProcess(['--lang', 'zh', '--session', ...LOGIN], env, session);
   expect([code, err]).toEqual([1, '']);
   expect(out).toMatch(/^FAIL {2}会话 region +— UK：会话的声明 region 必须是 ISO 3166-1 .*\n {6}修正方法：/m);
   expect(out).toMatch(/ 登录 default +— 成功：accessId …\d{4}，令牌有效期 30 天$/m);
@@ -459,9 +484,9 @@ test('with --lang zh every line is in Chinese', async () => {
 });
 
 test('explains a wrong command line, with exit code 2', async () => {
-  for (const args of ['--nonsense', '--login', '--union-id a', '--login --union-id a --unique-id b --region de']) {
-    const child = spawn(process.execPath, [ENTRY, 'check', ...args.split(' ')], { env: {}, stdio: 'pipe' });
-    const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
-    expect([code, out, err]).toEqual([2, '', expect.stringMatching(/--(nonsense|union-id|region|login)/)]);
+  const refused = { code: 2, out: '', err: expect.stringMatching(/--(nonsense|union-id|region|login)/) };
+  expect(await outputOfProcess(['--nonsense'], {})).toEqual(refused);
+  for (const args of ['--login', '--union-id a', '--login --union-id a --unique-id b --region de']) {
+    expect(await outputOf(run, ['check', ...args.split(' ')], {})).toEqual(refused);
   }
 });
