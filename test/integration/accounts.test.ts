@@ -1,20 +1,36 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { keyRing, newKey } from '../support/filled-store.ts';
-import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import { accessTokenOf, type Fleet, type FleetOptions, startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 
-async function open(
-  options: Omit<Parameters<typeof startFleet>[0], 'replicas'> & { replicas?: number } = {},
-): Promise<Fleet> {
-  const fleet = await startFleet({ replicas: 2, ...options, env: { ADMIN_TOKEN, ...options.env } });
-  onTestFinished(() => fleet.close());
-  return fleet;
+/** The fleet of the tests that need no settings of their own. Each has its own accounts. */
+let fleet: Fleet;
+
+beforeAll(async () => {
+  fleet = await open({});
+  return () => fleet.close();
+});
+
+function open({ env, ...options }: Omit<FleetOptions, 'replicas'>): Promise<Fleet> {
+  return startFleet({ replicas: 2, ...options, env: { ADMIN_TOKEN, ...env } });
+}
+
+/** Lets each login take this long until the end of the test. */
+function setLatency(latencyMs: number): void {
+  fleet.vendor.configure({ latencyMs });
+  onTestFinished(() => fleet.vendor.configure({ latencyMs: 0 }));
+}
+
+/** Counts the requests to the vendor from now on. */
+function countRequests({ vendor }: Fleet): () => number {
+  const before = vendor.state().requests;
+  return () => vendor.state().requests - before;
 }
 
 function logOut(broker: BrokerProcess, session: string, uniqueId = 'phone') {
@@ -27,18 +43,28 @@ function internalRequest(broker: BrokerProcess, method: string, path: string, bo
   return plainRequest(`${broker.adminUrl}${path}`, { method, headers, ...(body && { body: JSON.stringify(body) }) });
 }
 
-/** All keys of the fleet in Redis. */
-async function keysOf(fleet: Fleet): Promise<string[]> {
+/** Asks for the accessId of an account. */
+function obtain(broker: BrokerProcess, unionId: string, query = '?regRegion=DE') {
+  return internalRequest(broker, 'PUT', `/accounts/${unionId}/access-id${query}`);
+}
+
+/** All keys of the fleet in Redis, and the members of those that several accounts share. */
+async function storedInRedis(): Promise<string[]> {
   const redis = new Redis(inject('redisUrl'));
-  const keys: string[] = [];
-  for await (const found of redis.scanStream({ match: `${fleet.keyPrefix}:*`, count: 1_000 })) keys.push(...found);
+  const stored: string[] = [];
+  for await (const keys of redis.scanStream({ match: `${fleet.keyPrefix}:*`, count: 1_000 })) {
+    for (const key of keys as string[]) {
+      const members = key.endsWith(':due') ? await redis.zrange(key, '0', '-1') : [];
+      stored.push(key, ...members.map((member) => `${key} ${member}`));
+    }
+  }
   await redis.quit();
-  return keys;
+  return stored;
 }
 
 describe('a refused token', () => {
   test('reported 40 times at once on two replicas causes exactly one login, and every report gets the new token', async () => {
-    const fleet = await open({ vendor: { latencyMs: 300 } });
+    setLatency(300);
     const session = await fleet.session('alice');
     const { headers, body } = await fleet.broker(0).getToken(session, 'phone');
     const report = { headers: { 'if-none-match': String(headers.etag), 'cache-control': 'no-cache' } };
@@ -57,6 +83,7 @@ describe('a refused token', () => {
 
   test('reported in a loop is rate-limited, without an effect on other terminals and accounts', async () => {
     const fleet = await open({ env: { LOGIN_LIMIT_PER_HOUR: '60' } });
+    onTestFinished(() => fleet.close());
     const session = await fleet.session('alice');
     let etag = String((await fleet.broker(0).getToken(session, 'phone')).headers.etag);
     const statuses: number[] = [];
@@ -76,36 +103,38 @@ describe('a refused token', () => {
 
 describe('a logout', () => {
   test('during a login stores no token, and the next read starts a new login', async () => {
-    const fleet = await open({ vendor: { latencyMs: 1_500 } });
-    const session = await fleet.session('alice');
+    setLatency(1_500);
+    const requests = countRequests(fleet);
+    const session = await fleet.session('logs-out');
     const first = fleet.broker(0).getToken(session, 'phone');
-    await eventually(() => fleet.vendor.state().requests === 1);
+    await eventually(() => requests() === 1);
     expect((await logOut(fleet.broker(1), session)).status).toBe(204);
     expect((await first).status).toBe(403);
-    const { terminals = [] } = JSON.parse((await internalRequest(fleet.broker(0), 'GET', '/accounts/alice')).body);
+    const { terminals = [] } = JSON.parse((await internalRequest(fleet.broker(0), 'GET', '/accounts/logs-out')).body);
     expect(terminals).toEqual([]);
     fleet.vendor.configure({ latencyMs: 0 });
     expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
-    expect(fleet.vendor.state()).toMatchObject({ succeeded: 2, concurrent: 0 });
+    expect(fleet.vendor.loginsOf('logs-out', 'phone')).toBe(2);
+    expect(fleet.vendor.state().concurrent).toBe(0);
   });
 
   test('during a login also fails a request that waits on another replica, and brings no token back', async () => {
-    const fleet = await open({ vendor: { latencyMs: 4_000 } });
-    const session = await fleet.session('alice');
+    setLatency(4_000);
+    const requests = countRequests(fleet);
+    const session = await fleet.session('waits');
     const first = fleet.broker(0).getToken(session, 'phone');
-    await eventually(() => fleet.vendor.state().requests === 1);
+    await eventually(() => requests() === 1);
     const waiting = fleet.broker(1).getToken(session, 'phone');
     await sleep(1_000);
     expect((await logOut(fleet.broker(0), session)).status).toBe(204);
     expect([(await waiting).status, (await first).status]).toEqual([403, 403]);
-    const { terminals = [] } = JSON.parse((await internalRequest(fleet.broker(0), 'GET', '/accounts/alice')).body);
+    const { terminals = [] } = JSON.parse((await internalRequest(fleet.broker(0), 'GET', '/accounts/waits')).body);
     expect(terminals).toEqual([]);
-    expect(fleet.vendor.state()).toMatchObject({ requests: 1, concurrent: 0 });
+    expect([requests(), fleet.vendor.state().concurrent]).toEqual([1, 0]);
   });
 
   test('on one replica stops the other replica from returning the token within a second', async ({ annotate }) => {
-    const fleet = await open();
-    const session = await fleet.session('alice');
+    const session = await fleet.session('logged-out');
     const old = accessTokenOf(await fleet.broker(0).getToken(session, 'phone'));
     for (let round = 0; round < 20; round += 1) await fleet.broker(1).getToken(session, 'phone');
     expect((await logOut(fleet.broker(0), session)).status).toBe(204);
@@ -124,9 +153,9 @@ describe('an erasure', () => {
   test('rejects old sessions on the other replica, accepts newer ones, and leaves only its own time in Redis', async ({
     annotate,
   }) => {
-    const fleet = await open();
+    const storedBefore = await storedInRedis();
     const before = await fleet.cloud.issueSession({
-      unionId: 'alice',
+      unionId: 'erased',
       region: 'DE',
       claims: { iat: Math.floor(Date.now() / 1_000) - 10 },
     });
@@ -135,9 +164,9 @@ describe('an erasure', () => {
     const { accessId } = JSON.parse(body);
     const lookUp = async () =>
       JSON.parse((await internalRequest(fleet.broker(1), 'POST', '/accounts/lookup', { accessIds: [accessId] })).body);
-    expect(await lookUp()).toEqual({ [accessId]: 'alice' });
+    expect(await lookUp()).toEqual({ [accessId]: 'erased' });
 
-    expect((await internalRequest(fleet.broker(0), 'DELETE', '/accounts/alice')).status).toBe(204);
+    expect((await internalRequest(fleet.broker(0), 'DELETE', '/accounts/erased')).status).toBe(204);
     const erasedAt = performance.now();
     await eventually(async () => expect((await fleet.broker(1).getToken(before, 'phone')).status).toBe(401), {
       timeoutMs: 5_000,
@@ -146,12 +175,13 @@ describe('an erasure', () => {
     await annotate(`the other replica received it after ${(performance.now() - erasedAt).toFixed(1)} ms`);
     expect((await fleet.broker(0).getToken(before, 'phone')).status).toBe(401);
     expect(await lookUp()).toEqual({});
-    expect((await internalRequest(fleet.broker(1), 'GET', '/accounts/alice')).status).toBe(404);
+    expect((await internalRequest(fleet.broker(1), 'GET', '/accounts/erased')).status).toBe(404);
     // Redis only keeps a digest of the account with the time of the erasure.
-    expect((await keysOf(fleet)).filter((key) => !/:(?:a:[\w-]{22}|changes|\{replicas\})$/.test(key))).toEqual([]);
+    const added = (await storedInRedis()).filter((stored) => !storedBefore.includes(stored));
+    expect(added.filter((stored) => !/:(?:a:[\w-]{22}|changes|\{replicas\})$/.test(stored))).toEqual([]);
 
     const after = await fleet.cloud.issueSession({
-      unionId: 'alice',
+      unionId: 'erased',
       region: 'DE',
       claims: { iat: Math.floor(Date.now() / 1_000) + 2 },
     });
@@ -162,20 +192,18 @@ describe('an erasure', () => {
       body: expect.stringContaining('"session_invalid"'),
     });
     expect((await fleet.broker(0).getToken(after, 'phone')).status).toBe(200);
-    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
+    expect(fleet.vendor.loginsOf('erased', 'phone')).toBe(2);
   });
 });
 
 describe('the accessId of an account', () => {
-  const obtain = (broker: BrokerProcess, unionId: string, query = '?regRegion=DE') =>
-    internalRequest(broker, 'PUT', `/accounts/${unionId}/access-id${query}`);
-
   test('that never logged in, obtained twenty times at once on two replicas, costs one login and no terminal', async () => {
-    const fleet = await open({ vendor: { latencyMs: 500 }, env: { TERMINALS_PER_ACCOUNT: '1' } });
+    setLatency(500);
+    const [requests, storedBefore] = [countRequests(fleet), await storedInRedis()];
     const answers = await Promise.all(Array.from({ length: 20 }, (_, number) => obtain(fleet.broker(number), 'bob')));
     expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
     expect(new Set(answers.map(({ body }) => body)).size).toBe(1);
-    expect(fleet.vendor.state().requests).toBe(1);
+    expect(requests()).toBe(1);
     const { accessId, region } = JSON.parse(answers[0]?.body ?? '');
     expect(region).toBe('DE');
 
@@ -184,45 +212,41 @@ describe('the accessId of an account', () => {
     });
     expect(JSON.parse(lookup.body)).toEqual({ [accessId]: 'bob' });
     const account = await internalRequest(fleet.broker(0), 'GET', '/accounts/bob');
-    expect(JSON.parse(account.body)).toEqual({ accessId, region: 'DE', terminals: [], terminalLimit: 1 });
-    // Redis deletes a sorted set with its last member.
-    expect((await keysOf(fleet)).filter((key) => key.endsWith(':due'))).toEqual([]);
+    expect(JSON.parse(account.body)).toEqual({ accessId, region: 'DE', terminals: [], terminalLimit: 20 });
+    const added = (await storedInRedis()).filter((stored) => !storedBefore.includes(stored));
+    expect(added.filter((stored) => stored.includes(':due'))).toEqual([]);
 
-    const phone = await fleet.broker(0).getToken(await fleet.session('bob'), 'phone');
-    expect(JSON.parse(phone.body).accessId).toBe(accessId);
+    setLatency(0);
+    const session = await fleet.session('bob');
+    for (let phone = 0; phone < 20; phone += 1) {
+      const { body } = await fleet.broker(phone).getToken(session, `phone-${phone}`);
+      expect(JSON.parse(body).accessId).toBe(accessId);
+    }
     expect((await obtain(fleet.broker(1), 'bob', '')).body).toBe(answers[0]?.body);
-    expect(fleet.vendor.state().requests).toBe(2);
+    expect(requests()).toBe(21);
   });
 
   test('whose directory entry no key opens is obtained again, in the pinned country', async () => {
-    const [A, C] = [newKey('A'), newKey('C')];
-    const fleet = await open({ replicas: 1, env: { TOKEN_ENCRYPTION_KEYS: keyRing(A) } });
-    const before = await obtain(fleet.broker(0), 'bob');
+    const requests = countRequests(fleet);
+    const before = await obtain(fleet.broker(0), 'dave');
     expect(JSON.parse(before.body).region).toBe('DE');
-    const onlyC = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(C) });
-    onTestFinished(async () => void (await onlyC.stop()));
+    const otherKey = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(newKey('other')) });
+    onTestFinished(async () => void (await otherKey.stop()));
     for (const query of ['', '?regRegion=FR']) {
-      const { status, body } = await obtain(onlyC, 'bob', query);
+      const { status, body } = await obtain(otherKey, 'dave', query);
       expect([status, JSON.parse(body)]).toEqual([200, JSON.parse(before.body)]);
     }
-    expect(fleet.vendor.state().requests).toBe(2);
-    const unknown = await obtain(onlyC, 'carol', '');
+    expect(requests()).toBe(2);
+    const unknown = await obtain(otherKey, 'erin', '');
     expect([unknown.status, JSON.parse(unknown.body).code]).toEqual([400, 'request_invalid']);
-    expect(fleet.vendor.state().requests).toBe(2);
-  });
-
-  test('with policy single, ends no token in use: an account with a phone causes no login', async () => {
-    const fleet = await open({ vendor: { mode: 'replace' }, env: { TERMINAL_POLICY: 'single' } });
-    const phone = await fleet.broker(0).getToken(await fleet.session('alice'), 'phone');
-    expect((await obtain(fleet.broker(1), 'alice')).status).toBe(200);
-    expect(fleet.vendor.checkToken(accessTokenOf(phone))).toMatchObject({ live: true });
-    expect(fleet.vendor.state().requests).toBe(1);
+    expect(requests()).toBe(2);
   });
 
   test('is forgotten by an erasure, also by one during the login', async () => {
-    const fleet = await open({ vendor: { latencyMs: 1_500 } });
+    setLatency(1_500);
+    const requests = countRequests(fleet);
     const obtained = obtain(fleet.broker(0), 'carol');
-    await eventually(() => fleet.vendor.state().requests === 1);
+    await eventually(() => requests() === 1);
     expect((await internalRequest(fleet.broker(1), 'DELETE', '/accounts/carol')).status).toBe(204);
     const answer = await obtained;
     expect(JSON.parse(answer.body)).toMatchObject({ status: 404, code: 'not_found' });
@@ -245,6 +269,7 @@ describe('apps and terminals', () => {
     const VENDOR_APPS = JSON.stringify({ ios, android });
     const none = { VENDOR_APP_ID: '', VENDOR_APP_TOKEN: '', VENDOR_APP_KEY: '' };
     const fleet = await open({ vendor: { apps }, env: { ...none, VENDOR_APPS, SESSION_CLAIM_APP: 'app' } });
+    onTestFinished(() => fleet.close());
     const session = await fleet.session('alice');
     const bound = await fleet.cloud.issueSession({ unionId: 'alice', region: 'DE', claims: { app: 'ios' } });
     const ask = (number: number, name?: string, as = session) =>
@@ -260,23 +285,8 @@ describe('apps and terminals', () => {
     expect(fleet.vendor.state().succeeded).toBe(2);
   });
 
-  test('with TERMINAL_POLICY=single, two phones share one login, and there is no background renewal', async () => {
-    const fleet = await open({ vendor: { tokenLifetimeSeconds: 4 }, env: { TERMINAL_POLICY: 'single' } });
-    const session = await fleet.session('alice');
-    const phone = await fleet.broker(0).getToken(session, 'phone');
-    const tablet = await fleet.broker(1).getToken(session, 'tablet');
-    expect(accessTokenOf(tablet)).toBe(accessTokenOf(phone));
-    expect(fleet.vendor.loginsOf('alice', 'alice')).toBe(1);
-    const expiry = Number(JSON.parse(phone.body).expireTime) * 1_000;
-    await eventually(() => Date.now() > expiry + 1_000, { timeoutMs: 8_000 });
-    expect(fleet.vendor.state().requests).toBe(1);
-    expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
-    expect(fleet.vendor.state().requests).toBe(2);
-  });
-
   test('only 20 of 25 simultaneous terminals get a token, and a logout admits one more', async () => {
-    const fleet = await open();
-    const session = await fleet.session('alice');
+    const session = await fleet.session('many-phones');
     const answers = await Promise.all(
       Array.from({ length: 25 }, (_, number) => fleet.broker(number).getToken(session, `phone-${number}`)),
     );
@@ -287,5 +297,38 @@ describe('apps and terminals', () => {
     expect((await logOut(fleet.broker(1), session, `phone-${served[0]}`)).status).toBe(204);
     expect((await fleet.broker(0).getToken(session, 'another')).status).toBe(200);
     expect((await fleet.broker(1).getToken(session, 'one-more')).status).toBe(403);
+  });
+});
+
+describe('with TERMINAL_POLICY=single', () => {
+  let fleet: Fleet;
+
+  beforeAll(async () => {
+    fleet = await open({ vendor: { mode: 'replace' }, env: { TERMINAL_POLICY: 'single' } });
+    return () => fleet.close();
+  });
+
+  test('two phones share one login, and there is no background renewal', async () => {
+    fleet.vendor.configure({ tokenLifetimeSeconds: 4 });
+    onTestFinished(() => fleet.vendor.configure({ tokenLifetimeSeconds: 86_400 }));
+    const requests = countRequests(fleet);
+    const session = await fleet.session('alice');
+    const phone = await fleet.broker(0).getToken(session, 'phone');
+    const tablet = await fleet.broker(1).getToken(session, 'tablet');
+    expect(accessTokenOf(tablet)).toBe(accessTokenOf(phone));
+    expect(fleet.vendor.loginsOf('alice', 'alice')).toBe(1);
+    const expiry = Number(JSON.parse(phone.body).expireTime) * 1_000;
+    await eventually(() => Date.now() > expiry + 1_000, { timeoutMs: 8_000 });
+    expect(requests()).toBe(1);
+    expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
+    expect(requests()).toBe(2);
+  });
+
+  test('the accessId of an account with a phone causes no login, which would end the token in use', async () => {
+    const requests = countRequests(fleet);
+    const phone = await fleet.broker(0).getToken(await fleet.session('bob'), 'phone');
+    expect((await obtain(fleet.broker(1), 'bob')).status).toBe(200);
+    expect(fleet.vendor.checkToken(accessTokenOf(phone))).toMatchObject({ live: true });
+    expect(requests()).toBe(1);
   });
 });
