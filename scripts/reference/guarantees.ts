@@ -392,7 +392,7 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
     text: 'What it has claimed is due again after 2 s, and what it was renewing when its leases end. Another worker takes it over. A renewal that fails each time is postponed, and blocks no other.',
     rows: [
       ...shownIn('test/integration/replica-failures.test.ts', {
-        "a dead replica's subjects are renewed by another within 7 s: it dies during $during":
+        "a dead replica's subjects are renewed by another within 7 s: those that apps wait for, and those that it renews":
           'a replica that dies is replaced, also if it has extended its leases',
         'loses no token: the other replica renews every token in time':
           'a replica that crashes during renewals loses no token',
@@ -642,7 +642,7 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
           'signatures and whole logins equal the vendor’s test vectors',
       }),
       ...shownIn('test/integration/shutdown.test.ts', {
-        'on %s answers requests in flight and those that a load balancer still sends':
+        'answers requests in flight and those that a load balancer still sends':
           'a shutdown answers running requests and leaves nothing behind',
       }),
       ...shownIn('test/upgrade/upgrade.test.ts', {

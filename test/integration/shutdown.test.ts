@@ -110,17 +110,14 @@ describe('a signal during the start', () => {
     NODE_OPTIONS: SLOW_START,
   });
 
-  test.each(['SIGTERM', 'SIGINT'] as const)(
-    '%s ends the process with 0 after the start is complete',
-    async (signal) => {
-      const { log, kill, ended } = startCommand(['serve'], await env(undefined));
-      await eventually(() => log().includes('soon listening'), { timeoutMs: 20_000 });
-      kill(signal);
-      const { code, out } = await ended();
-      expect(out).toContain('"msg":"closed"');
-      expect(code).toBe(0);
-    },
-  );
+  test('ends the process with 0 after the start is complete', async () => {
+    const { log, kill, ended } = startCommand(['serve'], await env(undefined));
+    await eventually(() => log().includes('soon listening'), { timeoutMs: 20_000 });
+    kill('SIGTERM');
+    const { code, out } = await ended();
+    expect(out).toContain('"msg":"closed"');
+    expect(code).toBe(0);
+  });
 
   test('SIGHUP does not end the process while it loads its code', async () => {
     const { log, kill, ended } = startCommand(['serve'], { ...(await env(0)), NODE_OPTIONS: SIGHUP_WHILE_LOADING });
@@ -139,7 +136,7 @@ describe('a signal during the start', () => {
     const { port } = other.address() as AddressInfo;
     const { log, kill, ended } = startCommand(['serve'], await env(port));
     await eventually(() => log().includes('soon listening'), { timeoutMs: 20_000 });
-    kill('SIGTERM');
+    kill('SIGINT');
     const { code, out } = await ended();
     expect(out).toContain('EADDRINUSE');
     expect(code).toBe(1);
@@ -160,52 +157,49 @@ describe('a replica that shuts down', () => {
     expect(fleet.vendor.state().requests).toBe(1);
   });
 
-  test.each(['SIGTERM', 'SIGINT'] as const)(
-    'on %s answers requests in flight and those that a load balancer still sends',
-    async (signal) => {
-      const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 800 }, env: { VENDOR_MAX_RPS: '0' } });
-      const agent = new Agent({ keepAlive: true });
-      onTestFinished(() => agent.destroy());
-      onTestFinished(() => fleet.close());
-      const [ending, other] = [fleet.broker(0), fleet.broker(1)];
-      const readiness = await startedRequest(ending, '/readyz');
-      const late = await startedRequest(ending, '/sdk-token?uniqueId=phone');
-      const sessions = await Promise.all(
-        Array.from({ length: LOGINS }, (_, number) => fleet.session(`account-${number}`)),
-      );
-      const inFlight = sessions.map((session, number) =>
-        number % 2 === 0 ? getTokenOver(agent, ending, session) : ending.getToken(session, 'phone'),
-      );
-      await expect.poll(() => fleet.vendor.state().requests, { timeout: 20_000 }).toBe(LOGINS);
-      expect(await leasesOf(fleet)).toHaveLength(LOGINS);
+  test('answers requests in flight and those that a load balancer still sends', async () => {
+    const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 800 }, env: { VENDOR_MAX_RPS: '0' } });
+    const agent = new Agent({ keepAlive: true });
+    onTestFinished(() => agent.destroy());
+    onTestFinished(() => fleet.close());
+    const [ending, other] = [fleet.broker(0), fleet.broker(1)];
+    const readiness = await startedRequest(ending, '/readyz');
+    const late = await startedRequest(ending, '/sdk-token?uniqueId=phone');
+    const sessions = await Promise.all(
+      Array.from({ length: LOGINS }, (_, number) => fleet.session(`account-${number}`)),
+    );
+    const inFlight = sessions.map((session, number) =>
+      number % 2 === 0 ? getTokenOver(agent, ending, session) : ending.getToken(session, 'phone'),
+    );
+    await expect.poll(() => fleet.vendor.state().requests, { timeout: 20_000 }).toBe(LOGINS);
+    expect(await leasesOf(fleet)).toHaveLength(LOGINS);
 
-      const end = endOf(ending, signal);
-      await expect.poll(() => ending.log().join('\n')).toContain('"msg":"closing"');
-      expect(await readiness()).toMatch(/^HTTP\/1\.1 503 [\s\S]*connection: close[\s\S]*shutting down/i);
-      expect(await late()).toMatch(/^HTTP\/1\.1 401 [\s\S]*connection: close[\s\S]*"code":"session_missing"/i);
-      const answers = await Promise.all(inFlight);
-      expect(answers.map(({ status, headers }) => [status, headers.connection])).toEqual(
-        Array(LOGINS).fill([200, 'close']),
-      );
-      const { code, tookMs } = await end;
-      expect(code).toBe(0);
-      expect(tookMs).toBeLessThan(END_MS);
+    const end = endOf(ending, 'SIGTERM');
+    await expect.poll(() => ending.log().join('\n')).toContain('"msg":"closing"');
+    expect(await readiness()).toMatch(/^HTTP\/1\.1 503 [\s\S]*connection: close[\s\S]*shutting down/i);
+    expect(await late()).toMatch(/^HTTP\/1\.1 401 [\s\S]*connection: close[\s\S]*"code":"session_missing"/i);
+    const answers = await Promise.all(inFlight);
+    expect(answers.map(({ status, headers }) => [status, headers.connection])).toEqual(
+      Array(LOGINS).fill([200, 'close']),
+    );
+    const { code, tookMs } = await end;
+    expect(code).toBe(0);
+    expect(tookMs).toBeLessThan(END_MS);
 
-      const elsewhere = await Promise.all(sessions.map((session) => other.getToken(session, 'phone')));
-      expect(elsewhere.map(accessTokenOf)).toEqual(answers.map(accessTokenOf));
-      expect(fleet.vendor.state()).toMatchObject({ requests: LOGINS, succeeded: LOGINS });
-      expect(await leasesOf(fleet)).toEqual([]);
-    },
-  );
+    const elsewhere = await Promise.all(sessions.map((session) => other.getToken(session, 'phone')));
+    expect(elsewhere.map(accessTokenOf)).toEqual(answers.map(accessTokenOf));
+    expect(fleet.vendor.state()).toMatchObject({ requests: LOGINS, succeeded: LOGINS });
+    expect(await leasesOf(fleet)).toEqual([]);
+  });
 
-  test('does not wait for idle connections', async () => {
+  test('does not wait for idle connections, on SIGINT as on SIGTERM', async () => {
     const fleet = await startFleet({ replicas: 1 });
     onTestFinished(() => fleet.close());
     const broker = fleet.broker(0);
     const silent = await socketTo(broker);
     const idle = await keptConnection(broker);
     const closed = Promise.all([silent, idle].map((socket) => once(socket.resume(), 'close')));
-    const { code, tookMs } = await endOf(broker, 'SIGTERM');
+    const { code, tookMs } = await endOf(broker, 'SIGINT');
     expect(code).toBe(0);
     // They may stay for 72 s. Without a request, the broker closes one after 2 s.
     expect(tookMs).toBeLessThan(END_MS);
