@@ -6,7 +6,11 @@ import { createServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
+import { run } from '../../src/commands/run.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { startService } from '../../src/service.ts';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import { captureLog } from '../support/captured-log.ts';
 import { end, exitOf, linesOf } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { accessTokenOf, startFleet } from '../support/fleet.ts';
@@ -27,12 +31,22 @@ function start(args: readonly string[], env: Readonly<Record<string, string>> = 
   });
 }
 
-/** Runs a command until it exits. */
-async function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+/** Runs the program until it exits. */
+async function runProgram(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const child = start(args, env);
   const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
   expect(out + err).not.toMatch(STACK_TRACE);
   return { code, out, err };
+}
+
+/** Runs a command other than `serve` in this process. */
+async function runHere(args: readonly string[]) {
+  const lines = { out: '', err: '' };
+  const to = (stream: 'out' | 'err') => (line: string) => {
+    lines[stream] += `${line}\n`;
+  };
+  const code = await run(args, { env: {}, version: '0', out: to('out'), err: to('err'), redraw: undefined });
+  return { code, ...lines };
 }
 
 /** Parses a curl line like a POSIX shell, and sends the request without curl. */
@@ -62,27 +76,28 @@ async function startDemo(expected: RegExp) {
 }
 
 test('a wrong command line lists the commands, with exit code 2', async () => {
-  const unknown = await run(['serv']);
+  const unknown = await runHere(['serv']);
   expect(unknown).toMatchObject({ code: 2, out: '' });
   for (const command of COMMANDS) expect(unknown.err).toContain(command);
-  for (const line of ['serve --port 1', 'sign --nonsense', 'demo extra']) {
-    expect(await run(line.split(' '))).toMatchObject({ code: 2, out: '', err: expect.stringMatching(/\S/) });
-  }
+  const refused = { code: 2, out: '', err: expect.stringMatching(/\S/) };
+  expect(await runProgram(['serve', '--port', '1'])).toMatchObject(refused);
+  for (const line of ['sign --nonsense', 'demo extra']) expect(await runHere(line.split(' '))).toMatchObject(refused);
 });
 
 test('--help lists the commands, --version prints the version', async () => {
-  const help = await run(['--help']);
+  const help = await runHere(['--help']);
   expect(help).toMatchObject({ code: 0, err: '' });
   for (const command of COMMANDS) {
     expect(help.out).toMatch(new RegExp(`^  ${command} +\\S`, 'm'));
-    expect(await run([command, '--help'])).toMatchObject({ code: 0, err: '', out: expect.stringContaining(command) });
+    const ofCommand = await (command === 'serve' ? runProgram : runHere)([command, '--help']);
+    expect(ofCommand).toMatchObject({ code: 0, err: '', out: expect.stringContaining(command) });
   }
   const { version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
-  expect(await run(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
+  expect(await runProgram(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
 });
 
 test('serve names every setting that is missing', async () => {
-  const { code, err } = await run(['serve']);
+  const { code, err } = await runProgram(['serve']);
   expect(code).toBe(1);
   const problems = err.split('\n').filter((line) => line.startsWith('  - '));
   expect(
@@ -99,22 +114,25 @@ test('serve names every setting that is missing', async () => {
   ]);
 });
 
-test.each(['PORT', 'ADMIN_PORT'])('serve reports that its %s is in use, and names the settings', async (name) => {
+const ANY_PORTS = { HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0' };
+const SERVE_ENV = { ...VENDOR_ENV, ...SESSION_ENV, VENDOR_BASE_URL: 'http://127.0.0.1:9', ...ANY_PORTS };
+
+test('serve reports that its PORT is in use, names the settings, and ends with 1', async () => {
   const taken = await startVendorSimulator();
   onTestFinished(() => taken.close());
-  const ports = { PORT: '0', ADMIN_PORT: '0', [name]: `${taken.port}` };
-  const addresses = { VENDOR_BASE_URL: taken.url, HOST: '127.0.0.1', ...ports };
-  const { code, err } = await run([], { ...VENDOR_ENV, ...SESSION_ENV, ...addresses });
+  const { code, err } = await runProgram([], { ...SERVE_ENV, PORT: `${taken.port}` });
   expect(code).toBe(1);
-  expect(err).toMatch(new RegExp(`address already in use.*:${taken.port}\\b`));
-  expect(err).toMatch(name === 'PORT' ? /^HOST and PORT: / : /^ADMIN_HOST and ADMIN_PORT: /);
+  expect(err).toMatch(new RegExp(`^HOST and PORT: .*address already in use.*:${taken.port}\\b`));
 });
 
-test.each(['HOST', 'ADMIN_HOST'])('serve reports that its %s is not an address of this machine', async (name) => {
-  const addresses = { VENDOR_BASE_URL: 'http://127.0.0.1:9', HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0' };
-  const { code, err } = await run([], { ...VENDOR_ENV, ...SESSION_ENV, ...addresses, [name]: '192.0.2.1' });
-  expect(code).toBe(1);
-  expect(err).toMatch(new RegExp(`^${name} and ${name.replace('HOST', 'PORT')}: .*EADDRNOTAVAIL`));
+test('a start names the settings of an address that is in use, or not of this machine', async () => {
+  const taken = await startVendorSimulator();
+  onTestFinished(() => taken.close());
+  const start = (env: object) => startService(loadConfig({ ...SERVE_ENV, ...env }), captureLog('info').logger, '0');
+  const inUse = new RegExp(`^ADMIN_HOST and ADMIN_PORT: .*address already in use.*:${taken.port}\\b`);
+  await expect(start({ ADMIN_PORT: `${taken.port}` })).rejects.toThrow(inUse);
+  await expect(start({ HOST: '192.0.2.1' })).rejects.toThrow(/^HOST and PORT: .*EADDRNOTAVAIL/);
+  await expect(start({ ADMIN_HOST: '192.0.2.1' })).rejects.toThrow(/^ADMIN_HOST and ADMIN_PORT: .*EADDRNOTAVAIL/);
 });
 
 test('serve logs that it is ready only when /readyz says so: Redis has answered', async () => {
@@ -137,7 +155,7 @@ test('sign makes the signature that the vendor expects, and its curl line logs i
   onTestFinished(() => vendor.close());
   const [unionId, uniqueId, regRegion] = [`o'brien "ü" $HOME \\`, `it's-a-phone`, 'DE'];
   const args = ['sign', '--union-id', unionId, '--unique-id', uniqueId, '--region', regRegion];
-  const { code, out } = await run(args, { ...VENDOR_ENV, VENDOR_BASE_URL: vendor.url });
+  const { code, out } = await runProgram(args, { ...VENDOR_ENV, VENDOR_BASE_URL: vendor.url });
   expect([code, out.includes(APP.appKey)]).toEqual([0, false]);
   const [, signed, headers = '', curl = ''] = /:\n\n(.*?)\n\nHeaders:\n\n(.*?)\n\ncurl:\n\n(.*)\n$/s.exec(out) ?? [];
   expect(JSON.parse((await sendAsCurl(curl)).body)).toMatchObject({ code: 0 });
@@ -157,12 +175,11 @@ test('sign makes the signature that the vendor expects, and its curl line logs i
   expect(header('X-IotVideo-Signature')).toBe(hmac.digest('base64'));
 });
 
-test.each([
-  ['openapi', [], 'openapi.json'],
-  ['openapi --internal', ['--internal'], 'internal.json'],
-])('%s prints the committed document', async (_command, flags, file) => {
-  const out = readFileSync(`${ROOT}openapi/${file}`, 'utf8');
-  expect(await run(['openapi', ...flags])).toEqual({ code: 0, out, err: '' });
+test('openapi prints the committed documents', async () => {
+  const documentIn = (file: string) => readFileSync(`${ROOT}openapi/${file}`, 'utf8');
+  expect(await runHere(['openapi'])).toEqual({ code: 0, out: documentIn('openapi.json'), err: '' });
+  const internal = { code: 0, out: documentIn('internal.json'), err: '' };
+  expect(await runProgram(['openapi', '--internal'])).toEqual(internal);
 });
 
 test('demo shows a renewal, ends with a curl line that works, and stops on Ctrl-C, also if its port is in use', async () => {
