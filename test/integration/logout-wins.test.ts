@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
@@ -17,8 +17,16 @@ const SETTLED_MS = 10_000;
 interface World {
   readonly fleet: Fleet;
   readonly redis: RedisServer;
-  readonly session: string;
+  readonly close: () => Promise<unknown>;
 }
+
+/** The world of the tests that need no settings of their own. Each has its own accounts. */
+let world: World;
+
+beforeAll(async () => {
+  world = await startWorld(2);
+  return world.close;
+});
 
 async function startWorld(
   replicas: number,
@@ -26,11 +34,24 @@ async function startWorld(
   more: Readonly<Record<string, string>> = {},
 ): Promise<World> {
   const redis = await startRedis();
-  onTestFinished(() => redis.kill());
   const env = { REDIS_URL: redis.url, ADMIN_TOKEN, ...more };
   const fleet = await startFleet({ replicas, vendor: { mode: 'replace', ...vendor }, env });
-  onTestFinished(() => fleet.close());
-  return { fleet, redis, session: await fleet.session('alice') };
+  return { fleet, redis, close: () => Promise.all([fleet.close(), redis.kill()]) };
+}
+
+/** Lets each login take this long until the end of the test. */
+function setLatency(latencyMs: number): void {
+  world.fleet.vendor.configure({ latencyMs });
+  onTestFinished(() => world.fleet.vendor.configure({ latencyMs: 0 }));
+}
+
+/** Counts the logins that the vendor gets and completes from now on. */
+function countLogins({ vendor }: Fleet) {
+  const before = vendor.state();
+  return () => {
+    const { requests, succeeded } = vendor.state();
+    return { requests: requests - before.requests, succeeded: succeeded - before.succeeded };
+  };
 }
 
 /** The session of an account that logs in after an erasure. Sessions are issued to the second. */
@@ -62,51 +83,56 @@ async function stalled(redis: RedisServer, during: () => Promise<unknown>, ms = 
 }
 
 /** Expects that the replicas soon serve one token that the vendor takes, and stay with it. */
-async function expectOneLiveToken({ fleet }: World, session: string): Promise<string> {
+async function expectOneLiveToken(session: string, { brokers, vendor } = world.fleet): Promise<string> {
   const agreed = await eventually(
     async () => {
-      const answers = await Promise.all(fleet.brokers.map((broker) => broker.getToken(session, PHONE)));
+      const answers = await Promise.all(brokers.map((broker) => broker.getToken(session, PHONE)));
       const tokens = new Set(answers.map((answer) => accessTokenOf(answer)));
       const [token = ''] = tokens;
-      const isAgreed = tokens.size === 1 && fleet.vendor.checkToken(token).live;
+      const isAgreed = tokens.size === 1 && vendor.checkToken(token).live;
       return isAgreed ? token : Promise.reject(new Error('the replicas do not serve one live token'));
     },
     { timeoutMs: SETTLED_MS },
   );
   await sleep(1_500);
-  for (const broker of fleet.brokers) expect(accessTokenOf(await broker.getToken(session, PHONE))).toBe(agreed);
+  for (const broker of brokers) expect(accessTokenOf(await broker.getToken(session, PHONE))).toBe(agreed);
   return agreed;
 }
 
 describe('a login that could not get a lease because Redis stalled', () => {
   test.each([0, 1])('is ended by a logout on replica %i: its token goes nowhere', async (number) => {
-    const world = await startWorld(2, { latencyMs: 3_000 });
-    const { fleet, redis, session } = world;
+    const { fleet, redis } = world;
+    setLatency(3_000);
+    const logins = countLogins(fleet);
+    const account = `logged-out-on-${number}`;
+    const session = await fleet.session(account);
     let reading: Promise<PlainAnswer> | undefined;
     await stalled(redis, async () => {
       reading = fleet.broker(0).getToken(session, PHONE);
-      await eventually(() => fleet.vendor.state().requests === 1, { everyMs: 5 });
+      await eventually(() => logins().requests === 1, { everyMs: 5 });
     });
     await untilAnswered(204, () => logOut(fleet.broker(number), session));
-    expect(fleet.vendor.state().succeeded).toBe(0);
+    expect(logins().succeeded).toBe(0);
     const read = await reading;
     expect(read).toMatchObject({ status: 403 });
     expect(JSON.parse(read?.body ?? '').code).toBe('session_forbidden');
     fleet.vendor.configure({ latencyMs: 0 });
-    await expectOneLiveToken(world, session);
-    expect(fleet.vendor.loginsOf('alice', PHONE)).toBe(2);
+    await expectOneLiveToken(session);
+    expect(fleet.vendor.loginsOf(account, PHONE)).toBe(2);
   });
 
   test('is ended by an erasure on another replica: the account is not there again', async () => {
-    const world = await startWorld(2, { latencyMs: 3_000 });
-    const { fleet, redis, session } = world;
+    const { fleet, redis } = world;
+    setLatency(3_000);
+    const logins = countLogins(fleet);
+    const session = await fleet.session('alice');
     let reading: Promise<PlainAnswer> | undefined;
     await stalled(redis, async () => {
       reading = fleet.broker(0).getToken(session, PHONE);
-      await eventually(() => fleet.vendor.state().requests === 1, { everyMs: 5 });
+      await eventually(() => logins().requests === 1, { everyMs: 5 });
     });
     await untilAnswered(204, () => ofAccount(fleet.broker(1), 'DELETE', 'alice'));
-    expect(fleet.vendor.state().succeeded).toBe(0);
+    expect(logins().succeeded).toBe(0);
     const later = await laterSession(fleet, 'alice');
     expect(await reading).toMatchObject({ status: 401 });
     await sleep(1_500);
@@ -115,7 +141,7 @@ describe('a login that could not get a lease because Redis stalled', () => {
       expect(await broker.getToken(session, PHONE)).toMatchObject({ status: 401 });
     }
     fleet.vendor.configure({ latencyMs: 0 });
-    await expectOneLiveToken(world, later);
+    await expectOneLiveToken(later);
     expect(fleet.vendor.loginsOf('alice', PHONE)).toBe(2);
   });
 
@@ -123,7 +149,9 @@ describe('a login that could not get a lease because Redis stalled', () => {
     const lifeMs = 8_000;
     const dueAfterMs = 0.7 * lifeMs;
     const vendor = { latencyMs: 20, tokenLifetimeSeconds: lifeMs / 1_000, expireTimeUnit: 'ms' } as const;
-    const { fleet, redis, session } = await startWorld(2, vendor, { REFRESH_AT: '0.7-0.7' });
+    const { fleet, redis, close } = await startWorld(2, vendor, { REFRESH_AT: '0.7-0.7' });
+    onTestFinished(async () => void (await close()));
+    const session = await fleet.session('alice');
     const first = await fleet.broker(0).getToken(session, PHONE);
     // The login of the report ends shortly before the refused token is due.
     const loginMs = 1_500;
@@ -151,8 +179,9 @@ describe('a login that could not get a lease because Redis stalled', () => {
   });
 
   test('on a replica that has just started replaces the token of another one, which the vendor has ended', async () => {
-    const world = await startWorld(1);
-    const { fleet, redis, session } = world;
+    const { fleet, redis, close } = await startWorld(1);
+    onTestFinished(async () => void (await close()));
+    const session = await fleet.session('alice');
     expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200 });
     const started = await startBroker(fleet.env);
     onTestFinished(async () => void (await started.stop()));
@@ -161,27 +190,27 @@ describe('a login that could not get a lease because Redis stalled', () => {
       second = await started.getToken(session, PHONE);
     });
     const token = accessTokenOf(second as PlainAnswer);
-    const both = { ...world, fleet: { ...fleet, brokers: [...fleet.brokers, started] } };
-    expect(await expectOneLiveToken(both, session)).toBe(token);
+    expect(await expectOneLiveToken(session, { ...fleet, brokers: [...fleet.brokers, started] })).toBe(token);
   });
 
   test('beside the same login of another replica, soon after a logout: the replicas agree on a token that is valid', async () => {
-    const world = await startWorld(2, { latencyMs: 50 });
-    const { fleet, redis, session } = world;
+    const { fleet, redis } = world;
+    setLatency(50);
+    const session = await fleet.session('logs-in-again');
     expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200 });
     expect(await logOut(fleet.broker(0), session)).toMatchObject({ status: 204 });
     await stalled(redis, async () => {
       const answers = await Promise.all(fleet.brokers.map((broker) => broker.getToken(session, PHONE)));
       expect(answers.map(({ status }) => status)).toEqual([200, 200]);
     });
-    await expectOneLiveToken(world, session);
+    await expectOneLiveToken(session);
   });
 });
 
 describe('a Redis that went back in time', () => {
   test('gets newer tokens, logouts and erasures back, and each replica says so', async () => {
-    const world = await startWorld(2);
-    const { fleet, redis, session } = world;
+    const { fleet, redis } = world;
+    const session = await fleet.session('renewed');
     const [loggedOut, erased] = [await fleet.session('bob'), await fleet.session('carol')];
     const first = await fleet.broker(0).getToken(session, PHONE);
     const tokens: string[] = [];
@@ -201,7 +230,7 @@ describe('a Redis that went back in time', () => {
         timeoutMs: SETTLED_MS,
       });
     }
-    expect(await expectOneLiveToken(world, session)).toBe(accessTokenOf(second));
+    expect(await expectOneLiveToken(session)).toBe(accessTokenOf(second));
     for (const broker of fleet.brokers) {
       expect(await broker.getToken(erased, PHONE)).toMatchObject({ status: 401 });
       expect(await ofAccount(broker, 'GET', 'carol')).toMatchObject({ status: 404 });
@@ -215,16 +244,16 @@ describe('a Redis that went back in time', () => {
 });
 
 test('an erasure that was answered 503, because Redis stalled, does not take place later', async () => {
-  const world = await startWorld(1);
-  const { fleet, redis, session } = world;
+  const { fleet, redis } = world;
+  const session = await fleet.session('stays');
   const { body } = await fleet.broker(0).getToken(session, PHONE);
   await stalled(redis, async () => {
-    expect(await ofAccount(fleet.broker(0), 'DELETE', 'alice')).toMatchObject({ status: 503 });
+    expect(await ofAccount(fleet.broker(0), 'DELETE', 'stays')).toMatchObject({ status: 503 });
     expect(await logOut(fleet.broker(0), session)).toMatchObject({ status: 503 });
   });
-  await eventually(async () => (await ofAccount(fleet.broker(0), 'GET', 'alice')).status === 200);
+  await eventually(async () => (await ofAccount(fleet.broker(0), 'GET', 'stays')).status === 200);
   await sleep(1_000);
   expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200, body });
-  const { terminals } = JSON.parse((await ofAccount(fleet.broker(0), 'GET', 'alice')).body);
+  const { terminals } = JSON.parse((await ofAccount(fleet.broker(0), 'GET', 'stays')).body);
   expect(terminals).toHaveLength(1);
 });
