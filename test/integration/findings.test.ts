@@ -10,7 +10,7 @@ import { plainRequest } from '../support/plain-request.ts';
 import { askRedis, startRedis } from '../support/redis-server.ts';
 
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
-const SOON = { timeoutMs: 30_000, everyMs: 200 };
+const SOON = { timeoutMs: 30_000, everyMs: 1_000 };
 
 async function statusOf({ adminUrl }: BrokerProcess): Promise<StatusReport> {
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
@@ -82,64 +82,59 @@ describe('a Redis that refuses writes', () => {
     expect(warnings(broker).map(({ finding }) => finding)).toEqual(['redis_refuses_writes']);
   });
 
-  const makeReadOnly = {
-    'too few replicas follow it': (client: Redis) => client.config('SET', 'min-replicas-to-write', '1'),
-    'it is no master any more': async (client: Redis) => client.replicaof('127.0.0.1', await freePort()),
-  };
-  test.each(Object.entries(makeReadOnly))(
-    'gets few commands and stays reachable if it is read-only: %s',
-    { timeout: 120_000 },
-    async (_, refuseWrites) => {
-      const { fleet, broker, onRedis } = await startOnRedis(1);
-      await storeUnread(fleet, 20);
-      await getTokens(fleet, 20, 5);
-      await onRedis(refuseWrites);
-      // As many as one batch of what waits for the store, and more.
-      await getTokens(fleet, 100, 80);
-      const startedAt = performance.now();
-      const before = await onRedis(scriptsRun);
-      const reachable: boolean[] = [];
-      for (let round = 0; round < 10; round += 1) {
-        await getTokens(fleet, 200 + 10 * round, 10);
-        reachable.push((await statusOf(broker)).store.reachable);
-      }
-      const scripts = (await onRedis(scriptsRun)) - before;
-      const seconds = (performance.now() - startedAt) / 1_000;
-      // A login asks for its lease, its limits and its write. Every second, one batch of 64 writes is tried again, and
-      // a status has 50 scripts.
-      expect(scripts).toBeLessThan(100 * 10 + (seconds + 1) * (64 + 16) + 10 * 50);
-      const readAt = performance.now();
-      const beforeReads = await onRedis(scriptsRun);
-      for (let round = 0; round < 10; round += 1) await getTokens(fleet, 0, 20);
-      const readSeconds = (performance.now() - readAt) / 1_000;
-      // Each of the 200 reads tries once to store that the token is read.
-      expect((await onRedis(scriptsRun)) - beforeReads).toBeLessThan(200 + (readSeconds + 1) * (64 + 16));
-      // A stall of a busy machine may cost one answer. It flapped before.
-      expect(reachable.filter((one) => !one).length).toBeLessThanOrEqual(1);
-      await eventually(async () => {
-        const { findings, store } = await statusOf(broker);
-        expect(store.reachable).toBe(true);
-        expect(findings).toMatchObject([{ code: 'redis_refuses_writes', reason: 'readonly' }]);
-      }, SOON);
-      // The log comes by a pipe, and may come after the answer.
-      const found = () => warnings(broker).filter(({ finding }) => finding === 'redis_refuses_writes');
-      await eventually(() => expect(found()).toHaveLength(1));
-      const lines = warnings(broker);
-      for (const { msg } of lines) {
-        expect(lines.filter((line) => line.msg === msg).length).toBeLessThanOrEqual(
-          2 + (performance.now() - startedAt) / 10_000,
-        );
-      }
-    },
-  );
+  test('gets few commands and stays reachable if it is no master any more, so that it is read-only', {
+    timeout: 120_000,
+  }, async () => {
+    const { fleet, broker, onRedis } = await startOnRedis(1);
+    await storeUnread(fleet, 20);
+    await getTokens(fleet, 20, 5);
+    const readOnlySince = performance.now();
+    await onRedis(async (client) => client.replicaof('127.0.0.1', await freePort()));
+    // As many as one batch of what waits for the store, and more.
+    await getTokens(fleet, 100, 80);
+    const startedAt = performance.now();
+    const before = await onRedis(scriptsRun);
+    const reachable: boolean[] = [];
+    for (let round = 0; round < 10; round += 1) {
+      await getTokens(fleet, 200 + 10 * round, 10);
+      reachable.push((await statusOf(broker)).store.reachable);
+    }
+    const scripts = (await onRedis(scriptsRun)) - before;
+    const seconds = (performance.now() - startedAt) / 1_000;
+    // A login asks for its lease, its limits and its write. Every second, one batch of 64 writes is tried again, and
+    // a status has 50 scripts.
+    expect(scripts).toBeLessThan(100 * 10 + (seconds + 1) * (64 + 16) + 10 * 50);
+    const readAt = performance.now();
+    const beforeReads = await onRedis(scriptsRun);
+    for (let round = 0; round < 10; round += 1) await getTokens(fleet, 0, 20);
+    const readSeconds = (performance.now() - readAt) / 1_000;
+    // Each of the 200 reads tries once to store that the token is read.
+    expect((await onRedis(scriptsRun)) - beforeReads).toBeLessThan(200 + (readSeconds + 1) * (64 + 16));
+    // A stall of a busy machine may cost one answer. It flapped before.
+    expect(reachable.filter((one) => !one).length).toBeLessThanOrEqual(1);
+    await eventually(async () => {
+      const { findings, store } = await statusOf(broker);
+      expect(store.reachable).toBe(true);
+      expect(findings).toMatchObject([{ code: 'redis_refuses_writes', reason: 'readonly' }]);
+    }, SOON);
+    // The log comes by a pipe, and may come after the answer.
+    const found = () => warnings(broker).filter(({ finding }) => finding === 'redis_refuses_writes');
+    await eventually(() => expect(found()).toHaveLength(1));
+    const lines = warnings(broker);
+    for (const { msg } of lines) {
+      expect(lines.filter((line) => line.msg === msg).length).toBeLessThanOrEqual(
+        2 + (performance.now() - readOnlySince) / 10_000,
+      );
+    }
+  });
 });
 
 test('a fleet shows all its replicas: the missing one, the one with another setting, and not the one that was stopped', {
   timeout: 120_000,
 }, async () => {
-  const { fleet } = await startOnRedis(3, { VENDOR_MAX_RPS: '9' });
-  const [one, stopped, killed] = [fleet.broker(0), fleet.broker(1), fleet.broker(2)];
-  await eventually(async () => expect((await statusOf(one)).replicas).toHaveLength(3), SOON);
+  const { fleet } = await startOnRedis(2, { VENDOR_MAX_RPS: '9' });
+  const [one, stopped] = [fleet.broker(0), fleet.broker(1)];
+  await eventually(async () => expect((await statusOf(one)).replicas).toHaveLength(2), SOON);
   const { replicas, findings, version } = await statusOf(one);
   expect(findings).toEqual([]);
   expect(new Set(replicas.map(({ configuration }) => configuration)).size).toBe(1);
@@ -148,12 +143,12 @@ test('a fleet shows all its replicas: the missing one, the one with another sett
     expect(Math.abs(replica.clockOffsetSeconds ?? Number.NaN)).toBeLessThan(5);
   }
   await stopped.stop();
-  await eventually(async () => expect((await statusOf(one)).replicas).toHaveLength(2), SOON);
+  await eventually(async () => expect((await statusOf(one)).replicas).toHaveLength(1), SOON);
   const other = await startBroker({ ...fleet.env, VENDOR_MAX_RPS: '8' });
   onTestFinished(() => void other.signal('SIGKILL'));
   await eventually(async () => {
     const digests = (await statusOf(one)).replicas.map(({ configuration }) => configuration);
-    expect(digests).toHaveLength(3);
+    expect(digests).toHaveLength(2);
     expect(new Set(digests).size).toBe(2);
   }, SOON);
   // A replica that starts under the same name after the last summary of another one would have replaced it. All have
@@ -163,7 +158,7 @@ test('a fleet shows all its replicas: the missing one, the one with another sett
     const youngest = Math.max(...report.replicas.map(({ startedAt }) => Date.parse(startedAt)));
     expect(Date.parse(report.at) - youngest).toBeGreaterThan(6_000);
   }, SOON);
-  killed.signal('SIGKILL');
+  other.signal('SIGKILL');
   await eventually(
     async () => {
       const report = await statusOf(one);

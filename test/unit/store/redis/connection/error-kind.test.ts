@@ -79,6 +79,14 @@ test('a Redis without free memory and a read-only replica have different kinds',
   expect(kinds()).toEqual(['oom', 'readonly']);
 });
 
+test('a master that has lost its replicas is read-only', async () => {
+  const { server, kinds, write } = await openStore();
+  const redis = await operator(server.url);
+  await redis.config('SET', 'min-replicas-to-write', '1');
+  expect(await write()).toBe(true);
+  expect(kinds()).toEqual(['readonly']);
+});
+
 test('a Redis that hangs gets one command, then none for a while', async () => {
   const { server, kinds, write } = await openStore();
   server.pause();
