@@ -10,7 +10,7 @@ import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startRedis } from '../support/redis-server.ts';
 
 /** The background worker looks at the due queue every 5 s. */
-const ROUNDS = 3;
+const ROUNDS = 2;
 /** Commands that do not come from the broker: those of this test, and of the servers among themselves. */
 const NOT_OF_THE_BROKER = ['info', 'replconf', 'psync'];
 
@@ -70,7 +70,7 @@ describe('an idle replica with stored tokens that are not due', () => {
           commands = await commandsOn(servers);
           return commands.looks >= looks + SHARDS;
         };
-        await eventually(isOver, { timeoutMs: 15_000, everyMs: 50 });
+        await eventually(isOver, { timeoutMs: 15_000, everyMs: 200 });
         return { ...commands, at: performance.now() };
       };
       // Each login announces its token, so the worker looks once more after a second.
