@@ -38,6 +38,7 @@ async function startReplicas(replicas: number) {
     vendor: { apps: APPS },
     env: { SESSION_CACHE_SECONDS: '600', ...Object.fromEntries(inline.map((name) => [name, ''])) },
   });
+  onTestFinished(() => fleet.close());
   const reload = (changes: Secrets) => {
     secrets = { ...secrets, ...changes };
     return fleet.reload(changes);
@@ -60,7 +61,7 @@ test('one SIGHUP replaces several secrets under load, with no failed request', a
   const [former, token] = [secrets()['SESSION_JWT_SECRET'], adminToken()];
   const callers = { session: (unionId: string) => session(unionId, former), adminToken: () => token };
   const load = await startLoad(fleet, callers);
-  for (let round = 1; round <= 4; round += 1) {
+  for (let round = 1; round <= 2; round += 1) {
     const changed = await reload({
       ADMIN_TOKENS: `ops:${token},ops-${round}:canary-${hex()}`,
       VENDOR_APPS: vendorApps(round),
@@ -70,7 +71,7 @@ test('one SIGHUP replaces several secrets under load, with no failed request', a
     expect(changed).toMatchObject(Array(2).fill({ level: 'info', changed: ['admin', 'vendor', 'session', 'redis'] }));
     await load.goOn();
   }
-  expect((await load.end()).failed.slice(0, 5)).toEqual([]);
+  expect((await load.end()).slice(0, 5)).toEqual([]);
   expect(fleet.brokers.map((broker) => broker.log().filter((line) => line.includes('canary-')))).toEqual([[], []]);
 });
 

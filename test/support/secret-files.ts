@@ -2,7 +2,6 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
 import type { BrokerProcess } from './broker-process.ts';
 import { eventually } from './eventually.ts';
 import { type Fleet, type FleetOptions, startFleet } from './fleet.ts';
@@ -23,10 +22,9 @@ export interface FleetWithSecretFiles extends Fleet {
   reload(changes: Secrets): Promise<ReloadLine[]>;
 }
 
-/** Starts replicas that read `secrets` from files. The test closes them at its end. */
+/** Starts replicas that read `secrets` from files. */
 export async function startWithSecretFiles(secrets: Secrets, options: FleetOptions): Promise<FleetWithSecretFiles> {
   const folder = await mkdtemp(join(tmpdir(), 'secret-files-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
   const write = async (changes: Secrets) => {
     for (const [name, value] of Object.entries(changes)) {
       await writeFile(join(folder, `${name}.new`), `${value}\n`);
@@ -39,7 +37,6 @@ export async function startWithSecretFiles(secrets: Secrets, options: FleetOptio
     [`${name}_FILE`, join(folder, name)],
   ]);
   const fleet = await startFleet({ ...options, env: { ...options.env, ...Object.fromEntries(files) } });
-  onTestFinished(() => fleet.close());
   const linesOf = (broker: BrokerProcess): ReloadLine[] =>
     broker
       .log()
@@ -58,6 +55,10 @@ export async function startWithSecretFiles(secrets: Secrets, options: FleetOptio
         lines.push(since().find(({ changed }) => changed?.length !== 0) ?? (since()[0] as ReloadLine));
       }
       return lines;
+    },
+    async close() {
+      await fleet.close();
+      await rm(folder, { recursive: true });
     },
   };
 }
