@@ -10,7 +10,7 @@ import { plainRequest } from '../support/plain-request.ts';
 
 /** How long a load balancer takes to learn that a replica ends. */
 const LEARNS_AFTER_MS = 700;
-const CALLERS = 8;
+const CALLERS = 4;
 
 /** A real nginx that keeps connections to the replicas, and sends no request twice. */
 async function startProxy(urls: readonly string[]) {
@@ -28,7 +28,7 @@ async function startProxy(urls: readonly string[]) {
   return { url, use: (replicas: readonly string[]) => reload(to(replicas)) };
 }
 
-test.skipIf(!NGINX)('two replicas are restarted three times each behind nginx, and no request fails', async () => {
+test.skipIf(!NGINX)('two replicas are restarted twice each behind nginx, and no request fails', async () => {
   const fleet = await startFleet({ replicas: 2 });
   onTestFinished(() => fleet.close());
   const replicas = [...fleet.brokers];
@@ -52,7 +52,7 @@ test.skipIf(!NGINX)('two replicas are restarted three times each behind nginx, a
       await sleep(10);
     }
   });
-  for (let restart = 0; restart < 6; restart += 1) {
+  for (let restart = 0; restart < 4; restart += 1) {
     const [ending, other] = [replicas[restart % 2], replicas[(restart + 1) % 2]];
     if (!ending || !other) throw new Error('no replica');
     ending.signal('SIGTERM');
@@ -63,10 +63,10 @@ test.skipIf(!NGINX)('two replicas are restarted three times each behind nginx, a
     onTestFinished(() => started.signal('SIGKILL'));
     replicas[restart % 2] = started;
     nginx.use([started.url, other.url]);
-    await sleep(1_000);
+    await sleep(500);
   }
   isOver = true;
   await Promise.all(callers);
   expect(Object.fromEntries(statuses)).toEqual({ 200: expect.any(Number) });
-  expect(statuses.get(200)).toBeGreaterThan(5_000);
+  expect(statuses.get(200)).toBeGreaterThan(1_000);
 });
