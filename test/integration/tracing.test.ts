@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -67,7 +67,13 @@ describe('with an endpoint', () => {
     fleet = await startFleet({
       replicas: 2,
       vendor: { mode: 'overlap' },
-      env: { ...tracingTo(receiver), ADMIN_TOKEN, OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test%20lab' },
+      env: {
+        ...tracingTo(receiver),
+        ADMIN_TOKEN,
+        OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test%20lab',
+        // A token of 10 s is renewed after about a second, and one with the usual life not during these tests.
+        REFRESH_AT: '0.1-0.15',
+      },
     });
   });
 
@@ -234,12 +240,10 @@ describe('with an endpoint', () => {
 
   test('a background renewal starts a trace of its own', async () => {
     fleet.vendor.configure({ tokenLifetimeSeconds: 10 });
-    onTestFinished(() => fleet.vendor.configure({ tokenLifetimeSeconds: 86_400 }));
-    const broker = await startBroker({ ...fleet.env, REFRESH_AT: '0.1-0.15', REDIS_KEY_PREFIX: 'tracing-renewal' });
-    onTestFinished(async () => void (await broker.stop()));
     const parent = appSpan();
     const session = await fleet.session('fred-canary');
-    await broker.getToken(session, 'phone-canary', { headers: parent.headers });
+    await fleet.broker(0).getToken(session, 'phone-canary', { headers: parent.headers });
+    fleet.vendor.configure({ tokenLifetimeSeconds: 86_400 });
     const isRenewal = ({ name, parentSpanId }: ReceivedSpan) => name === 'renewal' && !parentSpanId;
     await eventually(() => receiver.spans().some(isRenewal), { timeoutMs: 10_000 });
     const renewal = named(receiver.spans().filter(isRenewal), 'renewal');
@@ -363,15 +367,8 @@ async function loadedBy(env: Readonly<Record<string, string>>): Promise<{ chunks
 
 describe('what is loaded', () => {
   // prom-client evaluates the API package, which is small. No other package of OpenTelemetry may be in a loaded file.
-  test.each([
-    ['without an endpoint', {}],
-    ['with OTEL_SDK_DISABLED', { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_SDK_DISABLED: 'true' }],
-    [
-      'with OTEL_TRACES_EXPORTER=none',
-      { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_TRACES_EXPORTER: 'none' },
-    ],
-  ])('nothing of tracing %s', async (_, env) => {
-    const { chunks, packages } = await loadedBy(env);
+  test('nothing of tracing without an endpoint', async () => {
+    const { chunks, packages } = await loadedBy({});
     expect(chunks).toContain('serve');
     expect(chunks).not.toContain('tracing');
     expect(packages).toEqual(['@opentelemetry/api']);
@@ -382,29 +379,6 @@ describe('what is loaded', () => {
     expect(chunks).toContain('tracing');
     expect(packages).toContain('@opentelemetry/sdk-trace-node');
   });
-});
-
-test('SIGHUP reads the headers of an export again', async () => {
-  const receiver = await startOtlpReceiver();
-  onTestFinished(() => receiver.close());
-  const folder = await mkdtemp(join(tmpdir(), 'sdk-token-broker-headers-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  const file = join(folder, 'headers');
-  await writeFile(file, 'x-api-key=old-key\n');
-  const { OTEL_EXPORTER_OTLP_HEADERS: _, ...env } = tracingTo(receiver);
-  const fleet = await startFleet({ replicas: 1, env: { ...env, OTEL_EXPORTER_OTLP_HEADERS_FILE: file } });
-  onTestFinished(() => fleet.close());
-  const broker = fleet.broker(0);
-  for (const key of ['old-key', 'new-key']) {
-    await writeFile(file, `x-api-key=${key}\n`);
-    broker.signal('SIGHUP');
-    await eventually(() => broker.log().some((line) => line.includes('"changed":') && line.includes('SIGHUP')));
-    if (key === 'new-key') await eventually(() => broker.log().some((line) => line.includes('"changed":["tracing"]')));
-    const exportsBefore = receiver.raw().length;
-    await broker.getToken('no-session', 'phone', { headers: appSpan().headers });
-    await eventually(() => receiver.raw().length > exportsBefore);
-    expect(receiver.raw().at(-1)).toContain(`"x-api-key":"${key}"`);
-  }
 });
 
 describe('a receiver that fails', () => {
@@ -447,7 +421,7 @@ describe('a receiver that fails', () => {
     const { broker, session } = await brokerFor(`http://127.0.0.1:${await freePort()}`, '300');
     await broker.getToken(session, 'phone', { headers: appSpan().headers });
     const statuses: number[] = [];
-    for (let round = 0; round < 60; round += 1) {
+    for (let round = 0; round < 20; round += 1) {
       const reads = Array.from({ length: 50 }, () => broker.getToken(session, 'phone', { headers: appSpan().headers }));
       statuses.push(...(await Promise.all(reads)).map(({ status }) => status));
     }
