@@ -5,10 +5,15 @@ import { MISTAKES, readResults, withMistake } from './mistakes.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-test.each(MISTAKES.map((mistake) => [mistake.name, mistake] as const))('"%s": its text occurs once', (_, mistake) => {
-  const text = readFileSync(join(ROOT, mistake.file), 'utf8');
-  expect(withMistake(mistake, text)).not.toBe(text);
-});
+test.each(MISTAKES.map((mistake) => [mistake.name, mistake] as const))(
+  '"%s": its text occurs once, and the constants of its code exist',
+  (_, mistake) => {
+    const text = readFileSync(join(ROOT, mistake.file), 'utf8');
+    expect(withMistake(mistake, text)).not.toBe(text);
+    const constants = mistake.to.match(/\b[A-Z][A-Z\d]*_[A-Z\d_]+\b/g) ?? [];
+    expect(constants.filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([]);
+  },
+);
 
 test('a mistake whose text does not occur once is refused', () => {
   const mistake = { name: 'a mistake', file: 'a.ts', from: 'one', to: 'two' };
