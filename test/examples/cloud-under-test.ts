@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -161,13 +161,6 @@ export class CloudUnderTest {
 function commandsOf(build: Run['build']): readonly (readonly string[])[] {
   if (build.length === 0) return [];
   return build.every((part) => typeof part === 'string') ? [build] : build;
-}
-
-/** The environment of a broker whose clock is behind. With Java, `faketime` makes a start ten times as long. */
-export function clockBehind(seconds: number): Record<string, string> {
-  const faketime = systemBinary({ program: 'faketime', need: 'The tests of the example clouds move a clock' });
-  const library = execFileSync(faketime, ['-m', '-f', '+0', 'printenv', 'LD_PRELOAD'], { encoding: 'utf8' }).trim();
-  return { LD_PRELOAD: library, FAKETIME: `-${seconds}s`, FAKETIME_DONT_FAKE_MONOTONIC: '1' };
 }
 
 /** Installs PHP if the cloud needs it. */

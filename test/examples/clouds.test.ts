@@ -7,20 +7,12 @@ import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
-import {
-  CLOUDS,
-  CloudUnderTest,
-  clockBehind,
-  installPhp,
-  type Person,
-  reasonToSkip,
-  type Session,
-} from './cloud-under-test.ts';
+import { CLOUDS, CloudUnderTest, installPhp, type Person, reasonToSkip, type Session } from './cloud-under-test.ts';
 
 const ADMIN_TOKEN = 'internal-token-of-the-example-clouds';
 const CACHE_SECONDS = 4;
 const PASSWORD = 'correct horse battery staple';
-const LOGINS_IN_FLIGHT = 30;
+const LOGINS_IN_FLIGHT = 16;
 const DELETIONS = Number(process.env['CLOUD_DELETIONS'] ?? 2);
 const DONE = [200, 204];
 
@@ -57,14 +49,13 @@ function testCloud(name: string): void {
   let vendor: VendorSimulator;
   let broker: BrokerProcess;
   let cloud: CloudUnderTest;
-  let brokerSettings: Record<string, string>;
   const start = () => cloud.start({ url: broker.adminUrl, key: ADMIN_TOKEN });
 
   beforeAll(async () => {
     installPhp(name);
     cloud = await CloudUnderTest.build(name);
     vendor = await startVendorSimulator();
-    brokerSettings = {
+    broker = await startBroker({
       ...vendor.brokerEnvironment,
       REDIS_URL: inject('redisUrl'),
       REDIS_KEY_PREFIX: `cloud-${randomUUID()}`,
@@ -75,8 +66,7 @@ function testCloud(name: string): void {
       LOGIN_LIMIT_PER_HOUR: '0',
       VENDOR_MAX_RPS: '0',
       ...cloud.brokerSettings,
-    };
-    broker = await startBroker(brokerSettings);
+    });
     await start();
   }, 900_000);
 
@@ -86,8 +76,8 @@ function testCloud(name: string): void {
     await vendor?.close();
   });
 
-  const askBroker = (session: Session, uniqueId = 'my-phone', { url } = broker): Promise<PlainAnswer> =>
-    plainRequest(`${url}/sdk-token?uniqueId=${uniqueId}`, { headers: session });
+  const askBroker = (session: Session, uniqueId = 'my-phone'): Promise<PlainAnswer> =>
+    plainRequest(`${broker.url}/sdk-token?uniqueId=${uniqueId}`, { headers: session });
   const askAdmin = (path: string, body?: object): Promise<PlainAnswer> =>
     plainRequest(broker.adminUrl + path, {
       method: body ? 'POST' : 'GET',
@@ -166,21 +156,12 @@ function testCloud(name: string): void {
     expect(await accepted(session)).toBe(unionId);
   });
 
-  test("has its sessions accepted at once if its clock is 2 s ahead of the broker's", async () => {
-    const replica = await startBroker({ ...brokerSettings, ...clockBehind(2) });
-    try {
-      const answer = await askBroker(await loggedIn(await registered()), 'my-phone', replica);
-      expect(answer).toMatchObject({ status: 200 });
-      expect(Date.now() - Date.parse(String(answer.headers.date))).toBeGreaterThan(1_500);
-    } finally {
-      await replica.stop();
-    }
-  });
-
-  test.each(LOOK_ALIKES)('refuses a name that looks like a registered one: %s', async (_kind, change) => {
+  test('refuses names that look like a registered one', async () => {
     const bob = await registered('bob');
-    const { status } = await cloud.register({ ...bob, name: change(bob.name) });
-    expect([400, 409]).toContain(status);
+    for (const [kind, change] of LOOK_ALIKES) {
+      const { status } = await cloud.register({ ...bob, name: change(bob.name) });
+      expect([400, 409], kind).toContain(status);
+    }
     await accepted(await loggedIn(bob));
   });
 
@@ -198,7 +179,8 @@ function testCloud(name: string): void {
           if (session) await askBroker(session, `phone-${number % 10}`);
           return session;
         });
-        const before = randomInt(LOGINS_IN_FLIGHT);
+        // Most logins end after the deletion. Only a session of a later second could look new to the broker.
+        const before = randomInt(LOGINS_IN_FLIGHT / 4);
         await eventually(() => answered >= before, { timeoutMs: 60_000, everyMs: 1 });
         expect(DONE).toContain((await cloud.deleteAccount(first)).status);
         const sessions = (await Promise.all(logins)).filter((session) => session !== undefined);
