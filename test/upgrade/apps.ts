@@ -7,8 +7,8 @@ import { watchMachine } from '../history/run.ts';
 import { User } from '../history/users.ts';
 import { VENDOR_LATENCY_MS, type World } from '../history/world.ts';
 
-const USERS = 8;
-const READERS = 24;
+const USERS = 4;
+const READERS = 12;
 const LEAVERS = 3;
 const READ_EVERY_MS = 150;
 const READS_OF_SESSION = 10;
