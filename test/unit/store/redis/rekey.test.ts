@@ -110,7 +110,7 @@ describe('a walk', () => {
     const server = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'no'] });
     onTestFinished(() => server.kill());
     const { fill, walk, count } = newStore(server.url);
-    const { store } = await fill([OLD], subjectsOf('alice', 2_500, 1));
+    const { store } = await fill([OLD], subjectsOf('alice', 1_000, 1));
     await store.close();
     let restart: Promise<void> | undefined;
     const failed = walk([NEW, OLD], never, (share) => {
@@ -119,9 +119,9 @@ describe('a walk', () => {
     await expect(failed).rejects.toMatchObject({ code: 'store_unavailable' });
     await restart;
     const rest = await walk([NEW, OLD]);
-    expect(rest).toEqual(totals({ lookedAt: 5_000, resealed: rest.resealed, current: 5_000 - rest.resealed }));
+    expect(rest).toEqual(totals({ lookedAt: 2_000, resealed: rest.resealed, current: 2_000 - rest.resealed }));
     expect(rest.current).toBeGreaterThan(0);
-    expect(await count()).toEqual({ new: { a: 2_500, d: 2_500 } });
+    expect(await count()).toEqual({ new: { a: 1_000, d: 1_000 } });
   });
 
   test('fails after a lost connection, because another Redis may answer its SCAN now, also if each command succeeds', async () => {
@@ -130,7 +130,7 @@ describe('a walk', () => {
     const proxy = await startFaultProxy(server.port);
     onTestFinished(() => proxy.close());
     const { keyPrefix, fill } = newStore(server.url);
-    await fill([OLD], subjectsOf('alice', 2_500, 1));
+    await fill([OLD], subjectsOf('alice', 1_000, 1));
     const url = `redis://127.0.0.1:${proxy.port}`;
     const rekey = new Rekey({ url, keyPrefix, encryptionKeys: [NEW, OLD], log: silent });
     onTestFinished(() => rekey.close());
@@ -144,7 +144,7 @@ describe('a walk', () => {
     });
     const cause = expect.objectContaining({ message: expect.stringContaining('the connection was lost') });
     await expect(failed).rejects.toMatchObject({ code: 'store_unavailable', cause });
-    expect(await rekey.walk(never, () => undefined)).toMatchObject({ lookedAt: 5_000 });
+    expect(await rekey.walk(never, () => undefined)).toMatchObject({ lookedAt: 2_000 });
   });
 
   test('that is aborted stops after its batch and keeps its work, and the next walk does the rest', async () => {
