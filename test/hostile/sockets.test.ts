@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { BrokerProcess } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
@@ -12,6 +12,7 @@ const HALF_HEAD = 'GET /sdk-token?uniqueId=phone HTTP/1.1\r\nHost: broker\r\nX-S
 const HALF_BODY = 'DELETE /sdk-token?uniqueId=phone HTTP/1.1\r\nHost: broker\r\nContent-Length: 100\r\n\r\nhalf';
 const PROBE = 'GET /readyz HTTP/1.1\r\nHost: broker\r\n\r\n';
 const NOT_HTTP = 'not HTTP\r\n\r\n';
+
 async function runFleet(options: Partial<Parameters<typeof startFleet>[0]> = {}): Promise<Fleet> {
   const fleet = await startFleet({ replicas: 1, ...options });
   onTestFinished(() => fleet.close());
@@ -132,8 +133,13 @@ describe('a malformed request', () => {
   ] as const;
   const starts = ['GET /livez', 'GET /nowhere', 'DELETE /sdk-token?uniqueId=phone', 'GET /sdk-token?uniqueId=phone'];
 
+  let fleet: Fleet;
+  beforeAll(async () => {
+    fleet = await startFleet({ replicas: 1, vendor: { latencyMs: 300 } });
+  });
+  afterAll(() => fleet.close());
+
   test.each(requests)('gets exactly one answer, then the connection ends: %s', async (_what, headers, body) => {
-    const fleet = await runFleet();
     const authorization = `Authorization: Bearer ${await fleet.session('honest')}`;
     for (const url of [fleet.broker(0).url, fleet.broker(0).adminUrl]) {
       for (const start of starts) {
@@ -155,8 +161,7 @@ describe('a malformed request', () => {
   });
 
   test('after a valid one does not replace or overtake the answer to the valid one', async () => {
-    const fleet = await runFleet({ vendor: { latencyMs: 300 } });
-    const session = await fleet.session('honest');
+    const session = await fleet.session('overtaken');
     const head = `GET /sdk-token?uniqueId=phone HTTP/1.1\r\nHost: broker\r\nAuthorization: Bearer ${session}\r\n\r\n`;
     const { received, ended, socket } = await sendRaw(fleet.broker(0).url, head + NOT_HTTP);
     await ended(5_000);
@@ -166,8 +171,7 @@ describe('a malformed request', () => {
   });
 
   test('that stays incomplete gets its answer after the one to the valid request before it', async () => {
-    const fleet = await runFleet({ vendor: { latencyMs: 300 } });
-    const session = await fleet.session('honest');
+    const session = await fleet.session('incomplete');
     const head = (method: string) =>
       `${method} /sdk-token?uniqueId=phone HTTP/1.1\r\nHost: broker\r\nAuthorization: Bearer ${session}\r\n`;
     const half = `${head('DELETE')}Content-Length: 100\r\n\r\nhalf`;
