@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { loadConfig } from '../../src/config/config.ts';
 import { VARIABLES, type VariableName } from '../../src/config/variables.ts';
-import { startBroker } from '../support/broker-process.ts';
-import { startFleet } from '../support/fleet.ts';
+import { startService } from '../../src/service.ts';
+import { captureLog } from '../support/captured-log.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { problemsOf, USABLE } from '../unit/config/usable-environment.ts';
 
@@ -34,9 +36,9 @@ describe('a URL with a password that has any characters', () => {
         refused += problems.length;
         expect(problems.join('\n')).not.toContain('жжжж');
       }),
-      { numRuns: 20_000, seed: 14 },
+      { numRuns: 5_000, seed: 14 },
     );
-    expect(refused).toBeGreaterThan(10_000);
+    expect(refused).toBeGreaterThan(2_500);
   });
 
   test.each(['VENDOR_BASE_URL', 'SESSION_JWT_JWKS_URL', 'SESSION_FORWARD_URL', 'SESSION_INTROSPECTION_URL'] as const)(
@@ -54,21 +56,21 @@ describe('a broker with Redis and without encryption keys', () => {
     ['development', ''],
     ['production', 'off'],
   ])('says at the start that tokens are readable: NODE_ENV=%s, TOKEN_ENCRYPTION_KEYS=%j', async (mode, keys) => {
-    const broker = await startWith({ NODE_ENV: mode, TOKEN_ENCRYPTION_KEYS: keys });
-    const warnings = broker.log().filter((line) => /"level":"warn".*TOKEN_ENCRYPTION_KEYS has no key/.test(line));
-    expect(warnings).toHaveLength(1);
+    const { warnings } = await startWith({ NODE_ENV: mode, TOKEN_ENCRYPTION_KEYS: keys });
+    expect(warnings.filter((text) => text.includes('TOKEN_ENCRYPTION_KEYS has no key'))).toHaveLength(1);
   });
 
   test('is silent about it with a key', async () => {
-    expect((await startWith({ NODE_ENV: 'development' })).log().join('\n')).not.toContain('TOKEN_ENCRYPTION_KEYS');
+    const { warnings } = await startWith({ NODE_ENV: 'development' });
+    expect(warnings.join('\n')).not.toContain('TOKEN_ENCRYPTION_KEYS');
   });
 });
 
 describe('a broker that accepts sessions of any issuer or for any audience', () => {
   test.each(['SESSION_JWT_ISSUER', 'SESSION_JWT_AUDIENCE'])('says so at the start: %s=any', async (name) => {
-    const warnings = (await startWith({ [name]: 'any' })).log().filter((line) => line.includes('"level":"warn"'));
-    expect(warnings.filter((line) => line.includes(`${name} is any: `))).toHaveLength(1);
-    expect(warnings.filter((line) => line.includes(' is any: '))).toHaveLength(1);
+    const { warnings } = await startWith({ [name]: 'any' });
+    expect(warnings.filter((text) => text.includes(`${name} is any: `))).toHaveLength(1);
+    expect(warnings.filter((text) => text.includes(' is any: '))).toHaveLength(1);
   });
 });
 
@@ -84,10 +86,22 @@ describe('the API documentation', () => {
   });
 });
 
+/** Starts a service in this process, and returns what it warns of at the start. */
 async function startWith(env: Readonly<Record<string, string>>) {
-  const fleet = await startFleet({ replicas: 0 });
-  onTestFinished(() => fleet.close());
-  const broker = await startBroker({ ...fleet.env, ...env });
-  onTestFinished(async () => void (await broker.stop()));
-  return broker;
+  const config = loadConfig({
+    ...USABLE,
+    NODE_ENV: 'production',
+    REDIS_URL: inject('redisUrl'),
+    TOKEN_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
+    HOST: '127.0.0.1',
+    PORT: '0',
+    ADMIN_PORT: '0',
+    ...env,
+  });
+  const log = captureLog('warn');
+  const service = await startService(config, log.logger, '1.2.3');
+  onTestFinished(() => service.close());
+  const warnings = log.lines().map(({ level, msg }) => `${level} ${msg}`);
+  expect(warnings.filter((text) => !text.startsWith('warn '))).toEqual([]);
+  return { url: service.url, warnings };
 }
