@@ -3,7 +3,7 @@ import { startFleet } from '../support/fleet.ts';
 import { readDuring } from '../support/honest-reads.ts';
 import { json, SUCCESS, scriptedVendor } from '../unit/vendor-api/scripted-vendor.ts';
 
-const ATTACK_MS = 3_000;
+const ATTACK_MS = 2_000;
 
 const UNKNOWN_CODE = json({ code: 77_777, msg: 'no such place', requestId: 'r' });
 const TOO_FREQUENT = json({ code: 10_015, msg: 'too frequent', requestId: 'r' }, 429, { 'retry-after': '1' });
@@ -38,7 +38,7 @@ test.each([...ANSWERS.keys()])(
       for (let round = 0; !isOver; round += 1) {
         // Ever new terminals, so that only a back-off of the account bounds its logins.
         await broker.getToken(badSession, `phone-${loop}-${round}`);
-        await sleep(20);
+        await sleep(50);
       }
     });
     await readDuring(broker, [known], () => sleep(ATTACK_MS));
