@@ -82,21 +82,23 @@ async function stalled(redis: RedisServer, during: () => Promise<unknown>, ms = 
   redis.resume();
 }
 
-/** Expects that the replicas soon serve one token that the vendor takes, and stay with it. */
+/** Expects that the replicas soon serve one token that the vendor takes, and still do once each has written its own. */
 async function expectOneLiveToken(session: string, { brokers, vendor } = world.fleet): Promise<string> {
-  const agreed = await eventually(
-    async () => {
-      const answers = await Promise.all(brokers.map((broker) => broker.getToken(session, PHONE)));
-      const tokens = new Set(answers.map((answer) => accessTokenOf(answer)));
-      const [token = ''] = tokens;
-      const isAgreed = tokens.size === 1 && vendor.checkToken(token).live;
-      return isAgreed ? token : Promise.reject(new Error('the replicas do not serve one live token'));
-    },
-    { timeoutMs: SETTLED_MS },
-  );
+  const agreed = () =>
+    eventually(
+      async () => {
+        const answers = await Promise.all(brokers.map((broker) => broker.getToken(session, PHONE)));
+        const tokens = new Set(answers.map((answer) => accessTokenOf(answer)));
+        const [token = ''] = tokens;
+        const isAgreed = tokens.size === 1 && vendor.checkToken(token).live;
+        return isAgreed ? token : Promise.reject(new Error('the replicas do not serve one live token'));
+      },
+      { timeoutMs: SETTLED_MS },
+    );
+  await agreed();
+  // The token of another login may reach Redis by now. The broker does not know which of the two the vendor has ended.
   await sleep(1_500);
-  for (const broker of brokers) expect(accessTokenOf(await broker.getToken(session, PHONE))).toBe(agreed);
-  return agreed;
+  return agreed();
 }
 
 describe('a login that could not get a lease because Redis stalled', () => {
@@ -204,6 +206,8 @@ describe('a login that could not get a lease because Redis stalled', () => {
       expect(answers.map(({ status }) => status)).toEqual([200, 200]);
     });
     await expectOneLiveToken(session);
+    // Before the logout, without a lease on each replica, and one in place of these two.
+    expect(fleet.vendor.loginsOf('logs-in-again', PHONE)).toBeLessThanOrEqual(4);
   });
 });
 
