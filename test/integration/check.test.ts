@@ -190,7 +190,8 @@ test('with --session it says whose session standard input holds, or why it is re
 });
 
 test('reports each problem of the configuration in a line, and still checks the valid parts', async () => {
-  const { out, problems } = await check({ PORT: 'http', SESSION_JWT_ISSUER: '', TOKEN_ENCRYPTION_KEYS: canary('key') });
+  const invalid = { PORT: 'http', SESSION_JWT_ISSUER: '', TOKEN_ENCRYPTION_KEYS: canary('key') };
+  const { out, problems } = await checkAsProcess(invalid);
   expect(problems).toEqual([
     expect.stringMatching(/^FAIL configuration — PORT must be .*, not "http"\nTo fix it: /),
     expect.stringMatching(/^FAIL configuration — TOKEN_ENCRYPTION_KEYS must be /),

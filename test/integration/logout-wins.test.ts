@@ -82,7 +82,10 @@ async function stalled(redis: RedisServer, during: () => Promise<unknown>, ms = 
   redis.resume();
 }
 
-/** Expects that the replicas soon serve one token that the vendor takes, and still do once each has written its own. */
+/**
+ * Expects that the replicas soon serve one token that the vendor takes, and also 1.5 s later, when each replica has
+ * written its own: it may be another one.
+ */
 async function expectOneLiveToken(session: string, { brokers, vendor } = world.fleet): Promise<string> {
   const agreed = () =>
     eventually(
@@ -206,7 +209,7 @@ describe('a login that could not get a lease because Redis stalled', () => {
       expect(answers.map(({ status }) => status)).toEqual([200, 200]);
     });
     await expectOneLiveToken(session);
-    // Before the logout, without a lease on each replica, and one in place of these two.
+    // One login before the logout, one on each replica without a lease, and one that replaces both tokens.
     expect(fleet.vendor.loginsOf('logs-in-again', PHONE)).toBeLessThanOrEqual(4);
   });
 });
