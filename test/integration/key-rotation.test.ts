@@ -17,7 +17,7 @@ const [A, B, C] = [newKey('A'), newKey('B'), newKey('C')];
 const [ACCOUNTS, TERMINALS] = [100, 10];
 const TOKENS = ACCOUNTS * TERMINALS;
 const AT_ONCE = 25;
-/** Of the tokens that are renewed meanwhile. */
+/** How long the tokens live that are renewed during the rotation. */
 const LIFE_SECONDS = 6;
 /** An odd number, so that each of two replicas reads each part of the tokens. */
 const PARTS = 19;
@@ -152,6 +152,7 @@ describe('a thousand tokens encrypted with key A', () => {
     const isDone = () => areRenewed() && partsRead >= 2 * PARTS;
     for (let round = 0; round < 3 || (round < 60 && !isDone()); round += 1) {
       rekeys.push(await reencrypt(stored, [B, A]), await reencrypt(stored, [A, B]));
+      // The replicas and Redis need the CPU in between.
       await sleep(700);
     }
     await eventually(async () => {
