@@ -122,10 +122,12 @@ describe('the check of the introspection endpoint', () => {
   });
 
   it('fails with the reason, not with the error for apps', async () => {
-    answerWith(401, '{"active":false}');
-    expect(await check()).toEqual([
-      `FAIL introspection: ${shown} refuses the client id and secret of the broker (HTTP 401)`,
-    ]);
+    for (const status of [400, 401, 403]) {
+      answerWith(status, '{"active":false}');
+      expect(await check()).toEqual([
+        `FAIL introspection: ${shown} refuses the client id and secret of the broker (HTTP ${status})`,
+      ]);
+    }
     answerWith(200, '{"active":"yes"}');
     expect(await check()).toEqual([
       `FAIL introspection: ${shown} answers with something else instead of JSON as in RFC 7662`,
