@@ -6,7 +6,7 @@ import { freePort } from './free-port.ts';
 import { type PlainAnswer, plainRequest } from './plain-request.ts';
 
 /** Flags of Node.js, as in the image. `test/architecture.test.ts` holds them equal. */
-export const NODE_FLAGS = ['--min-semi-space-size=16', '--max-semi-space-size=16'];
+export const NODE_FLAGS = ['--v8-pool-size=1', '--min-semi-space-size=16', '--max-semi-space-size=16'];
 const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 export interface StartOptions {
