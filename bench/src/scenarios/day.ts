@@ -5,11 +5,11 @@ import type { Scenario } from '../scenario.ts';
 import type { BenchSessions } from '../sessions.ts';
 
 const SUBJECTS = 100_000;
-/** Share of the requests with a new session, besides the first request of each subject. Together they are 76 %. */
+/** Share of the requests with a new session, besides the first request of each subject. Together they are 75 %. */
 const NEW_SESSIONS = 0.7;
 
 /**
- * A day of a fleet: few subjects read often, most read rarely, and 76 % of the sessions are new. Redis has all tokens.
+ * A day of a fleet: few subjects read often, most read rarely, and 75 % of the sessions are new. Redis has all tokens.
  */
 export const scenario: Scenario = (context) =>
   BenchWorld.with(async (world) => {

@@ -17,7 +17,7 @@ export const scenario: Scenario = ({ rounds, seconds, say }) =>
       const turn = (peer: PeerName, duration: number) =>
         load(servers[peer], { list, first: 1, last: SESSIONS, repeat: true, seconds: duration });
       for (const peer of PEERS) await turn(peer, WARM_UP_SECONDS);
-      await measured.take(rounds, async (peer) => [await turn(peer, seconds)]);
+      await measured.take(rounds, (peer) => turn(peer, seconds));
     });
     return { figures: measured.figures(), comparisons: [measured.throughput('bare', 0.75)] };
   });
