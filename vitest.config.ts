@@ -50,8 +50,7 @@ export default defineConfig({
     pool: 'forks',
     // Loading the modules again for each file would take longer than most tests.
     isolate: false,
-    // Most tests wait for timers, sockets or processes: five workers, beside the Java clients in .ci/run, used three
-    // quarters of two cores.
+    // Most tests wait for timers, sockets or processes: six workers use three quarters of two cores.
     maxWorkers: 6,
     sequence: { sequencer: LongFilesFirst },
     // A test that hangs fails in the end. A test on a busy machine does not.

@@ -45,6 +45,8 @@ if (!(Number.isInteger(seed) && seed >= 0 && seed < MAX_SEED)) exit(2, `--seed m
 const chance = new Chance(seed);
 const topology = chosenTopology(chance);
 
+// Before the folder is chosen: whoever installs a package waits for the others by a lock in the folder of all.
+const fakeTime = fakeTimeLibrary();
 // Every file of the run is in this folder, also those of Redis and its Sentinels.
 const folder = mkdtempSync(join(tmpdir(), 'history-'));
 process.env['TMPDIR'] = folder;
@@ -57,7 +59,7 @@ const startedAt = performance.now();
 const plan = planRun(chance.fork(), topology, durationMs);
 const tokenLifeSeconds = chance.whole(30, 60);
 print(`seed ${seed}, ${topology}, tokens of ${tokenLifeSeconds} s, ${minutes} min: ${planned(plan)}`);
-const world = await startWorld({ topology, tokenLifeSeconds, folder, replicas: 3, fakeTime: fakeTimeLibrary() });
+const world = await startWorld({ topology, tokenLifeSeconds, folder, replicas: 3, fakeTime });
 await playPlan(world, plan, chance.fork(), durationMs);
 const { exchanges, logins, faults } = world.history;
 const history: History = { topology, exchanges, logins, faults };
