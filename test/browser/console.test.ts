@@ -526,6 +526,7 @@ describe('an answer that arrives late', () => {
   });
 
   test('to a former token does not refuse the one that was entered since', async () => {
+    await logIn();
     const opened = await open();
     const { page } = opened;
     const release = await holdNext(page);

@@ -20,6 +20,9 @@ const PHASE_MS = 3_000;
 const IDLE_TERMINALS = 10;
 /** For this long after this machine stood still, replicas may take Redis for down, and then log in without a lease. */
 const LATE_ANSWERS_MS = 2_000;
+/** Attempts to log in with Redis. Each one begins after the pause of a circuit breaker. */
+const ATTEMPTS = 3;
+const ATTEMPT_PAUSE_MS = 600;
 
 test.skipIf(!hasHistory)(
   'replicas of the last release and of the present code share one Redis, upgraded and taken back under load',
@@ -144,16 +147,23 @@ class Traveller {
     await this.#logIn(replica, 'DE');
   }
 
+  /**
+   * On a busy machine, Redis may not answer in time, and a login without Redis takes the country of the session. If
+   * Redis had lost the country, each attempt would get that one.
+   */
   async #logIn({ urls }: Replica, region: string): Promise<void> {
-    const headers = {
-      authorization: `Bearer ${await this.#world.cloud.issueSession({ unionId: 'traveller', region })}`,
-    };
     const url = `${urls?.public}/sdk-token?uniqueId=phone`;
-    expect((await answerTo(url, { method: 'DELETE', headers })).status).toBe(204);
-    const { body } = await answerTo(url, { headers });
-    const { accessId, expand } = JSON.parse(body);
-    expect(expand).toContain('"FR"');
-    this.#accessId = accessId;
+    const expands: string[] = [];
+    while (expands.length < ATTEMPTS && !expands.at(-1)?.includes('"FR"')) {
+      if (expands.length > 0) await sleep(ATTEMPT_PAUSE_MS);
+      const session = await this.#world.cloud.issueSession({ unionId: 'traveller', region });
+      const headers = { authorization: `Bearer ${session}` };
+      expect((await answerTo(url, { method: 'DELETE', headers })).status).toBe(204);
+      const { accessId, expand } = JSON.parse((await answerTo(url, { headers })).body);
+      expands.push(expand);
+      this.#accessId = accessId;
+    }
+    expect(expands.at(-1)).toContain('"FR"');
   }
 }
 
