@@ -33,8 +33,8 @@ EXPOSE 8080 9090
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.PORT || 8080) + '/livez').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# V8 gets one helper thread. With the default of four, the broker gets a fifth of its core while V8 marks the heap: on an
-# Intel Xeon with Node 24, the p99 of the scenario `day` was 25 ms instead of 15 in such seconds.
+# V8 gets one helper thread. With four, the default, the broker gets a fifth of its core while V8 marks the heap. In such
+# seconds, the p99 of the scenario `day` was 25 ms, and is 15 ms with one (Intel Xeon, Node 24).
 # Semi-spaces of 16 MiB are the default of Node 22. With the 64 MiB of Node 24, a small heap ends the process. A semi-space
 # that shrank in idle seconds grows again under load, which causes collections of the whole heap: docs/performance.md.
 ENTRYPOINT ["node", "--v8-pool-size=1", "--min-semi-space-size=16", "--max-semi-space-size=16", "/app/dist/main.js"]

@@ -45,7 +45,7 @@ if (!(Number.isInteger(seed) && seed >= 0 && seed < MAX_SEED)) exit(2, `--seed m
 const chance = new Chance(seed);
 const topology = chosenTopology(chance);
 
-// Before the folder is chosen: whoever installs a package waits for the others by a lock in the folder of all.
+// It may install a package. Before TMPDIR changes, because the lock for that is in TMPDIR.
 const fakeTime = fakeTimeLibrary();
 // Every file of the run is in this folder, also those of Redis and its Sentinels.
 const folder = mkdtempSync(join(tmpdir(), 'history-'));

@@ -289,9 +289,12 @@ describe('the rules for files', () => {
   });
 });
 
-test('the image, npm start and the tests run Node.js with the same flags', () => {
+test('the image, npm start, the guides for production and the tests run Node.js with the same flags', () => {
   const root = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
   const entrypoint = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(root('Dockerfile'))?.[1] ?? '[]');
   expect(entrypoint).toEqual(['node', ...NODE_FLAGS, '/app/dist/main.js']);
   expect(JSON.parse(root('package.json')).scripts.start).toBe(['node', ...NODE_FLAGS, 'dist/main.js serve'].join(' '));
+  for (const guide of ['docs/production.md', 'docs/zh/production.md']) {
+    expect(root(guide)).toContain(['\nnode', ...NODE_FLAGS, '--env-file=.env dist/main.js serve\n'].join(' '));
+  }
 });
