@@ -365,21 +365,21 @@ async function aSentinel(): Promise<RotatedRedis> {
 
 test.each([
   [
-    'the HMAC secret of the sessions and the password of Redis',
+    'the HMAC secret of the sessions and the password of Redis are replaced under load, with no failed request',
     () => keyInFile('SESSION_JWT_SECRET', hmac(), hmac()),
     oneServer,
   ],
   [
-    'the public key of the sessions and the password of a user of a Redis Cluster',
+    'the public key of the sessions and the password of a user of a Redis Cluster are replaced under load, with no failed request',
     () => keyInFile('SESSION_JWT_PUBLIC_KEY', keyPair(), keyPair()),
     aCluster,
   ],
   [
-    'the client secret of the broker at the OAuth server and the passwords of Redis and of its Sentinels',
+    'the client secret of the broker at the OAuth server and the passwords of Redis and of its Sentinels are replaced under load, with no failed request',
     clientSecret,
     aSentinel,
   ],
-])('%s are replaced under load, with no failed request', async (_name, sessionSecret, start) => {
+])('%s', async (_name, sessionSecret, start) => {
   const { files, env, session, replace } = await sessionSecret();
   const { user, urlWith, nodes, sentinels = [] } = await start();
   // An administrator, who stays when the password of `default` changes.
