@@ -1,4 +1,4 @@
-import type { Text } from './language.ts';
+import { type Text, untranslated } from './language.ts';
 
 /**
  * Reasons of the configuration and of the session verifiers in Chinese. The service writes them to its log and to apps
@@ -177,38 +177,23 @@ const REASONS: Readonly<Record<string, string>> = {
   'The session cannot be sent in HTTP headers': '会话无法放进 HTTP 请求头',
 };
 
-interface Pattern {
-  readonly english: RegExp;
-  /** What stands before, between and after the values. */
-  readonly chinese: readonly string[];
-}
-
 const VALUE = /\{X?\}/;
 
 /** Those with the most words first: `must be {}` also matches reasons that say more. */
-const PATTERNS: readonly Pattern[] = Object.entries(REASONS)
+const PATTERNS = Object.entries(REASONS)
   .toSorted(([a], [b]) => b.split(VALUE).join('').length - a.split(VALUE).join('').length)
-  .map(([english, chinese]) => ({ english: patternOf(english), chinese: chinese.split(VALUE) }));
+  .map(([english, chinese]) => ({ english: patternOf(english), chinese }));
 
 function patternOf(english: string): RegExp {
   const literal = english.replaceAll(/[.*+?^$()|[\]\\]/g, String.raw`\$&`);
   return new RegExp(`^${literal.replaceAll('{X}', '([A-Z][A-Z0-9_, ]+?)').replaceAll('{}', '(.+?)')}$`, 's');
 }
 
-/** The reason in every language; in English where there is no Chinese. */
+/** The reason in every language, also where a value is a reason. In English where there is no Chinese. */
 export function reasonText(reason: string): Text {
-  return { en: reason, zh: inChinese(reason) ?? reason };
-}
-
-/** Values that are reasons are in Chinese, too. @returns `undefined` if the table lacks the reason */
-export function inChinese(reason: string): string | undefined {
   for (const { english, chinese } of PATTERNS) {
     const values = english.exec(reason)?.slice(1);
-    if (values) return chinese.map((text, at) => (at === 0 ? '' : shown(values[at - 1] ?? '')) + text).join('');
+    if (values) return { en: reason, zh: chinese.replaceAll('{}', () => reasonText(values.shift() ?? '').zh) };
   }
-  return undefined;
-}
-
-function shown(value: string): string {
-  return inChinese(value) ?? value;
+  return untranslated(reason);
 }

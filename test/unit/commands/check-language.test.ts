@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { check } from '../../../src/commands/check.ts';
 import { columnsOf, languageOf } from '../../../src/commands/checks/language.ts';
-import { inChinese, reasonText } from '../../../src/commands/checks/reasons.ts';
+import { reasonText } from '../../../src/commands/checks/reasons.ts';
 import { VARIABLES } from '../../../src/config/variables.ts';
 import { isChinese } from '../../support/chinese.ts';
 import { readFile } from '../../support/documents.ts';
@@ -98,7 +98,7 @@ describe('the language of check', () => {
 
 describe('the reasons of the configuration and the verifiers', () => {
   it.each(Object.entries(VARIABLES))('say in Chinese what %s may be', (_, { allowed }) => {
-    const chinese = inChinese(allowed) ?? allowed;
+    const chinese = reasonText(allowed).zh;
     expect(isChinese(chinese), chinese).toBe(true);
   });
 
@@ -117,7 +117,7 @@ describe('the reasons of the configuration and the verifiers', () => {
   });
 
   it.each(reasons)('are in Chinese: %s', (reason) => {
-    const chinese = inChinese(reason) ?? reason;
+    const chinese = reasonText(reason).zh;
     expect(isChinese(chinese), chinese).toBe(true);
   });
 });
