@@ -1,6 +1,6 @@
 import type { VendorConfig } from '../config/config.ts';
-import { ASSIGNED_REGION_PATTERN, type Subject, UNIQUE_ID_PATTERN } from '../token/subject.ts';
-import type { VendorApp } from '../vendor-api/signed-call.ts';
+import { ASSIGNED_REGION_PATTERN, UNIQUE_ID_PATTERN } from '../token/subject.ts';
+import type { UnsignedLogin } from '../vendor-api/exchange.ts';
 import { UsageError } from './command-line.ts';
 
 /** The flags that describe a login, for `parseFlags`. */
@@ -19,25 +19,8 @@ export const LOGIN_FLAGS_HELP = `\
 
 type LoginFlags = Readonly<Partial<Record<keyof typeof LOGIN_OPTIONS, string>>>;
 
-/** A login that the command line asks for. */
-export interface RequestedLogin {
-  readonly unionId: string;
-  readonly uniqueId: string;
-  readonly region: string;
-  /** Default: the first configured app. */
-  readonly appName: string | undefined;
-}
-
-/** A requested login with its app, and the vendor domain for its region. */
-export interface ChosenLogin {
-  readonly domain: URL;
-  readonly app: VendorApp;
-  readonly subject: Subject;
-  readonly region: string;
-}
-
-/** @throws UsageError */
-export function readLogin(flags: LoginFlags, help: string): RequestedLogin {
+/** Reads a login from the command line. Without `appName`, it is that of the first app. @throws UsageError */
+export function readLogin(flags: LoginFlags, help: string) {
   const { 'union-id': unionId, 'unique-id': uniqueId = '', region = '', app: appName } = flags;
   if (!unionId) throw new UsageError(`--union-id is required\n\n${help}`);
   if (!UNIQUE_ID_PATTERN.test(uniqueId)) throw new UsageError('--unique-id must be 1 to 128 visible ASCII characters');
@@ -49,7 +32,10 @@ export function readLogin(flags: LoginFlags, help: string): RequestedLogin {
 }
 
 /** Finds the app and the domain in the configuration. @throws UsageError */
-export function chooseLogin(login: RequestedLogin, { apps, baseUrl, regionUrls }: VendorConfig): ChosenLogin {
+export function chooseLogin(
+  login: ReturnType<typeof readLogin>,
+  { apps, baseUrl, regionUrls }: VendorConfig,
+): UnsignedLogin {
   const { unionId, uniqueId, region, appName = [...apps.keys()][0] ?? '' } = login;
   const app = apps.get(appName);
   if (!app) throw new UsageError(`--app must be one of ${[...apps.keys()].join(', ')}`);

@@ -1,9 +1,8 @@
 import type { VendorConfig } from '../../config/config.ts';
 import type { Clock } from '../../token/clock.ts';
-import { probeVendor, type VendorExchange } from '../../vendor-api/exchange.ts';
+import { probeVendor, type UnsignedLogin, type VendorExchange } from '../../vendor-api/exchange.ts';
 import { VendorFault } from '../../vendor-api/faults.ts';
 import type { VendorApp } from '../../vendor-api/signed-call.ts';
-import type { ChosenLogin } from '../login-flags.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
 import type { Text } from './language.ts';
 
@@ -25,7 +24,7 @@ const CHECK_ACCOUNT = 'sdk-token-broker-check';
 export async function checkVendor(
   vendor: VendorConfig,
   clock: Clock,
-  login: ChosenLogin | undefined,
+  login: UnsignedLogin | undefined,
 ): Promise<CheckResult[]> {
   const domains = new Map([vendor.baseUrl, ...vendor.regionUrls.values()].map((url) => [url.href, url]));
   const timeoutMs = Math.min(vendor.timeoutMs, MAX_ATTEMPT_MS);
@@ -46,7 +45,7 @@ interface Call {
   readonly outcome: VendorExchange | VendorFault;
 }
 
-function callWithoutCountry(domain: URL, app: VendorApp): ChosenLogin {
+function callWithoutCountry(domain: URL, app: VendorApp): UnsignedLogin {
   return { domain, app, subject: { app: app.name, unionId: CHECK_ACCOUNT, uniqueId: CHECK_ACCOUNT }, region: '' };
 }
 
