@@ -1,3 +1,4 @@
+import { parseArgs } from 'node:util';
 import { readConfigParts } from '../config/config.ts';
 import { userAgentOf } from '../session/session-server.ts';
 import { systemClock, withTimeout } from '../token/clock.ts';
@@ -79,10 +80,10 @@ export async function check(args: readonly string[], { env, version, out, err }:
   const access = { clock: systemClock, userAgent: userAgentOf(version) };
   const chosenLogin = vendor && login && chooseLogin(login, vendor);
   const checks = [
-    finish({ en: 'configuration', zh: '配置' }, Promise.resolve(checkSettings(parts, env['NODE_ENV']))),
+    checkSettings(parts, env['NODE_ENV']),
     store && finish(untranslated('Redis'), checkStore(store.redis, systemClock)),
     session && finish({ en: 'sessions', zh: '会话校验' }, checkSessions(session, access)),
-    session && headers && finish({ en: 'session', zh: '会话' }, checkSession({ ...parts, session }, headers, access)),
+    session && headers && finish({ en: 'session', zh: '会话' }, checkSession(session, parts, headers, access)),
     vendor && finish({ en: 'vendor', zh: '厂商' }, checkVendor(vendor, systemClock, chosenLogin)),
   ];
   const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);
@@ -92,9 +93,8 @@ export async function check(args: readonly string[], { env, version, out, err }:
 
 /** Known before the other arguments are read, because their errors show the help. */
 function wantedLanguage(args: readonly string[]): string | undefined {
-  const at = args.findLastIndex((arg) => /^--lang(=|$)/.test(arg));
-  if (at === -1) return undefined;
-  return args[at]?.startsWith('--lang=') ? args[at]?.slice('--lang='.length) : args[at + 1];
+  const { lang } = parseArgs({ args: [...args], options: { lang: { type: 'string' } }, strict: false }).values;
+  return typeof lang === 'string' ? lang : undefined;
 }
 
 /** `--session` without a file reads standard input. */

@@ -181,7 +181,8 @@ export function reasonOf({ message, cause }: Error): string {
   return cause instanceof Error ? cause.message : message;
 }
 
-function isPresent(value: unknown): boolean {
+/** A claim that is `null` is not there. */
+export function isPresent(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 

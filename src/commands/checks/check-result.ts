@@ -1,20 +1,17 @@
 import type { Text } from './language.ts';
 
-/** The result of one check, without secrets. */
-export type CheckResult = { readonly level: 'ok'; readonly name: Text; readonly detail: Text } | FailedCheck;
-
-interface FailedCheck extends Problem {
-  /** `warn`: it works, but the operator should know. */
-  readonly level: 'warn' | 'FAIL';
-  readonly name: Text;
-}
-
 export interface Problem {
   /** The problem, in a short sentence. */
   readonly detail: Text;
   /** How to fix it: sentences in the imperative. */
   readonly fix: Text;
 }
+
+/** The result of one check, without secrets. `warn`: it works, but the operator should know. */
+export type CheckResult = { readonly name: Text } & (
+  | { readonly level: 'ok'; readonly detail: Text }
+  | ({ readonly level: 'warn' | 'FAIL' } & Problem)
+);
 
 export function ok(name: Text, detail: Text): CheckResult {
   return { level: 'ok', name, detail };

@@ -2,9 +2,10 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import type { ConfigParts } from '../../config/config.ts';
 import type { VariableName } from '../../config/variables.ts';
-import { type ForwardedSession, sessionSource } from '../../http/credentials.ts';
-import { type CheckedClaim, type ClaimNames, reasonOf } from '../../session/claims.ts';
+import { sessionSource } from '../../http/credentials.ts';
+import { type CheckedClaim, type ClaimNames, isPresent, reasonOf } from '../../session/claims.ts';
 import { explainSession } from '../../session/session-explanation.ts';
 import type { SessionServerAccess } from '../../session/session-server.ts';
 import type { SessionOptions } from '../../session/session-verifier.ts';
@@ -64,16 +65,10 @@ export function headersIn(session: string): IncomingHttpHeaders {
   return { authorization: `Bearer ${session.replace(/^bearer +/i, '')}` };
 }
 
-/** The settings that decide about a session and its request. */
-interface SessionSettings {
-  readonly session: SessionOptions;
-  readonly forwardedSession: ForwardedSession | undefined;
-  readonly defaultRegion: string | undefined;
-}
-
 /** Whose session it is, or why the broker refuses it, claim by claim. The results do not show the session. */
 export async function checkSession(
-  { session: options, forwardedSession, defaultRegion }: SessionSettings,
+  options: SessionOptions,
+  { forwardedSession, defaultRegion }: Pick<ConfigParts, 'forwardedSession' | 'defaultRegion'>,
   headers: IncomingHttpHeaders,
   access: SessionServerAccess,
 ): Promise<CheckResult[]> {
@@ -104,14 +99,10 @@ function claimResult(claim: CheckedClaim, options: SessionOptions, defaultRegion
   if (problem !== undefined) {
     return fail(label, { detail: because(reasonText(problem)), fix: fixFor(name, value, options) });
   }
-  const consequence = isThere(value) ? undefined : consequenceWithout(name, options.claims, defaultRegion);
+  const consequence = isPresent(value) ? undefined : consequenceWithout(name, options.claims, defaultRegion);
   return consequence === undefined
     ? ok(label, shown)
     : warn(label, { detail: because(consequence), fix: fixFor(name, value, options) });
-}
-
-function isThere(value: unknown): boolean {
-  return value !== undefined && value !== null;
 }
 
 /** The consequence for an app or an account whose sessions lack this optional claim. */
@@ -204,7 +195,7 @@ function fixFor(name: string, value: unknown, options: SessionOptions): Text {
   }
   return (
     (mode === 'forward' ? undefined : FIXES.get(name)) ??
-    (isThere(value) ? fixForTime(name, claims) : undefined) ??
+    (isPresent(value) ? fixForTime(name, claims) : undefined) ??
     fixForPrincipal(name, value, options)
   );
 }
@@ -251,14 +242,14 @@ function fixForPrincipal(name: string, value: unknown, options: SessionOptions):
   const named = NAMED_CLAIMS.find((one) => options.claims[one] === name) ?? 'unionId';
   const setting = CLAIM_SETTINGS[named];
   const claim = visible(name);
-  const [correct, correctInChinese] = isThere(value)
+  const [correct, correctInChinese] = isPresent(value)
     ? [`Correct the value of the claim ${claim}`, `修正声明 ${claim} 的值`]
     : [`Add the claim ${claim}`, `加上声明 ${claim}`];
   const fix: Text = {
     en: `${correct} in the sessions that your cloud issues, or name another claim in ${setting}.`,
     zh: `在你的云签发的会话中${correctInChinese}，或用 ${setting} 指定另一个声明。`,
   };
-  if (isThere(value)) return fix;
+  if (isPresent(value)) return fix;
   if (named === 'region') return { en: `${fix.en} Or set DEFAULT_REGION.`, zh: `${fix.zh}也可以设置 DEFAULT_REGION。` };
   const mayBeEnvelope = options.mode === 'forward' && !options.accepted && named === 'unionId';
   return mayBeEnvelope ? { en: fix.en + FOR_ENVELOPES.en, zh: fix.zh + FOR_ENVELOPES.zh } : fix;

@@ -41,8 +41,8 @@ async function check(
   forwardedSession?: ForwardedSession,
   defaultRegion?: string,
 ) {
-  const settings = { session: options, forwardedSession, defaultRegion };
-  const results = await checkSession(settings, headersIn(session), { clock: new TestClock() });
+  const settings = { forwardedSession, defaultRegion };
+  const results = await checkSession(options, settings, headersIn(session), { clock: new TestClock() });
   for (const part of [session, ...session.split('.').filter((one) => one.length > 20)]) {
     expect(JSON.stringify(results)).not.toContain(part);
   }
