@@ -71,20 +71,12 @@ export function createLogger(level: string, fieldsOfLine?: () => object): Logger
   return pino(options, standardOutput());
 }
 
-interface DescribedError {
-  readonly type: string;
-  readonly code?: unknown;
-  readonly message: string;
-  readonly stack?: string | undefined;
-  readonly cause?: DescribedError;
-}
-
 /** An expected fault needs no stack, and neither does its cause: its code shows its origin. */
-function describeError(error: unknown): DescribedError {
+function describeError(error: unknown): object {
   return describe(error, !(error instanceof BrokerError) || error.code === 'internal');
 }
 
-function describe(error: unknown, hasStack: boolean): DescribedError {
+function describe(error: unknown, hasStack: boolean): object {
   if (!(error instanceof Error)) return { type: typeof error, message: 'the thrown value is not an Error' };
   return {
     type: error.name,
