@@ -34,7 +34,8 @@ export async function rekey(args: readonly string[], context: CommandContext): P
   const stopped = new AbortController();
   // The walk stops after the current batch. A second signal has its default effect and ends the process at once.
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stopped.abort());
-  return reencrypt(config, new RekeyReport(context, config.keyPrefix, current.id), stopped.signal);
+  context.out(`Re-encrypting the records in Redis at ${config.keyPrefix}:* with key ${current.id}`);
+  return reencrypt(config, new RekeyReport(context, current.id), stopped.signal);
 }
 
 /** Walks twice if the first walk changed something: the second one shows whether a replica still uses an older key. */
@@ -45,7 +46,6 @@ async function reencrypt(config: RedisConfig, report: RekeyReport, stopped: Abor
   };
   const store = new Rekey({ ...config, log: { info: () => undefined, warn } });
   try {
-    report.start();
     const totals = await store.walk(stopped, (share, soFar) => report.progress('re-encrypting', share, soFar));
     report.totals(totals);
     if (stopped.aborted) return report.stopped();
@@ -77,18 +77,12 @@ const LINE_INTERVAL_MS = 5_000;
 /** Prints the progress and the result. The methods that end the report return the exit code. */
 class RekeyReport {
   readonly #context: CommandContext;
-  readonly #keyPrefix: string;
   readonly #keyId: string;
   #progressAt = systemClock.now();
 
-  constructor(context: CommandContext, keyPrefix: string, keyId: string) {
+  constructor(context: CommandContext, keyId: string) {
     this.#context = context;
-    this.#keyPrefix = keyPrefix;
     this.#keyId = keyId;
-  }
-
-  start(): void {
-    this.#context.out(`Re-encrypting the records in Redis at ${this.#keyPrefix}:* with key ${this.#keyId}`);
   }
 
   progress(activity: string, share: number, { lookedAt, resealed }: RekeyTotals): void {
