@@ -11,7 +11,7 @@ import {
 import type { EndedLogin } from '../simulator/login-endpoint.ts';
 import { FAULTS, type Fault } from '../simulator/vendor-settings.ts';
 import type { VendorSimulator } from '../simulator/vendor-simulator.ts';
-import type { Clock } from '../token/clock.ts';
+import { systemClock } from '../token/clock.ts';
 
 /** The newest events that the page can show. */
 const MAX_EVENTS = 50;
@@ -20,7 +20,6 @@ const READ_TIMEOUT_MS = 20_000;
 const OWN_HEADERS: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length']);
 
 interface DemoConsoleOptions {
-  readonly clock: Clock;
   readonly vendor: Pick<VendorSimulator, 'state' | 'configure'>;
   readonly broker: { readonly url: string; readonly adminUrl: string };
   readonly adminToken: string;
@@ -31,7 +30,7 @@ interface DemoConsoleOptions {
   readonly session: () => Promise<string>;
 }
 
-type DemoEvent = { readonly at: number; readonly durationMs: number } & (
+type DemoEvent = { readonly at: number } & (
   | { readonly kind: 'read'; readonly token?: string; readonly code?: string }
   | { readonly kind: 'login'; readonly result: EndedLogin['result']; readonly isBackground: boolean }
 );
@@ -41,34 +40,32 @@ interface TokenAnswer {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** A token is secret, so the page gets its beginning and its end. */
-function outcomeOf({
-  body: { accessToken, code },
-}: TokenAnswer): { readonly token: string } | { readonly code: string } {
-  if (typeof accessToken !== 'string') return { code: String(code) };
-  return { token: `${accessToken.slice(0, 8)}…${accessToken.slice(-4)}` };
+/** A token is secret, so the demo shows its beginning and its end. */
+export function shorten(token: string): string {
+  return `${token.slice(0, 8)}…${token.slice(-4)}`;
 }
 
 /** The events of the demo, for its console. */
 export class DemoEvents {
-  readonly #events: (DemoEvent & { readonly id: number })[] = [];
+  readonly #events: (DemoEvent & { readonly durationMs: number; readonly id: number })[] = [];
   #lastId = 0;
   #waitingApps = 0;
 
   /** Call it when the vendor receives a login, and the returned function when the login ends. */
-  loginReceived(clock: Clock): (ended: EndedLogin) => void {
-    const at = clock.now();
-    return ({ result }) =>
-      this.#add({ kind: 'login', at, durationMs: clock.now() - at, result, isBackground: this.#waitingApps === 0 });
+  loginReceived(): (ended: EndedLogin) => void {
+    const at = systemClock.now();
+    return ({ result }) => this.#add({ kind: 'login', at, result, isBackground: this.#waitingApps === 0 });
   }
 
   /** Runs a request of an app for a token, and records it. */
-  async appRequest<Answer extends TokenAnswer>(clock: Clock, ask: () => Promise<Answer>): Promise<Answer> {
-    const at = clock.now();
+  async appRequest<Answer extends TokenAnswer>(ask: () => Promise<Answer>): Promise<Answer> {
+    const at = systemClock.now();
     this.#waitingApps += 1;
     try {
       const answer = await ask();
-      this.#add({ kind: 'read', at, durationMs: clock.now() - at, ...outcomeOf(answer) });
+      const { accessToken, code } = answer.body;
+      const outcome = typeof accessToken === 'string' ? { token: shorten(accessToken) } : { code: String(code) };
+      this.#add({ kind: 'read', at, ...outcome });
       return answer;
     } finally {
       this.#waitingApps -= 1;
@@ -80,9 +77,10 @@ export class DemoEvents {
     return this.#events;
   }
 
+  /** Adds an event that ends now. */
   #add(event: DemoEvent): void {
     this.#lastId += 1;
-    this.#events.push({ ...event, id: this.#lastId });
+    this.#events.push({ ...event, durationMs: systemClock.now() - event.at, id: this.#lastId });
     if (this.#events.length > MAX_EVENTS) this.#events.shift();
   }
 }
@@ -92,7 +90,7 @@ export class DemoEvents {
  * so the internal API itself needs no open mode. Requests that another site could cause are refused.
  */
 export async function startDemoConsole(options: DemoConsoleOptions, events: DemoEvents): Promise<HttpServer> {
-  const { clock, vendor, broker, adminToken, unionId } = options;
+  const { vendor, broker, adminToken, unionId } = options;
   const authorization = `Bearer ${adminToken}`;
 
   const state = async () => {
@@ -101,7 +99,7 @@ export async function startDemoConsole(options: DemoConsoleOptions, events: Demo
     const times = terminals[0];
     const epochMs = (name: string) => Date.parse(times?.[name] ?? '');
     return {
-      now: clock.now(),
+      now: systemClock.now(),
       unionId,
       fault: vendor.state().settings.fault,
       token: times
@@ -141,7 +139,7 @@ export async function startDemoConsole(options: DemoConsoleOptions, events: Demo
     const call = `${request.method} ${pathname}`;
     if (call === 'GET /demo/state') return sendJson(response, await state(), 200, { 'cache-control': 'no-store' });
     if (call === 'POST /demo/read') {
-      await events.appRequest(clock, readAsApp);
+      await events.appRequest(readAsApp);
       return sendJson(response, {});
     }
     if (call === 'POST /demo/vendor') {

@@ -9,7 +9,7 @@ import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cl
 import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { systemClock } from '../token/clock.ts';
 import { type CommandContext, closeOnSignal, parseFlags, progressBar } from './command-line.ts';
-import { DemoEvents, startDemoConsole } from './demo-console.ts';
+import { DemoEvents, shorten, startDemoConsole } from './demo-console.ts';
 
 const HELP = `sdk-token-broker demo
 
@@ -42,7 +42,7 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
   const vendor = await startVendorSimulator({
     tokenLifetimeSeconds: TOKEN_LIFETIME_SECONDS,
     latencyMs: VENDOR_LATENCY_MS,
-    watchLogin: () => events.loginReceived(systemClock),
+    watchLogin: () => events.loginReceived(),
   });
   const cloud = await startCustomerCloud();
   const adminToken = randomBytes(24).toString('base64url');
@@ -50,7 +50,6 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
   const screen = new DemoScreen(context);
   const demoConsole = await startDemoConsole(
     {
-      clock: systemClock,
       vendor,
       broker,
       adminToken,
@@ -130,7 +129,7 @@ async function playFlow(
   screen.step('App → broker', 'the only call that your app adds; the broker logs in to the vendor');
   let etag = '';
   const getCredentials = async () => {
-    const answer = await events.appRequest(systemClock, () => getToken());
+    const answer = await events.appRequest(() => getToken());
     etag = answer.etag;
     return answer.body;
   };
@@ -192,10 +191,6 @@ async function pause(stopped: AbortSignal): Promise<void> {
 
 function secondsLeft({ expireTime }: UserC2CInfo): number {
   return Number(expireTime) - systemClock.now() / 1000;
-}
-
-function shorten(token: string): string {
-  return `${token.slice(0, 8)}…${token.slice(-4)}`;
 }
 
 const LABEL_WIDTH = 18;
