@@ -52,10 +52,8 @@ const REASONS: Readonly<Record<string, string>> = {
     'JSON 对象，以已分配的国家代码（GB，不是 UK）为键、http(s) URL 为值，例如 {"CN":"https://cn.example"}',
   'the appId that the vendor issued (for several apps use VENDOR_APPS), {}':
     '厂商颁发的 appId（有多个 App 时使用 VENDOR_APPS），{}',
-  'the appToken that the vendor issued, {}, such as the line break that echo adds, and {}':
-    '厂商颁发的 appToken，{}，例如 echo 加上的换行符，{}',
-  'the appKey that the vendor issued, {}, such as the line break that echo adds, and {}':
-    '厂商颁发的 appKey，{}，例如 echo 加上的换行符，{}',
+  'the {} that the vendor issued, {}, such as the line break that echo adds, and {}':
+    '厂商颁发的 {}，{}，例如 echo 加上的换行符，{}',
   'the value of the header X-IotVideo-AccessID, if the vendor issued one besides the appId, {}':
     '请求头 X-IotVideo-AccessID 的值（如果厂商在 appId 之外另行颁发），{}',
   'in visible ASCII characters without a space or a line break': '只含可见的 ASCII 字符，不含空格和换行符',
@@ -67,8 +65,7 @@ const REASONS: Readonly<Record<string, string>> = {
     'PEM 格式的公钥（SPKI，-----BEGIN PUBLIC KEY-----），轮换期间可以有两个',
   'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it, without white space, quotes or a byte order mark around one':
     '共享的 HMAC 密钥，至少 32 字节，轮换期间可以有两个，各占一行，前后没有空白、引号或字节顺序标记（BOM）',
-  'the `iss` claim of your sessions, or any': '你的会话中声明 iss 的值，或 any',
-  'the `aud` claim of your sessions, or any': '你的会话中声明 aud 的值，或 any',
+  'the `{}` claim of your sessions, or any': '你的会话中声明 {} 的值，或 any',
   'a comma-separated list of JWS algorithms, like ES256': '用逗号分隔的 JWS 算法，例如 ES256',
   'a condition on the JSON answer, path=value[|value…], without an empty part, like {}':
     '对 JSON 响应的条件，path=value[|value…]，各部分不能为空，例如 {}',
@@ -89,11 +86,8 @@ const REASONS: Readonly<Record<string, string>> = {
     'off，或 id:key[,id:key…]：id 互不相同，key 是 Base64 编码的 32 字节密钥（openssl rand -base64 32 的输出）',
   'two shares of a token’s life between 0 and 1, the smaller first, like 0.7-0.9':
     '令牌有效期的两个比例，在 0 与 1 之间，小的在前，例如 0.7-0.9',
-  'a comma-separated list like api-key=secret, with percent-encoded values':
-    '用逗号分隔的列表，例如 api-key=secret，值需做 URL 编码',
+  'a comma-separated list like {}, with percent-encoded values': '用逗号分隔的列表，例如 {}，值需做 URL 编码',
   'the name of this service in traces': '追踪数据中的服务名',
-  'a comma-separated list like deployment.environment.name=production, with percent-encoded values':
-    '用逗号分隔的列表，例如 deployment.environment.name=production，值需做 URL 编码',
   'a number from 0 to 1': '0 到 1 的数',
   // The key of the sessions.
   'There may be at most {} keys of the sessions at a time': '会话密钥同时最多 {} 个',
