@@ -4,7 +4,7 @@ import { userAgentOf } from '../session/session-server.ts';
 import { systemClock, withTimeout } from '../token/clock.ts';
 import { type CheckResult, fail } from './checks/check-result.ts';
 import { checkSession, readSession } from './checks/given-session.ts';
-import { columnsOf, type Language, languageOf, padded, type Text, untranslated } from './checks/language.ts';
+import { columnsOf, type Language, languageOf, type Text, untranslated } from './checks/language.ts';
 import { checkSessions } from './checks/sessions.ts';
 import { checkSettings } from './checks/settings.ts';
 import { checkStore } from './checks/store.ts';
@@ -132,8 +132,9 @@ const FIX_LABEL: Text = { en: 'To fix it: ', zh: '修正方法：' };
 function report(results: readonly CheckResult[], language: Language): string {
   const width = Math.max(...results.map(({ name }) => columnsOf(name[language])));
   const lines = results.flatMap((result) => {
-    const name = padded(result.name[language], width);
-    const line = `${result.level.padEnd(4)}  ${name}  — ${result.detail[language]}`;
+    const name = result.name[language];
+    const padding = ' '.repeat(width - columnsOf(name));
+    const line = `${result.level.padEnd(4)}  ${name}${padding}  — ${result.detail[language]}`;
     return result.level === 'ok' ? [line] : [line, `      ${FIX_LABEL[language]}${result.fix[language]}`];
   });
   const count = (level: CheckResult['level']) => results.filter((result) => result.level === level).length;

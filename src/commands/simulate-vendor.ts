@@ -82,12 +82,10 @@ export async function startSimulators(
 
 /** From the environment alone: everyone on the machine sees the flags of a process. */
 function readApp(env: Environment): RegisteredApp {
-  const { VENDOR_APP_ID: appId, VENDOR_APP_TOKEN: appToken, VENDOR_APP_KEY: appKey } = env;
-  const given = { VENDOR_APP_ID: appId, VENDOR_APP_TOKEN: appToken, VENDOR_APP_KEY: appKey };
-  const accessId = env['VENDOR_ACCESS_ID'];
+  const { VENDOR_APP_ID: appId, VENDOR_APP_TOKEN: appToken, VENDOR_APP_KEY: appKey, VENDOR_ACCESS_ID: accessId } = env;
   if (appId && appToken && appKey) return { appId, appToken, appKey, ...(accessId && { accessId }) };
   if (!appId && !appToken && !appKey) return DEMO_APP;
-  const missing = Object.entries(given).flatMap(([name, value]) => (value ? [] : [name]));
+  const missing = ['VENDOR_APP_ID', 'VENDOR_APP_TOKEN', 'VENDOR_APP_KEY'].filter((name) => !env[name]);
   throw new UsageError(
     `The app is incomplete: ${missing.join(' and ')} is missing. ` +
       'Set its id, token and key, or none of them to use the demo app',

@@ -26,11 +26,7 @@ export function languageOf(flag: string | undefined, { LC_ALL, LC_MESSAGES, LANG
 
 const WIDE = /[\p{Script=Han}\u3000-\u303f\uff00-\uff60]/gu;
 
-/** Appends spaces up to a width in columns of a terminal, where a Chinese character takes two. */
-export function padded(text: string, columns: number): string {
-  return text + ' '.repeat(Math.max(0, columns - columnsOf(text)));
-}
-
+/** The width of a text in columns of a terminal, where a Chinese character takes two. */
 export function columnsOf(text: string): number {
   return text.length + (text.match(WIDE)?.length ?? 0);
 }
