@@ -36,9 +36,7 @@ type DemoEvent = { readonly at: number } & (
 );
 
 /** The body of an answer to `GET /sdk-token`: a token, or a problem. */
-interface TokenAnswer {
-  readonly body: Readonly<Record<string, unknown>>;
-}
+type TokenAnswer = Readonly<Record<string, unknown>>;
 
 /** A token is secret, so the demo shows its beginning and its end. */
 export function shorten(token: string): string {
@@ -58,12 +56,12 @@ export class DemoEvents {
   }
 
   /** Runs a request of an app for a token, and records it. */
-  async appRequest<Answer extends TokenAnswer>(ask: () => Promise<Answer>): Promise<Answer> {
+  async appRequest(ask: () => Promise<TokenAnswer>): Promise<TokenAnswer> {
     const at = systemClock.now();
     this.#waitingApps += 1;
     try {
       const answer = await ask();
-      const { accessToken, code } = answer.body;
+      const { accessToken, code } = answer;
       const outcome = typeof accessToken === 'string' ? { token: shorten(accessToken) } : { code: String(code) };
       this.#add({ kind: 'read', at, ...outcome });
       return answer;
@@ -109,11 +107,11 @@ export async function startDemoConsole(options: DemoConsoleOptions, events: Demo
     };
   };
 
-  const readAsApp = async () => {
+  const readAsApp = async (): Promise<TokenAnswer> => {
     const headers = { authorization: `Bearer ${await options.session()}` };
     const url = broker.url + options.tokenPath;
     const answer = await fetch(url, { headers, signal: AbortSignal.timeout(READ_TIMEOUT_MS) });
-    return { body: (await answer.json()) as TokenAnswer['body'] };
+    return (await answer.json()) as TokenAnswer;
   };
 
   const passOn = async (url: string, request: IncomingMessage, response: ServerResponse) => {

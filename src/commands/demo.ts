@@ -128,11 +128,12 @@ async function playFlow(
   screen.step('SDK → app', 'onRequestUserC2CInfo: the camera SDK asks the app for credentials');
   screen.step('App → broker', 'the only call that your app adds; the broker logs in to the vendor');
   let etag = '';
-  const getCredentials = async () => {
-    const answer = await events.appRequest(() => getToken());
-    etag = answer.etag;
-    return answer.body;
-  };
+  const getCredentials = () =>
+    events.appRequest(async () => {
+      const answer = await getToken();
+      etag = answer.etag;
+      return answer.body;
+    });
   const sdk = new CameraSdk(vendor.url, getCredentials);
   const first = await sdk.logIn();
   countLogins();
