@@ -35,8 +35,6 @@ export interface EndedLogin {
   readonly isDelivered: boolean;
 }
 
-type Decision = { readonly login: Login; readonly fault: Fault; readonly onAnswered: () => void } | Refusal;
-
 /** The endpoint `thirdCustLogin`. It decides when a request arrives, and answers after the latency. */
 export class LoginEndpoint {
   readonly #options: LoginEndpointOptions;
@@ -51,24 +49,25 @@ export class LoginEndpoint {
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { clock, counts, settings, closing } = this.#options;
     counts.countAttempt(clock.now());
-    const decision = this.#decide({ headers: request.headers, body: await readBody(request) });
-    if (!(decision instanceof Refusal)) response.once('close', decision.onAnswered);
-    const onEnd = decision instanceof Refusal ? undefined : this.#options.watchLogin?.(decision.login);
+    const answer = this.#decide({ headers: request.headers, body: await readBody(request) }, response);
     const { latencyMs } = settings();
     if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: closing });
     response.setHeader('date', new Date(this.#vendorNow()).toUTCString());
-    if (decision instanceof Refusal) return this.#refuse(response, decision);
-    return this.#logIn(response, decision.login, decision.fault, onEnd);
+    return answer();
   }
 
-  #decide(request: LoginRequest): Decision {
-    const { clock, counts, settings, takeFault } = this.#options;
+  /** @returns a function that sends the answer */
+  #decide(request: LoginRequest, response: ServerResponse): () => void | Promise<void> {
+    const { clock, counts, settings, takeFault, watchLogin } = this.#options;
     try {
       const login = this.#verifier.verify(request, this.#vendorNow());
       this.#limit.admit(settings().maxLoginsPerSecond, clock.now());
-      return { login, fault: takeFault(), onAnswered: counts.startLogin(login) };
+      const fault = takeFault();
+      response.once('close', counts.startLogin(login));
+      const onEnd = watchLogin?.(login);
+      return () => this.#logIn(response, login, fault, onEnd);
     } catch (error) {
-      if (error instanceof Refusal) return error;
+      if (error instanceof Refusal) return () => this.#refuse(response, error);
       throw error;
     }
   }
@@ -80,7 +79,7 @@ export class LoginEndpoint {
     onEnd: (ended: EndedLogin) => void = () => undefined,
   ): Promise<void> {
     const { clock, counts, settings, tokens } = this.#options;
-    const refusal = refusalFor(fault);
+    const refusal = REFUSALS[fault];
     if (refusal !== undefined) {
       onEnd({ result: refusal.code, token: undefined, isDelivered: !response.destroyed });
       return this.#refuse(response, refusal);
@@ -96,9 +95,12 @@ export class LoginEndpoint {
     const result = fault === 'none' ? 'success' : fault;
     onEnd({ result, token, isDelivered: result === 'success' && !response.destroyed });
     const expireTime = Math.floor((this.#vendorNow() + lifetimeMs) / (expireTimeUnit === 'ms' ? 1 : 1000));
-    const body = successBody(token, expireTime);
+    const { accessToken, accessId, terminalId, expand } = token;
+    // docs/vendor-login.md, "Response". The fault `no-token`: a successful answer without the access token.
+    const data = { accessId, ...(fault !== 'no-token' && { accessToken }), expireTime, terminalId, expand };
+    const body = { code: 0, msg: 'success', requestId: randomUUID(), data };
     if (fault === 'cut-off') cutOff(response, JSON.stringify(body));
-    else sendJson(response, fault === 'no-token' ? withoutToken(body) : body);
+    else sendJson(response, body);
   }
 
   #refuse(response: ServerResponse, { code, message, status, headers }: Refusal): void {
@@ -128,43 +130,16 @@ class LoginLimit {
   }
 }
 
-interface SuccessBody {
-  readonly code: 0;
-  readonly msg: string;
-  readonly requestId: string;
-  readonly data: Readonly<Record<string, string | number>>;
-}
-
-/** The body of a successful answer (docs/vendor-login.md, "Response"). */
-function successBody(token: IssuedToken, expireTime: number): SuccessBody {
-  const { accessToken, accessId, terminalId, expand } = token;
-  const data = { accessId, accessToken, expireTime, terminalId, expand };
-  return { code: 0, msg: 'success', requestId: randomUUID(), data };
-}
-
 /** The lifetime of a token under the fault `past-expiry`: it expired an hour ago. */
 const PAST_EXPIRY_MS = -3_600_000;
-/** The value of `Retry-After` under the fault `too-frequent`. */
-const RETRY_AFTER_SECONDS = '2';
 
-/** The refusal that the fault stands for, if any. The login does not take effect. */
-function refusalFor(fault: Fault): Refusal | undefined {
-  switch (fault) {
-    case 'maintenance':
-      return new Refusal('maintenance', 'system maintenance');
-    case 'too-frequent':
-      return new Refusal('tooFrequent', 'request too frequent', {
-        status: 429,
-        headers: { 'retry-after': RETRY_AFTER_SECONDS },
-      });
-    case 'account-closed':
-      return new Refusal('accountClosed', 'account closed');
-    case 'frozen-app':
-      return new Refusal('appFrozen', 'app frozen');
-    default:
-      return undefined;
-  }
-}
+/** The faults that stand for a refusal. The login does not take effect. */
+const REFUSALS: Readonly<Partial<Record<Fault, Refusal>>> = {
+  maintenance: new Refusal('maintenance', 'system maintenance'),
+  'too-frequent': new Refusal('tooFrequent', 'request too frequent', { status: 429, headers: { 'retry-after': '2' } }),
+  'account-closed': new Refusal('accountClosed', 'account closed'),
+  'frozen-app': new Refusal('appFrozen', 'app frozen'),
+};
 
 /**
  * Applies a fault that replaces the vendor's answer with something else, or with no answer. The login does not take
@@ -203,10 +178,4 @@ function cutOff(response: ServerResponse, answer: string): void {
   const bytes = Buffer.from(answer);
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': bytes.length });
   response.write(bytes.subarray(0, bytes.length / 2), () => response.socket?.destroy());
-}
-
-/** The fault `no-token`: a successful answer without the access token. */
-function withoutToken(body: SuccessBody): SuccessBody {
-  const { accessToken: _, ...data } = body.data;
-  return { ...body, data };
 }

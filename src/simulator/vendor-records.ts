@@ -75,23 +75,10 @@ function areaOf(region: string): string {
 
 const MAX_ATTEMPTS = 10_000;
 
-export interface TerminalLogins {
+interface TerminalLogins {
   readonly unionId: string;
   readonly uniqueId: string;
   readonly logins: number;
-}
-
-export interface LoginCountsSnapshot {
-  /** All requests, except those to `/simulator/`. */
-  readonly requests: number;
-  /** Times of the last 10,000 requests to the login endpoint in epoch ms, including failed ones. */
-  readonly attempts: readonly number[];
-  /** Logins that took effect, whether or not the caller received the answer. */
-  readonly succeeded: number;
-  /** Valid logins that arrived before an earlier login of the same app and terminal was answered. */
-  readonly concurrent: number;
-  readonly refusalsByCode: Readonly<Record<string, number>>;
-  readonly loginsByTerminal: readonly TerminalLogins[];
 }
 
 /** Counts the requests and logins that reach the simulated vendor. */
@@ -141,11 +128,15 @@ export class LoginCounts {
     return this.#terminals.get(terminalKey(unionId, uniqueId))?.logins ?? 0;
   }
 
-  snapshot(): LoginCountsSnapshot {
+  snapshot() {
     return {
+      /** All requests, except those to `/simulator/`. */
       requests: this.#requests,
+      /** Times of the last 10,000 requests to the login endpoint in epoch ms, including failed ones. */
       attempts: [...this.#attempts],
+      /** Logins that took effect, whether or not the caller received the answer. */
       succeeded: this.#succeeded,
+      /** Valid logins that arrived before an earlier login of the same app and terminal was answered. */
       concurrent: this.#concurrent,
       refusalsByCode: Object.fromEntries(this.#refusals),
       loginsByTerminal: [...this.#terminals.values()],

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../token/clock.ts';
 import { BadRequest, type HttpServer, listen, readJson, refuseForeign, sendJson } from './http-server.ts';
 import { LoginEndpoint, type LoginWatcher } from './login-endpoint.ts';
 import type { RegisteredApp } from './login-verifier.ts';
-import { IssuedTokens, LoginCounts, type LoginCountsSnapshot, type TokenStatus } from './vendor-records.ts';
+import { IssuedTokens, LoginCounts, type TokenStatus } from './vendor-records.ts';
 import { afterFault, changeSettings, type VendorSettings } from './vendor-settings.ts';
 
 const LOGIN_PATH = '/openapi/custCloud/app/user/thirdCustLogin';
@@ -27,13 +27,9 @@ export interface VendorSimulatorOptions extends Partial<VendorSettings> {
   readonly watchLogin?: LoginWatcher;
 }
 
-interface VendorState extends LoginCountsSnapshot {
-  readonly settings: VendorSettings;
-}
-
 /** The calls that control a running simulator, in process and over HTTP. */
 interface VendorControl {
-  state(): VendorState;
+  state(): ReturnType<LoginCounts['snapshot']> & { readonly settings: VendorSettings };
   /** Changes the given settings, from the next login on. @throws SettingsError */
   configure(change: Partial<VendorSettings>): void;
   /** The status of the token, as an SDK would find it. */
