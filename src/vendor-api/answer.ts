@@ -20,15 +20,11 @@ export class BrokenAnswer extends Error {
  * @param otherwise the kind if the status does not say it
  */
 export function answerFault(otherwise: FaultKind, facts: FaultFacts): VendorFault {
-  const kind = errorPageKind(facts);
-  if (kind === undefined) return new VendorFault(otherwise, facts);
-  return new VendorFault(kind, { ...facts, problem: `answers HTTP ${facts.httpStatus}` });
-}
-
-function errorPageKind({ vendorCode, httpStatus = 200 }: FaultFacts): FaultKind | undefined {
-  if (vendorCode !== undefined) return undefined;
-  if (httpStatus === 429) return 'too_frequent';
-  return httpStatus >= 500 ? 'outage' : undefined;
+  const { vendorCode, httpStatus = 200 } = facts;
+  const isErrorPage = vendorCode === undefined && (httpStatus === 429 || httpStatus >= 500);
+  if (!isErrorPage) return new VendorFault(otherwise, facts);
+  const kind = httpStatus === 429 ? 'too_frequent' : 'outage';
+  return new VendorFault(kind, { ...facts, problem: `answers HTTP ${httpStatus}` });
 }
 
 const MAX_LIFETIME_SECONDS = 10 ** 9;

@@ -60,15 +60,8 @@ export interface VendorResponse {
   readonly retryAfter: number | undefined;
 }
 
-/** Carries one request to the vendor and its answer back. */
-export interface VendorTransport {
-  /** @param timeoutMs for the whole exchange @throws VendorFault */
-  post(request: PreparedLogin, timeoutMs: number): Promise<VendorResponse>;
-  close(): Promise<void>;
-}
-
 /** Sends one request and reads one answer. It follows no redirects, does not retry, and keeps connections alive. */
-export class VendorClient implements VendorTransport {
+export class VendorClient {
   readonly #agent: Agent;
   readonly #clock: Clock;
 
@@ -121,6 +114,9 @@ export class VendorClient implements VendorTransport {
     }
   }
 }
+
+/** Carries one request to the vendor and its answer back. */
+export type VendorTransport = Pick<VendorClient, 'post' | 'close'>;
 
 function decode(bytes: ArrayBuffer): string {
   try {

@@ -1,6 +1,4 @@
 import type { Clock } from '../token/clock.ts';
-import type { ResultKind } from '../token/observer.ts';
-import type { SdkToken } from '../token/sdk-token.ts';
 import { BrokenAnswer, parseAnswer, readToken, resultKind } from './answer.ts';
 import { VendorClient, type VendorTransport } from './client.ts';
 import type { FaultFacts } from './faults.ts';
@@ -18,21 +16,6 @@ export interface ExchangeOptions {
   readonly offsetMs: number;
 }
 
-/** The vendor's answer to a signed call, with any result code. Only a success has a token. */
-export type VendorExchange = VendorResult & {
-  readonly code: number;
-  /** The end of `msg`, which shows the reason of a 10007, for example `-3`. */
-  readonly reason: string | undefined;
-  readonly roundTripMs: number;
-  /** {@link measureOffset} of the answer; `undefined` without a `Date` header. */
-  readonly offsetMs: number | undefined;
-  readonly facts: FaultFacts;
-};
-
-type VendorResult =
-  | { readonly kind: 'success'; readonly token: SdkToken }
-  | { readonly kind: Exclude<ResultKind, 'success'>; readonly token: undefined };
-
 /**
  * The form of a vendor request id that the log may show, unless it is a secret of the app. It is shorter than any
  * token.
@@ -43,7 +26,7 @@ const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
  * Signs a login, sends it once, and reads the answer.
  * @throws VendorFault if no valid answer of the vendor arrived
  */
-export async function exchange(login: UnsignedLogin, options: ExchangeOptions): Promise<VendorExchange> {
+export async function exchange(login: UnsignedLogin, options: ExchangeOptions) {
   const { transport, clock, timeoutMs, offsetMs: knownOffsetMs } = options;
   const timestamp = Math.floor((clock.now() + knownOffsetMs) / 1_000);
   const request = prepareLogin({ ...login, nonce: newNonce(), timestamp });
@@ -58,6 +41,7 @@ export async function exchange(login: UnsignedLogin, options: ExchangeOptions): 
     const isShown = REQUEST_ID.test(requestId) && ![login.app.appToken, login.app.appKey].includes(requestId);
     facts = { ...facts, vendorCode: code, ...(isShown && { vendorRequestId: requestId }) };
     const kind = resultKind(code, msg);
+    /** The end of `msg`, which shows the reason of a 10007, for example `-3`. */
     const reason = /:\s*(-\d{1,3})\s*$/.exec(msg)?.[1];
     const offsetMs = dateHeader === undefined ? undefined : measureOffset(dateHeader, sentAt, roundTripMs);
     const answer = { code, reason, roundTripMs, offsetMs, facts };
@@ -67,6 +51,9 @@ export async function exchange(login: UnsignedLogin, options: ExchangeOptions): 
     throw error instanceof BrokenAnswer ? error.toFault(facts) : error;
   }
 }
+
+/** The vendor's answer to a signed call, with any result code. Only a success has a token. */
+export type VendorExchange = Awaited<ReturnType<typeof exchange>>;
 
 /** The `Date` header counts whole seconds, so it cannot prove a smaller difference. */
 const NEGLIGIBLE_MS = 2_000;

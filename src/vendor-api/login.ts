@@ -110,19 +110,17 @@ export class Retries {
   delayAfter(fault: VendorFault): number | undefined {
     this.#attempts += 1;
     if (this.#attempts >= MAX_ATTEMPTS) return undefined;
-    if (fault.kind === 'clock_skew') return this.#delayOfCorrection();
+    if (fault.kind === 'clock_skew') {
+      if (this.#timestampCorrected) return undefined;
+      this.#timestampCorrected = true;
+      return 0;
+    }
     const { retry } = ruleFor(fault);
     if (!retry || (retry === 'answer_lost' && ++this.#lostAnswers > 1)) return undefined;
     const pause = fault.facts.retryAfter || (fault.kind === 'too_frequent' ? TOO_FREQUENT_PAUSE_S : 0);
     // The jitter comes on top, so that clients with the same Retry-After do not return at the same moment.
     const delayMs = 1_000 * pause + this.#clock.random() * FIRST_BACKOFF_MS * 2 ** (this.#attempts - 1);
     return this.#clock.monotonic() + delayMs <= this.#latestAt ? delayMs : undefined;
-  }
-
-  #delayOfCorrection(): number | undefined {
-    if (this.#timestampCorrected) return undefined;
-    this.#timestampCorrected = true;
-    return 0;
   }
 }
 

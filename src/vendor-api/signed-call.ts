@@ -13,34 +13,6 @@ export interface VendorApp {
   readonly accessId: string;
 }
 
-/** The parts that a signature covers (docs/vendor-login.md, "Signature"). */
-interface SignedParts {
-  /** As in the `Host` header: with the port only if it is not the default of the scheme. */
-  readonly host: string;
-  /** The SHA-256 of exactly the bytes that are sent, in lower-case hex. */
-  readonly payload: string;
-  readonly accessId: string;
-  readonly nonce: number;
-  /** Epoch seconds by the vendor's clock. */
-  readonly timestamp: number;
-}
-
-/** The signed lines, in ASCII order of their names, without a trailing newline. */
-function stringToSign({ host, payload, accessId, nonce, timestamp }: SignedParts): string {
-  return [
-    `Host:${host}`,
-    `Payload:${payload}`,
-    `X-IotVideo-AccessID:${accessId}`,
-    `X-IotVideo-Nonce:${nonce}`,
-    `X-IotVideo-Timestamp:${timestamp}`,
-  ].join('\n');
-}
-
-/** The HMAC-SHA1 in base64. The key is UTF-8 text, even if it looks like hex. */
-function signature(appKey: string, text: string): string {
-  return createHmac('sha1', appKey).update(text).digest('base64');
-}
-
 const PATH = '/openapi/custCloud/app/user/thirdCustLogin';
 /** The largest nonce is one below. */
 const NONCE_END = 2_147_483_647;
@@ -68,7 +40,10 @@ export interface PreparedLogin {
   readonly stringToSign: string;
 }
 
-/** Signs a `thirdCustLogin` (docs/vendor-login.md, "Request"). The returned body holds exactly the signed bytes. */
+/**
+ * Signs a `thirdCustLogin` (docs/vendor-login.md, "Request" and "Signature"). The returned body holds exactly the
+ * signed bytes.
+ */
 export function prepareLogin({ domain, app, subject, region, nonce, timestamp }: LoginParts): PreparedLogin {
   const url = new URL(domain.pathname.replace(/\/+$/, '') + PATH, domain.origin);
   const body = Buffer.from(
@@ -82,15 +57,23 @@ export function prepareLogin({ domain, app, subject, region, nonce, timestamp }:
     }),
   );
   const { accessId } = app;
-  const text = stringToSign({ host: url.host, payload: hash('sha256', body, 'hex'), accessId, nonce, timestamp });
+  // In ASCII order of the names. `host` has the port only if it is not the default of the scheme.
+  const stringToSign = [
+    `Host:${url.host}`,
+    `Payload:${hash('sha256', body, 'hex')}`,
+    `X-IotVideo-AccessID:${accessId}`,
+    `X-IotVideo-Nonce:${nonce}`,
+    `X-IotVideo-Timestamp:${timestamp}`,
+  ].join('\n');
   const headers = {
     'Content-Type': 'application/json',
     'X-IotVideo-AccessID': accessId,
     'X-IotVideo-Nonce': String(nonce),
     'X-IotVideo-Timestamp': String(timestamp),
-    'X-IotVideo-Signature': signature(app.appKey, text),
+    // The key is UTF-8 text, even if it looks like hex.
+    'X-IotVideo-Signature': createHmac('sha1', app.appKey).update(stringToSign).digest('base64'),
   };
-  return { url, host: url.host, headers, body, stringToSign: text };
+  return { url, host: url.host, headers, body, stringToSign };
 }
 
 /** A random integer from 1 to 2147483646. Each signature needs a new one. */
