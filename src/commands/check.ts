@@ -80,7 +80,7 @@ export async function check(args: readonly string[], { env, version, out, err }:
   const access = { clock: systemClock, userAgent: userAgentOf(version) };
   const chosenLogin = vendor && login && chooseLogin(login, vendor);
   const checks = [
-    checkSettings(parts, env['NODE_ENV']),
+    checkSettings(parts),
     store && finish(untranslated('Redis'), checkStore(store.redis, systemClock)),
     session && finish({ en: 'sessions', zh: '会话校验' }, checkSessions(session, access)),
     session && headers && finish({ en: 'session', zh: '会话' }, checkSession(session, parts, headers, access)),

@@ -1,10 +1,7 @@
 import type { AdminToken } from '../http/admin-access.ts';
-import type { ForwardedSession } from '../http/credentials.ts';
-import type { SessionOptions } from '../session/session-verifier.ts';
 import type { TracingOptions } from '../telemetry/tracing.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import type { HttpVendorLoginOptions } from '../vendor-api/login.ts';
-import type { VendorApp } from '../vendor-api/signed-call.ts';
 import {
   ConfigError,
   configurationDigest,
@@ -16,41 +13,6 @@ import {
 import { readSessionConfig } from './session-config.ts';
 import { areDifferent } from './value-schemas.ts';
 import type { Values } from './variables.ts';
-
-export interface Config {
-  /** See {@link configurationDigest}. */
-  readonly digest: string;
-  readonly logLevel: Values['LOG_LEVEL'];
-  readonly http: {
-    readonly host: string;
-    readonly port: number;
-    readonly apiDocs: boolean;
-  };
-  readonly admin: {
-    readonly host: string;
-    readonly port: number;
-    /** If there are none, the internal API serves only health and metrics. */
-    readonly tokens: readonly AdminToken[];
-  };
-  readonly vendor: VendorConfig;
-  readonly session: SessionOptions;
-  /** The headers and cookies of a session in mode `forward`. In other modes the session is a bearer token. */
-  readonly forwardedSession: ForwardedSession | undefined;
-  /** Without it, the process keeps the tokens in its memory. */
-  readonly redis: RedisConfig | undefined;
-  readonly defaultRegion: string | undefined;
-  /** `single`: one terminal per account, whatever uniqueId the app sends. */
-  readonly terminalPolicy: Values['TERMINAL_POLICY'];
-  readonly terminalsPerAccount: number;
-  readonly refresh: RefreshPolicy;
-  /** Requests per account, minute and replica; 0: no limit. */
-  readonly requestsPerMinute: number;
-  /** Logins and logouts per account and hour over all replicas; 0: no limit. */
-  readonly loginsPerHour: number;
-  readonly cacheMaxBytes: number;
-  /** Without it, nothing is traced. */
-  readonly tracing: TracingOptions | undefined;
-}
 
 /** The vendor's domains, the apps (at least one), the timeout of an attempt and the login budget. */
 export type VendorConfig = Pick<
@@ -64,28 +26,23 @@ export interface RedisConfig {
   readonly encryptionKeys: readonly { readonly id: string; readonly key: Buffer }[];
 }
 
-/** The parts of a configuration that commands use alone. A part is present if all its settings are valid. */
-interface Parts {
-  readonly vendor: VendorConfig | undefined;
-  readonly session: SessionOptions | undefined;
-  /** `redis` is undefined if the process keeps the tokens in its memory. */
-  readonly store: { readonly redis: RedisConfig | undefined } | undefined;
-  readonly admin: Config['admin'] | undefined;
-}
-
-/** The names of the settings of each part. */
-const SETTINGS: Readonly<Record<keyof Parts, RegExp>> = {
+/** The names of the settings of each part of the configuration that commands use alone. */
+const SETTINGS = {
   vendor: /^VENDOR_/,
   session: /^SESSION_/,
   store: /^(REDIS|TOKEN)_/,
   admin: /^ADMIN_/,
 };
 
-function problemsOf(part: keyof Parts, problems: Problems): string[] {
+function problemsOf(part: keyof typeof SETTINGS, problems: Problems): string[] {
   return [...problems].filter(([name]) => SETTINGS[part].test(name)).map(([, problem]) => problem);
 }
 
-function readParts(environment: Environment): Omit<ConfigParts, 'problems'> & { values: Values; problems: Problems } {
+/**
+ * Reads every valid part of the configuration, and all problems. It does not throw. The vendor, the session, the store
+ * and the internal API are present if all their settings are valid.
+ */
+export function readConfigParts(environment: Environment) {
   const problems: Problems = new Map();
   const values = readVariables(environment, problems);
   const vendor = readVendorConfig(values, problems);
@@ -94,25 +51,34 @@ function readParts(environment: Environment): Omit<ConfigParts, 'problems'> & { 
   const tokens = readAdminTokens(values, problems);
   refuseSharedPort(values, problems);
   if (isProduction(values)) refuseGuessable(values, problems);
-  const ifValid = <T>(part: keyof Parts, value: T) => (problemsOf(part, problems).length === 0 ? value : undefined);
+  const ifValid = <T>(part: keyof typeof SETTINGS, value: T) =>
+    problemsOf(part, problems).length === 0 ? value : undefined;
   const { SESSION_FORWARD_HEADERS: headers, SESSION_FORWARD_COOKIES: cookies } = values;
   return {
     values,
+    /** They show no secret values. */
     problems,
+    /** The headers and cookies of a session in mode `forward`. In other modes the session is a bearer token. */
     forwardedSession: values.SESSION_MODE === 'forward' ? { headers, cookies } : undefined,
     defaultRegion: values.DEFAULT_REGION,
     vendor: ifValid('vendor', vendor),
     session: ifValid('session', session),
+    /** Without `redis`, the process keeps the tokens in its memory. */
     store: ifValid('store', { redis }),
+    /** Without tokens, the internal API serves only health and metrics. */
     admin: ifValid('admin', { host: values.ADMIN_HOST, port: values.ADMIN_PORT, tokens }),
   };
 }
 
+export type ConfigParts = Readonly<ReturnType<typeof readConfigParts>>;
+
 /** Reads the configuration from the environment. @throws ConfigError */
-export function loadConfig(environment: Environment): Config {
-  const { values, problems, vendor, session, forwardedSession, defaultRegion, store, admin } = readParts(environment);
+export function loadConfig(environment: Environment) {
+  const { values, problems, vendor, session, store, admin, forwardedSession, defaultRegion } =
+    readConfigParts(environment);
   if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
+    /** See {@link configurationDigest}. */
     digest: configurationDigest(values),
     logLevel: values.LOG_LEVEL,
     http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS ?? !isProduction(values) },
@@ -122,42 +88,35 @@ export function loadConfig(environment: Environment): Config {
     forwardedSession,
     redis: store.redis,
     defaultRegion,
+    /** `single`: one terminal per account, whatever uniqueId the app sends. */
     terminalPolicy: values.TERMINAL_POLICY,
     terminalsPerAccount: values.TERMINALS_PER_ACCOUNT,
     refresh: { mode: refreshModeOf(values), share: values.REFRESH_AT, unreadLimit: values.REFRESH_UNREAD_LIMIT },
+    /** Requests per account, minute and replica; 0: no limit. */
     requestsPerMinute: values.RATE_LIMIT_PER_MINUTE,
+    /** Logins and logouts per account and hour over all replicas; 0: no limit. */
     loginsPerHour: values.LOGIN_LIMIT_PER_HOUR,
     cacheMaxBytes: values.CACHE_MAX_MB * 2 ** 20,
+    /** Without it, nothing is traced. */
     tracing: tracingFrom(values),
   };
 }
 
+export type Config = Readonly<ReturnType<typeof loadConfig>>;
+
 /** Reads only the settings of the vendor. @throws ConfigError */
 export function loadVendorConfig(environment: Environment): VendorConfig {
-  const { vendor, problems } = readParts(environment);
+  const { vendor, problems } = readConfigParts(environment);
   if (!vendor) throw new ConfigError(problemsOf('vendor', problems));
   return vendor;
 }
 
 /** Reads only the settings of the Redis store. @throws ConfigError */
 export function loadStoreConfig(environment: Environment): RedisConfig {
-  const { store, values, problems } = readParts(environment);
+  const { store, values, problems } = readConfigParts(environment);
   required(values, ['REDIS_URL'], problems);
   if (!store?.redis) throw new ConfigError(problemsOf('store', problems));
   return store.redis;
-}
-
-export interface ConfigParts extends Parts {
-  readonly forwardedSession: ForwardedSession | undefined;
-  readonly defaultRegion: string | undefined;
-  /** All problems. They show no secret values. */
-  readonly problems: readonly string[];
-}
-
-/** Reads every valid part of the configuration, and all problems. It does not throw. */
-export function readConfigParts(environment: Environment): ConfigParts {
-  const { problems, values, ...parts } = readParts(environment);
-  return { ...parts, problems: [...problems.values()] };
 }
 
 /** @returns `undefined` without an endpoint, or if a standard variable of OpenTelemetry turns traces off */
@@ -212,7 +171,7 @@ function readAdminTokens({ ADMIN_TOKEN: token, ADMIN_TOKENS: others = [] }: Valu
 /**
  * Whether the broker serves real users. A name that it does not know, for example `staging` or `prod`, counts as yes.
  */
-export function isProduction({ NODE_ENV: name }: Pick<Values, 'NODE_ENV'>): boolean {
+export function isProduction({ NODE_ENV: name }: Values): boolean {
   return name !== 'development' && name !== 'test';
 }
 
@@ -278,13 +237,16 @@ function readVendorConfig(values: Values, problems: Problems): VendorConfig | un
   return {
     baseUrl: base.VENDOR_BASE_URL,
     regionUrls: new Map(Object.entries(values.VENDOR_REGION_URLS)),
-    apps: new Map(apps.map((app) => [app.name, app])),
+    apps: new Map(
+      Object.entries(apps).map(([name, app]) => [name, { ...app, name, accessId: app.accessId ?? app.appId }]),
+    ),
     timeoutMs: values.VENDOR_TIMEOUT_MS,
     maxPerSecond: values.VENDOR_MAX_RPS,
   };
 }
 
-function readApps(values: Values, problems: Problems): VendorApp[] | undefined {
+/** @returns the apps by their names */
+function readApps(values: Values, problems: Problems): Values['VENDOR_APPS'] {
   const apps = values.VENDOR_APPS;
   if (problems.has('VENDOR_APPS')) return undefined;
   if (!apps) return readSingleApp(values, problems);
@@ -292,14 +254,14 @@ function readApps(values: Values, problems: Problems): VendorApp[] | undefined {
   if (excluded.length > 0) {
     problems.set('VENDOR_APPS', `VENDOR_APPS replaces ${excluded.join(', ')}: set one or the other`);
   }
-  return Object.entries(apps).map(([name, app]) => ({ ...app, name, accessId: app.accessId ?? app.appId }));
+  return apps;
 }
 
-function readSingleApp(values: Values, problems: Problems): VendorApp[] | undefined {
+function readSingleApp(values: Values, problems: Problems): Values['VENDOR_APPS'] {
   const app = required(values, SINGLE_APP, problems);
   if (!app) return undefined;
   const { VENDOR_APP_ID: appId, VENDOR_APP_TOKEN: appToken, VENDOR_APP_KEY: appKey } = app;
-  return [{ name: 'default', appId, appToken, appKey, accessId: values.VENDOR_ACCESS_ID ?? appId }];
+  return { default: { appId, appToken, appKey, accessId: values.VENDOR_ACCESS_ID } };
 }
 
 /** @returns `undefined` if `REDIS_URL` is not set or not valid */

@@ -11,8 +11,8 @@ const ENVIRONMENT: Text = { en: 'environment', zh: '运行环境' };
 const ADMIN_TOKEN: Text = { en: 'admin token', zh: '管理令牌' };
 
 /** Reports every problem of the configuration, and settings that are allowed but risky. */
-export function checkSettings(parts: ConfigParts, nodeEnv: string | undefined): CheckResult[] {
-  const problems = parts.problems.map((problem) =>
+export function checkSettings(parts: ConfigParts): CheckResult[] {
+  const problems = [...parts.problems.values()].map((problem) =>
     fail(CONFIGURATION, {
       detail: reasonText(problem),
       fix: {
@@ -23,15 +23,15 @@ export function checkSettings(parts: ConfigParts, nodeEnv: string | undefined): 
   );
   const configuration =
     problems.length > 0 ? problems : [ok(CONFIGURATION, { en: 'every setting is valid', zh: '所有配置项均有效' })];
-  return [...configuration, ...checkEnvironment(parts, nodeEnv), ...checkAdmin(parts)];
+  return [...configuration, ...checkEnvironment(parts), ...checkAdmin(parts)];
 }
 
-function checkEnvironment({ vendor }: ConfigParts, nodeEnv: string | undefined): CheckResult[] {
+function checkEnvironment({ vendor, values }: ConfigParts): CheckResult[] {
   const domains = vendor ? [vendor.baseUrl, ...vendor.regionUrls.values()] : [];
   const remote = domains.filter(({ hostname }) => !LOOPBACK.test(hostname));
   const unencrypted = [...new Set(remote.filter(({ protocol }) => protocol === 'http:').map(({ host }) => host))];
   const results: CheckResult[] = [];
-  if (remote.length > 0 && !isProduction({ NODE_ENV: nodeEnv || 'development' })) {
+  if (remote.length > 0 && !isProduction(values)) {
     const detail = {
       en: 'NODE_ENV is not production, but the vendor is on another machine',
       zh: 'NODE_ENV 不是 production，但厂商不在本机',
