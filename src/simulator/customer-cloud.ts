@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import { systemClock } from '../token/clock.ts';
 import { ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
-import { BadRequest, type HttpServer, listen, readJson, refuseForeign, sendJson } from './http-server.ts';
+import { BadRequest, listen, readJson, refuseForeign, sendJson } from './http-server.ts';
 
 const ROUTES = 'POST /login, GET /.well-known/jwks.json';
 const ISSUER = 'https://accounts.example';
@@ -27,25 +27,14 @@ interface SessionRequest {
   readonly claims?: JWTPayload;
 }
 
-export interface CustomerCloud extends HttpServer {
-  readonly issuer: string;
-  readonly audience: string;
-  readonly jwksUrl: string;
-  /** The settings with which a broker accepts the sessions of this cloud. */
-  readonly brokerEnvironment: Readonly<Record<string, string>>;
-  /** The unionId that the cloud gives to an account name. */
-  unionIdOf(account: string): string;
-  /** Issues a session like `POST /login` does: a JWT, signed with ES256. */
-  issueSession(request: SessionRequest): Promise<string>;
-}
-
 /** Starts a small customer cloud: accounts without passwords, sessions as JWTs, keys as a JWKS. */
-export async function startCustomerCloud(options: CustomerCloudOptions = {}): Promise<CustomerCloud> {
+export async function startCustomerCloud(options: CustomerCloudOptions = {}) {
   const { port = 0, host = '127.0.0.1', sessionSeconds = 3600 } = options;
   const { publicKey, privateKey } = await generateKeyPair('ES256');
   const jwk = await exportJWK(publicKey);
   const kid = await calculateJwkThumbprint(jwk);
 
+  /** Issues a session like `POST /login` does: a JWT, signed with ES256. */
   const issueSession = (request: SessionRequest): Promise<string> => {
     const iat = Math.floor(systemClock.now() / 1000);
     const claims = {
@@ -85,6 +74,7 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
     issuer: ISSUER,
     audience: AUDIENCE,
     jwksUrl,
+    /** The settings with which a broker accepts the sessions of this cloud. */
     brokerEnvironment: {
       SESSION_JWT_JWKS_URL: jwksUrl,
       SESSION_JWT_ISSUER: ISSUER,
@@ -95,6 +85,9 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
   };
 }
 
+export type CustomerCloud = Readonly<Awaited<ReturnType<typeof startCustomerCloud>>>;
+
+/** The unionId that the cloud gives to an account name. */
 function unionIdOf(account: string): string {
   return createHash('sha256').update(account).digest('hex').slice(0, 32);
 }

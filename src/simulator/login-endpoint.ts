@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -6,20 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../token/clock.ts';
 import { readBody, sendJson } from './http-server.ts';
 import { type Login, type LoginRequest, LoginVerifier, Refusal, type RegisteredApp } from './login-verifier.ts';
-import type { IssuedToken, IssuedTokens, LoginCounts } from './vendor-records.ts';
-import type { Fault, VendorSettings } from './vendor-settings.ts';
+import { type IssuedToken, IssuedTokens, LoginCounts } from './vendor-records.ts';
+import { afterFault, type Fault, type VendorSettings } from './vendor-settings.ts';
 
 export interface LoginEndpointOptions {
   readonly apps: readonly RegisteredApp[];
   readonly clock: Clock;
-  readonly counts: LoginCounts;
-  readonly tokens: IssuedTokens;
-  /** The current settings. */
-  readonly settings: () => VendorSettings;
-  /** Returns the fault for this login, and counts it as applied. */
-  readonly takeFault: () => Fault;
-  /** Aborts the answers that are still being delayed. */
-  readonly closing: AbortSignal;
+  readonly settings: VendorSettings;
   readonly watchLogin?: LoginWatcher | undefined;
 }
 
@@ -37,33 +31,51 @@ export interface EndedLogin {
 
 /** The endpoint `thirdCustLogin`. It decides when a request arrives, and answers after the latency. */
 export class LoginEndpoint {
+  readonly counts = new LoginCounts();
+  readonly tokens = new IssuedTokens();
+  /** A change counts from the next login on. */
+  settings: VendorSettings;
   readonly #options: LoginEndpointOptions;
   readonly #verifier: LoginVerifier;
   readonly #limit = new LoginLimit();
+  readonly #closing = new AbortController();
 
   constructor(options: LoginEndpointOptions) {
     this.#options = options;
+    this.settings = options.settings;
     this.#verifier = new LoginVerifier(options.apps);
+    // Each delayed answer adds a listener.
+    setMaxListeners(0, this.#closing.signal);
+  }
+
+  /** The vendor's clock, epoch ms. */
+  now(): number {
+    return this.#options.clock.now() + this.settings.clockOffsetMs;
+  }
+
+  /** Aborts the answers that are still being delayed. */
+  close(): void {
+    this.#closing.abort();
   }
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { clock, counts, settings, closing } = this.#options;
-    counts.countAttempt(clock.now());
+    this.counts.countAttempt(this.#options.clock.now());
     const answer = this.#decide({ headers: request.headers, body: await readBody(request) }, response);
-    const { latencyMs } = settings();
-    if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: closing });
-    response.setHeader('date', new Date(this.#vendorNow()).toUTCString());
+    const { latencyMs } = this.settings;
+    if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: this.#closing.signal });
+    response.setHeader('date', new Date(this.now()).toUTCString());
     return answer();
   }
 
   /** @returns a function that sends the answer */
   #decide(request: LoginRequest, response: ServerResponse): () => void | Promise<void> {
-    const { clock, counts, settings, takeFault, watchLogin } = this.#options;
+    const { clock, watchLogin } = this.#options;
     try {
-      const login = this.#verifier.verify(request, this.#vendorNow());
-      this.#limit.admit(settings().maxLoginsPerSecond, clock.now());
-      const fault = takeFault();
-      response.once('close', counts.startLogin(login));
+      const login = this.#verifier.verify(request, this.now());
+      this.#limit.admit(this.settings.maxLoginsPerSecond, clock.now());
+      const { fault } = this.settings;
+      this.settings = afterFault(this.settings);
+      response.once('close', this.counts.startLogin(login));
       const onEnd = watchLogin?.(login);
       return () => this.#logIn(response, login, fault, onEnd);
     } catch (error) {
@@ -78,7 +90,6 @@ export class LoginEndpoint {
     fault: Fault,
     onEnd: (ended: EndedLogin) => void = () => undefined,
   ): Promise<void> {
-    const { clock, counts, settings, tokens } = this.#options;
     const refusal = REFUSALS[fault];
     if (refusal !== undefined) {
       onEnd({ result: refusal.code, token: undefined, isDelivered: !response.destroyed });
@@ -88,13 +99,13 @@ export class LoginEndpoint {
       return onEnd({ result: fault, token: undefined, isDelivered: false });
     }
 
-    const { mode, tokenLifetimeSeconds, expireTimeUnit } = settings();
+    const { mode, tokenLifetimeSeconds, expireTimeUnit } = this.settings;
     const lifetimeMs = fault === 'past-expiry' ? PAST_EXPIRY_MS : tokenLifetimeSeconds * 1000;
-    const token = tokens.issue(login, mode, clock.now(), lifetimeMs);
-    counts.countSuccess(login);
+    const token = this.tokens.issue(login, mode, this.#options.clock.now(), lifetimeMs);
+    this.counts.countSuccess(login);
     const result = fault === 'none' ? 'success' : fault;
     onEnd({ result, token, isDelivered: result === 'success' && !response.destroyed });
-    const expireTime = Math.floor((this.#vendorNow() + lifetimeMs) / (expireTimeUnit === 'ms' ? 1 : 1000));
+    const expireTime = Math.floor((this.now() + lifetimeMs) / (expireTimeUnit === 'ms' ? 1 : 1000));
     const { accessToken, accessId, terminalId, expand } = token;
     // docs/vendor-login.md, "Response". The fault `no-token`: a successful answer without the access token.
     const data = { accessId, ...(fault !== 'no-token' && { accessToken }), expireTime, terminalId, expand };
@@ -104,12 +115,8 @@ export class LoginEndpoint {
   }
 
   #refuse(response: ServerResponse, { code, message, status, headers }: Refusal): void {
-    this.#options.counts.countRefusal(code);
+    this.counts.countRefusal(code);
     sendJson(response, { code, msg: message, requestId: randomUUID(), data: {} }, status, headers);
-  }
-
-  #vendorNow(): number {
-    return this.#options.clock.now() + this.#options.settings().clockOffsetMs;
   }
 }
 

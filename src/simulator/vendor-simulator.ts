@@ -1,11 +1,9 @@
-import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, systemClock } from '../token/clock.ts';
-import { BadRequest, type HttpServer, listen, readJson, refuseForeign, sendJson } from './http-server.ts';
+import { BadRequest, listen, readJson, refuseForeign, sendJson } from './http-server.ts';
 import { LoginEndpoint, type LoginWatcher } from './login-endpoint.ts';
 import type { RegisteredApp } from './login-verifier.ts';
-import { IssuedTokens, LoginCounts, type TokenStatus } from './vendor-records.ts';
-import { afterFault, changeSettings, type VendorSettings } from './vendor-settings.ts';
+import { changeSettings, type VendorSettings } from './vendor-settings.ts';
 
 const LOGIN_PATH = '/openapi/custCloud/app/user/thirdCustLogin';
 const CONTROL_ROUTES = 'GET /simulator/state, POST /simulator/configure, POST /simulator/check-token';
@@ -27,59 +25,28 @@ export interface VendorSimulatorOptions extends Partial<VendorSettings> {
   readonly watchLogin?: LoginWatcher;
 }
 
-/** The calls that control a running simulator, in process and over HTTP. */
-interface VendorControl {
-  state(): ReturnType<LoginCounts['snapshot']> & { readonly settings: VendorSettings };
-  /** Changes the given settings, from the next login on. @throws SettingsError */
-  configure(change: Partial<VendorSettings>): void;
-  /** The status of the token, as an SDK would find it. */
-  checkToken(accessToken: string): TokenStatus;
-}
-
-export interface VendorSimulator extends VendorControl, HttpServer {
-  /** The settings with which a broker logs in here, as the first app. */
-  readonly brokerEnvironment: Readonly<Record<string, string>>;
-  /** Successful logins of this terminal. */
-  loginsOf(unionId: string, uniqueId: string): number;
-}
-
 /**
  * Starts a vendor that follows docs/vendor-login.md strictly: `thirdCustLogin`, and the control calls under
  * `/simulator/`.
  * @throws SettingsError
  */
-export async function startVendorSimulator(options: VendorSimulatorOptions = {}): Promise<VendorSimulator> {
+export async function startVendorSimulator(options: VendorSimulatorOptions = {}) {
   const { port = 0, host = '127.0.0.1', apps = [DEMO_APP], clock = systemClock, watchLogin, ...initial } = options;
-  let settings = changeSettings(initial);
-  const counts = new LoginCounts();
-  const tokens = new IssuedTokens();
-  const closing = new AbortController();
-  // Each delayed answer adds a listener.
-  setMaxListeners(0, closing.signal);
-  const endpoint = new LoginEndpoint({
-    apps,
-    clock,
-    counts,
-    tokens,
-    settings: () => settings,
-    takeFault: () => {
-      const { fault } = settings;
-      settings = afterFault(settings);
-      return fault;
+  const endpoint = new LoginEndpoint({ apps, clock, settings: changeSettings(initial), watchLogin });
+  const { counts, tokens } = endpoint;
+  // The calls that control a running simulator, in process and over HTTP.
+  const control = {
+    state: () => ({ ...counts.snapshot(), settings: endpoint.settings }),
+    /** Changes the given settings, from the next login on. @throws SettingsError */
+    configure: (change: Partial<VendorSettings>): void => {
+      endpoint.settings = changeSettings(change, endpoint.settings);
     },
-    closing: closing.signal,
-    watchLogin,
-  });
-  const control: VendorControl = {
-    state: () => ({ ...counts.snapshot(), settings }),
-    configure: (change) => {
-      settings = changeSettings(change, settings);
-    },
-    checkToken: (accessToken) => tokens.statusOf(accessToken, clock.now()),
+    /** The status of the token, as an SDK would find it. */
+    checkToken: (accessToken: string) => tokens.statusOf(accessToken, clock.now()),
   };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    response.setHeader('date', new Date(clock.now() + settings.clockOffsetMs).toUTCString());
+    response.setHeader('date', new Date(endpoint.now()).toUTCString());
     if (request.url?.startsWith('/simulator/')) return answerControl(control, request, response);
     counts.countRequest();
     if (request.url !== LOGIN_PATH) throw new BadRequest(`the vendor answers at ${LOGIN_PATH}`, 404);
@@ -91,17 +58,25 @@ export async function startVendorSimulator(options: VendorSimulatorOptions = {})
   return {
     ...control,
     ...server,
+    /** The settings with which a broker logs in here, as the first app. */
     brokerEnvironment: vendorSettings(server.url, apps[0] ?? DEMO_APP),
-    loginsOf: (unionId, uniqueId) => counts.loginsOf(unionId, uniqueId),
+    /** Successful logins of this terminal. */
+    loginsOf: (unionId: string, uniqueId: string) => counts.loginsOf(unionId, uniqueId),
     close: () => {
-      closing.abort();
+      endpoint.close();
       return server.close();
     },
   };
 }
 
+export type VendorSimulator = Readonly<Awaited<ReturnType<typeof startVendorSimulator>>>;
+
 /** Answers the control calls. They need no authentication. */
-async function answerControl(control: VendorControl, request: IncomingMessage, response: ServerResponse) {
+async function answerControl(
+  control: Pick<VendorSimulator, 'state' | 'configure' | 'checkToken'>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   refuseForeign(request);
   switch (`${request.method} ${request.url}`) {
     case 'GET /simulator/state':
