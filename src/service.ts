@@ -278,19 +278,13 @@ export async function startService(
   }
 }
 
-interface KindOfLine {
-  readonly host?: string;
-  readonly role?: string;
-  readonly node?: string;
-}
-
 /**
  * The same log, with one line of a kind per interval of `lines`, and the number of the others: at `warn` and `error`,
  * and about a connection to Redis.
  */
 export function sampledLog(log: Logger, lines: LogSampler<string>): Log {
   const at = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
-    const { host, role, node }: KindOfLine = fields;
+    const { host, role, node }: { host?: string; role?: string; node?: string } = fields;
     lines.add([message, host, role, node].join(' '), (sampled) => log[level]({ ...fields, ...sampled }, message));
   };
   return {

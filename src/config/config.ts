@@ -1,4 +1,5 @@
 import type { AdminToken } from '../http/admin-access.ts';
+import type { RedisStoreOptions } from '../store/redis/redis-store.ts';
 import type { TracingOptions } from '../telemetry/tracing.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import type { HttpVendorLoginOptions } from '../vendor-api/login.ts';
@@ -20,11 +21,8 @@ export type VendorConfig = Pick<
   'baseUrl' | 'regionUrls' | 'apps' | 'timeoutMs' | 'maxPerSecond'
 >;
 
-export interface RedisConfig {
-  readonly url: string;
-  readonly keyPrefix: string;
-  readonly encryptionKeys: readonly { readonly id: string; readonly key: Buffer }[];
-}
+/** Where the tokens are, and the keys that encrypt them. */
+export type RedisConfig = Pick<RedisStoreOptions, 'url' | 'keyPrefix' | 'encryptionKeys'>;
 
 /** The names of the settings of each part of the configuration that commands use alone. */
 const SETTINGS = {

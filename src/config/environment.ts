@@ -30,16 +30,10 @@ function readVariable(name: VariableName, environment: Environment, problems: Pr
   if (text === undefined) return undefined;
   const parsed = variable.schema.safeParse(text);
   if (parsed.success) return parsed.data;
-  problems.set(
-    name,
-    `${name} must be ${variable.allowed}${mayShow(text, variable) ? `, not ${JSON.stringify(text)}` : ''}`,
-  );
+  // In a URL that is not valid, nobody can tell which part is the password.
+  const mayShow = !mayHoldSecret(variable) && !/\/\/|@/.test(text);
+  problems.set(name, `${name} must be ${variable.allowed}${mayShow ? `, not ${JSON.stringify(text)}` : ''}`);
   return variable.default && variable.schema.parse(variable.default);
-}
-
-/** In a URL that is not valid, nobody can tell which part is the password. */
-function mayShow(text: string, variable: Variable<unknown>): boolean {
-  return !mayHoldSecret(variable) && !/\/\/|@/.test(text);
 }
 
 /** A URL may contain a password. */

@@ -6,7 +6,7 @@ const MAX_BODY_BYTES = 65_536;
 
 /** The request is invalid. The caller gets the status and the message, as `{"error"}`. */
 export class BadRequest extends Error {
-  override readonly name: string = 'BadRequest';
+  override readonly name = 'BadRequest';
   readonly status: number;
 
   constructor(message: string, status = 400) {

@@ -143,7 +143,7 @@ const PAST_EXPIRY_MS = -3_600_000;
 /** The faults that stand for a refusal. The login does not take effect. */
 const REFUSALS: Readonly<Partial<Record<Fault, Refusal>>> = {
   maintenance: new Refusal('maintenance', 'system maintenance'),
-  'too-frequent': new Refusal('tooFrequent', 'request too frequent', { status: 429, headers: { 'retry-after': '2' } }),
+  'too-frequent': new Refusal('tooFrequent', 'request too frequent', 429, { 'retry-after': '2' }),
   'account-closed': new Refusal('accountClosed', 'account closed'),
   'frozen-app': new Refusal('appFrozen', 'app frozen'),
 };

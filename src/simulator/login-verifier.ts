@@ -15,12 +15,6 @@ const RESULT_CODES = {
   accountClosed: 10902013,
 } as const;
 
-interface RefusalOptions {
-  /** HTTP status, 200 by default: the vendor documents no other status for errors. */
-  readonly status?: number;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
 /** The vendor refuses a login. `code` and `message` are sent to the caller. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
@@ -28,7 +22,8 @@ export class Refusal extends Error {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
 
-  constructor(code: keyof typeof RESULT_CODES, message: string, { status = 200, headers = {} }: RefusalOptions = {}) {
+  /** @param status of HTTP: the vendor documents no other one than 200 for errors */
+  constructor(code: keyof typeof RESULT_CODES, message: string, status = 200, headers: Refusal['headers'] = {}) {
     super(message);
     this.code = RESULT_CODES[code];
     this.status = status;

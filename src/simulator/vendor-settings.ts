@@ -88,18 +88,13 @@ const RULES: Readonly<Record<keyof VendorSettings, Rule>> = {
   },
 };
 
-/** Names the settings that are wrong, and the values that are allowed. */
-export class SettingsError extends BadRequest {
-  override readonly name = 'SettingsError';
-}
-
-/** @throws SettingsError that lists every problem */
+/** @throws BadRequest that names every wrong setting, and the values that are allowed */
 export function changeSettings(change: unknown, current: VendorSettings = defaultSettings): VendorSettings {
   if (typeof change !== 'object' || change === null || Array.isArray(change)) {
-    throw new SettingsError('settings must be an object');
+    throw new BadRequest('settings must be an object');
   }
   const problems = Object.entries(change).flatMap(([name, value]) => problemOf(name, value) ?? []);
-  if (problems.length > 0) throw new SettingsError(problems.join('; '));
+  if (problems.length > 0) throw new BadRequest(problems.join('; '));
   return { ...current, ...('fault' in change && { faultCount: null }), ...change };
 }
 

@@ -28,7 +28,7 @@ export interface VendorSimulatorOptions extends Partial<VendorSettings> {
 /**
  * Starts a vendor that follows docs/vendor-login.md strictly: `thirdCustLogin`, and the control calls under
  * `/simulator/`.
- * @throws SettingsError
+ * @throws BadRequest
  */
 export async function startVendorSimulator(options: VendorSimulatorOptions = {}) {
   const { port = 0, host = '127.0.0.1', apps = [DEMO_APP], clock = systemClock, watchLogin, ...initial } = options;
@@ -37,7 +37,7 @@ export async function startVendorSimulator(options: VendorSimulatorOptions = {})
   // The calls that control a running simulator, in process and over HTTP.
   const control = {
     state: () => ({ ...counts.snapshot(), settings: endpoint.settings }),
-    /** Changes the given settings, from the next login on. @throws SettingsError */
+    /** Changes the given settings, from the next login on. @throws BadRequest */
     configure: (change: Partial<VendorSettings>): void => {
       endpoint.settings = changeSettings(change, endpoint.settings);
     },

@@ -181,8 +181,9 @@ export class HttpVendorLogin implements VendorLogin {
       ended(error.kind, error.facts.vendorCode);
       const { level, message, code } = ruleFor(error);
       if (tokensEndedBy(code) === 'account') void this.#noteClosed(account);
-      const caller = { requestId: request.requestId, subject: subjectId(request.subject) };
-      log[level]({ kind: error.kind, ...error.facts, host: domain.url.host, ...labels(request), ...caller }, message);
+      const { region, subject, requestId } = request;
+      const labels = { host: domain.url.host, region, app: subject.app, requestId, subject: subjectId(subject) };
+      log[level]({ kind: error.kind, ...error.facts, ...labels }, message);
       throw toBrokerError(error);
     }
   }
@@ -234,7 +235,8 @@ export class HttpVendorLogin implements VendorLogin {
         if (delayMs === undefined) throw error;
         // A refused timestamp says nothing about the login. If its retry finds no place, the login is not refused.
         if (error.kind !== 'clock_skew') sent = error;
-        log.debug({ kind: error.kind, delayMs, ...labels(request) }, 'vendor login failed and is retried');
+        const { region, subject } = request;
+        log.debug({ kind: error.kind, delayMs, region, app: subject.app }, 'vendor login failed and is retried');
         if (delayMs > 0) await sleep(clock, delayMs);
         if (this.#isStopping) throw error;
       }
@@ -307,8 +309,4 @@ function noteFailure({ logins }: Domain, fault: VendorFault, at: number): void {
   }
   logins.refused(failure);
   if (!retry) logins.works();
-}
-
-function labels({ region, subject }: LoginRequest): { region: string; app: string } {
-  return { region, app: subject.app };
 }
