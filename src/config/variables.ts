@@ -51,6 +51,11 @@ const CONDITION = 'a condition on the JSON answer, path=value[|value…], withou
 const WITHOUT_CONTROLS = 'without control characters';
 const BARE = 'without white space, quotes or a byte order mark around it';
 
+function issuedSecret(name: 'appToken' | 'appKey') {
+  const allowed = `the ${name} that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds, and ${BARE}`;
+  return { schema: vendorSecret, allowed, secret: true } as const;
+}
+
 /** All environment variables of the service (docs/settings.md). */
 export const VARIABLES = {
   NODE_ENV: { schema: text, allowed: 'a word', default: 'development' },
@@ -83,16 +88,8 @@ export const VARIABLES = {
     schema: visibleAscii,
     allowed: `the appId that the vendor issued (for several apps use VENDOR_APPS), ${IN_VISIBLE_ASCII}`,
   },
-  VENDOR_APP_TOKEN: {
-    schema: vendorSecret,
-    allowed: `the appToken that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds, and ${BARE}`,
-    secret: true,
-  },
-  VENDOR_APP_KEY: {
-    schema: vendorSecret,
-    allowed: `the appKey that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds, and ${BARE}`,
-    secret: true,
-  },
+  VENDOR_APP_TOKEN: issuedSecret('appToken'),
+  VENDOR_APP_KEY: issuedSecret('appKey'),
   VENDOR_ACCESS_ID: {
     schema: visibleAscii,
     allowed: `the value of the header X-IotVideo-AccessID, if the vendor issued one besides the appId, ${IN_VISIBLE_ASCII}`,

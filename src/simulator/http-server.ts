@@ -41,13 +41,6 @@ export function sendJson(response: ServerResponse, value: unknown, status = 200,
   response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
 }
 
-export interface HttpServer {
-  readonly url: string;
-  readonly port: number;
-  /** Also ends connections with a request in progress. */
-  close(): Promise<void>;
-}
-
 /** Names that a page of another site cannot have: an address, or a name without a dot, as in a compose network. */
 const LOCAL_HOST = /^(\[[\da-f:.]+\]|\d+(\.\d+){3}|[\w-]+)(:\d+)?$/i;
 
@@ -71,7 +64,7 @@ export async function listen(
   host: string,
   port: number,
   answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
-): Promise<HttpServer> {
+) {
   const server = createServer((request, response) => {
     answer(request, response).catch((error: unknown) => {
       if (response.destroyed || response.headersSent) response.destroy();
@@ -85,7 +78,8 @@ export async function listen(
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}`,
     port: actualPort,
-    close: async () => {
+    /** Also ends connections with a request in progress. */
+    close: async (): Promise<void> => {
       const closed = once(server, 'close');
       server.close();
       server.closeAllConnections();
@@ -93,3 +87,5 @@ export async function listen(
     },
   };
 }
+
+export type HttpServer = Readonly<Awaited<ReturnType<typeof listen>>>;

@@ -2,26 +2,6 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Login } from './login-verifier.ts';
 import type { Mode } from './vendor-settings.ts';
 
-export interface IssuedToken {
-  /** 128 hex digits. */
-  readonly accessToken: string;
-  /** A signed 64-bit integer. Every login of an account gets the same one. */
-  readonly accessId: string;
-  /** A signed 64-bit integer. Every login of a terminal gets the same one. */
-  readonly terminalId: string;
-  /** JSON in a string. */
-  readonly expand: string;
-  /** Epoch ms. */
-  readonly expiresAt: number;
-}
-
-/** The status of a token, as an SDK would find it. All `false`: the vendor never issued the token. */
-export interface TokenStatus {
-  readonly live: boolean;
-  readonly expired: boolean;
-  readonly replaced: boolean;
-}
-
 interface TokenEntry {
   readonly terminal: string;
   readonly serial: number;
@@ -39,24 +19,32 @@ export class IssuedTokens {
   #nextSerial = 0;
 
   /** @param now epoch ms */
-  issue(login: Login, mode: Mode, now: number, lifetimeMs: number): IssuedToken {
+  issue(login: Login, mode: Mode, now: number, lifetimeMs: number) {
     const { appId, unionId, uniqueId, regRegion } = login;
     const terminal = JSON.stringify([appId, unionId, uniqueId]);
     const serial = this.#nextSerial++;
     if (mode === 'replace') this.#oldestSerial.set(terminal, serial);
-    const token: IssuedToken = {
+    const token = {
+      /** 128 hex digits. */
       accessToken: randomBytes(64).toString('hex'),
+      /** A signed 64-bit integer. Every login of an account gets the same one. */
       accessId: stableInt64(['account', unionId]),
+      /** A signed 64-bit integer. Every login of a terminal gets the same one. */
       terminalId: stableInt64(['terminal', unionId, uniqueId]),
+      /** JSON in a string. */
       expand: JSON.stringify({ area: areaOf(regRegion), regRegion }),
+      /** Epoch ms. */
       expiresAt: now + lifetimeMs,
     };
     this.#tokens.set(token.accessToken, { terminal, serial, expiresAt: token.expiresAt });
     return token;
   }
 
-  /** @param now epoch ms */
-  statusOf(accessToken: string, now: number): TokenStatus {
+  /**
+   * The status of the token, as an SDK would find it. All `false`: the vendor never issued the token.
+   * @param now epoch ms
+   */
+  statusOf(accessToken: string, now: number) {
     const entry = this.#tokens.get(accessToken);
     if (entry === undefined) return { live: false, expired: false, replaced: false };
     const expired = now >= entry.expiresAt;
@@ -64,6 +52,8 @@ export class IssuedTokens {
     return { live: !expired && !replaced, expired, replaced };
   }
 }
+
+export type IssuedToken = Readonly<ReturnType<IssuedTokens['issue']>>;
 
 function stableInt64(parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest().readBigInt64BE().toString();
