@@ -1,4 +1,5 @@
 import type { AdminToken } from '../http/admin-access.ts';
+import type { ForwardedSession } from '../http/credentials.ts';
 import type { RedisStoreOptions } from '../store/redis/redis-store.ts';
 import type { TracingOptions } from '../telemetry/tracing.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
@@ -52,12 +53,14 @@ export function readConfigParts(environment: Environment) {
   const ifValid = <T>(part: keyof typeof SETTINGS, value: T) =>
     problemsOf(part, problems).length === 0 ? value : undefined;
   const { SESSION_FORWARD_HEADERS: headers, SESSION_FORWARD_COOKIES: cookies } = values;
+  const forwardedSession: ForwardedSession | undefined =
+    values.SESSION_MODE === 'forward' ? { headers, cookies } : undefined;
   return {
     values,
     /** They show no secret values. */
     problems,
     /** The headers and cookies of a session in mode `forward`. In other modes the session is a bearer token. */
-    forwardedSession: values.SESSION_MODE === 'forward' ? { headers, cookies } : undefined,
+    forwardedSession,
     defaultRegion: values.DEFAULT_REGION,
     vendor: ifValid('vendor', vendor),
     session: ifValid('session', session),
