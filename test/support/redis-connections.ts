@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import { RedisAnnouncements, type RedisAnnouncementsOptions } from '../../src/store/redis/announcements.ts';
+import { RedisAnnouncements } from '../../src/store/redis/announcements.ts';
+import type { RedisClient } from '../../src/store/redis/connection/clients.ts';
 import { RedisCommands } from '../../src/store/redis/connection/commands.ts';
 import { connectRedis, connectSubscriber } from '../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../src/store/redis/keys.ts';
@@ -38,20 +40,17 @@ export function openAnnouncements(url: string) {
   return { keys, log, commands, subscriber, received, completeSince, untilComplete };
 }
 
-interface Connections extends Pick<RedisAnnouncementsOptions, 'subscriber' | 'commands' | 'keys'> {
+interface Connections {
+  readonly subscriber: Redis;
+  readonly commands: RedisClient;
+  readonly keys: Keys;
   readonly clock?: Clock;
 }
 
 /** The announcements on these connections, with the parts that a store shares with them. */
-export function announcementsOf({ clock = systemClock, ...connections }: Connections): RedisAnnouncements {
-  const redis = new RedisCommands(connections.commands, clock, silentObserver);
-  return new RedisAnnouncements({
-    ...connections,
-    changes: new KnownChanges(connections.keys),
-    clocks: redis.clocks,
-    partOf: (key) => redis.partOf(key),
-    clock,
-    log: { error: () => undefined },
-    observer: silentObserver,
-  });
+export function announcementsOf({ subscriber, commands, keys, clock = systemClock }: Connections): RedisAnnouncements {
+  const redis = new RedisCommands(commands, clock, silentObserver);
+  const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const context = { redis, keys, changes: new KnownChanges(keys), clock, log, observer: silentObserver };
+  return new RedisAnnouncements(context, subscriber, commands);
 }

@@ -1,47 +1,29 @@
 import { randomUUID } from 'node:crypto';
 import { type Redis, ReplyError } from 'ioredis';
-import type { Clock } from '../../token/clock.ts';
 import { isErrorCode } from '../../token/errors.ts';
-import type { Log } from '../../token/log.ts';
-import type { Observer } from '../../token/observer.ts';
 import type { Announcement, AnnouncementFeed, DataLoss, StoreHistory } from '../../token/ports.ts';
 import { type AccountId, accountOf, isSubjectId, type SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
-import type { ServerClocks } from './connection/commands.ts';
-import { type Keys, SHARDS } from './keys.ts';
-import { CHANGE, type KnownChanges } from './known-changes.ts';
+import { SHARDS } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
 import { MAX_LEAD_MS } from './records/record-codec.ts';
+import type { StoreContext } from './store-context.ts';
 
 /** Kind, subject or account, generation, and then the change, or the error code of a failure. */
 const MESSAGE = /^([a-z]+) ([\w-]{22}|[\w-]{44}) ([0-9]+) (\S+)$/;
-
-interface Message {
-  readonly announcement: Announcement;
-  /** See {@link CHANGE}; '' if nothing has changed. */
-  readonly change: string;
-}
 
 /**
  * `undefined` for unknown texts: during a rolling update, a newer replica may announce something new. Also for a
  * generation that no broker announced, because it is too far ahead of the clock.
  */
-function readMessage(text: string, now: number): Message | undefined {
-  const message = parseMessage(text);
-  return message && message.announcement.generation <= now + MAX_LEAD_MS ? message : undefined;
-}
-
-function parseMessage(text: string): Message | undefined {
+function readAnnouncement(text: string, now: number): Announcement | undefined {
   const [, kind, of = '', digits, last = ''] = MESSAGE.exec(text) ?? [];
   const generation = Number(digits);
   const id = of as SubjectId | AccountId;
-  if (!isSubjectId(id))
-    return kind === 'erased' ? { announcement: { kind, account: id, generation }, change: last } : undefined;
-  if (kind === 'saved' || kind === 'suspected' || kind === 'removed') {
-    return { announcement: { kind, id, generation }, change: last };
-  }
-  if (kind !== 'failed' || !isErrorCode(last)) return undefined;
-  return { announcement: { kind, id, generation, code: last }, change: '' };
+  if (generation > now + MAX_LEAD_MS) return undefined;
+  if (!isSubjectId(id)) return kind === 'erased' ? { kind, account: id, generation } : undefined;
+  if (kind === 'saved' || kind === 'suspected' || kind === 'removed') return { kind, id, generation };
+  return kind === 'failed' && isErrorCode(last) ? { kind, id, generation, code: last } : undefined;
 }
 
 const HEARTBEAT_MS = 1_000;
@@ -61,19 +43,7 @@ interface Heartbeat {
   readonly heard: Set<number>;
 }
 
-export interface RedisAnnouncementsOptions {
-  /** A connection that is used for nothing else. */
-  readonly subscriber: Redis;
-  readonly commands: RedisClient;
-  readonly keys: Keys;
-  readonly changes: KnownChanges;
-  readonly clocks: ServerClocks;
-  /** The part of the servers that the keys of a shard belong to. */
-  readonly partOf: (key: string) => string;
-  readonly clock: Clock;
-  readonly log: Pick<Log, 'error'>;
-  readonly observer: Pick<Observer, 'storeLostData'>;
-}
+type AnnouncementsContext = Pick<StoreContext, 'redis' | 'keys' | 'changes' | 'clock' | 'log' | 'observer'>;
 
 const LOSSES = {
   lost:
@@ -91,15 +61,16 @@ const LOSSES = {
  * clock of Redis, and whether Redis still has the last change that this replica knows of.
  */
 export class RedisAnnouncements implements AnnouncementFeed {
-  readonly #options: RedisAnnouncementsOptions;
+  readonly #context: AnnouncementsContext;
   readonly #subscriber: Redis;
+  readonly #commands: RedisClient;
   readonly #channel: string;
-  readonly #clock: Clock;
   readonly #listeners: ((announcement: Announcement) => void)[] = [];
   readonly #returnListeners: ((history: StoreHistory) => void)[] = [];
   /** Whether the connection for commands was lost since the last heartbeat that all shards have answered. */
   #isReturning = false;
-  #lastLoss: DataLoss | undefined;
+  /** The last time that Redis was found to have lost data. */
+  lastLoss: DataLoss | undefined;
   readonly #timer: NodeJS.Timeout;
   readonly #shards: readonly number[];
   #subscribed = false;
@@ -108,12 +79,12 @@ export class RedisAnnouncements implements AnnouncementFeed {
   /** Every announcement before this time has arrived. */
   #completeUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(options: RedisAnnouncementsOptions) {
-    const { subscriber, commands, keys, clock } = options;
-    this.#options = options;
+  /** @param subscriber a connection that is used for nothing else */
+  constructor(context: AnnouncementsContext, subscriber: Redis, commands: RedisClient) {
+    this.#context = context;
     this.#subscriber = subscriber;
-    this.#channel = keys.beats(randomUUID());
-    this.#clock = clock;
+    this.#commands = commands;
+    this.#channel = context.keys.beats(randomUUID());
     this.#shards = Array.from({ length: commands.isCluster ? SHARDS : 1 }, (_, shard) => shard);
     subscriber.on('ready', () => void this.#subscribe());
     commands.on('ready', () => this.#checkConnection());
@@ -141,11 +112,6 @@ export class RedisAnnouncements implements AnnouncementFeed {
     this.#returnListeners.push(listener);
   }
 
-  /** The last time that Redis was found to have lost data. */
-  lastLoss(): DataLoss | undefined {
-    return this.#lastLoss;
-  }
-
   completeSince(): number | undefined {
     return this.#silentForMs() < SILENCE_MS ? this.#completeSince : undefined;
   }
@@ -157,9 +123,9 @@ export class RedisAnnouncements implements AnnouncementFeed {
 
   async #subscribe(): Promise<void> {
     try {
-      await this.#subscriber.subscribe(this.#options.keys.announcements, this.#channel);
+      await this.#subscriber.subscribe(this.#context.keys.announcements, this.#channel);
       this.#subscribed = true;
-      this.#completeUntil = this.#clock.monotonic();
+      this.#completeUntil = this.#context.clock.monotonic();
       this.#timer.refresh();
       this.#sendHeartbeat();
     } catch (error) {
@@ -178,35 +144,35 @@ export class RedisAnnouncements implements AnnouncementFeed {
 
   #sendHeartbeat(): void {
     const number = this.#heartbeat.number + 1;
-    const sentAt = this.#clock.monotonic();
+    const sentAt = this.#context.clock.monotonic();
     const heartbeat = { number, sentAt, published: new Set<number>(), heard: new Set<number>() };
     this.#heartbeat = heartbeat;
     void this.#compareHistory(this.#shards.map((shard) => this.#beat(heartbeat, shard)));
   }
 
   async #beat({ number, sentAt, published }: Heartbeat, shard: number): Promise<StoreHistory> {
-    const { commands, keys, changes, clocks, partOf } = this.#options;
+    const { redis, keys, changes } = this.#context;
     const key = keys.changes(shard);
     const known = changes.lastOf(shard);
     const args = [this.#channel, `${number} ${shard}`, known];
-    const answer = (await runScript(commands, ['beat', [key], args])) as [time: Buffer, last: Buffer, history: Buffer];
+    const answer = (await runScript(this.#commands, ['beat', [key], args])) as Buffer[];
     const [time, last, history] = answer.map(String) as [string, string, StoreHistory];
     published.add(shard);
-    clocks.note(partOf(key), Number(time), sentAt);
+    redis.clocks.note(redis.partOf(key), Number(time), sentAt);
     // Of two heartbeats at the same time, the first one reports a loss.
     return changes.compared(shard, known, last) ? history : 'same';
   }
 
   /** Tells the listeners when Redis is back after an outage, and whenever it has lost changes. */
   async #compareHistory(beats: readonly Promise<StoreHistory>[]): Promise<void> {
-    const { log, observer } = this.#options;
+    const { clock, log, observer } = this.#context;
     // If a heartbeat fails, it does not arrive, which completeSince() notices.
     const outcomes = await Promise.allSettled(beats);
     const histories = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     const loss = histories.find((history) => history === 'lost' || history === 'went_back');
     const isBack = this.#isReturning && histories.length === beats.length;
     if (loss) {
-      this.#lastLoss = { history: loss, at: this.#clock.now(), monotonic: this.#clock.monotonic() };
+      this.lastLoss = { history: loss, at: clock.now(), monotonic: clock.monotonic() };
       observer.storeLostData(loss);
       log.error({}, LOSSES[loss]);
     }
@@ -231,15 +197,15 @@ export class RedisAnnouncements implements AnnouncementFeed {
   }
 
   #silentForMs(): number {
-    return this.#clock.monotonic() - this.#completeUntil;
+    return this.#context.clock.monotonic() - this.#completeUntil;
   }
 
   #hearAnnouncement(text: string): void {
-    const message = readMessage(text, this.#clock.now());
-    if (!message) return;
-    const { announcement, change } = message;
+    const { changes, clock } = this.#context;
+    const announcement = readAnnouncement(text, clock.now());
+    if (!announcement) return;
     const account = 'account' in announcement ? announcement.account : accountOf(announcement.id);
-    if (CHANGE.test(change)) this.#options.changes.note(account, change);
+    changes.note(account, text.slice(text.lastIndexOf(' ') + 1));
     for (const listener of this.#listeners) listener(announcement);
   }
 }

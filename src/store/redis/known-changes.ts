@@ -2,7 +2,7 @@ import type { AccountId } from '../../token/subject.ts';
 import type { Keys } from './keys.ts';
 
 /** How the scripts name a change: the id of the change before it, '' for none, and its own id. */
-export const CHANGE = /^(?:\d+-\d+)?\/\d+-\d+$/;
+const CHANGE = /^(\d+-\d+)?\/(\d+-\d+)$/;
 
 /**
  * The last change of each shard that this replica knows of: the id of its entry in the stream of changes. A Redis that
@@ -24,12 +24,12 @@ export class KnownChanges {
   /**
    * Notes a change that Redis has confirmed or announced, if it directly follows the last one that is known. Otherwise
    * Redis may have lost the last one, and the next heartbeat must still compare it.
-   * @param change see {@link CHANGE}; '' for none
+   * @param change see {@link CHANGE}; any other text is none
    */
   note(account: AccountId, change: string): void {
-    const [previous = '', id = ''] = change.split('/');
+    const [, previous = '', id] = CHANGE.exec(change) ?? [];
     const shard = this.#keys.changesShardOf(account);
-    if (id !== '' && previous === this.lastOf(shard)) this.#last.set(shard, id);
+    if (id !== undefined && previous === this.lastOf(shard)) this.#last.set(shard, id);
   }
 
   /**

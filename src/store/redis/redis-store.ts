@@ -62,19 +62,9 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const cipher = new TokenCipher(encryptionKeys);
   const records = new RecordCodec(cipher);
   const directory = new DirectoryCodec(cipher);
-  const context = { redis, keys, changes, records, directory, terminalsPerAccount, clock, log };
+  const context = { redis, keys, changes, records, directory, terminalsPerAccount, clock, log, observer };
   const subscriber = connectSubscriber(url, connection, log);
-  const announcements = new RedisAnnouncements({
-    subscriber,
-    commands: connection,
-    keys,
-    changes,
-    clocks: redis.clocks,
-    partOf: (key) => redis.partOf(key),
-    clock,
-    log,
-    observer,
-  });
+  const announcements = new RedisAnnouncements(context, subscriber, connection);
   const accounts = new RedisAccounts(context);
   const rates = new RedisRates(context);
   const ended = ['ready', 'error', 'close'].map((event) => new Promise<void>((end) => connection.once(event, end)));
@@ -113,7 +103,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
       const now = redis.clocks.now(redis.partOf(keys.changes(0)));
       return now === undefined ? undefined : Math.round(clock.now() - now);
     },
-    lastLoss: () => announcements.lastLoss(),
+    lastLoss: () => announcements.lastLoss,
     useSecrets(secrets) {
       cipher.useKeys(secrets.encryptionKeys);
       for (const client of [connection, subscriber]) useCredentials(client, secrets.url);

@@ -1,6 +1,7 @@
 import type { Clock } from '../../token/clock.ts';
+import type { Log } from '../../token/log.ts';
+import type { Observer } from '../../token/observer.ts';
 import type { RedisCommands } from './connection/commands.ts';
-import type { RedisLog } from './connection/connection.ts';
 import type { Keys } from './keys.ts';
 import type { KnownChanges } from './known-changes.ts';
 import type { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
@@ -14,5 +15,6 @@ export interface StoreContext {
   readonly directory: DirectoryCodec;
   readonly terminalsPerAccount: number;
   readonly clock: Clock;
-  readonly log: RedisLog;
+  readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
+  readonly observer: Pick<Observer, 'storeLostData'>;
 }
