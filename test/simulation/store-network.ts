@@ -222,8 +222,7 @@ export class StoreConnection {
       time.after(this.#linkMs() + requestMs, () => server.whenRunning(execute));
     });
     const answer = await withTimeout(clock, COMMAND_TIMEOUT_MS, exchange);
-    const hasRecovered = this.#breaker.settle(answer ? 'answered' : 'timeout');
-    if (hasRecovered) for (const listener of this.#returnListeners) listener('same');
+    this.#breaker.settle(answer ? 'answered' : 'timeout');
     this.#isReady ||= answer !== undefined;
     // The first heartbeat is sent as soon as the replica is connected.
     if (answer && !this.#serverClock) this.#readServerClock();

@@ -90,10 +90,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
         if (connection.status !== 'ready') await withTimeout(clock, RECONNECT_WAIT_MS, nextConnection());
         await redis.ping();
       },
-      onReturn(listener) {
-        announcements.onReturn(listener);
-        redis.onRecovery(() => listener('same'));
-      },
+      onReturn: (listener) => announcements.onReturn(listener),
     },
     replicas: new RedisReplicas(context),
     contact: redis.contact,
