@@ -42,23 +42,16 @@ const GIVEN_UP = 'Connection is closed.';
 /** A whole account with the most terminals takes 1 MB. An answer of this size takes up to 70 MB once it is parsed. */
 const MAX_ANSWER_BYTES = 2 * 2 ** 20;
 
-/** Whether this process has ended the last connection because its server is no master any more. */
-interface LastEnd {
-  isOwn: boolean;
-}
-
 export type RedisLog = Pick<Log, 'info' | 'warn'>;
 
 /** Opens a connection in the background; it reconnects by itself. Logged errors carry no arguments of commands. */
 export function connectRedis(url: string, role: string, log: RedisLog): RedisClient {
-  const last: LastEnd = { isOwn: false };
-  return connect(createClient(topologyOf(url), optionsOf(role, last)), role, log, last);
+  return connect((options) => createClient(topologyOf(url), options), role, log);
 }
 
 /** Opens a connection for subscriptions. On a cluster it learns the nodes from `commands`. */
 export function connectSubscriber(url: string, commands: RedisClient, log: RedisLog): Redis {
-  const role = 'announcements';
-  return connect(createSubscriber(topologyOf(url), optionsOf(role), commands), role, log);
+  return connect((options) => createSubscriber(topologyOf(url), options, commands), 'announcements', log);
 }
 
 /**
@@ -89,33 +82,32 @@ function topologyOf(url: string): Topology {
   return topology;
 }
 
-function optionsOf(role: string, last?: LastEnd): ClientOptions {
+function connect<T extends RedisClient>(create: (options: ClientOptions) => T, role: string, log: RedisLog): T {
   let reconnectedAt = Number.NEGATIVE_INFINITY;
+  /** Whether this process has ended the last connection because its server is no master any more. */
+  let isOwnEnd = false;
   const reconnectOnError = ({ message }: Error): boolean => {
     if (!NOT_MASTER.test(message) || performance.now() - reconnectedAt < NOT_MASTER_PAUSE_MS) return false;
     reconnectedAt = performance.now();
-    if (last) last.isOwn = true;
+    isOwnEnd = true;
     return true;
   };
   // RedisCommands has a shorter timeout of its own.
   const timeout = role === 'commands' ? {} : { commandTimeout: COMMAND_TIMEOUT_MS };
-  return { ...OPTIONS, ...timeout, connectionName: `sdk-token-broker:${role}`, reconnectOnError };
-}
-
-function connect<T extends RedisClient>(client: T, role: string, log: RedisLog, last: LastEnd = { isOwn: false }): T {
+  const client = create({ ...OPTIONS, ...timeout, connectionName: `sdk-token-broker:${role}`, reconnectOnError });
   const warn = (error: unknown): void => {
     if (!ending.has(client)) log.warn({ role, reason: redacted(error) }, 'Redis connection failed');
   };
   client.on('ready', () => {
     // A cluster is ready again only after it has lost all nodes.
-    if (!last.isOwn || client instanceof Cluster) log.info({ role }, 'connected to Redis');
-    last.isOwn = false;
+    if (!isOwnEnd || client instanceof Cluster) log.info({ role }, 'connected to Redis');
+    isOwnEnd = false;
   });
   client.on('sentinelError', warn);
   let isRejected = false;
   let hasGivenUp = false;
   client.on('error', (error: Error) => {
-    last.isOwn = false;
+    isOwnEnd = false;
     hasGivenUp = error.message === GIVEN_UP;
     if (isRejected || ALL_SENTINELS_FAILED.test(error.message)) return;
     warn(error);
