@@ -14,7 +14,7 @@ const HEARTBEAT_MS = 1_000;
 const GAP_MS = 1.9 * HEARTBEAT_MS;
 const SILENCE_MS = 3_000;
 /**
- * The commands that the server executes even if they arrive after the replica has given them up, as `isFenced` says.
+ * The commands that the server executes even if they arrive after the replica has given them up, as `FENCED` says.
  */
 const COMMANDS_WITHOUT_DEADLINE: ReadonlySet<string> = new Set([
   'save',

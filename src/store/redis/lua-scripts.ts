@@ -41,11 +41,7 @@ const NAMES = [
 type ScriptName = (typeof NAMES)[number];
 
 /** A generation, an owner or a former value protects what is newer from these scripts. So they may arrive late. */
-const FENCED: ReadonlySet<ScriptName> = new Set(['save', 'saveAccessId', 'release', 'extend', 'resealField']);
-
-export function isFenced(name: ScriptName): boolean {
-  return FENCED.has(name);
-}
+export const FENCED: ReadonlySet<ScriptName> = new Set(['save', 'saveAccessId', 'release', 'extend', 'resealField']);
 
 /** The constants that the scripts use and TypeScript defines. */
 const CONSTANTS = {

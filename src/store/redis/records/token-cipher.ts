@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
 
 export interface EncryptionKey {
   /** 1 to 32 visible ASCII characters. */
@@ -21,18 +21,12 @@ const ALGORITHM = 'aes-256-gcm';
 const IV_LENGTH = 12;
 const TAG_LENGTH = 16;
 
-interface KeyRing {
-  readonly keys: ReadonlyMap<string, KeyObject>;
-  readonly currentId: string | undefined;
-  /** The first bytes of every text that is sealed now. */
-  readonly head: Buffer;
-}
-
-function ringOf(keys: readonly EncryptionKey[]): KeyRing {
+function ringOf(keys: readonly EncryptionKey[]) {
   const currentId = keys[0]?.id;
   return {
     keys: new Map(keys.map(({ id, key }) => [id, createSecretKey(key)])),
     currentId,
+    /** The first bytes of every text that is sealed now. */
     head: Buffer.from(`${String.fromCharCode(currentId?.length ?? 0)}${currentId ?? ''}`),
   };
 }
@@ -44,7 +38,7 @@ function ringOf(keys: readonly EncryptionKey[]): KeyRing {
  * The additional data bind a sealed text to its place: it opens only with the same data.
  */
 export class TokenCipher {
-  #ring: KeyRing;
+  #ring: ReturnType<typeof ringOf>;
 
   constructor(keys: readonly EncryptionKey[]) {
     this.#ring = ringOf(keys);
