@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { type Clock, withTimeout } from '../../token/clock.ts';
 import type { Contact, RefusedWrites } from '../../token/contact-history.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
-import type { DataLoss, LeftSummary, ReplicaSummaries, TokenStore } from '../../token/ports.ts';
+import type { DataLoss, ReplicaSummaries, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
 import { RedisAnnouncements } from './announcements.ts';
 import { databaseOf } from './connection/clients.ts';
@@ -13,7 +14,7 @@ import { Keys } from './keys.ts';
 import { KnownChanges } from './known-changes.ts';
 import { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
 import { type EncryptionKey, TokenCipher } from './records/token-cipher.ts';
-import { RedisDueQueue, RedisRates } from './schedule.ts';
+import { RedisDueQueue, redisRates } from './schedule.ts';
 import type { StoreContext } from './store-context.ts';
 import { RedisTerminals } from './terminals.ts';
 
@@ -66,17 +67,18 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const subscriber = connectSubscriber(url, connection, log);
   const announcements = new RedisAnnouncements(context, subscriber, connection);
   const accounts = new RedisAccounts(context);
-  const rates = new RedisRates(context);
-  const ended = ['ready', 'error', 'close'].map((event) => new Promise<void>((end) => connection.once(event, end)));
-  // At the start, the connection is still being opened. That is no failure.
-  const connected = withTimeout(clock, CONNECT_WAIT_MS, Promise.race(ended));
-  let ready: Promise<void> | undefined;
-  const nextConnection = (): Promise<void> => {
-    ready ??= new Promise((end) => connection.once('ready', end)).then(() => {
-      ready = undefined;
-    });
-    return ready;
+  const rates = redisRates(context);
+  let connecting: Promise<void> | undefined;
+  /** Waits for the next connection, until an attempt fails, and for `ms` at most. */
+  const nextConnection = (ms: number): Promise<void> => {
+    const ended = () => {
+      connecting = undefined;
+    };
+    connecting ??= once(connection, 'ready').then(ended, ended);
+    return withTimeout(clock, ms, connecting);
   };
+  // At the start, the connection is still being opened. That is no failure.
+  const connected = nextConnection(CONNECT_WAIT_MS);
   return {
     terminals: new RedisTerminals(context, accounts),
     accounts,
@@ -87,12 +89,12 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     health: {
       async ping() {
         await connected;
-        if (connection.status !== 'ready') await withTimeout(clock, RECONNECT_WAIT_MS, nextConnection());
+        if (connection.status !== 'ready') await nextConnection(RECONNECT_WAIT_MS);
         await redis.ping();
       },
       onReturn: (listener) => announcements.onReturn(listener),
     },
-    replicas: new RedisReplicas(context),
+    replicas: redisReplicas(context),
     contact: redis.contact,
     outage: () => redis.outage(),
     refusedWrites: () => redis.refusedWrites(),
@@ -116,30 +118,21 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
 }
 
 /** The texts that replicas leave for each other: one hash, with one field per process. */
-class RedisReplicas implements ReplicaSummaries {
-  readonly #context: Pick<StoreContext, 'redis' | 'keys'>;
-  readonly #id = randomUUID();
-
-  constructor(context: Pick<StoreContext, 'redis' | 'keys'>) {
-    this.#context = context;
-  }
-
-  async leave(text: string): Promise<void> {
-    const { redis, keys } = this.#context;
-    await redis.script('leave', [keys.replicas], [this.#id, text]);
-  }
-
-  async others(): Promise<readonly LeftSummary[]> {
-    const { redis, keys } = this.#context;
-    const answer = (await redis.script('leftByOthers', [keys.replicas], [this.#id])) as (number | Buffer)[];
-    return Array.from({ length: answer.length / 3 }, (_, at) => {
-      const [id, ageMs, text] = answer.slice(3 * at);
-      return { id: String(id), ageMs: Number(ageMs), text: String(text) };
-    });
-  }
-
-  async end(others: readonly string[] = []): Promise<void> {
-    const { redis, keys } = this.#context;
-    await redis.run(keys.replicas, (client) => client.hdel(keys.replicas, this.#id, ...others));
-  }
+function redisReplicas({ redis, keys: { replicas } }: StoreContext): ReplicaSummaries {
+  const ownId = randomUUID();
+  return {
+    async leave(text) {
+      await redis.script('leave', [replicas], [ownId, text]);
+    },
+    async others() {
+      const answer = (await redis.script('leftByOthers', [replicas], [ownId])) as (number | Buffer)[];
+      return Array.from({ length: answer.length / 3 }, (_, at) => {
+        const [id, ageMs, text] = answer.slice(3 * at);
+        return { id: String(id), ageMs: Number(ageMs), text: String(text) };
+      });
+    },
+    async end(others = []) {
+      await redis.run(replicas, (client) => client.hdel(replicas, ownId, ...others));
+    },
+  };
 }

@@ -1,43 +1,31 @@
-import { type Pace, type Place, returningMs, type Urgency } from '../../token/login-queue.ts';
+import { returningMs } from '../../token/login-queue.ts';
 import type { DueQueue, DueSubjects, LoginQueue, RateLimiter, ScheduleOutlook } from '../../token/ports.ts';
 import { HIDDEN_MS } from '../../token/renewal-timing.ts';
-import { type AccountId, accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
+import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { EndsSearch, type TokenEnds } from '../../token/token-ends.ts';
 import { SHARDS } from './keys.ts';
 import type { StoreContext } from './store-context.ts';
 
 /** The rate limits and the queue of vendor logins. */
-export class RedisRates implements RateLimiter, LoginQueue {
-  readonly #context: StoreContext;
-
-  constructor(context: StoreContext) {
-    this.#context = context;
-  }
-
-  async take(name: string, intervalMs: number, burst: number): Promise<number> {
-    const { redis, keys } = this.#context;
-    return Number(await redis.script('take', [keys.rate(name)], [intervalMs, burst]));
-  }
-
-  async giveBack(name: string, intervalMs: number): Promise<void> {
-    const { redis, keys } = this.#context;
-    await redis.script('giveBack', [keys.rate(name)], [intervalMs]);
-  }
-
-  async reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place> {
-    const { redis, keys } = this.#context;
-    const queueAndMark = [keys.loginQueue, keys.recentLogin(account)];
-    const args = [pace.intervalMs, pace.burst, urgency, returningMs(pace)];
-    const answer = await redis.script('reserve', queueAndMark, args);
-    const [granted, waitMs] = answer as [number, number];
-    return { granted: granted === 1, waitMs };
-  }
-
-  async nextPlaceInMs(): Promise<number | undefined> {
-    const { redis, keys } = this.#context;
-    const ms = await redis.script('nextPlace', [keys.loginQueue], []);
-    return ms === null ? undefined : Number(ms);
-  }
+export function redisRates({ redis, keys }: StoreContext): RateLimiter & LoginQueue {
+  return {
+    async take(name, intervalMs, burst) {
+      return Number(await redis.script('take', [keys.rate(name)], [intervalMs, burst]));
+    },
+    async giveBack(name, intervalMs) {
+      await redis.script('giveBack', [keys.rate(name)], [intervalMs]);
+    },
+    async reserve(pace, urgency, account) {
+      const queueAndMark = [keys.loginQueue, keys.recentLogin(account)];
+      const args = [pace.intervalMs, pace.burst, urgency, returningMs(pace)];
+      const [granted, waitMs] = (await redis.script('reserve', queueAndMark, args)) as [number, number];
+      return { granted: granted === 1, waitMs };
+    },
+    async nextPlaceInMs() {
+      const ms = await redis.script('nextPlace', [keys.loginQueue], []);
+      return ms === null ? undefined : Number(ms);
+    },
+  };
 }
 
 const SUBJECT_ID = /^[\w-]{44}$/;
