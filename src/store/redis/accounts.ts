@@ -69,7 +69,7 @@ export class RedisAccounts implements AccountStore {
     const accessId = directory.decode(sealed, key)?.accessIds[0];
     const region = country?.toString();
     if (accessId === undefined || region === undefined) return undefined;
-    const isStored = await this.#storePointer(accessId, account, (latest) => latest !== instantOf(erasedAt));
+    const isStored = await this.#storePointer(accessId, account, instantOf(erasedAt) ?? 0);
     return isStored ? { accessId, region } : undefined;
   }
 
@@ -90,7 +90,7 @@ export class RedisAccounts implements AccountStore {
     try {
       // An erasure finds the pointers by the entry, so the entry comes first.
       if (previous.length > 0) await this.#list(saved.id, entry, previous);
-      await this.#storePointer(accessId, account, (erasedAt) => (erasedAt ?? 0) >= saved.generation);
+      await this.#storePointer(accessId, account, saved.generation - 1);
     } catch (error) {
       log.warn({ subject: saved.id, err: error }, 'the accessId of an account could not be stored for look-ups');
     }
@@ -121,21 +121,17 @@ export class RedisAccounts implements AccountStore {
 
   /**
    * Stores the pointer from an accessId to its account, unless it is stored already.
-   * @param isErased whether an erasure at this time ends the account that the accessId belongs to
+   * @param erasedUntil epoch ms: an erasure after this time ends the account that the accessId belongs to
    * @returns `false` when there was such an erasure
    */
-  async #storePointer(
-    accessId: string,
-    account: AccountId,
-    isErased: (erasedAt: number | undefined) => boolean,
-  ): Promise<boolean> {
+  async #storePointer(accessId: string, account: AccountId, erasedUntil: number): Promise<boolean> {
     const { redis, keys } = this.#context;
     const [pointer, key] = [keys.accessId(accessId), keys.account(account)];
     if ((await redis.run(pointer, (client) => client.get(pointer))) === account) return true;
     await redis.run(pointer, (client) => client.set(pointer, account));
     // An erasure stores its time before it deletes the pointers.
     const erasedAt = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.erasedAt));
-    if (!isErased(instantOf(erasedAt))) return true;
+    if ((instantOf(erasedAt) ?? 0) <= erasedUntil) return true;
     await this.#forget(accessId);
     return false;
   }
