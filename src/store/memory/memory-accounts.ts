@@ -79,25 +79,17 @@ export class MemorySchedule {
 }
 
 /** Announcements within this process. They always arrive. */
-export class MemoryAnnouncements implements AnnouncementFeed {
-  readonly #startedAt: number;
-  readonly #listeners: ((announcement: Announcement) => void)[] = [];
-
-  constructor(clock: Clock) {
-    this.#startedAt = clock.monotonic();
-  }
-
-  subscribe(listener: (announcement: Announcement) => void): void {
-    this.#listeners.push(listener);
-  }
-
-  completeSince(): number {
-    return this.#startedAt;
-  }
-
-  publish(announcement: Announcement): void {
-    for (const listener of this.#listeners) listener(announcement);
-  }
+export function memoryAnnouncements(clock: Clock) {
+  const startedAt = clock.monotonic();
+  const listeners: ((announcement: Announcement) => void)[] = [];
+  const feed: AnnouncementFeed = {
+    subscribe: (listener) => void listeners.push(listener),
+    completeSince: () => startedAt,
+  };
+  const publish = (announcement: Announcement): void => {
+    for (const listener of listeners) listener(announcement);
+  };
+  return { ...feed, publish };
 }
 
 interface Account {
@@ -235,27 +227,26 @@ export class MemoryFences {
 export interface MemoryStoreContext {
   readonly clock: Clock;
   readonly schedule: MemorySchedule;
-  readonly announcements: MemoryAnnouncements;
+  readonly announcements: ReturnType<typeof memoryAnnouncements>;
+  readonly fences: MemoryFences;
+  readonly failures: MemoryFailures;
   readonly terminalsPerAccount: number;
 }
 
 export class MemoryAccounts implements AccountStore {
   readonly #context: MemoryStoreContext;
-  readonly #fences: MemoryFences;
-  readonly #failures: MemoryFailures;
   readonly #accounts = new Map<AccountId, Account>();
 
-  constructor(context: MemoryStoreContext, fences: MemoryFences, failures: MemoryFailures) {
+  constructor(context: MemoryStoreContext) {
     this.#context = context;
-    this.#fences = fences;
-    this.#failures = failures;
   }
 
   async find(unionId: string): Promise<StoredAccount> {
     const id = accountId(unionId);
     const account = this.#accounts.get(id);
-    const cooling = this.#failures.coolDown(id);
-    const coolDown = cooling && { until: this.#context.clock.now() + cooling.forMs, code: cooling.code };
+    const { clock, failures } = this.#context;
+    const cooling = failures.coolDown(id);
+    const coolDown = cooling && { until: clock.now() + cooling.forMs, code: cooling.code };
     const records = account ? this.#unexpired(account) : [];
     return { identity: await this.identify(unionId), records, coolDown, erasedAt: account?.erasedAt };
   }
@@ -275,8 +266,9 @@ export class MemoryAccounts implements AccountStore {
     const id = accountId(unionId);
     const known = this.#accounts.get(id);
     const generations = [...(known?.records.values() ?? [])].map(({ generation }) => generation);
-    const newest = Math.max(known?.erasedAt ?? 0, this.#fences.newestOf(id), ...generations);
-    const erasedAt = Math.max(this.#context.clock.now(), newest + 1);
+    const { clock, fences } = this.#context;
+    const newest = Math.max(known?.erasedAt ?? 0, fences.newestOf(id), ...generations);
+    const erasedAt = Math.max(clock.now(), newest + 1);
     this.#erase(id, erasedAt);
     return erasedAt;
   }

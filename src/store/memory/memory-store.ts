@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
-import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../../token/login-queue.ts';
+import { LocalLoginQueue } from '../../token/login-queue.ts';
 import type {
   AccountIdentity,
   DueQueue,
@@ -20,15 +20,15 @@ import type {
 } from '../../token/ports.ts';
 import { HIDDEN_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { type AccountId, accountOf, type SubjectId, subjectId } from '../../token/subject.ts';
+import { accountOf, type SubjectId, subjectId } from '../../token/subject.ts';
 import { EndsSearch, type TokenEnds } from '../../token/token-ends.ts';
 import {
   MemoryAccounts,
-  MemoryAnnouncements,
   MemoryFailures,
   MemoryFences,
   MemorySchedule,
   type MemoryStoreContext,
+  memoryAnnouncements,
   newestOf,
 } from './memory-accounts.ts';
 
@@ -75,15 +75,11 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   readonly #context: MemoryStoreContext;
   readonly #accounts: MemoryAccounts;
   readonly #leases: MemoryLeases;
-  readonly #fences: MemoryFences;
-  readonly #failures: MemoryFailures;
 
-  constructor(context: MemoryStoreContext, accounts: MemoryAccounts, fences: MemoryFences, failures: MemoryFailures) {
+  constructor(context: MemoryStoreContext, accounts: MemoryAccounts) {
     this.#context = context;
     this.#accounts = accounts;
     this.#leases = new MemoryLeases(context.clock);
-    this.#fences = fences;
-    this.#failures = failures;
   }
 
   async read(id: SubjectId): Promise<StoredTerminal> {
@@ -103,8 +99,8 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
     const heldForMs = this.#leases.heldForMs(id);
     if (heldForMs > 0) return { kind: 'held', heldForMs };
-    const { clock, schedule } = this.#context;
-    const coolDown = this.#failures.coolDown(accountOf(id));
+    const { clock, schedule, fences, failures } = this.#context;
+    const coolDown = failures.coolDown(accountOf(id));
     if (coolDown) {
       schedule.postpone(id, clock.now() + coolDown.forMs);
       return coolDown;
@@ -121,7 +117,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     }
     if (this.#accounts.exceedsLimit(id)) return { kind: 'terminal_limit', endedRead };
     const lease = { id, ownerId: randomUUID(), generation, durationMs };
-    this.#fences.raise(id, { granted: generation });
+    fences.raise(id, { granted: generation });
     this.#hold(lease);
     return {
       kind: 'granted',
@@ -157,17 +153,18 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const account = this.#accounts.accountFor(id);
     if ((account.erasedAt ?? 0) > generation) return 'outdated';
     this.#accounts.remember(account, identity);
-    this.#failures.clear(id);
+    this.#context.failures.clear(id);
     return 'saved';
   }
 
   async release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs = 0): Promise<void> {
     const { id, generation } = lease;
     if (!this.#leases.release(lease)) return;
-    if (dueAt !== undefined) this.#context.schedule.move(id, dueAt);
+    const { schedule, failures, announcements } = this.#context;
+    if (dueAt !== undefined) schedule.move(id, dueAt);
     if (!failure) return;
-    this.#failures.add(id, failure, waitMs);
-    this.#context.announcements.publish({ kind: 'failed', id, generation, code: failure });
+    failures.add(id, failure, waitMs);
+    announcements.publish({ kind: 'failed', id, generation, code: failure });
   }
 
   async restore(record: TokenRecord, dueAt: number, sessionIssuedAt?: number): Promise<RestoreOutcome> {
@@ -193,12 +190,12 @@ class MemoryTerminals implements TerminalStore, DueQueue {
 
   async repeatRemoval(id: SubjectId, generation: number): Promise<void> {
     const stored = this.#accounts.get(id)?.records.get(id)?.generation ?? 0;
-    if (this.#fences.get(id).outdated < generation && stored <= generation) this.#remove(id, generation);
+    if (this.#context.fences.get(id).outdated < generation && stored <= generation) this.#remove(id, generation);
   }
 
   #remove(id: SubjectId, generation: number): void {
-    const { schedule, announcements } = this.#context;
-    this.#fences.raise(id, { outdated: generation });
+    const { schedule, fences, announcements } = this.#context;
+    fences.raise(id, { outdated: generation });
     this.#accounts.get(id)?.records.delete(id);
     schedule.remove(id);
     announcements.publish({ kind: 'removed', id, generation });
@@ -234,7 +231,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   /** See `TerminalStore.save` and `SaveOutcome`. */
   #write(id: SubjectId, record: TokenRecord, dueAt: number, login: WrittenLogin): SaveOutcome {
     const { isLeased, sessionIssuedAt = Number.POSITIVE_INFINITY, isDropped = false } = login;
-    const { clock, schedule, announcements } = this.#context;
+    const { clock, schedule, fences, failures, announcements } = this.#context;
     const { generation, answeredAt } = record;
     const account = this.#accounts.accountFor(id);
     const stored = account.records.get(id);
@@ -244,11 +241,11 @@ class MemoryTerminals implements TerminalStore, DueQueue {
       this.#accounts.remember(account, identity);
       return 'saved';
     }
-    const fence = this.#fences.get(id);
+    const fence = fences.get(id);
     /** The token is not written, but its login may have ended the token of a later one at the vendor. */
     const drop = <Outcome extends SaveOutcome>(outcome: Outcome): Outcome => {
       if (stored && stored.generation > answeredAt) return outcome;
-      this.#fences.raise(id, { dropped: answeredAt });
+      fences.raise(id, { dropped: answeredAt });
       if (stored && stored.generation >= generation) {
         account.records.set(id, { ...stored, suspect: true });
         schedule.advance(id, clock.now());
@@ -267,22 +264,20 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     this.#accounts.remember(account, identity);
     account.records.set(id, suspect ? { ...record, suspect } : record);
     schedule.add(id, suspect ? clock.now() : dueAt);
-    if (suspect) this.#fences.raise(id, { dropped: stored?.answeredAt ?? 0 });
-    else if (newestOf(fence) <= generation) this.#fences.delete(id);
-    this.#failures.clear(id);
+    if (suspect) fences.raise(id, { dropped: stored?.answeredAt ?? 0 });
+    else if (newestOf(fence) <= generation) fences.delete(id);
+    failures.clear(id);
     announcements.publish({ kind: 'saved', id, generation });
     return suspect ? 'suspect' : 'saved';
   }
 
+  /** Later than each that was granted, outdated, stored or erased, and than all that is known of other logins. */
   #nextGeneration(id: SubjectId): number {
-    return Math.max(this.#context.clock.now(), this.#newest(id) + 1);
-  }
-
-  /** The newest generation that was granted, outdated, stored or erased, and all that is known of other logins. */
-  #newest(id: SubjectId): number {
+    const { clock, fences } = this.#context;
     const account = this.#accounts.get(id);
     const { generation = 0, answeredAt = 0 } = account?.records.get(id) ?? {};
-    return Math.max(newestOf(this.#fences.get(id)), generation, answeredAt, account?.erasedAt ?? 0);
+    const newest = Math.max(newestOf(fences.get(id)), generation, answeredAt, account?.erasedAt ?? 0);
+    return Math.max(clock.now(), newest + 1);
   }
 }
 
@@ -292,37 +287,26 @@ function isSameLogin(one: TokenRecord, other: TokenRecord): boolean {
 }
 
 /** Rate limits and the queue of vendor logins within this process. */
-export class MemoryRates implements RateLimiter, LoginQueue {
-  readonly #clock: Clock;
+export function memoryRates(clock: Clock): RateLimiter & LoginQueue {
   /** By name: when the next permit is due, by the monotonic clock. */
-  readonly #dueAt = new LRUCache<string, number>({ max: MAX_RATES });
-  readonly #queue = new LocalLoginQueue();
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  async take(name: string, intervalMs: number, burst: number): Promise<number> {
-    const now = this.#clock.monotonic();
-    const dueAt = Math.max(now, this.#dueAt.get(name) ?? 0);
-    const waitMs = dueAt - (burst - 1) * intervalMs - now;
-    if (waitMs > 0) return Math.ceil(waitMs);
-    this.#dueAt.set(name, dueAt + intervalMs);
-    return 0;
-  }
-
-  async giveBack(name: string, intervalMs: number): Promise<void> {
-    const dueAt = this.#dueAt.get(name);
-    if (dueAt !== undefined) this.#dueAt.set(name, dueAt - intervalMs);
-  }
-
-  async reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place> {
-    return this.#queue.reserve(this.#clock.monotonic(), pace, urgency, account);
-  }
-
-  async nextPlaceInMs(): Promise<number | undefined> {
-    return this.#queue.nextPlaceInMs(this.#clock.monotonic());
-  }
+  const dueTimes = new LRUCache<string, number>({ max: MAX_RATES });
+  const queue = new LocalLoginQueue();
+  return {
+    async take(name, intervalMs, burst) {
+      const now = clock.monotonic();
+      const dueAt = Math.max(now, dueTimes.get(name) ?? 0);
+      const waitMs = dueAt - (burst - 1) * intervalMs - now;
+      if (waitMs > 0) return Math.ceil(waitMs);
+      dueTimes.set(name, dueAt + intervalMs);
+      return 0;
+    },
+    async giveBack(name, intervalMs) {
+      const dueAt = dueTimes.get(name);
+      if (dueAt !== undefined) dueTimes.set(name, dueAt - intervalMs);
+    },
+    reserve: async (pace, urgency, account) => queue.reserve(clock.monotonic(), pace, urgency, account),
+    nextPlaceInMs: async () => queue.nextPlaceInMs(clock.monotonic()),
+  };
 }
 
 export interface MemoryStoreOptions {
@@ -332,13 +316,13 @@ export interface MemoryStoreOptions {
 
 /** The store of a single replica: the same guarantees as the Redis store, but lost when the process ends. */
 export function createMemoryStore({ clock, terminalsPerAccount }: MemoryStoreOptions): TokenStore {
-  const announcements = new MemoryAnnouncements(clock);
-  const context = { clock, schedule: new MemorySchedule(), announcements, terminalsPerAccount };
+  const announcements = memoryAnnouncements(clock);
   const failures = new MemoryFailures(clock);
   const fences = new MemoryFences(terminalsPerAccount);
-  const accounts = new MemoryAccounts(context, fences, failures);
-  const terminals = new MemoryTerminals(context, accounts, fences, failures);
-  const rates = new MemoryRates(clock);
+  const context = { clock, schedule: new MemorySchedule(), announcements, fences, failures, terminalsPerAccount };
+  const accounts = new MemoryAccounts(context);
+  const terminals = new MemoryTerminals(context, accounts);
+  const rates = memoryRates(clock);
   return {
     terminals,
     accounts,
