@@ -63,8 +63,7 @@ export class RedisAccounts implements AccountStore {
     const { redis, keys, directory } = this.#context;
     const account = accountId(unionId);
     const key = keys.account(account);
-    const { directory: entryField, region: regionField, erasedAt: erasedAtField } = ACCOUNT_FIELDS;
-    const fields = [entryField, regionField, erasedAtField];
+    const fields = [ACCOUNT_FIELDS.directory, ACCOUNT_FIELDS.region, ACCOUNT_FIELDS.erasedAt];
     const [sealed, country, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
     const accessId = directory.decode(sealed, key)?.accessIds[0];
     const region = country?.toString();

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import type { Callback } from 'ioredis';
 import {
   LONGEST_BACKGROUND_WAIT_MS,
   LONGEST_RETURNING_WAIT_MS,
@@ -75,9 +74,7 @@ const PRELUDE = Object.entries(CONSTANTS)
   .concat(readScript('prelude'));
 
 /** The scripts as ioredis takes them. */
-export const LUA_SCRIPTS = Object.fromEntries(
-  NAMES.map((name) => [name, { lua: PRELUDE + readScript(name) }]),
-) as Record<ScriptName, { readonly lua: string }>;
+export const LUA_SCRIPTS = Object.fromEntries(NAMES.map((name) => [name, { lua: PRELUDE + readScript(name) }]));
 
 /** The build copies the folder to the bundle, so that it lies beside the code there too. */
 function readScript(name: string): string {
@@ -99,7 +96,7 @@ export function resealScript({ key, field, headLength, sealed }: SealedField, re
   return ['resealField', [key], [field, headLength, sealed, resealed]];
 }
 
-type Script = (...args: (string | number | Buffer | Callback<unknown>)[]) => Promise<unknown>;
+type Script = (...args: (string | number | Buffer)[]) => Promise<unknown>;
 
 /**
  * Runs a script. Strings in its result are buffers.
@@ -110,7 +107,6 @@ export async function runScript(
   [name, keys, args]: ScriptCall,
   deadline: number | '' = '',
 ): Promise<unknown> {
-  const script = (redis as unknown as Record<string, Script>)[`${name}Buffer`];
-  if (!script) throw new TypeError(`script ${name} is not defined`);
-  return script.call(redis, keys.length, ...keys, ...args, deadline);
+  const scripts = redis as unknown as Record<`${ScriptName}Buffer`, Script>;
+  return scripts[`${name}Buffer`](keys.length, ...keys, ...args, deadline);
 }

@@ -148,16 +148,11 @@ export class RedisTerminals implements TerminalStore {
     await this.#remove(id, '', generation);
   }
 
-  async #remove(
-    id: SubjectId,
-    sessionIssuedAt: number | '',
-    repeatedGeneration: number | '',
-  ): Promise<number | undefined> {
+  async #remove(id: SubjectId, sessionIssuedAt: number | '', repeated: number | ''): Promise<number | undefined> {
     const { redis, keys, changes, terminalsPerAccount } = this.#context;
     const account = accountOf(id);
     const scriptKeys = [keys.fences(account), keys.account(account), keys.dueOf(account), keys.changesOf(account)];
-    const limit = terminalsPerAccount;
-    const args = [terminalOf(id), id, keys.announcements, limit, sessionIssuedAt, repeatedGeneration];
+    const args = [terminalOf(id), id, keys.announcements, terminalsPerAccount, sessionIssuedAt, repeated];
     const removed = (await redis.script('remove', scriptKeys, args)) as [outdated: Buffer, change: Buffer] | null;
     if (!removed) return undefined;
     const [outdated, change] = removed;

@@ -97,14 +97,11 @@ local function readFence(stored)
   return {instantOf(granted), instantOf(outdated), instantOf(dropped)}
 end
 
-local function latestOf(one, other)
-  return {math.max(one[1], other[1]), math.max(one[2], other[2]), math.max(one[3], other[3])}
-end
-
 -- Where the terminal's own fence is gone, the floor of the account is at least as high.
 local function fenceOf(fences, terminal)
   local stored = redis.call('HMGET', fences, terminal, FLOOR)
-  return latestOf(readFence(stored[1]), readFence(stored[2]))
+  local own, floor = readFence(stored[1]), readFence(stored[2])
+  return {math.max(own[1], floor[1]), math.max(own[2], floor[2]), math.max(own[3], floor[3])}
 end
 
 local function storeFence(fences, field, fence)
@@ -145,10 +142,6 @@ local function leasedFor(lease, duration)
   if rest <= LONGEST_LEASE_MS then return rest end
   redis.call('PEXPIRE', lease, duration)
   return tonumber(duration)
-end
-
-local function coolDownMs(failures)
-  return COOL_DOWNS_MS[math.min(failures, #COOL_DOWNS_MS)]
 end
 
 -- Ms until a cool-down ends; 0 or less when there is none. No broker stored one that is longer than the longest.

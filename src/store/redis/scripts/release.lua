@@ -20,7 +20,10 @@ if dueIn ~= '' then redis.call('ZADD', KEYS[2], 'XX', now + dueIn, id) end
 if code ~= '' then
   local rest = coolingFor(redis.call('HGET', KEYS[3], 'until'))
   local coolsFor = tonumber(wait)
-  if rest <= 0 then coolsFor = math.max(coolsFor, coolDownMs(redis.call('HINCRBY', KEYS[3], 'count', 1))) end
+  if rest <= 0 then
+    local failures = redis.call('HINCRBY', KEYS[3], 'count', 1)
+    coolsFor = math.max(coolsFor, COOL_DOWNS_MS[math.min(failures, #COOL_DOWNS_MS)])
+  end
   if coolsFor >= rest then redis.call('HSET', KEYS[3], 'until', now + coolsFor, 'code', code) end
   redis.call('PEXPIRE', KEYS[3], math.max(FAILURE_MEMORY_MS, coolsFor, rest))
 end
