@@ -105,8 +105,7 @@ export class RedisAccounts implements AccountStore {
       const known: readonly string[] = directory.decode(stored, key)?.accessIds ?? [];
       if (known[0] === accessId && directory.isCurrent(stored)) return;
       const accessIds = withAccessId(known, accessId);
-      // The whole field: anyone who can write to Redis may have stored one that is too short.
-      const field = { ...directory.sealedField(stored, key), headLength: 0, sealed: stored };
+      const field = directory.sealedField(stored, key);
       const replacement = directory.encode({ unionId, accessIds }, key);
       if ((await redis.script(...resealScript(field, replacement))) === 1) {
         if (known.length > 0 && !known.includes(accessId))

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type Clock, withTimeout } from '../../token/clock.ts';
-import type { Contact, RefusedWrites } from '../../token/contact-history.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { DataLoss, ReplicaSummaries, TokenStore } from '../../token/ports.ts';
@@ -38,15 +37,9 @@ export interface RedisStoreOptions {
   readonly observer: Pick<Observer, 'redisAsked' | 'redisFailed' | 'storeLostData'>;
 }
 
-export interface RedisStore extends TokenStore {
+export interface RedisStore extends TokenStore, Pick<RedisCommands, 'contact' | 'outage' | 'refusedWrites'> {
   /** Uses these keys, and for each new connection the user and the password of the URL, from now on. */
   useSecrets(secrets: Pick<RedisStoreOptions, 'url' | 'encryptionKeys'>): void;
-  /** When Redis last answered a command of this replica, and when it did not. */
-  readonly contact: Contact;
-  /** Set while Redis, or a part of a cluster, answers nothing. */
-  outage(): Contact | undefined;
-  /** Set while Redis refuses writes. */
-  refusedWrites(): RefusedWrites | undefined;
   /** The clock of this host minus that of Redis; `undefined` before its first answer. */
   clockOffsetMs(): number | undefined;
   /** The last time that Redis was found to have lost data. */

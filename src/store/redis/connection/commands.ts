@@ -230,7 +230,7 @@ export class RedisCommands {
         this.#observer.redisFailed(reason);
         const failure = { at: this.#clock.now(), reason };
         if (WRITE_REFUSALS.has(reason)) {
-          for (const history of [this.contact, contact]) history.refused(failure);
+          this.contact.refused(failure);
           const lastMonotonic = this.#clock.monotonic();
           const first = this.#refusalsOf(part) ?? { since: failure.at, sinceMonotonic: lastMonotonic };
           part.refusedWrites = { ...first, kind: reason, lastMonotonic };
