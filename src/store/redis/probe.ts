@@ -1,15 +1,12 @@
-import type { Clock } from '../../token/clock.ts';
 import { databaseOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, isOfSelect } from './connection/connection.ts';
 import { Keys } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
+import type { RedisStoreOptions } from './redis-store.ts';
 
-export interface RedisProbeOptions {
-  readonly url: string;
-  readonly keyPrefix: string;
+export interface RedisProbeOptions extends Pick<RedisStoreOptions, 'url' | 'keyPrefix' | 'clock'> {
   /** Maximum ms until the connection is ready. */
   readonly timeoutMs: number;
-  readonly clock: Clock;
 }
 
 /**

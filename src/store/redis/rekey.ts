@@ -6,7 +6,8 @@ import { connectRedis, type RedisLog, storeUnavailable } from './connection/conn
 import { Keys } from './keys.ts';
 import { resealScript, runScript } from './lua-scripts.ts';
 import { ACCOUNT_FIELDS, DirectoryCodec, RecordCodec } from './records/record-codec.ts';
-import { type EncryptionKey, keyIdOf, type SealedField, TokenCipher } from './records/token-cipher.ts';
+import { keyIdOf, type SealedField, TokenCipher } from './records/token-cipher.ts';
+import type { RedisStoreOptions } from './redis-store.ts';
 
 /** Number of keys per SCAN and of accounts per batch. Both are small, so that the replicas are not slowed down. */
 const SCAN_COUNT = 1_000;
@@ -27,11 +28,7 @@ export interface RekeyTotals {
   readonly unreadable: Map<string, number>;
 }
 
-export interface RekeyOptions {
-  readonly url: string;
-  readonly keyPrefix: string;
-  /** The first key encrypts, all keys decrypt. */
-  readonly encryptionKeys: readonly EncryptionKey[];
+export interface RekeyOptions extends Pick<RedisStoreOptions, 'url' | 'keyPrefix' | 'encryptionKeys'> {
   readonly log: RedisLog;
 }
 
