@@ -101,7 +101,7 @@ export class RedisDueQueue implements DueQueue {
       const accounts = own.map((id) => keys.account(accountOf(id)));
       const ends = own.length > 0 ? await redis.script('endsOf', accounts, own.map(terminalOf)) : [];
       for (const end of ends as number[]) if (end > 0) search.add(end);
-      if (ids.length < ENDS_AT_ONCE || search.isComplete(Number(entries.at(-1)))) return;
+      if (entries.length < 2 * ENDS_AT_ONCE || search.isComplete(Number(entries.at(-1)))) return;
     }
     search.isCut = true;
   }

@@ -7,8 +7,11 @@ import { openRedisStore, saveToken } from '../../../support/filled-store.ts';
 
 /** More than a search looks at in one shard. */
 const WAITING = 3_300;
+/** More than a search reads at once. */
+const FOREIGN = 150;
 
-test('a search for the ends of tokens says that it was cut if more tokens wait than it looks at', async () => {
+/** A store with one token, which an app has read. */
+async function openStore() {
   const [url, keyPrefix] = [inject('redisUrl'), `test-${randomUUID()}`];
   const store = await openRedisStore(url, keyPrefix, []);
   const redis = new Redis(url);
@@ -17,13 +20,24 @@ test('a search for the ends of tokens says that it was cut if more tokens wait t
     await store.close();
   });
   const subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-  await saveToken(store, subject);
+  const id = subjectId(subject);
+  const { generation, token } = await saveToken(store, subject);
+  await store.terminals.markRead(id, generation, token.expiresAt);
+  return { store, redis, account: accountOf(id), due: new Keys(keyPrefix).dueOf(accountOf(id)) };
+}
+
+test('a search for the ends of tokens says that it was cut if more tokens wait than it looks at', async () => {
+  const { store, redis, account, due } = await openStore();
   expect((await store.dueQueue.ends()).isCut).toBe(false);
-  const due = new Keys(keyPrefix).dueOf(accountOf(subjectId(subject)));
-  const terminals = Array.from(
-    { length: WAITING },
-    (_, number) => `${accountOf(subjectId(subject))}${digest(`${number}`)}`,
-  );
+  const terminals = Array.from({ length: WAITING }, (_, number) => `${account}${digest(`${number}`)}`);
   await redis.zadd(due, ...terminals.flatMap((id) => ['1', id]));
   expect((await store.dueQueue.ends()).isCut).toBe(true);
+});
+
+test('a search for the ends of tokens finds one behind many entries that no broker wrote', async () => {
+  const { store, redis, due } = await openStore();
+  const { firstAt } = await store.dueQueue.ends();
+  expect(firstAt).toBeTypeOf('number');
+  await redis.zadd(due, ...Array.from({ length: FOREIGN }, (_, number) => ['1', `foreign ${number}`]).flat());
+  expect((await store.dueQueue.ends()).firstAt).toBe(firstAt);
 });
