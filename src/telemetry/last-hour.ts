@@ -1,5 +1,6 @@
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
-import { ERRORS, type ErrorCode, isErrorCode } from '../token/errors.ts';
+import { ERRORS, type ErrorCode } from '../token/errors.ts';
 import {
   type LoginOutcome,
   type Observer,
@@ -10,7 +11,7 @@ import {
   type SessionOutcome,
 } from '../token/observer.ts';
 import type { AccountId } from '../token/subject.ts';
-import { type RecentCounts, type ShareCounts, THRESHOLDS } from './finding-facts.ts';
+import { NO_SHARES, type RecentCounts, type ShareCounts, THRESHOLDS } from './finding-facts.ts';
 import { errorCodeOf } from './metrics.ts';
 
 const MINUTE_MS = 60_000;
@@ -18,9 +19,6 @@ const MINUTE_MS = 60_000;
 const MINUTES = 61;
 /** Events are counted in slots of 10 s. */
 const SLOTS = 6;
-const SLOT_MS = MINUTE_MS / SLOTS;
-/** Slots of {@link MinuteCounts.lately}: whole ones, and the current one. */
-const LATE_SLOTS = 7;
 /** Findings look at the last whole minutes, and the current one. */
 const MINUTES_OF_FINDINGS = 5;
 
@@ -54,32 +52,26 @@ function minuteOf(ms: number): number {
   return Math.floor(ms / MINUTE_MS);
 }
 
-function slotOf(ms: number): number {
-  return Math.floor(ms / SLOT_MS) % (MINUTES * SLOTS);
-}
-
 /**
- * Counts events by kind and minute, for the last hour. Its memory is bounded: one small array per kind. It needs no
- * timer.
+ * Counts events by kind, for the last hour. Its memory is bounded: a number of slots, with one number per kind in each.
+ * It needs no timer.
  */
 export class MinuteCounts<Kind extends string> {
   readonly #minutes: Minutes;
-  readonly #counts = new Map<Kind, Uint32Array>();
-  /** The newest minute that has a slot: minutes since 1970. */
-  #newest: number;
+  /** The slots with an event, by their number since 1970, the oldest first. */
+  readonly #slots = new Map<number, Map<Kind, number>>();
 
   constructor(clock: Clock, minutes = new Minutes(clock)) {
     this.#minutes = minutes;
-    this.#newest = minuteOf(minutes.now());
   }
 
-  add(kind: Kind): void {
-    const now = this.#minutes.now();
-    this.#clearNewSlots(minuteOf(now));
-    const counts = this.#counts.get(kind) ?? new Uint32Array(MINUTES * SLOTS);
-    this.#counts.set(kind, counts);
-    const slot = slotOf(now);
-    counts[slot] = (counts[slot] ?? 0) + 1;
+  add(kind: Kind, times = 1): void {
+    const slot = this.#currentSlot();
+    const counts = this.#slots.get(slot) ?? new Map<Kind, number>();
+    this.#slots.set(slot, counts);
+    counts.set(kind, (counts.get(kind) ?? 0) + times);
+    const [oldest = slot] = this.#slots.keys();
+    if (this.#slots.size > MINUTES * SLOTS) this.#slots.delete(oldest);
   }
 
   /**
@@ -88,53 +80,50 @@ export class MinuteCounts<Kind extends string> {
    * @param minute the current one
    */
   series(minute = minuteOf(this.#minutes.now())): Record<string, number[]> {
-    this.#clearNewSlots(minute);
-    const oldest = this.#newest + 1;
-    const lists = [...this.#counts].map(([kind, counts]) => {
-      const countOf = (minute: number) => {
-        const first = (minute % MINUTES) * SLOTS;
-        return counts.subarray(first, first + SLOTS).reduce((sum, count) => sum + count, 0);
-      };
-      return [kind, Array.from({ length: MINUTES }, (_, at) => countOf(oldest + at))] as const;
-    });
-    return Object.fromEntries(lists.filter(([, list]) => list.some((count) => count > 0)));
+    const lists: Record<string, number[]> = {};
+    for (const [slot, counts] of this.#slots) {
+      const at = Math.floor(slot / SLOTS) - minute + MINUTES - 1;
+      if (at < 0) continue;
+      for (const [kind, count] of counts) {
+        const list = lists[kind] ?? Array.from({ length: MINUTES }, () => 0);
+        lists[kind] = list;
+        list[at] = (list[at] ?? 0) + count;
+      }
+    }
+    return lists;
   }
 
   /**
    * Returns the counts of the last `minutes` whole minutes and of the current one, without zeros.
    * @param minutes at most 60
    */
-  within(minutes: number, minute?: number): Readonly<Partial<Record<Kind, number>>> {
-    const sums = Object.entries(this.series(minute)).map(([kind, list]) => {
-      return [kind, list.slice(-minutes - 1).reduce((sum, count) => sum + count, 0)] as const;
-    });
-    return Object.fromEntries(sums.filter(([, count]) => count > 0)) as Partial<Record<Kind, number>>;
+  within(minutes: number): Readonly<Partial<Record<Kind, number>>> {
+    return this.#since((minuteOf(this.#minutes.now()) - minutes) * SLOTS);
   }
 
   /** Returns the counts of the last 60 to 70 s, without zeros. */
   lately(): Readonly<Partial<Record<Kind, number>>> {
-    const now = this.#minutes.now();
-    this.#clearNewSlots(minuteOf(now));
-    const slots = Array.from({ length: LATE_SLOTS }, (_, ago) => slotOf(now - ago * SLOT_MS));
-    const sums = [...this.#counts].map(([kind, counts]) => {
-      return [kind, slots.reduce((sum, slot) => sum + (counts[slot] ?? 0), 0)] as const;
-    });
-    return Object.fromEntries(sums.filter(([, count]) => count > 0)) as Partial<Record<Kind, number>>;
+    return this.#since(this.#currentSlot() - SLOTS);
   }
 
   /** The mean number of events of a kind per second, over the last whole minute and the current one. */
   perSecond(kind: Kind): number {
     const now = this.#minutes.now();
     const seconds = (MINUTE_MS + (now % MINUTE_MS)) / 1_000;
-    return (this.within(1, minuteOf(now))[kind] ?? 0) / seconds;
+    return (this.#since((minuteOf(now) - 1) * SLOTS)[kind] ?? 0) / seconds;
   }
 
-  #clearNewSlots(now: number): void {
-    for (let step = 0; this.#newest + step < now && step < MINUTES; step += 1) {
-      const first = ((now - step) % MINUTES) * SLOTS;
-      for (const counts of this.#counts.values()) counts.fill(0, first, first + SLOTS);
+  #currentSlot(): number {
+    return Math.floor((this.#minutes.now() * SLOTS) / MINUTE_MS);
+  }
+
+  #since(first: number): Partial<Record<Kind, number>> {
+    const sums: Partial<Record<Kind, number>> = {};
+    for (const [slot, counts] of this.#slots) {
+      if (slot < first) continue;
+      for (const [kind, count] of counts) sums[kind] = (sums[kind] ?? 0) + count;
     }
-    this.#newest = Math.max(this.#newest, now);
+    return sums;
   }
 }
 
@@ -142,17 +131,14 @@ export class MinuteCounts<Kind extends string> {
 class FailedAccounts {
   readonly #clock: Clock;
   /** The time of the last failure of each, by the monotonic clock. */
-  readonly #failedAt = new Map<AccountId, number>();
+  readonly #failedAt = new LRUCache<AccountId, number>({ max: THRESHOLDS.noLogin.accounts });
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   failed(account: AccountId): void {
-    this.#failedAt.delete(account);
     this.#failedAt.set(account, this.#clock.monotonic());
-    const [oldest] = this.#failedAt.keys();
-    if (oldest !== undefined && this.#failedAt.size > THRESHOLDS.noLogin.accounts) this.#failedAt.delete(oldest);
   }
 
   succeeded(): void {
@@ -177,7 +163,7 @@ class FailuresInRow {
   }
 }
 
-/** The counts of a replica by minute, for its status. `failedRenewals`: those in the background. */
+/** The counts of a replica by minute, for its status and its findings. `failedRenewals`: those in the background. */
 export function countsByMinute(clock: Clock) {
   const minutes = new Minutes(clock);
   const counts = {
@@ -191,10 +177,16 @@ export function countsByMinute(clock: Clock) {
     failedRequests: new MinuteCounts<ErrorCode>(clock, minutes),
     failedRenewals: new MinuteCounts<ErrorCode>(clock, minutes),
     loginsSent: new MinuteCounts<'login'>(clock, minutes),
-    events: new MinuteCounts<'slowLogins' | 'closedAccounts' | 'endedTokens'>(clock, minutes),
-    /** Failed reads, and refused logins by outcome and result code, without those of {@link FailuresInRow}. */
-    failedReads: new MinuteCounts<ErrorCode>(clock, minutes),
-    rejections: new MinuteCounts<string>(clock, minutes),
+    endedTokens: new MinuteCounts<'token'>(clock, minutes),
+    shares: new MinuteCounts<keyof ShareCounts>(clock, minutes),
+    /** The outcomes of the logins that the vendor failed or refused to all accounts. */
+    faults: new MinuteCounts<LoginOutcome>(clock, minutes),
+    /** Why the events of a share failed. A refused login: its outcome and result code. */
+    reasons: {
+      failedLogins: new MinuteCounts<string>(clock, minutes),
+      rejectedLogins: new MinuteCounts<string>(clock, minutes),
+      failedReads: new MinuteCounts<string>(clock, minutes),
+    },
     readsInRow: new FailuresInRow(),
     rejectionsInRow: new FailuresInRow(),
     failedAccounts: new FailedAccounts(clock),
@@ -225,102 +217,60 @@ const REFUSED = 'request' satisfies LoginOutcome;
 /** The numbers that findings are made of, and the most frequent failures. */
 export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
   const { minutes } = THRESHOLDS.noLogin;
-  const halfHour = sentIn(counts.logins.within(minutes));
-  const halfHourFailed = pick(halfHour, (outcome) => !NO_FAULTS.has(outcome));
+  const { shares, reasons, faults, failedAccounts, endedTokens } = counts;
+  const halfHourFaults = faults.within(minutes);
   const recent: RecentCounts = {
-    ...shareCounts(counts, (kind) => kind.within(MINUTES_OF_FINDINGS)),
-    halfHourLogins: sum(halfHour),
-    halfHourFailedLogins: sum(halfHourFailed),
-    failedAccounts: counts.failedAccounts.within(minutes),
-    endedTokens: counts.events.within(60).endedTokens ?? 0,
+    ...NO_SHARES,
+    ...shares.within(MINUTES_OF_FINDINGS),
+    halfHourLogins: shares.within(minutes).logins ?? 0,
+    halfHourFailedLogins: Object.values(halfHourFaults).reduce((sum, count) => sum + count, 0),
+    failedAccounts: failedAccounts.within(minutes),
+    endedTokens: endedTokens.within(60).token ?? 0,
   };
-  const reasons = {
-    logins: reasonOf(counts.logins, (all) => failedOf(sentIn(all))) ?? mostFrequent(halfHourFailed),
-    rejections: rejectionOf(reasonOf(counts.rejections)),
-    reads: reasonOf(counts.failedReads),
-  };
-  return { counts: recent, lately: shareCounts(counts, (kind) => kind.lately()), reasons };
-}
-
-interface AnyCounts {
-  within(minutes: number): Counts;
-  lately(): Counts;
-}
-
-function shareCounts(counts: ReturnType<typeof countsByMinute>, of: (kind: AnyCounts) => Counts): ShareCounts {
-  const [reads, logins, sessions, events, failedReads] = [
-    of(counts.reads),
-    sentIn(of(counts.logins)),
-    of(counts.sessions),
-    of(counts.events),
-    sum(of(counts.failedReads)),
-  ];
-  const count = (kinds: Counts, kind: string) => kinds[kind] ?? 0;
+  const lately: ShareCounts = { ...NO_SHARES, ...shares.lately() };
+  const [rejection, vendorCode] = reasonOf(reasons.rejectedLogins)?.split(' ') ?? [];
   return {
-    logins: sum(logins),
-    failedLogins: sum(failedOf(logins)),
-    rejectedLogins: sum(of(counts.rejections)),
-    slowLogins: count(events, 'slowLogins'),
-    closedAccounts: count(events, 'closedAccounts'),
-    // Anybody can send junk, and it locks no user out.
-    sessions: sum(sessions) - count(sessions, 'malformed'),
-    refusedSessions: count(sessions, 'session_invalid') + count(sessions, 'session_expired'),
-    uncheckedSessions: count(sessions, 'session_check_unavailable'),
-    reads: sum(pick(reads, (outcome) => !isFailedRead(outcome))) + failedReads,
-    failedReads,
+    counts: recent,
+    lately,
+    reasons: {
+      logins: reasonOf(reasons.failedLogins) ?? mostFrequent(halfHourFaults),
+      rejections: rejection ? { reason: rejection, ...(vendorCode && { vendorCode: Number(vendorCode) }) } : undefined,
+      reads: reasonOf(reasons.failedReads),
+    },
   };
-}
-
-type Counts = Readonly<Partial<Record<string, number>>>;
-
-function sentIn(logins: Counts): Counts {
-  return pick(logins, (outcome) => !UNSENT.has(outcome));
-}
-
-function failedOf(logins: Counts): Counts {
-  return pick(logins, (outcome) => !NO_FAULTS.has(outcome) && !REJECTED.has(outcome));
-}
-
-function isFailedRead(outcome: string): outcome is ErrorCode {
-  return isErrorCode(outcome) && ERRORS[outcome].status >= 500;
 }
 
 /** The most frequent failure lately. If there is none, of five minutes. */
-function reasonOf(kind: AnyCounts, failed = (counts: Counts) => counts): string | undefined {
-  return mostFrequent(failed(kind.lately())) ?? mostFrequent(failed(kind.within(MINUTES_OF_FINDINGS)));
+function reasonOf(counts: MinuteCounts<string>): string | undefined {
+  return mostFrequent(counts.lately()) ?? mostFrequent(counts.within(MINUTES_OF_FINDINGS));
 }
 
-/** @param rejection the outcome and the result code, as {@link countingObserver} counts them */
-function rejectionOf(rejection: string | undefined) {
-  const [reason, code] = rejection?.split(' ') ?? [];
-  return reason === undefined ? undefined : { reason, ...(code && { vendorCode: Number(code) }) };
-}
-
-function pick(counts: Counts, isChosen: (kind: string) => boolean): Counts {
-  return Object.fromEntries(Object.entries(counts).filter(([kind]) => isChosen(kind)));
-}
-
-function sum(counts: Counts): number {
-  return Object.values(counts).reduce<number>((total, one = 0) => total + one, 0);
-}
-
-function mostFrequent(counts: Counts): string | undefined {
+function mostFrequent(counts: Readonly<Partial<Record<string, number>>>): string | undefined {
   return Object.entries(counts).sort(([, one = 0], [, other = 0]) => other - one)[0]?.[0];
 }
 
 /** Returns `observer`, which then also counts in `counts`, by the outcomes of the metrics. */
 export function countingObserver(observer: Observer, counts: ReturnType<typeof countsByMinute>): Observer {
+  const { shares, reasons } = counts;
+  const countFailure = (share: keyof typeof reasons, reason: string): void => {
+    shares.add(share);
+    reasons[share].add(reason);
+  };
   return {
     ...observer,
     tokenServed(outcome, leftMs) {
       observer.tokenServed(outcome, leftMs);
       counts.reads.add(outcome);
+      shares.add('reads');
     },
     readFailed(error, account) {
       observer.readFailed(error, account);
       const code = errorCodeOf(error);
       counts.reads.add(code);
-      if (isFailedRead(code) && counts.readsInRow.counts(account)) counts.failedReads.add(code);
+      const isFailure = ERRORS[code].status >= 500;
+      if (isFailure && !counts.readsInRow.counts(account)) return;
+      shares.add('reads');
+      if (isFailure) countFailure('failedReads', code);
     },
     renewalEnded(cause, outcome) {
       observer.renewalEnded(cause, outcome);
@@ -338,25 +288,34 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
     loginEnded(outcome, vendorCode, durationMs, waitedMs, account) {
       observer.loginEnded(outcome, vendorCode, durationMs, waitedMs, account);
       counts.logins.add(outcome);
-      if (NO_FAULTS.has(outcome)) counts.failedAccounts.succeeded();
-      else if (!UNSENT.has(outcome)) counts.failedAccounts.failed(account);
+      if (UNSENT.has(outcome)) return;
+      shares.add('logins');
+      const isFault = !NO_FAULTS.has(outcome);
+      if (isFault) {
+        counts.failedAccounts.failed(account);
+        counts.faults.add(outcome);
+      } else counts.failedAccounts.succeeded();
       if (REJECTED.has(outcome) || (outcome === REFUSED && counts.rejectionsInRow.counts(account))) {
-        counts.rejections.add(`${outcome} ${vendorCode ?? ''}`);
-      }
+        countFailure('rejectedLogins', `${outcome} ${vendorCode ?? ''}`);
+      } else if (isFault) countFailure('failedLogins', outcome);
       const tookMs = durationMs - waitedMs;
-      if (outcome === 'success' && tookMs > THRESHOLDS.slowLoginMs) counts.events.add('slowLogins');
+      if (outcome === 'success' && tookMs > THRESHOLDS.slowLoginMs) shares.add('slowLogins');
     },
     accountClosed() {
       observer.accountClosed();
-      counts.events.add('closedAccounts');
+      shares.add('closedAccounts');
     },
     endedUnrenewed(tokens) {
       observer.endedUnrenewed(tokens);
-      for (let token = 0; token < tokens; token += 1) counts.events.add('endedTokens');
+      counts.endedTokens.add('token', tokens);
     },
     sessionChecked(outcome) {
       observer.sessionChecked(outcome);
       counts.sessions.add(outcome);
+      // Anybody can send junk, and it locks no user out.
+      if (outcome !== 'malformed') shares.add('sessions');
+      if (outcome === 'session_invalid' || outcome === 'session_expired') shares.add('refusedSessions');
+      if (outcome === 'session_check_unavailable') shares.add('uncheckedSessions');
     },
   };
 }
