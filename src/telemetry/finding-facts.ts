@@ -59,37 +59,10 @@ export const THRESHOLDS = {
  * Counts of what apps and the vendor did in some time. Logins that were not sent are not in it: the circuit was open,
  * or the login budget had no place. The numbers of several replicas add up.
  */
-export interface ShareCounts {
-  readonly logins: number;
-  readonly failedLogins: number;
-  /** The vendor refused the app, its signature, the clock or a field of the login. */
-  readonly rejectedLogins: number;
-  readonly slowLogins: number;
-  readonly closedAccounts: number;
-  readonly sessions: number;
-  readonly refusedSessions: number;
-  readonly uncheckedSessions: number;
-  readonly reads: number;
-  readonly failedReads: number;
-}
-
-/** Counts of the last five minutes, unless a field names another time. */
-export interface RecentCounts extends ShareCounts {
-  /** In the last half hour. */
-  readonly halfHourLogins: number;
-  /** Failed and rejected ones. */
-  readonly halfHourFailedLogins: number;
-  /**
-   * Accounts whose logins have failed since one succeeded, two at most. Of several replicas, the largest number counts.
-   */
-  readonly failedAccounts: number;
-  /** In the last hour. */
-  readonly endedTokens: number;
-}
-
-export const NO_SHARES: ShareCounts = {
+export const NO_SHARES = {
   logins: 0,
   failedLogins: 0,
+  /** The vendor refused the app, its signature, the clock or a field of the login. */
   rejectedLogins: 0,
   slowLogins: 0,
   closedAccounts: 0,
@@ -100,13 +73,24 @@ export const NO_SHARES: ShareCounts = {
   failedReads: 0,
 };
 
-export const NO_COUNTS: RecentCounts = {
+export type ShareCounts = Readonly<typeof NO_SHARES>;
+
+/** Counts of the last five minutes, unless a field names another time. */
+export const NO_COUNTS = {
   ...NO_SHARES,
+  /** In the last half hour. */
   halfHourLogins: 0,
+  /** Failed and rejected ones. */
   halfHourFailedLogins: 0,
+  /**
+   * Accounts whose logins have failed since one succeeded, two at most. Of several replicas, the largest number counts.
+   */
   failedAccounts: 0,
+  /** In the last hour. */
   endedTokens: 0,
 };
+
+export type RecentCounts = Readonly<typeof NO_COUNTS>;
 
 /** The facts that one replica knows. Times are epoch ms, or of the monotonic clock if their name says so. */
 export interface ReplicaFacts {
@@ -143,10 +127,10 @@ export type FoundFacts = FindingFacts & { readonly code: FindingCode; readonly s
  * Whether nothing succeeds there. `now` is of the monotonic clock. A circuit that is not closed has seen many accounts
  * fail.
  */
-export function isOutage(contact: Contact, now: number, isCircuitOpen = false): boolean {
+export function isOutage(contact: Contact & Partial<VendorDomain>, now: number): boolean {
   const { outage, openCircuit, outageForgottenMs } = THRESHOLDS;
-  if (now - (contact.failedMonotonic ?? now) >= outageForgottenMs) return false;
-  return isLong(contact, now, isCircuitOpen ? openCircuit : outage);
+  const { circuit = 'closed', failedMonotonic = now } = contact;
+  return now - failedMonotonic < outageForgottenMs && isLong(contact, now, circuit === 'closed' ? outage : openCircuit);
 }
 
 export function isLong(contact: Contact, now: number, long: { readonly least: number; readonly ms: number }) {
@@ -173,12 +157,13 @@ export function shareFinding(
   name: ShareName,
   { counts, lately }: Pick<ReplicaFacts, 'counts' | 'lately'>,
   standing: StandingShares,
+  why: Pick<FindingFacts, 'reason' | 'vendorCode'> = {},
 ): FoundFacts[] {
   const { code, of, least, share } = THRESHOLDS.shares[name];
   const { times, most } = THRESHOLDS.lately;
   const [recent, late] = [ratio(counts[name], counts[of]), ratio(lately[name], lately[of])];
   const isStanding = standing.has(name);
-  const isFrequent = ({ failed, share: one }: Ratio, bound: number) =>
+  const isFrequent = ({ failed, share: one }: ReturnType<typeof ratio>, bound: number) =>
     isStanding ? failed >= least / 2 && one >= keptShare(bound) : failed >= least && one >= bound;
   const isLate = late.share >= keptShare(share);
   const wouldShow = lately[of] * recent.share >= THRESHOLDS.missedFailures;
@@ -192,9 +177,9 @@ export function shareFinding(
     return [];
   }
   standing.add(name);
-  const over = stays && late.failed === 0;
+  const over = stays && late.failed === 0 ? true : undefined;
   const told = stays || !isLate || lately[of] < least ? recent : late;
-  return [{ code, count: told.failed, share: Math.round(100 * told.share) / 100, ...(over && { over }) }];
+  return [{ code, count: told.failed, share: Math.round(100 * told.share) / 100, over, ...why }];
 }
 
 /** A finding stays until its share is less than this. */
@@ -202,16 +187,6 @@ export function keptShare(share: number): number {
   return Math.max(THRESHOLDS.kept.times * share, share - THRESHOLDS.kept.below);
 }
 
-interface Ratio {
-  readonly failed: number;
-  readonly share: number;
-}
-
-function ratio(failed: number, all: number): Ratio {
+function ratio(failed: number, all: number) {
   return { failed, share: Math.min(1, failed / Math.max(1, all)) };
-}
-
-/** Without what is not known. */
-export function named<Facts extends FindingFacts>(facts: { [Name in keyof Facts]: Facts[Name] | undefined }): Facts {
-  return Object.fromEntries(Object.entries(facts).filter(([, fact]) => fact !== undefined)) as Facts;
 }

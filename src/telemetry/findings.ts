@@ -3,7 +3,6 @@ import {
   type FoundFacts,
   isLong,
   isOutage,
-  named,
   type ReplicaFacts,
   SECOND_MS,
   type StandingShares,
@@ -23,9 +22,8 @@ export function replicaFindings(facts: ReplicaFacts, standing: StandingShares = 
   ];
   if (counts.endedTokens > 0) found.push({ code: 'tokens_ended', count: counts.endedTokens });
   // Also if another finding explains it: apps get errors, which no cause alone says.
-  const failing = shareFinding('failedReads', facts, standing);
-  found.push(...failing.map((one) => ({ ...one, ...named({ reason: reasons.reads }) })));
-  return inOrder(found);
+  found.push(...shareFinding('failedReads', facts, standing, { reason: reasons.reads }));
+  return inOrder(found.map(withoutUnknown));
 }
 
 function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
@@ -33,11 +31,7 @@ function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
   const { outage, refusedWrites, lastLoss } = redis;
   const found: FoundFacts[] = [];
   if (outage && isLong(outage, monotonic, THRESHOLDS.redisOutage)) {
-    found.push({
-      code: 'redis_unreachable',
-      since: outage.failingSince,
-      ...named({ reason: outage.lastFailure?.reason }),
-    });
+    found.push({ code: 'redis_unreachable', since: outage.failingSince, reason: outage.lastFailure?.reason });
   }
   if (refusedWrites && refusedWrites.lastMonotonic - refusedWrites.sinceMonotonic >= THRESHOLDS.refusedWritesMs) {
     found.push({ code: 'redis_refuses_writes', since: refusedWrites.since, reason: refusedWrites.kind });
@@ -50,14 +44,12 @@ function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
 
 function sessionFindings(facts: ReplicaFacts, standing: StandingShares): FoundFacts[] {
   const { sessionServer, monotonic } = facts;
-  const unchecked = shareFinding('uncheckedSessions', facts, standing);
-  const isDown = sessionServer !== undefined && isOutage(sessionServer, monotonic);
-  const reason = named({ reason: sessionServer?.lastFailure?.reason });
-  const fails =
-    isDown && unchecked.length === 0
-      ? [{ code: 'session_check_fails', since: sessionServer.failingSince, ...reason } as const]
-      : unchecked.map((one) => ({ ...one, ...reason }));
-  return [...fails, ...shareFinding('refusedSessions', facts, standing)];
+  const reason = sessionServer?.lastFailure?.reason;
+  const found = shareFinding('uncheckedSessions', facts, standing, { reason });
+  if (found.length === 0 && sessionServer && isOutage(sessionServer, monotonic)) {
+    found.push({ code: 'session_check_fails', since: sessionServer.failingSince, reason });
+  }
+  return [...found, ...shareFinding('refusedSessions', facts, standing)];
 }
 
 function clockFindings({ clockOffsetMs = 0 }: ReplicaFacts): FoundFacts[] {
@@ -65,8 +57,15 @@ function clockFindings({ clockOffsetMs = 0 }: ReplicaFacts): FoundFacts[] {
   return [{ code: 'clock_differs', seconds: Math.round(clockOffsetMs / SECOND_MS) }];
 }
 
+/** What is not known about a finding must not replace what another replica knows. */
+function withoutUnknown(found: FoundFacts): FoundFacts {
+  return Object.fromEntries(Object.entries(found).filter(([, fact]) => fact !== undefined)) as FoundFacts;
+}
+
 /** The most urgent first, and what is over last. */
-export function inOrder<Found extends { readonly code: FindingCode; readonly over?: true }>(found: readonly Found[]) {
+export function inOrder<Found extends { readonly code: FindingCode; readonly over?: true | undefined }>(
+  found: readonly Found[],
+) {
   const place = ({ code, over }: Found) => FINDING_CODES.indexOf(code) + (over ? FINDING_CODES.length : 0);
   return [...found].sort((one, other) => place(one) - place(other));
 }

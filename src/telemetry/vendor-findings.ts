@@ -3,7 +3,6 @@ import { OF_ALL_ACCOUNTS } from '../token/observer.ts';
 import {
   type FoundFacts,
   isOutage,
-  named,
   type ReplicaFacts,
   SECOND_MS,
   type StandingShares,
@@ -22,12 +21,12 @@ export function vendorFindings(facts: ReplicaFacts, standing: StandingShares): F
 const REJECTIONS: ReadonlySet<string> = new Set(OF_ALL_ACCOUNTS);
 
 function domainFindings(domain: VendorDomain, now: number): FoundFacts[] {
-  const { host, circuit, lastFailure, failingSince, clockOffsetMs } = domain;
+  const { host, lastFailure, failingSince: since, clockOffsetMs } = domain;
   const found: FoundFacts[] = [];
-  if (lastFailure && failingSince !== undefined && isOutage(domain, now, circuit !== 'closed')) {
+  if (lastFailure && isOutage(domain, now)) {
     const { reason, vendorCode } = lastFailure;
     const code = REJECTIONS.has(reason) ? 'vendor_rejects' : 'vendor_down';
-    found.push({ code, host, since: failingSince, ...named({ reason: reasonOf(lastFailure), vendorCode }) });
+    found.push({ code, host, since, reason: reasonOf(lastFailure), vendorCode });
   }
   if (Math.abs(clockOffsetMs) >= THRESHOLDS.clockMs) {
     found.push({ code: 'clock_differs', host, seconds: Math.round(clockOffsetMs / SECOND_MS) });
@@ -45,17 +44,15 @@ function outagesExplain({ vendorDomains, monotonic }: ReplicaFacts): boolean {
   const failing = vendorDomains.filter(
     ({ failedMonotonic: at }) => at !== undefined && monotonic - at < THRESHOLDS.countedMs,
   );
-  return failing.length > 0 && failing.every((domain) => isOutage(domain, monotonic, domain.circuit !== 'closed'));
+  return failing.length > 0 && failing.every((domain) => isOutage(domain, monotonic));
 }
 
 function loginFindings(facts: ReplicaFacts, standing: StandingShares): FoundFacts[] {
   const { reasons } = facts;
-  const rejected = shareFinding('rejectedLogins', facts, standing).map((one) => ({ ...one, ...reasons.rejections }));
-  const failed = shareFinding('failedLogins', facts, standing).map((one) => ({
-    ...one,
-    ...named({ reason: reasons.logins }),
-  }));
-  const shares = [...rejected, ...failed];
+  const shares = [
+    ...shareFinding('rejectedLogins', facts, standing, reasons.rejections),
+    ...shareFinding('failedLogins', facts, standing, { reason: reasons.logins }),
+  ];
   return [
     // The outage of every failing domain says more.
     ...(outagesExplain(facts) ? [] : shares.length > 0 ? shares : noLoginFinding(facts)),
@@ -73,5 +70,5 @@ function noLoginFinding({ counts, reasons: { logins: reason } }: ReplicaFacts): 
     failAll(counts.halfHourFailedLogins, counts.halfHourLogins);
   if (!isFound || counts.failedAccounts < accounts) return [];
   const code = REJECTIONS.has(reason ?? '') ? 'vendor_rejects' : 'vendor_fails_logins';
-  return [{ code, share: 1, ...named({ reason }) }];
+  return [{ code, share: 1, reason }];
 }

@@ -29,20 +29,20 @@ export const FINDING_CODES = Object.keys(FINDINGS) as [FindingCode, ...FindingCo
 /** The facts that a finding may have besides its code. None of them is personal. */
 export interface FindingFacts {
   /** Number of events, accounts, tokens or replicas. */
-  readonly count?: number;
+  readonly count?: number | undefined;
   /** Of all events of their kind, from 0 to 1. */
-  readonly share?: number;
+  readonly share?: number | undefined;
   /** The vendor's domain. */
-  readonly host?: string;
+  readonly host?: string | undefined;
   /** Why, in a word: the kind of failure, or the code of an error. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   /** The vendor's result code. */
-  readonly vendorCode?: number;
-  readonly seconds?: number;
+  readonly vendorCode?: number | undefined;
+  readonly seconds?: number | undefined;
   /** It has stopped, but not what it did. */
-  readonly over?: true;
+  readonly over?: true | undefined;
   /** The replicas that it concerns. Missing: this one, all, or it is not known which. */
-  readonly replicas?: readonly string[];
+  readonly replicas?: readonly string[] | undefined;
 }
 
 export interface Finding extends FindingFacts {
