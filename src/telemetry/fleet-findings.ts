@@ -2,7 +2,9 @@ import type { ReplicaState } from '../token/findings.ts';
 import type { ScheduleOutlook } from '../token/ports.ts';
 import { type FoundFacts, SECOND_MS, THRESHOLDS } from './finding-facts.ts';
 
-type FleetReplica = ReplicaState & { readonly configuredAt: number };
+type FleetReplica = Pick<ReplicaState, 'replica' | 'version' | 'configuration' | 'missingSince'> & {
+  readonly configuredAt: number;
+};
 
 /**
  * Returns the findings that only the whole fleet shows.
@@ -64,6 +66,6 @@ function groupsOf(replicas: readonly FleetReplica[]): Map<string, FleetReplica[]
   return groups;
 }
 
-function namesOf(replicas: readonly ReplicaState[]): string[] {
+function namesOf(replicas: readonly FleetReplica[]): string[] {
   return replicas.map(({ replica }) => replica).sort();
 }

@@ -73,7 +73,13 @@ function isKnown<Left extends { readonly code: string }>(left: Left): left is Le
 }
 
 type Summary = z.infer<typeof summary>;
-type Replica = ReplicaState & { readonly configuredAt: number };
+
+/** This replica, or another one by its last summary. */
+interface KnownReplica extends Summary {
+  /** Epoch ms of the last summary of a replica that ended without a shutdown; `undefined`: it is alive. */
+  readonly missingSince: number | undefined;
+  readonly isStale: boolean;
+}
 
 export interface FleetOptions {
   readonly clock: Clock;
@@ -157,15 +163,13 @@ export class Fleet {
     const facts = this.#options.facts();
     const own = this.#look(facts);
     const { others, schedule } = this.#hear(answered, outlook, own);
-    const self = this.#summary(facts, own);
-    const known = this.#known(others, self, facts.now);
-    const alive = known.filter(({ missingSince }) => missingSince === undefined);
-    const replicas = [{ ...self, missingSince: undefined, isStale: false }, ...known].map(replicaState);
-    const fresh = [self, ...alive.filter(({ isStale }) => !isStale)];
+    const replicas = this.#replicas(others, this.#summary(facts, own), facts.now);
+    const alive = replicas.filter(({ missingSince }) => missingSince === undefined);
+    const fresh = alive.filter(({ isStale }) => !isStale);
     const counts = {
       ...sumOf(fresh.map((one) => one.counts)),
       failedAccounts: Math.max(...fresh.map((one) => one.counts.failedAccounts)),
-      endedTokens: sumOf([self, ...alive].map((one) => one.counts)).endedTokens,
+      endedTokens: sumOf(alive.map((one) => one.counts)).endedTokens,
     };
     const sums = { ...facts, counts, lately: sumOf(fresh.map((one) => one.lately)) };
     // Nobody has looked for so long.
@@ -173,19 +177,17 @@ export class Fleet {
     this.#reportedAt = facts.monotonic;
     const since = answered ? this.#lookAtFleet(replicas, facts.now) : this.#differentSince(replicas);
     const found = [...replicaFindings(sums, this.#allShares), ...fleetFindings(replicas, schedule, facts.now, since)];
-    const heard = fresh.map((one) => ({ ...one, findings: one.findings.filter((finding) => !isOver(finding, one)) }));
-    const reported = new Map(foundBy(heard, fresh.length <= alive.length).map((one) => [idOf(one), one]));
+    const all = new Map(foundBy(fresh, fresh.length < alive.length).map((one) => [idOf(one), one]));
     // A share is of all replicas. A finding of some of them has their names, unless the others see a little of it.
-    const all = found.map((one): FoundFacts => {
-      const { since: _, over: __, ...known } = reported.get(idOf(one)) ?? {};
-      return withoutOthers({ ...known, ...one }, fresh);
-    });
-    for (const one of found) reported.delete(idOf(one));
-    all.push(...[...reported.values()].map((one) => withoutOthers(one, fresh)));
-    this.#all = withSince(all, this.#all, facts.now);
+    for (const one of found) {
+      const { since: _, over: __, ...known } = all.get(idOf(one)) ?? {};
+      all.set(idOf(one), { ...known, ...one });
+    }
+    const named = [...all.values()].map((one) => withoutOthers(one, fresh));
+    this.#all = withSince(named, this.#all, facts.now);
     return {
       findings: inOrder([...this.#all.values()]),
-      replicas: replicas.slice(0, MAX_SHOWN),
+      replicas: replicas.slice(0, MAX_SHOWN).map(replicaState),
       tokensEnded: counts.endedTokens,
     };
   }
@@ -193,24 +195,20 @@ export class Fleet {
   /** The number of replicas that ended without a shutdown. The log has a line when that, or a difference, changes. */
   missing(others: readonly LeftSummary[]): number {
     const facts = this.#options.facts();
-    const self = this.#summary(facts, []);
-    const known = this.#known(others, self, facts.now);
-    const replicas = [{ ...self, missingSince: undefined, isStale: false }, ...known].map(replicaState);
+    const replicas = this.#replicas(others, this.#summary(facts, []), facts.now);
     this.#lookAtFleet(replicas, facts.now);
-    return known.filter(({ missingSince }) => missingSince !== undefined).length;
+    return replicas.filter(({ missingSince }) => missingSince !== undefined).length;
   }
 
   /** The same as {@link #look} for missing and different replicas, when Prometheus or a reader of the status asks. */
-  #lookAtFleet(replicas: readonly Replica[], now: number): number | undefined {
+  #lookAtFleet(replicas: readonly KnownReplica[], now: number): number | undefined {
     const since = this.#differentSince(replicas);
-    const before = this.#ofFleet;
-    this.#ofFleet = withSince(fleetFindings(replicas, undefined, now, since), before, now);
-    this.#logChanges(before, this.#ofFleet, now);
+    this.#ofFleet = this.#logged(fleetFindings(replicas, undefined, now, since), this.#ofFleet, now);
     return since;
   }
 
   /** A replica that starts again and again does not begin the difference anew. Another difference does. */
-  #differentSince(replicas: readonly Replica[]): number | undefined {
+  #differentSince(replicas: readonly KnownReplica[]): number | undefined {
     const alive = replicas.filter(({ missingSince }) => missingSince === undefined);
     const names = alive.map(({ replica }) => replica);
     const before = this.#difference;
@@ -266,35 +264,36 @@ export class Fleet {
       configuredAt: this.#configuration.since,
       clockOffsetMs,
       findings: own.slice(0, MAX_LEFT).map((finding) => ({ ...leftFinding.parse(finding), code: finding.code })),
-      counts: { ...counts },
-      lately: { ...lately },
+      counts,
+      lately,
     };
   }
 
-  /** The findings of this replica. The log has a line when one begins, and one when it is over. */
+  /** The findings of this replica. */
   #look(facts: ReplicaFacts): readonly Finding[] {
-    const before = this.#own;
     // A share without a failure lately begins anew with the next failure.
     const found = replicaFindings(facts, this.#ownShares).map((one): FoundFacts => {
       return isOver(one, facts) ? { ...one, since: facts.now } : one;
     });
-    this.#own = withSince(found, before, facts.now);
-    this.#logChanges(before, this.#own, facts.now);
+    this.#own = this.#logged(found, this.#own, facts.now);
     return [...this.#own.values()];
   }
 
-  #logChanges(before: ReadonlyMap<string, Finding>, after: ReadonlyMap<string, Finding>, now: number): void {
+  /** Returns {@link withSince}. The log has a line when a finding begins, and one when it is over. */
+  #logged(found: readonly FoundFacts[], before: ReadonlyMap<string, Finding>, now: number) {
     const { log } = this.#options;
+    const after = withSince(found, before, now);
     for (const [id, { message, code, since: _, ...fields }] of after) {
       if (!before.has(id)) log.warn({ finding: code, ...fields }, message);
     }
     for (const [id, { code, since }] of before) {
       if (!after.has(id)) log.info({ finding: code, seconds: Math.round((now - since) / 1_000) }, 'a finding is over');
     }
+    return after;
   }
 
-  /** The other replicas by name: those that are alive, and those that ended without a shutdown. */
-  #known(others: readonly LeftSummary[], self: Summary, now: number): (Summary & Age)[] {
+  /** This replica, and the others by name: those that are alive, and those that ended without a shutdown. */
+  #replicas(others: readonly LeftSummary[], self: Summary, now: number): KnownReplica[] {
     // After an outage of the store, each summary is old until its replica leaves the next one.
     const leavingMs = this.#options.clock.monotonic() - (this.#leavingSince ?? Number.POSITIVE_INFINITY);
     const known = others.flatMap(({ ageMs, text }) => {
@@ -304,17 +303,13 @@ export class Fleet {
     });
     // In the time of Redis: the clocks of two hosts may differ.
     const atRedis = (at: number, { clockOffsetMs = 0 }: Summary) => at - clockOffsetMs;
-    const isReplaced = ({ replica, missingSince = Number.POSITIVE_INFINITY }: Summary & Age) =>
+    const isReplaced = ({ replica, missingSince = Number.POSITIVE_INFINITY }: KnownReplica) =>
       [self, ...known].some(
         (other) => other.replica === replica && atRedis(other.startedAt, other) > atRedis(missingSince, self),
       );
-    return known.filter((one) => !isReplaced(one)).sort((one, other) => (one.replica < other.replica ? -1 : 1));
+    const byName = known.filter((one) => !isReplaced(one)).sort((one, other) => (one.replica < other.replica ? -1 : 1));
+    return [{ ...self, missingSince: undefined, isStale: false }, ...byName];
   }
-}
-
-interface Age {
-  readonly missingSince: number | undefined;
-  readonly isStale: boolean;
 }
 
 function readSummary(text: string): Summary | undefined {
@@ -326,7 +321,7 @@ function readSummary(text: string): Summary | undefined {
   }
 }
 
-function replicaState({ counts: _, lately: __, findings, isStale, clockOffsetMs, ...state }: Summary & Age): Replica {
+function replicaState({ findings, isStale, clockOffsetMs, ...state }: KnownReplica): ReplicaState {
   const found = isStale ? undefined : FINDING_CODES.filter((code) => findings.some((one) => one.code === code));
   return { ...state, clockOffsetMs, findings: found };
 }
@@ -338,8 +333,10 @@ function replicaState({ counts: _, lately: __, findings, isStale, clockOffsetMs,
  */
 function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts[] {
   const byId = new Map<string, { readonly replica: string; readonly finding: Summary['findings'][number] }[]>();
-  for (const { replica, findings } of replicas) {
-    for (const finding of findings) byId.set(idOf(finding), [...(byId.get(idOf(finding)) ?? []), { replica, finding }]);
+  for (const one of replicas) {
+    for (const finding of one.findings.filter((found) => !isOver(found, one))) {
+      byId.set(idOf(finding), [...(byId.get(idOf(finding)) ?? []), { replica: one.replica, finding }]);
+    }
   }
   return [...byId.values()].map((by) => {
     const since = Math.min(...by.map(({ finding }) => finding.since));
@@ -351,10 +348,7 @@ function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts
 }
 
 /** Whether nothing has failed lately. A replica with few events still has the finding. */
-function isOver(
-  { code, count }: { readonly code: FindingCode; readonly count?: number | undefined },
-  { lately }: Pick<Summary, 'lately'>,
-): boolean {
+function isOver({ code, count }: FoundFacts, { lately }: Pick<Summary, 'lately'>): boolean {
   const names = code === 'accounts_closed' || count === undefined ? [] : shareNames(code);
   return names.length > 0 && names.every((name) => lately[name] === 0);
 }
@@ -374,7 +368,7 @@ function withoutOthers({ replicas: names, ...finding }: FoundFacts, all: readonl
 }
 
 /** Each host of the vendor has a finding of its own. */
-function idOf({ code, host = '' }: { readonly code: string; readonly host?: string | undefined }): string {
+function idOf({ code, host = '' }: FoundFacts): string {
   return `${code} ${host}`;
 }
 
