@@ -20,17 +20,9 @@ export class SlowAnswer<Answer> {
 
   /** @throws the error of `ask`, if the last answer is of no use */
   async get(): Promise<Answer> {
-    const ageMs = this.#clock.monotonic() - (this.#newest?.askedAt ?? Number.NEGATIVE_INFINITY);
-    if (this.#newest && ageMs < this.#maxAgeMs) return this.#newest.answer;
-    const asking = this.#askOnce();
-    if (!this.#newest || ageMs >= 2 * this.#maxAgeMs) return asking;
-    // The next report has the new answer.
-    asking.catch(() => undefined);
-    return this.#newest.answer;
-  }
-
-  #askOnce(): Promise<Answer> {
     const askedAt = this.#clock.monotonic();
+    const ageMs = askedAt - (this.#newest?.askedAt ?? Number.NEGATIVE_INFINITY);
+    if (this.#newest && ageMs < this.#maxAgeMs) return this.#newest.answer;
     this.#asking ??= this.#ask()
       .then((answer) => {
         this.#newest = { askedAt, answer };
@@ -39,6 +31,9 @@ export class SlowAnswer<Answer> {
       .finally(() => {
         this.#asking = undefined;
       });
-    return this.#asking;
+    if (!this.#newest || ageMs >= 2 * this.#maxAgeMs) return this.#asking;
+    // The next report has the new answer.
+    this.#asking.catch(() => undefined);
+    return this.#newest.answer;
   }
 }

@@ -23,8 +23,8 @@ const CACHE_MS = 1_000;
 /** How long a report waits for the store. */
 const STORE_TIMEOUT_MS = 1_000;
 
-const HORIZONS = { now: 0, in1h: HOUR_MS, in24h: DAY_MS, in7d: 7 * DAY_MS, in30d: 30 * DAY_MS } as const;
-type Horizon = keyof typeof HORIZONS;
+/** The horizons of `schedule.due`, in its order. */
+const HORIZONS_MS = [0, HOUR_MS, DAY_MS, 7 * DAY_MS, 30 * DAY_MS];
 
 /** Where the finer counts end: each of the next 24 hours, and each of the next 30 days. */
 const HOURS_MS = Array.from({ length: 24 }, (_, hour) => (hour + 1) * HOUR_MS);
@@ -35,11 +35,6 @@ const FINER_CACHE_MS = 30_000;
 /** So do the ends of tokens: the store looks at up to 50,000 tokens. With many tokens, only a later report has them. */
 const ENDS_CACHE_MS = 60_000;
 const ENDS_WAIT_MS = 20;
-
-const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
-
-/** Counts of each minute by outcome, the oldest first: the last hour, then the current minute. */
-type CountedEvents = Record<string, number[]>;
 
 interface CountedFailures {
   /** Counts by code. */
@@ -79,7 +74,7 @@ export interface StatusOptions {
   };
   readonly counts: Readonly<Record<'failedRequests' | 'failedRenewals', CountedFailures>> & {
     /** `from`: epoch ms. */
-    lastHour(): { from: number } & Record<'reads' | 'renewals' | 'logins' | 'sessions', CountedEvents>;
+    lastHour(): Omit<StatusReport['lastHour'], 'from'> & { from: number };
   };
 }
 
@@ -111,7 +106,7 @@ export class Status {
     const [others, isReachable, outlook, nextPlace, finer, ends] = await Promise.all([
       this.#answer(this.#options.others()),
       this.#answer(health.ping().then(() => true)),
-      this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
+      this.#answer(dueQueue.outlook(HORIZONS_MS)),
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
       this.#answer(this.#finer.get()),
       this.#answer(this.#ends.get(), ENDS_WAIT_MS),
@@ -152,7 +147,7 @@ export class Status {
         reachable: isReachable === true,
         encryptionKeys: this.#options.encryptionKeys(),
         lastDataLoss: loss ? { at: isoTime(loss.at), history: loss.history } : null,
-        ...contactReport(redis?.contact ?? NO_CONTACT),
+        ...contactReport(redis?.contact ?? {}),
       },
       sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
       schedule: outlook && finer ? scheduleReport(outlook, finer, ends) : null,
@@ -189,9 +184,9 @@ function scheduleReport(
   ends: TokenEnds | undefined,
 ): StatusReport['schedule'] {
   const dueUntil = (ms: number) => finer[FINER_MS.indexOf(ms)] ?? 0;
-  const due = Object.keys(HORIZONS).map((name, at) => [name, dueWithin[at] ?? 0]);
+  const [now = 0, in1h = 0, in24h = 0, in7d = 0, in30d = 0] = dueWithin;
   return {
-    due: Object.fromEntries(due) as Record<Horizon, number>,
+    due: { now, in1h, in24h, in7d, in30d },
     next24Hours: differences(HOURS_MS.map(dueUntil)),
     next30Days: differences(DAYS_MS.map(dueUntil)),
     endNext24Hours: ends ? [...ends.byHour] : null,
@@ -209,7 +204,7 @@ function failureReport(counted: CountedFailures) {
   return { last5Minutes: counted.within(5), last60Minutes: counted.within(60) };
 }
 
-function contactReport({ lastSuccessAt, lastFailure, lastRefusal, failingSince }: Contact) {
+function contactReport({ lastSuccessAt, lastFailure, lastRefusal, failingSince }: Partial<Contact>) {
   const last = (lastRefusal?.at ?? 0) > (lastFailure?.at ?? 0) ? lastRefusal : lastFailure;
   return {
     lastSuccessAt: lastSuccessAt === undefined ? null : isoTime(lastSuccessAt),

@@ -237,14 +237,12 @@ function resourceAttributes({ serviceName, resourceAttributes }: TracingOptions,
 }
 
 function samplerOf({ sampler, ratio }: TracingOptions): Sampler {
-  const [, parentBased, rule] = /^(parentbased_)?(.*)$/.exec(sampler) ?? [];
-  const root =
-    rule === 'traceidratio'
-      ? new TraceIdRatioBasedSampler(ratio)
-      : rule === 'always_on'
-        ? new AlwaysOnSampler()
-        : new AlwaysOffSampler();
-  return parentBased ? new ParentBasedSampler({ root }) : root;
+  const root = sampler.endsWith('traceidratio')
+    ? new TraceIdRatioBasedSampler(ratio)
+    : sampler.endsWith('always_on')
+      ? new AlwaysOnSampler()
+      : new AlwaysOffSampler();
+  return sampler.startsWith('parentbased_') ? new ParentBasedSampler({ root }) : root;
 }
 
 /** Writes the problems of the SDK to the log: at most one line per minute. The next line counts those that got none. */

@@ -2,15 +2,9 @@ import { Gauge, type Registry } from 'prom-client';
 import type { VendorDomain } from '../token/contact-history.ts';
 import { reasonOf } from './vendor-findings.ts';
 
-/** The size of this replica's token cache. */
-interface Occupancy {
-  readonly size: number;
-  readonly bytes: number;
-}
-
 /** The values that each scrape reads. */
 export interface WatchedState {
-  readonly cache: Occupancy;
+  readonly cache: { readonly size: number; readonly bytes: number };
   /** The digest of the present configuration. */
   readonly configuration: () => string;
   /** Number of replicas that ended without a shutdown; `undefined` if the store does not answer. */
@@ -20,14 +14,10 @@ export interface WatchedState {
 
 /** Registers the gauges that read `state` at each scrape. */
 export function watchState(registry: Registry, version: string, state: WatchedState): void {
-  replicaMetrics(registry, version, state);
-  failureMetrics(registry, state);
-  cacheMetrics(registry, state.cache);
-}
-
-function replicaMetrics(registry: Registry, version: string, state: WatchedState): void {
+  const { cache, vendorDomains } = state;
+  const registers = [registry];
   new Gauge({
-    registers: [registry],
+    registers,
     name: 'sdk_token_broker_build_info',
     help: 'Always 1, with the version of the service and of Node.js, and a digest of settings and secrets, as labels.',
     labelNames: ['version', 'node_version', 'configuration'],
@@ -37,7 +27,7 @@ function replicaMetrics(registry: Registry, version: string, state: WatchedState
     },
   });
   new Gauge({
-    registers: [registry],
+    registers,
     name: 'sdk_token_broker_replicas_missing',
     help: 'Replicas that ended without a shutdown in the last 15 minutes, and that no replica of this name has replaced.',
     async collect() {
@@ -45,11 +35,8 @@ function replicaMetrics(registry: Registry, version: string, state: WatchedState
       if (missing !== undefined) this.set(missing);
     },
   });
-}
-
-function failureMetrics(registry: Registry, { vendorDomains }: WatchedState): void {
   new Gauge({
-    registers: [registry],
+    registers,
     name: 'sdk_token_broker_vendor_failing',
     help: 'Always 1. Shown while the logins of this replica at a vendor domain fail, with the reason of the last one.',
     labelNames: ['host', 'reason'],
@@ -61,10 +48,6 @@ function failureMetrics(registry: Registry, { vendorDomains }: WatchedState): vo
       }
     },
   });
-}
-
-function cacheMetrics(registry: Registry, cache: Occupancy): void {
-  const registers = [registry];
   new Gauge({
     registers,
     name: 'sdk_token_broker_cached_tokens',

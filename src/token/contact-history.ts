@@ -13,18 +13,7 @@ export interface ContactFailure {
 }
 
 /** When another system was last reached, and when not. */
-export type Contact = Readonly<
-  Pick<
-    ContactHistory,
-    | 'lastSuccessAt'
-    | 'lastFailure'
-    | 'lastRefusal'
-    | 'failingSince'
-    | 'failures'
-    | 'failingSinceMonotonic'
-    | 'failedMonotonic'
-  >
->;
+export type Contact = Readonly<Omit<ContactHistory, 'succeeded' | 'works' | 'failed' | 'refused'>>;
 
 /** Redis refuses writes. */
 export interface RefusedWrites {
