@@ -19,6 +19,7 @@ const MINUTE_MS = 60_000;
 const MINUTES = 61;
 /** Events are counted in slots of 10 s. */
 const SLOTS = 6;
+const SLOT_MS = MINUTE_MS / SLOTS;
 /** Findings look at the last whole minutes, and the current one. */
 const MINUTES_OF_FINDINGS = 5;
 
@@ -48,30 +49,29 @@ class Minutes {
   }
 }
 
-function minuteOf(ms: number): number {
-  return Math.floor(ms / MINUTE_MS);
+/** The number of a slot since 1970. */
+function slotOf(ms: number): number {
+  return Math.floor(ms / SLOT_MS);
 }
 
-/**
- * Counts events by kind, for the last hour. Its memory is bounded: a number of slots, with one number per kind in each.
- * It needs no timer.
- */
+function minuteOf(slot: number): number {
+  return Math.floor(slot / SLOTS);
+}
+
+/** Counts events by kind, for the last hour. Its memory is bounded: one number per kind and slot. It needs no timer. */
 export class MinuteCounts<Kind extends string> {
   readonly #minutes: Minutes;
-  /** The slots with an event, by their number since 1970, the oldest first. */
-  readonly #slots = new Map<number, Map<Kind, number>>();
+  /** The slots with an event, by {@link slotOf}. */
+  readonly #slots = new LRUCache<number, Map<Kind, number>>({ max: MINUTES * SLOTS });
 
   constructor(clock: Clock, minutes = new Minutes(clock)) {
     this.#minutes = minutes;
   }
 
   add(kind: Kind, times = 1): void {
-    const slot = this.#currentSlot();
+    const slot = slotOf(this.#minutes.now());
     const counts = this.#slots.get(slot) ?? new Map<Kind, number>();
-    this.#slots.set(slot, counts);
-    counts.set(kind, (counts.get(kind) ?? 0) + times);
-    const [oldest = slot] = this.#slots.keys();
-    if (this.#slots.size > MINUTES * SLOTS) this.#slots.delete(oldest);
+    this.#slots.set(slot, counts.set(kind, (counts.get(kind) ?? 0) + times));
   }
 
   /**
@@ -79,17 +79,17 @@ export class MinuteCounts<Kind extends string> {
    *   event.
    * @param minute the current one
    */
-  series(minute = minuteOf(this.#minutes.now())): Record<string, number[]> {
+  series(minute = minuteOf(slotOf(this.#minutes.now()))): Record<string, number[]> {
     const lists: Record<string, number[]> = {};
-    for (const [slot, counts] of this.#slots) {
-      const at = Math.floor(slot / SLOTS) - minute + MINUTES - 1;
-      if (at < 0) continue;
+    this.#slots.rforEach((counts, slot) => {
+      const at = minuteOf(slot) - minute + MINUTES - 1;
+      if (at < 0) return;
       for (const [kind, count] of counts) {
         const list = lists[kind] ?? Array.from({ length: MINUTES }, () => 0);
         lists[kind] = list;
         list[at] = (list[at] ?? 0) + count;
       }
-    }
+    });
     return lists;
   }
 
@@ -98,31 +98,27 @@ export class MinuteCounts<Kind extends string> {
    * @param minutes at most 60
    */
   within(minutes: number): Readonly<Partial<Record<Kind, number>>> {
-    return this.#since((minuteOf(this.#minutes.now()) - minutes) * SLOTS);
+    return this.#since((minuteOf(slotOf(this.#minutes.now())) - minutes) * SLOTS);
   }
 
   /** Returns the counts of the last 60 to 70 s, without zeros. */
   lately(): Readonly<Partial<Record<Kind, number>>> {
-    return this.#since(this.#currentSlot() - SLOTS);
+    return this.#since(slotOf(this.#minutes.now()) - SLOTS);
   }
 
   /** The mean number of events of a kind per second, over the last whole minute and the current one. */
   perSecond(kind: Kind): number {
     const now = this.#minutes.now();
     const seconds = (MINUTE_MS + (now % MINUTE_MS)) / 1_000;
-    return (this.#since((minuteOf(now) - 1) * SLOTS)[kind] ?? 0) / seconds;
-  }
-
-  #currentSlot(): number {
-    return Math.floor((this.#minutes.now() * SLOTS) / MINUTE_MS);
+    return (this.#since((minuteOf(slotOf(now)) - 1) * SLOTS)[kind] ?? 0) / seconds;
   }
 
   #since(first: number): Partial<Record<Kind, number>> {
     const sums: Partial<Record<Kind, number>> = {};
-    for (const [slot, counts] of this.#slots) {
-      if (slot < first) continue;
+    this.#slots.rforEach((counts, slot) => {
+      if (slot < first) return;
       for (const [kind, count] of counts) sums[kind] = (sums[kind] ?? 0) + count;
-    }
+    });
     return sums;
   }
 }
@@ -194,7 +190,7 @@ export function countsByMinute(clock: Clock) {
      * The series of one and the same hour, and its start: the clock is read once, because the next minute may begin.
      */
     lastHour() {
-      const minute = minuteOf(minutes.now());
+      const minute = minuteOf(slotOf(minutes.now()));
       return {
         from: minutes.startOf(minute - MINUTES + 1),
         reads: counts.reads.series(minute),
