@@ -14,19 +14,11 @@ export interface MetricsOptions {
   readonly lostLogLines?: () => number;
 }
 
-export interface Metrics {
-  /** Counts the events that it receives. */
-  readonly observer: Observer;
-  /** From now on, the metrics include this state. */
-  watch(state: WatchedState): void;
-  /** All metrics of the service and of the process, in the Prometheus text format. */
-  scrape(): Promise<{ readonly contentType: string; readonly body: string }>;
-}
-
 /** Creates the metrics of one replica (docs/metrics.md). */
-export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }: MetricsOptions): Metrics {
+export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }: MetricsOptions) {
   const registry = new Registry();
-  const observer = {
+  /** Counts the events that it receives. */
+  const observer: Observer = {
     ...readMetrics(registry),
     ...renewalMetrics(registry),
     ...vendorMetrics(registry, vendorResults),
@@ -45,7 +37,9 @@ export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }
   collectDefaultMetrics({ register: registry });
   return {
     observer,
-    watch: (state) => watchState(registry, version, state),
+    /** From now on, the metrics include this state. */
+    watch: (state: WatchedState) => watchState(registry, version, state),
+    /** All metrics of the service and of the process, in the Prometheus text format. */
     scrape: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }

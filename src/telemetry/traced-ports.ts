@@ -1,5 +1,5 @@
 import type { Observer } from '../token/observer.ts';
-import type { AccountStore, LoginQueue, RateLimiter, TerminalStore, TokenStore, VendorLogin } from '../token/ports.ts';
+import type { TokenStore, VendorLogin } from '../token/ports.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import type { SpanFacts, Tracer } from '../token/tracer.ts';
 
@@ -24,41 +24,37 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
     return tracer.span(`store ${operation}`, work, facts || undefined);
   };
   const { terminals, accounts, rateLimiter, loginQueue } = store;
-  const tracedTerminals: TerminalStore = {
-    read: (id) => span('read', () => terminals.read(id)),
-    markRead: (id, generation, dueAt) => span('mark_read', () => terminals.markRead(id, generation, dueAt)),
-    acquire: (id, durationMs) => span('acquire', () => terminals.acquire(id, durationMs)),
-    extend: (leases) => terminals.extend(leases),
-    save: (lease, record, dueAt) => span('save', () => terminals.save(lease, record, dueAt)),
-    saveAccessId: (lease, account) => span('save_access_id', () => terminals.saveAccessId(lease, account)),
-    release: (...args) => span('release', () => terminals.release(...args)),
-    restore: (...args) => span('restore', () => terminals.restore(...args)),
-    remove: (id, issuedAt) => span('remove', () => terminals.remove(id, issuedAt)),
-    repeatRemoval: (id, generation) => span('repeat_removal', () => terminals.repeatRemoval(id, generation)),
-    drop: (record) => span('drop', () => terminals.drop(record)),
-    clockFor: (id) => terminals.clockFor(id),
-  };
-  const tracedAccounts: AccountStore = {
-    find: (unionId) => span('find_account', () => accounts.find(unionId)),
-    identify: (unionId) => span('identify_account', () => accounts.identify(unionId)),
-    lookUp: (accessIds) => span('look_up', () => accounts.lookUp(accessIds)),
-    erase: (unionId) => span('erase', () => accounts.erase(unionId)),
-    repeatErasure: (account, generation) => span('repeat_erasure', () => accounts.repeatErasure(account, generation)),
-  };
-  const tracedRates: RateLimiter = {
-    take: (name, intervalMs, burst) => span('take_permit', () => rateLimiter.take(name, intervalMs, burst)),
-    giveBack: (name, intervalMs) => span('give_back_permit', () => rateLimiter.giveBack(name, intervalMs)),
-  };
-  const tracedQueue: LoginQueue = {
-    reserve: (pace, urgency, account) => span('reserve_login', () => loginQueue.reserve(pace, urgency, account)),
-    nextPlaceInMs: () => loginQueue.nextPlaceInMs(),
-  };
   return {
     ...store,
-    terminals: tracedTerminals,
-    accounts: tracedAccounts,
-    rateLimiter: tracedRates,
-    loginQueue: tracedQueue,
+    terminals: {
+      read: (id) => span('read', () => terminals.read(id)),
+      markRead: (id, generation, dueAt) => span('mark_read', () => terminals.markRead(id, generation, dueAt)),
+      acquire: (id, durationMs) => span('acquire', () => terminals.acquire(id, durationMs)),
+      extend: (leases) => terminals.extend(leases),
+      save: (lease, record, dueAt) => span('save', () => terminals.save(lease, record, dueAt)),
+      saveAccessId: (lease, account) => span('save_access_id', () => terminals.saveAccessId(lease, account)),
+      release: (...args) => span('release', () => terminals.release(...args)),
+      restore: (...args) => span('restore', () => terminals.restore(...args)),
+      remove: (id, issuedAt) => span('remove', () => terminals.remove(id, issuedAt)),
+      repeatRemoval: (id, generation) => span('repeat_removal', () => terminals.repeatRemoval(id, generation)),
+      drop: (record) => span('drop', () => terminals.drop(record)),
+      clockFor: (id) => terminals.clockFor(id),
+    },
+    accounts: {
+      find: (unionId) => span('find_account', () => accounts.find(unionId)),
+      identify: (unionId) => span('identify_account', () => accounts.identify(unionId)),
+      lookUp: (accessIds) => span('look_up', () => accounts.lookUp(accessIds)),
+      erase: (unionId) => span('erase', () => accounts.erase(unionId)),
+      repeatErasure: (account, generation) => span('repeat_erasure', () => accounts.repeatErasure(account, generation)),
+    },
+    rateLimiter: {
+      take: (name, intervalMs, burst) => span('take_permit', () => rateLimiter.take(name, intervalMs, burst)),
+      giveBack: (name, intervalMs) => span('give_back_permit', () => rateLimiter.giveBack(name, intervalMs)),
+    },
+    loginQueue: {
+      reserve: (pace, urgency, account) => span('reserve_login', () => loginQueue.reserve(pace, urgency, account)),
+      nextPlaceInMs: () => loginQueue.nextPlaceInMs(),
+    },
     close: () => store.close(),
   };
 }
