@@ -1,4 +1,6 @@
-import { FINDING_CODES, type FindingCode } from '../token/findings.ts';
+import type { Contact, VendorDomain } from '../token/contact-history.ts';
+import { FINDING_CODES } from '../token/findings.ts';
+import { OF_ALL_ACCOUNTS } from '../token/observer.ts';
 import {
   type FoundFacts,
   isLong,
@@ -9,16 +11,16 @@ import {
   shareFinding,
   THRESHOLDS,
 } from './finding-facts.ts';
-import { vendorFindings } from './vendor-findings.ts';
 
 /** Returns the findings of one replica, or of the fleet if the counts are the sums of all replicas. */
 export function replicaFindings(facts: ReplicaFacts, standing: StandingShares = new Set()): FoundFacts[] {
   const { counts, reasons } = facts;
   const found = [
     ...redisFindings(facts),
-    ...vendorFindings(facts, standing),
+    ...facts.vendorDomains.flatMap((domain) => domainFindings(domain, facts.monotonic)),
+    ...loginFindings(facts, standing),
     ...sessionFindings(facts, standing),
-    ...clockFindings(facts),
+    ...clockFindings(facts.clockOffsetMs),
   ];
   if (counts.endedTokens > 0) found.push({ code: 'tokens_ended', count: counts.endedTokens });
   // Also if another finding explains it: apps get errors, which no cause alone says.
@@ -42,6 +44,56 @@ function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
   return found;
 }
 
+const REJECTIONS: ReadonlySet<string> = new Set(OF_ALL_ACCOUNTS);
+
+function domainFindings(domain: VendorDomain, now: number): FoundFacts[] {
+  const { host, lastFailure, failingSince: since, clockOffsetMs } = domain;
+  const clock = clockFindings(clockOffsetMs, host);
+  if (!lastFailure || !isOutage(domain, now)) return clock;
+  const { reason, vendorCode } = lastFailure;
+  const code = REJECTIONS.has(reason) ? 'vendor_rejects' : 'vendor_down';
+  return [{ code, host, since, reason: reasonOf(lastFailure), vendorCode }, ...clock];
+}
+
+/** The kind of the failure, and what exactly went wrong. */
+export function reasonOf({ reason, problem }: NonNullable<Contact['lastFailure']>): string {
+  return problem === undefined ? reason : `${reason}: ${problem}`;
+}
+
+/** Whether every domain with failures in the time of the counts is down. The finding of each domain then says more. */
+function outagesExplain({ vendorDomains, monotonic }: ReplicaFacts): boolean {
+  const failing = vendorDomains.filter(
+    ({ failedMonotonic: at }) => at !== undefined && monotonic - at < THRESHOLDS.countedMs,
+  );
+  return failing.length > 0 && failing.every((domain) => isOutage(domain, monotonic));
+}
+
+function loginFindings(facts: ReplicaFacts, standing: StandingShares): FoundFacts[] {
+  const { reasons } = facts;
+  const shares = [
+    ...shareFinding('rejectedLogins', facts, standing, reasons.rejections),
+    ...shareFinding('failedLogins', facts, standing, { reason: reasons.logins }),
+  ];
+  return [
+    // The outage of every failing domain says more.
+    ...(outagesExplain(facts) ? [] : shares.length > 0 ? shares : noLoginFinding(facts)),
+    ...shareFinding('closedAccounts', facts, standing),
+    ...shareFinding('slowLogins', facts, standing),
+  ];
+}
+
+/** At night, a few logins are all that there is. */
+function noLoginFinding({ counts, reasons: { logins: reason } }: ReplicaFacts): FoundFacts[] {
+  const { least, accounts } = THRESHOLDS.noLogin;
+  const failAll = (failed: number, all: number) => failed >= least && failed >= all;
+  const isFound =
+    failAll(counts.failedLogins + counts.rejectedLogins, counts.logins) ||
+    failAll(counts.halfHourFailedLogins, counts.halfHourLogins);
+  if (!isFound || counts.failedAccounts < accounts) return [];
+  const code = REJECTIONS.has(reason ?? '') ? 'vendor_rejects' : 'vendor_fails_logins';
+  return [{ code, share: 1, reason }];
+}
+
 function sessionFindings(facts: ReplicaFacts, standing: StandingShares): FoundFacts[] {
   const { sessionServer, monotonic } = facts;
   const reason = sessionServer?.lastFailure?.reason;
@@ -52,9 +104,9 @@ function sessionFindings(facts: ReplicaFacts, standing: StandingShares): FoundFa
   return [...found, ...shareFinding('refusedSessions', facts, standing)];
 }
 
-function clockFindings({ clockOffsetMs = 0 }: ReplicaFacts): FoundFacts[] {
-  if (Math.abs(clockOffsetMs) < THRESHOLDS.clockMs) return [];
-  return [{ code: 'clock_differs', seconds: Math.round(clockOffsetMs / SECOND_MS) }];
+function clockFindings(offsetMs = 0, host?: string): FoundFacts[] {
+  if (Math.abs(offsetMs) < THRESHOLDS.clockMs) return [];
+  return [{ code: 'clock_differs', host, seconds: Math.round(offsetMs / SECOND_MS) }];
 }
 
 /** What is not known about a finding must not replace what another replica knows. */
@@ -63,9 +115,7 @@ function withoutUnknown(found: FoundFacts): FoundFacts {
 }
 
 /** The most urgent first, and what is over last. */
-export function inOrder<Found extends { readonly code: FindingCode; readonly over?: true | undefined }>(
-  found: readonly Found[],
-) {
+export function inOrder<Found extends FoundFacts>(found: readonly Found[]): Found[] {
   const place = ({ code, over }: Found) => FINDING_CODES.indexOf(code) + (over ? FINDING_CODES.length : 0);
   return [...found].sort((one, other) => place(one) - place(other));
 }

@@ -1,6 +1,6 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { VendorDomain } from '../token/contact-history.ts';
-import { reasonOf } from './vendor-findings.ts';
+import { reasonOf } from './findings.ts';
 
 /** The values that each scrape reads. */
 export interface WatchedState {
