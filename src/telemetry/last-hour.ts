@@ -9,6 +9,7 @@ import {
   type ReadOutcome,
   type RenewalOutcome,
   type SessionOutcome,
+  withListener,
 } from '../token/observer.ts';
 import type { AccountId } from '../token/subject.ts';
 import { NO_SHARES, type RecentCounts, type ShareCounts, THRESHOLDS } from './finding-facts.ts';
@@ -252,15 +253,12 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
     shares.add(share);
     reasons[share].add(reason);
   };
-  return {
-    ...observer,
-    tokenServed(outcome, leftMs) {
-      observer.tokenServed(outcome, leftMs);
+  return withListener(observer, {
+    tokenServed(outcome) {
       counts.reads.add(outcome);
       shares.add('reads');
     },
     readFailed(error, account) {
-      observer.readFailed(error, account);
       const code = errorCodeOf(error);
       counts.reads.add(code);
       const isFailure = ERRORS[code].status >= 500;
@@ -268,21 +266,13 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       shares.add('reads');
       if (isFailure) countFailure('failedReads', code);
     },
-    renewalEnded(cause, outcome) {
-      observer.renewalEnded(cause, outcome);
-      counts.renewals.add(outcome);
-    },
+    renewalEnded: (_, outcome) => counts.renewals.add(outcome),
     renewalFailed(cause, error) {
-      observer.renewalFailed(cause, error);
       counts.renewals.add(errorCodeOf(error));
       if (cause === 'background') counts.failedRenewals.add(errorCodeOf(error));
     },
-    loginSent() {
-      observer.loginSent();
-      counts.loginsSent.add('login');
-    },
+    loginSent: () => counts.loginsSent.add('login'),
     loginEnded(outcome, vendorCode, durationMs, waitedMs, account) {
-      observer.loginEnded(outcome, vendorCode, durationMs, waitedMs, account);
       counts.logins.add(outcome);
       if (UNSENT.has(outcome)) return;
       shares.add('logins');
@@ -297,21 +287,14 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       const tookMs = durationMs - waitedMs;
       if (outcome === 'success' && tookMs > THRESHOLDS.slowLoginMs) shares.add('slowLogins');
     },
-    accountClosed() {
-      observer.accountClosed();
-      shares.add('closedAccounts');
-    },
-    endedUnrenewed(tokens) {
-      observer.endedUnrenewed(tokens);
-      counts.endedTokens.add('token', tokens);
-    },
+    accountClosed: () => shares.add('closedAccounts'),
+    endedUnrenewed: (tokens) => counts.endedTokens.add('token', tokens),
     sessionChecked(outcome) {
-      observer.sessionChecked(outcome);
       counts.sessions.add(outcome);
       // Anybody can send junk, and it locks no user out.
       if (outcome !== 'malformed') shares.add('sessions');
       if (outcome === 'session_invalid' || outcome === 'session_expired') shares.add('refusedSessions');
       if (outcome === 'session_check_unavailable') shares.add('uncheckedSessions');
     },
-  };
+  });
 }

@@ -1,4 +1,4 @@
-import type { Observer } from '../token/observer.ts';
+import { type Observer, withListener } from '../token/observer.ts';
 import type { TokenStore, VendorLogin } from '../token/ports.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import type { SpanFacts, Tracer } from '../token/tracer.ts';
@@ -61,31 +61,13 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
 
 /** Adds the outcomes that the metrics count to the span in which they occur. Neither identifies an account. */
 export function tracedObserver(observer: Observer, note: (facts: SpanFacts) => void): Observer {
-  return {
-    ...observer,
-    sessionChecked(outcome) {
-      note({ 'broker.session': outcome });
-      observer.sessionChecked(outcome);
-    },
-    tokenServed(outcome, leftMs) {
-      note({ 'broker.token_source': outcome });
-      observer.tokenServed(outcome, leftMs);
-    },
-    renewalEnded(cause, outcome) {
-      note({ 'broker.renewal_cause': cause, 'broker.renewal_outcome': outcome });
-      observer.renewalEnded(cause, outcome);
-    },
-    renewalFailed(cause, error) {
-      note({ 'broker.renewal_cause': cause });
-      observer.renewalFailed(cause, error);
-    },
-    loginEnded(outcome, vendorCode, durationMs, waitedMs, account) {
-      note({ 'broker.login_outcome': outcome, ...(vendorCode !== undefined && { 'broker.vendor_code': vendorCode }) });
-      observer.loginEnded(outcome, vendorCode, durationMs, waitedMs, account);
-    },
-    budgetWaited(urgency, waitMs) {
-      note({ 'broker.login_queue_ms': waitMs });
-      observer.budgetWaited(urgency, waitMs);
-    },
-  };
+  return withListener(observer, {
+    sessionChecked: (outcome) => note({ 'broker.session': outcome }),
+    tokenServed: (outcome) => note({ 'broker.token_source': outcome }),
+    renewalEnded: (cause, outcome) => note({ 'broker.renewal_cause': cause, 'broker.renewal_outcome': outcome }),
+    renewalFailed: (cause) => note({ 'broker.renewal_cause': cause }),
+    loginEnded: (outcome, code) =>
+      note({ 'broker.login_outcome': outcome, ...(code !== undefined && { 'broker.vendor_code': code }) }),
+    budgetWaited: (_, waitMs) => note({ 'broker.login_queue_ms': waitMs }),
+  });
 }

@@ -146,3 +146,15 @@ export interface Observer {
   /** The secrets were read again. */
   secretsReloaded(outcome: ReloadOutcome): void;
 }
+
+/** Returns an observer that reports each event to `observer`, and to `listener` if it listens to this event. */
+export function withListener(observer: Observer, listener: Partial<Observer>): Observer {
+  const shared = Object.entries(listener).map(([event, listen]) => {
+    const reports = [observer[event as keyof Observer], listen] as ((...facts: unknown[]) => void)[];
+    const reportAll = (...facts: unknown[]): void => {
+      for (const report of reports) report(...facts);
+    };
+    return [event, reportAll];
+  });
+  return { ...observer, ...Object.fromEntries(shared) };
+}
