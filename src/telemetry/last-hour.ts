@@ -176,7 +176,7 @@ export function countsByMinute(clock: Clock) {
     loginsSent: new MinuteCounts<'login'>(clock, minutes),
     endedTokens: new MinuteCounts<'token'>(clock, minutes),
     shares: new MinuteCounts<keyof ShareCounts>(clock, minutes),
-    /** The outcomes of the logins that the vendor failed or refused to all accounts. */
+    /** The outcomes of failed logins, without the refusals of one account. */
     faults: new MinuteCounts<LoginOutcome>(clock, minutes),
     /** Why the events of a share failed. A refused login: its outcome and result code. */
     reasons: {
