@@ -59,31 +59,40 @@ function minuteOf(slot: number): number {
   return Math.floor(slot / SLOTS);
 }
 
+/** The counts of a slot. */
+interface Slot<Kind> {
+  /** See {@link slotOf}. */
+  readonly number: number;
+  readonly counts: Map<Kind, number>;
+}
+
 /** Counts events by kind, for the last hour. Its memory is bounded: one number per kind and slot. It needs no timer. */
 export class MinuteCounts<Kind extends string> {
   readonly #minutes: Minutes;
-  /** The slots with an event, by {@link slotOf}. */
-  readonly #slots = new LRUCache<number, Map<Kind, number>>({ max: MINUTES * SLOTS });
+  /** A slot takes the place of the one an hour before it. Slots without an event are missing. */
+  readonly #slots: Slot<Kind>[] = [];
 
   constructor(clock: Clock, minutes = new Minutes(clock)) {
     this.#minutes = minutes;
   }
 
   add(kind: Kind, times = 1): void {
-    const slot = slotOf(this.#minutes.now());
-    const counts = this.#slots.get(slot) ?? new Map<Kind, number>();
-    this.#slots.set(slot, counts.set(kind, (counts.get(kind) ?? 0) + times));
+    const number = slotOf(this.#minutes.now());
+    const place = number % (MINUTES * SLOTS);
+    if (this.#slots[place]?.number !== number) this.#slots[place] = { number, counts: new Map() };
+    const counts = this.#slots[place]?.counts;
+    counts?.set(kind, (counts.get(kind) ?? 0) + times);
   }
 
   /**
    * Returns the counts of the last 60 whole minutes, the oldest first, and of the current one. Omits kinds without an
-   *   event.
+   * event.
    * @param minute the current one
    */
   series(minute = minuteOf(slotOf(this.#minutes.now()))): Record<string, number[]> {
     const lists: Record<string, number[]> = {};
-    this.#slots.rforEach((counts, slot) => {
-      const at = minuteOf(slot) - minute + MINUTES - 1;
+    this.#slots.forEach(({ number, counts }) => {
+      const at = minuteOf(number) - minute + MINUTES - 1;
       if (at < 0) return;
       for (const [kind, count] of counts) {
         const list = lists[kind] ?? Array.from({ length: MINUTES }, () => 0);
@@ -116,8 +125,8 @@ export class MinuteCounts<Kind extends string> {
 
   #since(first: number): Partial<Record<Kind, number>> {
     const sums: Partial<Record<Kind, number>> = {};
-    this.#slots.rforEach((counts, slot) => {
-      if (slot < first) return;
+    this.#slots.forEach(({ number, counts }) => {
+      if (number < first) return;
       for (const [kind, count] of counts) sums[kind] = (sums[kind] ?? 0) + count;
     });
     return sums;
