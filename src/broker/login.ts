@@ -32,16 +32,14 @@ export interface TokenLoginOptions extends LeasedLoginsOptions, Pick<BrokerPorts
 interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'erasedAt' | 'storeTimeout'> {
   /** `undefined`: the store could not be asked for one. */
   readonly lease: Lease | undefined;
-  /** A logout or an erasure that comes during the login is later. */
-  readonly generation: number;
 }
 
 /** Logs in at the vendor and writes the token. Every token comes into being here. */
 export class TokenLogin {
   readonly #options: TokenLoginOptions;
-  readonly #logins: Pick<LeasedLogins<Renewed>, 'holding' | 'isHeld' | 'release'>;
+  readonly #logins: LeasedLogins<Renewed>;
 
-  constructor(options: TokenLoginOptions, logins: Pick<LeasedLogins<Renewed>, 'holding' | 'isHeld' | 'release'>) {
+  constructor(options: TokenLoginOptions, logins: LeasedLogins<Renewed>) {
     this.#options = options;
     this.#logins = logins;
   }
@@ -63,8 +61,7 @@ export class TokenLogin {
       return { record: current, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt };
     }
     try {
-      const start = { ...granted, generation: lease.generation };
-      return await this.#logins.holding(request, granted, () => this.#logInAndWrite(request, start));
+      return await this.#logins.holding(request, granted, () => this.#logInAndWrite(request, granted));
     } catch (error) {
       const ended = error instanceof BrokerError ? tokensEndedBy(error.code) : undefined;
       switch (ended) {
@@ -97,7 +94,6 @@ export class TokenLogin {
     try {
       return await this.#logInAndWrite(request, {
         lease: undefined,
-        generation: this.#generationNow(request),
         current: known,
         region,
         erasedAt: cache.erasedAt(id),
@@ -129,14 +125,16 @@ export class TokenLogin {
     const region = start.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     if (lease && isCounted(cause)) await limits.admit(id, cause, storeTimeout);
+    // A logout or an erasure that comes during the login is later.
+    const generationAtStart = lease?.generation ?? this.#generationNow(request);
     let generation: number | undefined;
     const mayBeSent = (): boolean => {
-      generation ??= lease ? start.generation : this.#generationOnceSent(request, start.generation);
+      generation ??= lease ? lease.generation : this.#generationOnceSent(request, generationAtStart);
       return lease ? this.#logins.isHeld(lease) : !this.#inMemory(request);
     };
     const chosen = lease ? urgency : 'foreground';
     const token = await vendor.login({ subject, region, budgetMs, urgency: chosen, mayBeSent, requestId });
-    generation ??= start.generation;
+    generation ??= generationAtStart;
     const record = {
       subject,
       region,
@@ -160,9 +158,9 @@ export class TokenLogin {
     // The store has not answered in time. The app gets the token now; if the store refuses it later, memory forgets it.
     if (outcome === undefined)
       void saving.then((late) => isRefusal(late) && cache.tokens.remove(id, record.generation));
-    if (outcome === 'outdated' || this.#isOutdated(record, id)) {
+    if (outcome === 'outdated' || record.generation <= cache.outdatedUntil(id)) {
       cache.tokens.remove(id, record.generation);
-      throw await this.#loggedOutMeanwhile(request);
+      return this.#refuseOutdated(request);
     }
     switch (outcome) {
       case 'saved':
@@ -178,11 +176,6 @@ export class TokenLogin {
       case 'superseded':
         return this.#tokenOfOther(request);
     }
-  }
-
-  /** Whether this replica has heard of a logout or an erasure that came after the login was sent. */
-  #isOutdated({ generation }: Pick<TokenRecord, 'generation'>, id: SubjectId): boolean {
-    return this.#options.cache.outdatedUntil(id) >= generation;
   }
 
   #obtained(
@@ -209,17 +202,13 @@ export class TokenLogin {
     return record && request.satisfies(record) ? { record, outcome: 'waited', checkedAt, erasedAt } : undefined;
   }
 
-  /** The error for a login that a logout or an erasure has ended. */
-  async #loggedOutMeanwhile(request: RenewalRequest): Promise<BrokerError> {
+  /** @throws BrokerError for a login that a logout or an erasure has ended */
+  async #refuseOutdated(request: RenewalRequest): Promise<never> {
     const { terminals, cache } = this.#options;
     const known = cache.erasedAt(request.id);
     const stored = await terminals.read(request.id).catch(() => ({ erasedAt: known }));
-    try {
-      refuseErased(request, stored.erasedAt);
-      return loggedOutMeanwhile();
-    } catch (error) {
-      return error as BrokerError;
-    }
+    refuseErased(request, stored.erasedAt);
+    throw loggedOutMeanwhile();
   }
 
   async #save(
@@ -251,7 +240,8 @@ export class TokenLogin {
    * meanwhile. A logout or an erasure of that time stays later than the login.
    */
   #generationOnceSent(request: RenewalRequest, generation: number): number {
-    return this.#isOutdated({ generation }, request.id) ? generation : this.#generationNow(request);
+    const isOutdated = generation <= this.#options.cache.outdatedUntil(request.id);
+    return isOutdated ? generation : this.#generationNow(request);
   }
 
   /** The store's clock, epoch ms. @param toleranceMs added to the own clock, if the store has never answered */
