@@ -4,11 +4,9 @@ import { type AccountId, accountOf, type Subject, type SubjectId } from '../toke
 
 /** Facts that come with a record. */
 export interface RecordFacts {
-  /** The id of its subject, if the caller has it. */
-  readonly id?: SubjectId;
   /**
    * When the store was asked for it, or to save it, by the monotonic clock. `-Infinity`: the store has not confirmed
-   * it, or a newer token was announced.
+   * it, or a newer token was announced. Another replica may have stored a newer one.
    */
   readonly checkedAt: number;
   /** Epoch ms of the account's last erasure. Older sessions are refused. */
@@ -16,7 +14,8 @@ export interface RecordFacts {
 }
 
 /** The knowledge of a replica about a token, besides its record. */
-export interface TokenFacts extends Required<RecordFacts> {
+export interface TokenFacts extends RecordFacts {
+  readonly id: SubjectId;
   /** Before this time (epoch ms) a read asks for no renewal. */
   readonly renewFrom: number;
 }

@@ -3,13 +3,14 @@ import type { Urgency } from '../token/login-queue.ts';
 import type { RenewalCause, RenewalOutcome } from '../token/observer.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { Subject, SubjectId } from '../token/subject.ts';
+import type { RecordFacts } from './cached-tokens.ts';
 
 /** A request for a token. */
 export interface ReadRequest {
   readonly subject: Subject;
   /** The id of `subject`, if the caller has it. */
   readonly id?: SubjectId;
-  /** The account's country from the session or the app. Only an account's first login needs it. */
+  /** From the session or the app. Only an account's first login needs it: the country pinned then takes precedence. */
   readonly region: string | undefined;
   /** Epoch ms; `undefined` if the session does not say. */
   readonly sessionIssuedAt: number | undefined;
@@ -19,39 +20,25 @@ export interface ReadRequest {
   readonly requestId?: string | undefined;
 }
 
-/** A request for a newer token. */
-export interface RenewalRequest {
+/** A request for a newer token. A background renewal has no session. */
+export interface RenewalRequest extends Omit<ReadRequest, 'id' | 'refused'> {
   readonly id: SubjectId;
-  readonly subject: Subject;
-  /** The account's country. The country pinned to the account takes precedence. */
-  readonly region: string | undefined;
   /** The token to replace. */
   readonly known: TokenRecord | undefined;
   readonly cause: RenewalCause;
   /** Whether an app waits for the renewal. */
   readonly urgency: Urgency;
-  /** Epoch ms; `undefined` for a background renewal, or if the session does not say. */
-  readonly sessionIssuedAt: number | undefined;
-  /** For the log. */
-  readonly requestId?: string | undefined;
   /**
    * Returns whether a record from another login will do: usable, newer than `known`, not suspect, and not the refused
-   *   token.
+   * token.
    */
   readonly satisfies: (record: TokenRecord) => boolean;
 }
 
 /** The result of a renewal. */
-export interface Renewed {
+export interface Renewed extends RecordFacts {
   readonly record: TokenRecord;
   readonly outcome: RenewalOutcome;
-  /**
-   * When the store was asked for the record, or to save it, by the monotonic clock. `-Infinity` if the store has not
-   * confirmed it since the request began. Another replica may then have stored a newer one.
-   */
-  readonly checkedAt: number;
-  /** Epoch ms of the account's last erasure. */
-  readonly erasedAt: number | undefined;
 }
 
 /** When the session of a request was issued. */

@@ -136,9 +136,9 @@ export class TokenBroker {
     try {
       const wanted = { id, subject, region, known, cause, urgency, sessionIssuedAt, requestId, satisfies };
       const renewed = await renewal.renew(wanted);
-      const { record, outcome, checkedAt, erasedAt } = renewed;
-      refuseErased(request, erasedAt);
-      const cached = cache.put(record, { id, checkedAt, erasedAt });
+      const { record, outcome } = renewed;
+      refuseErased(request, renewed.erasedAt);
+      const cached = cache.put(record, renewed, id);
       // Memory may have a newer token by now, but one that is refused or past its margin.
       return { entry: satisfies(recordOf(cached)) ? cached : cachedToken(record, cached), outcome };
     } catch (error) {
@@ -167,8 +167,8 @@ export class TokenBroker {
       const stored = await terminals.read(id);
       if (stored.erasedAt !== undefined) cache.learnErasure(id, stored.erasedAt);
       const { record, erasedAt } = this.#withLostRemovals(id, stored, checkedAt);
-      const facts = { id, checkedAt, erasedAt };
-      const entry = record ? cache.put(record, facts) : await this.#restore(id, facts);
+      const facts = { checkedAt, erasedAt };
+      const entry = record ? cache.put(record, facts, id) : await this.#restore(id, facts);
       const isNewer = record && entry && entry.generation > record.generation;
       if (isNewer && !writeBack.hasRecordOf(id)) writeBack.add(recordOf(entry));
       return { entry, erasedAt, outcome: 'redis' };
@@ -209,7 +209,7 @@ export class TokenBroker {
       const isStored = outcome === 'saved' || outcome === 'suspect';
       observer.wroteBack(isStored ? 'saved' : 'outdated');
       if (isStored) {
-        const entry = cache.put({ ...record, suspect: outcome === 'suspect' }, facts);
+        const entry = cache.put({ ...record, suspect: outcome === 'suspect' }, facts, id);
         // Another replica may have restored it before, as unread. The caller does not wait for that.
         if (record.read && record.unreadRenewals > 0) this.#markRead(id, record);
         return entry;

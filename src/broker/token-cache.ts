@@ -48,19 +48,17 @@ export class TokenCache {
   /** Returns the entry if it may be served without asking the store. @param now by the monotonic clock */
   getFresh(id: SubjectId, now: number): CachedToken | undefined {
     const entry = this.tokens.find(id);
-    return entry && this.#isFresh(entry, now) ? entry : undefined;
+    if (!entry) return undefined;
+    const { checkedAt } = entry;
+    const isAnnounced = checkedAt >= (this.#options.announcements.completeSince() ?? Number.POSITIVE_INFINITY);
+    return now - checkedAt < (isAnnounced ? FRESH_ANNOUNCED_MS : FRESH_UNANNOUNCED_MS) ? entry : undefined;
   }
 
-  #isFresh({ checkedAt }: CachedToken, now: number): boolean {
-    const age = now - checkedAt;
-    if (age < FRESH_UNANNOUNCED_MS) return true;
-    const since = this.#options.announcements.completeSince();
-    return since !== undefined && checkedAt >= since && age < FRESH_ANNOUNCED_MS;
-  }
-
-  /** Adds a record, unless memory has a newer one. Returns the newer entry. */
-  put(record: TokenRecord, facts: RecordFacts): CachedToken {
-    const { id = subjectId(record.subject), checkedAt, erasedAt } = facts;
+  /**
+   * Adds a record, unless memory has a newer one. Returns the newer entry.
+   * @param id of its subject, if the caller has it
+   */
+  put(record: TokenRecord, { checkedAt, erasedAt }: RecordFacts, id = subjectId(record.subject)): CachedToken {
     const isNewest = checkedAt > this.#announcedAt(id);
     const renewFrom = refreshAt(record, this.#options.policy, id);
     const knownErasure = isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id));
@@ -119,7 +117,7 @@ export class TokenCache {
    * @param erasedAt the account's last erasure that the caller knows of
    */
   renew(record: TokenRecord, id: SubjectId, checkedAt: number, erasedAt?: number): void {
-    if (this.tokens.peek(id)) this.put(record, { id, checkedAt, erasedAt: latest(erasedAt, this.erasedAt(id)) });
+    if (this.tokens.peek(id)) this.put(record, { checkedAt, erasedAt: latest(erasedAt, this.erasedAt(id)) }, id);
   }
 
   /** Takes a logout: removes the terminal's token up to `generation`, and refuses older ones from now on. */

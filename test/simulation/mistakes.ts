@@ -169,8 +169,8 @@ const READS: readonly Change[] = [
 const CACHE: readonly Change[] = [
   {
     name: 'announcements are trusted without the heartbeat',
-    from: 'return since !== undefined && checkedAt >= since && age < FRESH_ANNOUNCED_MS;',
-    to: 'return since !== 0 && age < FRESH_ANNOUNCED_MS;',
+    from: 'checkedAt >= (this.#options.announcements.completeSince() ?? Number.POSITIVE_INFINITY);',
+    to: 'true;',
   },
   {
     name: 'the announcement of a logout is ignored',
