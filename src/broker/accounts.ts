@@ -26,19 +26,14 @@ export class Accounts {
    */
   async logOut(subject: Subject, by: SessionAge | 'operator'): Promise<void> {
     const id = subjectId(subject);
-    if (by === 'operator') {
-      const outdated = await this.#terminals.remove(id);
-      if (outdated !== undefined) this.#cache.loggedOut(id, outdated);
-      return;
+    if (by !== 'operator') await this.#limits.admit(id, 'logout');
+    const outdated = await this.#terminals.remove(id, by === 'operator' ? undefined : (by.sessionIssuedAt ?? 0));
+    if (outdated === undefined) {
+      // Only the logout of an app can be refused.
+      await this.#limits.giveBack(id, 'logout');
+      throw accountErased();
     }
-    await this.#limits.admit(id, 'logout');
-    const outdated = await this.#terminals.remove(id, by.sessionIssuedAt ?? 0);
-    if (outdated !== undefined) {
-      this.#cache.loggedOut(id, outdated);
-      return;
-    }
-    await this.#limits.giveBack(id, 'logout');
-    throw accountErased();
+    this.#cache.loggedOut(id, outdated);
   }
 
   /**
