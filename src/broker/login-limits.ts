@@ -19,6 +19,8 @@ interface Permit {
   readonly name: string;
   readonly intervalMs: number;
   readonly burst: number;
+  /** For a caller that gets none. */
+  readonly detail: string;
 }
 
 export interface LoginLimitsOptions extends Pick<BrokerPorts, 'log' | 'observer'> {
@@ -32,16 +34,9 @@ export interface LoginLimitsOptions extends Pick<BrokerPorts, 'log' | 'observer'
 /** Limits how many logins and logouts an account may cause. A failure of the store lets them through. */
 export class LoginLimits {
   readonly #options: LoginLimitsOptions;
-  readonly #intervalMs: number;
-  readonly #details: Readonly<Record<SharedLimit, string>>;
 
   constructor(options: LoginLimitsOptions) {
     this.#options = options;
-    this.#intervalMs = HOUR_MS / options.perHour;
-    this.#details = {
-      logins: `An account may cause ${options.perHour} logins and logouts per hour`,
-      refused_tokens: `A terminal may have ${REFUSED_BURST} refused tokens replaced at once, and then one every ${REFUSED_INTERVAL_MS / 1_000} s`,
-    };
   }
 
   /**
@@ -50,15 +45,17 @@ export class LoginLimits {
    * @throws BrokerError `rate_limited`
    */
   async admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', storeTimeout?: StoreTimeout): Promise<void> {
-    const { log, observer } = this.#options;
-    for (const permit of this.#permitsFor(id, cause)) {
-      const { limit } = permit;
-      const taking = this.#take(permit);
+    const { rates, log, observer } = this.#options;
+    for (const { limit, name, intervalMs, burst, detail } of this.#permitsFor(id, cause)) {
+      const taking = rates.take(name, intervalMs, burst).catch((error: unknown) => {
+        log.warn({ err: error }, 'a limit could not be checked; the login is allowed');
+        return 0;
+      });
       const waitMs = storeTimeout ? await storeTimeout.wait(taking) : await taking;
       if (waitMs === undefined) log.warn({ limit }, 'a limit was not checked in time; the login is allowed');
       if (!waitMs) continue;
       observer.rateLimited(limit);
-      throw new BrokerError('rate_limited', { detail: this.#details[limit], retryAfter: Math.ceil(waitMs / 1_000) });
+      throw new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(waitMs / 1_000) });
     }
   }
 
@@ -82,8 +79,9 @@ export class LoginLimits {
     const ofAccount: Permit = {
       limit: 'logins',
       name: `logins ${accountOf(id)}`,
-      intervalMs: this.#intervalMs,
+      intervalMs: HOUR_MS / perHour,
       burst: Math.min(burst, perHour),
+      detail: `An account may cause ${perHour} logins and logouts per hour`,
     };
     if (cause !== 'refused') return [ofAccount];
     const ofTerminal: Permit = {
@@ -91,17 +89,8 @@ export class LoginLimits {
       name: `refused ${id}`,
       intervalMs: REFUSED_INTERVAL_MS,
       burst: REFUSED_BURST,
+      detail: `A terminal may have ${REFUSED_BURST} refused tokens replaced at once, and then one every ${REFUSED_INTERVAL_MS / 1_000} s`,
     };
     return [ofTerminal, ofAccount];
-  }
-
-  async #take({ name, intervalMs, burst }: Permit): Promise<number> {
-    const { rates, log } = this.#options;
-    try {
-      return await rates.take(name, intervalMs, burst);
-    } catch (error) {
-      log.warn({ err: error }, 'a limit could not be checked; the login is allowed');
-      return 0;
-    }
   }
 }
