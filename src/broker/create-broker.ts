@@ -18,34 +18,19 @@ export interface BrokerOptions extends Omit<BrokerPorts, keyof TokenStore> {
   readonly loginBurst: number;
 }
 
-/** The parts of one replica that obtain, keep and renew tokens. */
-export interface Broker {
-  readonly tokens: TokenBroker;
-  readonly accounts: Accounts;
-  readonly accessIds: AccessIds;
-  readonly renewal: Renewal;
-  readonly writeBack: WriteBack;
-  readonly cache: TokenCache;
-  /** Does nothing until it is started. */
-  readonly worker: RefreshWorker;
-  /**
-   * At shutdown, waits at most `timeoutMs` for the logins that run, also those that nobody waits for any more, and
-   * until the store has every token. Then releases the leases that are left.
-   */
-  settle(timeoutMs: number): Promise<void>;
-}
+export type Broker = ReturnType<typeof createBroker>;
 
-export function createBroker(options: BrokerOptions): Broker {
-  const { store, clock, log, observer } = options;
+/** Returns the parts of one replica that obtain, keep and renew tokens. The worker does nothing until it is started. */
+export function createBroker(options: BrokerOptions) {
+  const { store, clock } = options;
   const { terminals, accounts, announcements, health, dueQueue } = store;
   const ports = { ...options, terminals, accounts, announcements, health, dueQueue };
   const cache = new TokenCache({ ...ports, maxBytes: options.cacheMaxBytes });
   const limits = new LoginLimits({
+    ...ports,
     rates: store.rateLimiter,
     perHour: options.loginsPerHour,
     burst: options.loginBurst,
-    log,
-    observer,
   });
   const writeBack = new WriteBack({ ...ports, cache });
   const parts = { ...ports, cache, limits, writeBack };
@@ -59,7 +44,11 @@ export function createBroker(options: BrokerOptions): Broker {
     writeBack,
     cache,
     worker: new RefreshWorker({ ...parts, renewal }),
-    settle: async (timeoutMs) => {
+    /**
+     * At shutdown, waits at most `timeoutMs` for the logins that run, also those that nobody waits for any more, and
+     * until the store has every token. Then releases the leases that are left.
+     */
+    settle: async (timeoutMs: number): Promise<void> => {
       const until = clock.monotonic() + timeoutMs;
       await Promise.all([renewal.settle(timeoutMs), accessIds.settle(timeoutMs)]);
       await writeBack.settle(Math.max(0, until - clock.monotonic()));
