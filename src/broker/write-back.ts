@@ -50,8 +50,8 @@ export class WriteBack {
   #lostAt: number | undefined;
   /** The writes that are on their way to the store. */
   readonly #inFlight = new Map<SubjectId, Promise<RestoreOutcome>>();
-  /** The number of removals that are on their way to the store. */
-  #removing = 0;
+  /** The number of missing changes that are on their way to the store. */
+  #writing = 0;
   #flushing = false;
   #retry: Timer | undefined;
   #stopped = false;
@@ -106,23 +106,6 @@ export class WriteBack {
     return outcome;
   }
 
-  /**
-   * Writes a token as {@link write} does, and tells the store that it was read.
-   * @param sessionIssuedAt see `TerminalStore.restore`
-   * @throws BrokerError `store_unavailable`
-   */
-  async restore(record: TokenRecord, sessionIssuedAt?: number): Promise<RestoreOutcome> {
-    const { terminals, policy, observer } = this.#options;
-    const id = subjectId(record.subject);
-    const outcome = await this.write(id, record, sessionIssuedAt);
-    // Another replica may have restored it before, as unread. A token of a login by an app is never unread.
-    if (outcome === 'saved' && record.read && record.unreadRenewals > 0) {
-      await terminals.markRead(id, record.generation, dueAt(record, policy, id));
-    }
-    observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
-    return outcome;
-  }
-
   /** Whether a token of the subject waits for the store. Only its own write knows the session that it is for. */
   hasRecordOf(id: SubjectId): boolean {
     return this.#tokens.has(id) || this.#inFlight.has(id);
@@ -163,7 +146,7 @@ export class WriteBack {
   }
 
   #isMissing(): boolean {
-    return this.#tokens.size + this.#removals.size + this.#inFlight.size + this.#removing > 0;
+    return this.#tokens.size + this.#removals.size + this.#inFlight.size + this.#writing > 0;
   }
 
   /** Everything in memory that the store had confirmed before now. First the removals: they refuse older tokens. */
@@ -244,24 +227,32 @@ export class WriteBack {
 
   /** Returns whether the store has answered. Otherwise the write waits again, behind all others. */
   async #write(missing: Missing): Promise<boolean> {
+    const { terminals, accounts } = this.#options;
+    const { id, generation, record, sessionIssuedAt } = missing;
+    this.#writing += 1;
     try {
-      await (missing.record ? this.restore(missing.record, missing.sessionIssuedAt) : this.#remove(missing));
+      if (record) await this.#restore(record, sessionIssuedAt);
+      else if (isSubjectId(id)) await terminals.repeatRemoval(id, generation);
+      else await accounts.repeatErasure(id, generation);
       return true;
     } catch {
       this.#remember(missing);
       return false;
+    } finally {
+      this.#writing -= 1;
     }
   }
 
-  async #remove({ id, generation }: Missing): Promise<void> {
-    const { terminals, accounts } = this.#options;
-    this.#removing += 1;
-    try {
-      if (isSubjectId(id)) await terminals.repeatRemoval(id, generation);
-      else await accounts.repeatErasure(id, generation);
-    } finally {
-      this.#removing -= 1;
+  /** Writes a token as {@link write} does, and tells the store that it was read. */
+  async #restore(record: TokenRecord, sessionIssuedAt: number | undefined): Promise<void> {
+    const { terminals, policy, observer } = this.#options;
+    const id = subjectId(record.subject);
+    const outcome = await this.write(id, record, sessionIssuedAt);
+    // Another replica may have restored it before, as unread. A token of a login by an app is never unread.
+    if (outcome === 'saved' && record.read && record.unreadRenewals > 0) {
+      await terminals.markRead(id, record.generation, dueAt(record, policy, id));
     }
+    observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
   }
 
   /**
