@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { type Clock, StoreTimeout, withTimeout } from '../token/clock.ts';
 import { BrokerError, type ErrorCode, LoginNotSent } from '../token/errors.ts';
 import type { RenewalCause } from '../token/observer.ts';
@@ -326,33 +327,30 @@ function asUnavailable(error: unknown): { readonly kind: 'unavailable'; readonly
 }
 
 type SubjectAnnouncement = Exclude<Announcement, { kind: 'erased' }>;
-type Waiter = (announcement: SubjectAnnouncement | undefined) => void;
 
 /** Lets logins wait for the next announcement about their subject. */
 export class AnnouncementWaiters {
   readonly #clock: Clock;
-  readonly #waiters = new Map<SubjectId, Set<Waiter>>();
+  /** The id of a subject is an event. Any number of logins may wait for it. */
+  readonly #announced = new EventEmitter().setMaxListeners(0);
 
   constructor(announcements: AnnouncementFeed, clock: Clock) {
     this.#clock = clock;
     announcements.subscribe((announcement) => {
-      if (announcement.kind === 'erased') return;
-      for (const waiter of this.#waiters.get(announcement.id) ?? []) waiter(announcement);
+      if (announcement.kind !== 'erased') this.#announced.emit(announcement.id, announcement);
     });
   }
 
   /** Resolves to the next announcement about `id`, or to `undefined` after `timeoutMs`. */
   next(id: SubjectId, timeoutMs: number): Promise<SubjectAnnouncement | undefined> {
     return new Promise((resolve) => {
-      const waiters = this.#waiters.get(id) ?? new Set();
-      const done: Waiter = (announcement) => {
+      const done = (announcement?: SubjectAnnouncement): void => {
         timer.cancel();
-        waiters.delete(done);
-        if (waiters.size === 0) this.#waiters.delete(id);
+        this.#announced.off(id, done);
         resolve(announcement);
       };
-      const timer = this.#clock.setTimer(() => done(undefined), timeoutMs);
-      this.#waiters.set(id, waiters.add(done));
+      const timer = this.#clock.setTimer(done, timeoutMs);
+      this.#announced.on(id, done);
     });
   }
 }

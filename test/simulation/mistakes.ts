@@ -116,8 +116,8 @@ const RENEWAL: readonly Change[] = [
 const LEASED_LOGINS: readonly Change[] = [
   {
     name: 'a waiter misses its wake-up',
-    from: 'const timer = this.#clock.setTimer(() => done(undefined), timeoutMs);',
-    to: 'const timer = this.#clock.setTimer(() => done(undefined), 1e6 * timeoutMs);',
+    from: 'const timer = this.#clock.setTimer(done, timeoutMs);',
+    to: 'const timer = this.#clock.setTimer(done, 1e6 * timeoutMs);',
   },
   {
     name: 'a login that has failed is joined for ever',
