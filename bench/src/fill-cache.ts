@@ -11,7 +11,7 @@ import { residentBytes } from './cores.ts';
 
 const count = Number(process.argv[2]);
 const announcements = { subscribe: () => undefined, completeSince: () => 0 };
-const cache = new TokenCache({ announcements, clock, maxBytes: 4_000 * count, policy: POLICY });
+const cache = new TokenCache({ announcements, clock, cacheMaxBytes: 4_000 * count, policy: POLICY });
 const codec = new RecordCodec(new TokenCipher([ENCRYPTION_KEY]));
 
 /** Fills the cache up to this number of tokens. @returns the memory of the process without garbage */

@@ -2,20 +2,18 @@ import type { TokenStore } from '../token/ports.ts';
 import { AccessIds } from './access-ids.ts';
 import { Accounts } from './accounts.ts';
 import type { BrokerPorts } from './broker-ports.ts';
-import { LoginLimits } from './login-limits.ts';
+import { LoginLimits, type LoginLimitsOptions } from './login-limits.ts';
 import { RefreshWorker } from './refresh-worker.ts';
 import { Renewal } from './renewal.ts';
 import { TokenBroker } from './token-broker.ts';
-import { TokenCache } from './token-cache.ts';
+import { TokenCache, type TokenCacheOptions } from './token-cache.ts';
 import { WriteBack } from './write-back.ts';
 
-export interface BrokerOptions extends Omit<BrokerPorts, keyof TokenStore> {
+export interface BrokerOptions
+  extends Omit<BrokerPorts, keyof TokenStore>,
+    Pick<TokenCacheOptions, 'cacheMaxBytes'>,
+    Pick<LoginLimitsOptions, 'loginsPerHour' | 'loginBurst'> {
   readonly store: TokenStore;
-  /** Maximum memory of the tokens. */
-  readonly cacheMaxBytes: number;
-  /** See {@link LoginLimits}. */
-  readonly loginsPerHour: number;
-  readonly loginBurst: number;
 }
 
 export type Broker = ReturnType<typeof createBroker>;
@@ -23,15 +21,10 @@ export type Broker = ReturnType<typeof createBroker>;
 /** Returns the parts of one replica that obtain, keep and renew tokens. The worker does nothing until it is started. */
 export function createBroker(options: BrokerOptions) {
   const { store, clock } = options;
-  const { terminals, accounts, announcements, health, dueQueue } = store;
-  const ports = { ...options, terminals, accounts, announcements, health, dueQueue };
-  const cache = new TokenCache({ ...ports, maxBytes: options.cacheMaxBytes });
-  const limits = new LoginLimits({
-    ...ports,
-    rates: store.rateLimiter,
-    perHour: options.loginsPerHour,
-    burst: options.loginBurst,
-  });
+  const { terminals, accounts, announcements, health, dueQueue, rateLimiter } = store;
+  const ports = { ...options, terminals, accounts, announcements, health, dueQueue, rateLimiter };
+  const cache = new TokenCache(ports);
+  const limits = new LoginLimits(ports);
   const writeBack = new WriteBack({ ...ports, cache });
   const parts = { ...ports, cache, limits, writeBack };
   const renewal = new Renewal(parts);

@@ -1,7 +1,6 @@
 import type { StoreTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { LimitName } from '../token/observer.ts';
-import type { RateLimiter } from '../token/ports.ts';
 import { accountOf, type SubjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
 
@@ -10,12 +9,9 @@ const REFUSED_BURST = 3;
 const REFUSED_INTERVAL_MS = 20_000;
 const HOUR_MS = 3_600_000;
 
-/** The limits that all replicas share. */
-type SharedLimit = Exclude<LimitName, 'requests'>;
-
 /** One permit of a limit. A login or a logout takes it. */
 interface Permit {
-  readonly limit: SharedLimit;
+  readonly limit: LimitName;
   readonly name: string;
   readonly intervalMs: number;
   readonly burst: number;
@@ -23,12 +19,11 @@ interface Permit {
   readonly detail: string;
 }
 
-export interface LoginLimitsOptions extends Pick<BrokerPorts, 'log' | 'observer'> {
-  readonly rates: RateLimiter;
+export interface LoginLimitsOptions extends Pick<BrokerPorts, 'rateLimiter' | 'log' | 'observer'> {
   /** Logins and logouts per account and hour over all replicas. 0: no limit, also not for refused tokens. */
-  readonly perHour: number;
+  readonly loginsPerHour: number;
   /** Number of them that an account may cause at once after a pause. */
-  readonly burst: number;
+  readonly loginBurst: number;
 }
 
 /** Limits how many logins and logouts an account may cause. A failure of the store lets them through. */
@@ -45,9 +40,9 @@ export class LoginLimits {
    * @throws BrokerError `rate_limited`
    */
   async admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', storeTimeout?: StoreTimeout): Promise<void> {
-    const { rates, log, observer } = this.#options;
+    const { rateLimiter, log, observer } = this.#options;
     for (const { limit, name, intervalMs, burst, detail } of this.#permitsFor(id, cause)) {
-      const taking = rates.take(name, intervalMs, burst).catch((error: unknown) => {
+      const taking = rateLimiter.take(name, intervalMs, burst).catch((error: unknown) => {
         log.warn({ err: error }, 'a limit could not be checked; the login is allowed');
         return 0;
       });
@@ -64,9 +59,9 @@ export class LoginLimits {
    * @param cause as for {@link admit}
    */
   async giveBack(id: SubjectId, cause: 'new' | 'refused' | 'logout'): Promise<void> {
-    const { rates, log } = this.#options;
+    const { rateLimiter, log } = this.#options;
     for (const { name, intervalMs } of this.#permitsFor(id, cause)) {
-      await rates.giveBack(name, intervalMs).catch((error: unknown) => {
+      await rateLimiter.giveBack(name, intervalMs).catch((error: unknown) => {
         log.debug({ err: error }, 'a login or logout that did not take place stays counted');
       });
     }
@@ -74,14 +69,14 @@ export class LoginLimits {
 
   /** In the order in which they are taken. */
   #permitsFor(id: SubjectId, cause: 'new' | 'refused' | 'logout'): readonly Permit[] {
-    const { perHour, burst } = this.#options;
-    if (perHour === 0) return [];
+    const { loginsPerHour, loginBurst } = this.#options;
+    if (loginsPerHour === 0) return [];
     const ofAccount: Permit = {
       limit: 'logins',
       name: `logins ${accountOf(id)}`,
-      intervalMs: HOUR_MS / perHour,
-      burst: Math.min(burst, perHour),
-      detail: `An account may cause ${perHour} logins and logouts per hour`,
+      intervalMs: HOUR_MS / loginsPerHour,
+      burst: Math.min(loginBurst, loginsPerHour),
+      detail: `An account may cause ${loginsPerHour} logins and logouts per hour`,
     };
     if (cause !== 'refused') return [ofAccount];
     const ofTerminal: Permit = {

@@ -118,7 +118,8 @@ export class Renewal {
     if (now < due) return due;
     if (!isRenewedInBackground(record, policy)) return record.token.expiresAt;
     const { generation } = record;
-    const isOvertaken = writeBack.hasRecordOf(id) || cache.outdates(id, generation);
+    const inMemory = cache.tokens.peek(id)?.generation ?? 0;
+    const isOvertaken = writeBack.hasRecordOf(id) || Math.max(inMemory, cache.outdatedUntil(id)) > generation;
     // The store has lost a later token. Another replica may have it in memory.
     const mayBeOvertaken = cache.newestKnown(id) > generation && writeBack.mayBeRestored();
     return isOvertaken || mayBeOvertaken ? now + OVERTAKEN_PAUSE_MS : undefined;

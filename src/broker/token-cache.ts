@@ -23,7 +23,8 @@ interface Announced {
 }
 
 export interface TokenCacheOptions extends Pick<BrokerPorts, 'announcements' | 'clock' | 'policy'> {
-  readonly maxBytes: number;
+  /** Maximum memory of the tokens. */
+  readonly cacheMaxBytes: number;
 }
 
 /**
@@ -41,7 +42,7 @@ export class TokenCache {
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
-    this.tokens = new CachedTokens(options.maxBytes);
+    this.tokens = new CachedTokens(options.cacheMaxBytes);
     options.announcements.subscribe((announcement) => this.#onAnnouncement(announcement));
   }
 
@@ -104,11 +105,6 @@ export class TokenCache {
   /** Returns the generation of the last change of the subject that was announced; 0 for none. */
   newestKnown(id: SubjectId): number {
     return Math.max(this.#saved.get(id)?.generation ?? 0, this.outdatedUntil(id));
-  }
-
-  /** Whether memory has a newer token of the subject, or knows of a logout or an erasure since. */
-  outdates(id: SubjectId, generation: number): boolean {
-    return Math.max(this.outdatedUntil(id), this.tokens.peek(id)?.generation ?? 0) > generation;
   }
 
   /**

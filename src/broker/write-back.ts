@@ -95,14 +95,21 @@ export class WriteBack {
 
   async #writeDated(id: SubjectId, missing: TokenRecord, sessionIssuedAt?: number): Promise<RestoreOutcome> {
     const { terminals, cache, policy } = this.#options;
-    const record = this.#dated(missing, id);
-    const isOutdated = record.generation <= cache.outdatedUntil(id);
+    const now = terminals.clockFor(id);
+    if (now === undefined)
+      throw new BrokerError('store_unavailable', { cause: new Error('the clock of the store is not known') });
+    const { generation } = missing;
+    // The vendor had answered the login before now. A replica that did not know the clock of the store noted a later
+    // time, and an erasure would be later than that.
+    const answeredAt = Math.max(generation, Math.min(missing.answeredAt, Math.floor(now)));
+    const record = { ...missing, answeredAt };
+    const isOutdated = generation <= cache.outdatedUntil(id);
     const outcome = isOutdated
       ? 'outdated'
       : await terminals.restore(record, dueAt(record, policy, id), sessionIssuedAt);
     if (isOutdated) await terminals.drop(record);
     // The announcement of the logout may be lost.
-    if (outcome === 'outdated') cache.tokens.remove(id, record.generation);
+    if (outcome === 'outdated') cache.tokens.remove(id, generation);
     return outcome;
   }
 
@@ -253,18 +260,6 @@ export class WriteBack {
       await terminals.markRead(id, record.generation, dueAt(record, policy, id));
     }
     observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
-  }
-
-  /**
-   * The vendor had answered the login before now. A replica that did not know the clock of the store noted a later
-   * time, and an erasure would be later than that.
-   */
-  #dated(record: TokenRecord, id: SubjectId): TokenRecord {
-    const now = this.#options.terminals.clockFor(id);
-    if (now === undefined)
-      throw new BrokerError('store_unavailable', { cause: new Error('the clock of the store is not known') });
-    const { generation, answeredAt } = record;
-    return { ...record, answeredAt: Math.max(generation, Math.min(answeredAt, Math.floor(now))) };
   }
 
   #retryLater(): void {

@@ -22,7 +22,13 @@ function createLimits(answer: () => Promise<number>, perHour = 240) {
   };
   const { logger: log, lines } = captureLog('debug');
   const { observer, told } = recordingObserver();
-  const limits = new LoginLimits({ rates: { take, giveBack }, perHour, burst: 4, log, observer });
+  const limits = new LoginLimits({
+    rateLimiter: { take, giveBack },
+    loginsPerHour: perHour,
+    loginBurst: 4,
+    log,
+    observer,
+  });
   const admit = (cause: 'new' | 'refused') => limits.admit(ID, cause, new StoreTimeout(systemClock, 30));
   return { limits, admit, taken, givenBack, told, lines };
 }

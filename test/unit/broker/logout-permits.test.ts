@@ -33,7 +33,8 @@ describe('a logout', () => {
     const clock = new TestClock();
     const { rateLimiter } = createMemoryStore({ clock, terminalsPerAccount: 20 });
     const { logger: log } = captureLog('debug');
-    const limits = new LoginLimits({ rates: rateLimiter, perHour: 60, burst: 20, log, observer: silentObserver });
+    const options = { rateLimiter, loginsPerHour: 60, loginBurst: 20, log, observer: silentObserver };
+    const limits = new LoginLimits(options);
     for (let report = 0; report < REFUSED_BURST; report += 1) await limits.admit(ID, 'refused');
     await limits.admit(ID, 'logout');
     await limits.giveBack(ID, 'logout');

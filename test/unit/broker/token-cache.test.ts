@@ -12,13 +12,13 @@ import { TestClock } from '../../support/test-clock.ts';
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 
-function createCache(maxBytes = 2 ** 20) {
+function createCache(cacheMaxBytes = 2 ** 20) {
   const clock = new TestClock();
   const listeners: ((announcement: Announcement) => void)[] = [];
   const feed = { completeSince: clock.monotonic() as number | undefined };
   const cache = new TokenCache({
     clock,
-    maxBytes,
+    cacheMaxBytes,
     announcements: { subscribe: (listener) => void listeners.push(listener), completeSince: () => feed.completeSince },
     policy: PROACTIVE,
   });
