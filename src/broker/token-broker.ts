@@ -66,8 +66,7 @@ export class TokenBroker {
       const lookup: LookupResult = fresh
         ? { entry: fresh, erasedAt: fresh.erasedAt, outcome: 'memory' }
         : await this.#lookUp(id, now);
-      const result = this.#resultOf(lookup, id, request);
-      const { entry, outcome } = result instanceof Promise ? await result : result;
+      const { entry, outcome } = await this.#resultOf(lookup, id, request);
       observer.tokenServed(outcome, entry.expiresAt - clock.now());
       if (!entry.read && cache.tokens.setRead(id, entry.generation, true)) this.#markRead(id, recordOf(entry));
       return entry;
@@ -77,7 +76,7 @@ export class TokenBroker {
     }
   }
 
-  #resultOf(lookup: LookupResult, id: SubjectId, request: ReadRequest): ReadResult | Promise<ReadResult> {
+  async #resultOf(lookup: LookupResult, id: SubjectId, request: ReadRequest): Promise<ReadResult> {
     const { clock, cache, policy } = this.#options;
     const { entry, erasedAt, outcome } = lookup;
     refuseErased(request, erasedAt);
