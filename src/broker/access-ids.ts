@@ -69,9 +69,7 @@ export class AccessIds {
         this.#logins.logIn(request, {
           underLease: (granted) =>
             this.#logins.holding(request, granted, () => this.#identifyOrLogIn(request, granted, asked)),
-          withoutLease: async (storeError) => {
-            throw storeError;
-          },
+          withoutLease: (storeError) => Promise.reject(storeError),
           stored: () => accounts.identify(subject.unionId),
         }),
     );

@@ -140,35 +140,24 @@ export class LeasedLogins<Result> {
     let announced: Promise<SubjectAnnouncement | undefined> | undefined;
     while (clock.monotonic() < deadline) {
       const answer = await this.acquire(request.id);
-      switch (answer.kind) {
-        case 'granted': {
-          if (announced) await this.#refuseAfterFailure(request, beganAt, answer, announced);
-          const result = await steps.underLease(answer);
-          if (result !== undefined) return result;
-          announced = undefined;
-          break;
-        }
-        case 'unavailable': {
-          const result = await steps.withoutLease(answer.error);
-          if (result !== undefined) return result;
-          announced = undefined;
-          break;
-        }
-        case 'terminal_limit':
-          throw new BrokerError('terminal_limit');
-        case 'cooling':
-          observer.coolingDown(answer.code);
-          throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
-        case 'held': {
-          const next = announced ?? this.#waiters.next(request.id, Math.min(POLL_MS, answer.heldForMs));
-          const result = await tracer.span('lease wait', async () =>
-            this.#resultOfHolder(request, beganAt, steps, await next),
-          );
-          if (result !== undefined) return result;
-          // Listens before it asks for the lease again, so that it misses no announcement in between.
-          announced = this.#waiters.next(request.id, POLL_MS);
-        }
+      if (answer.kind === 'terminal_limit') throw new BrokerError('terminal_limit');
+      if (answer.kind === 'cooling') {
+        observer.coolingDown(answer.code);
+        throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
       }
+      if (answer.kind === 'held') {
+        const next = announced ?? this.#waiters.next(request.id, Math.min(POLL_MS, answer.heldForMs));
+        const result = await tracer.span('lease wait', () => this.#resultOfHolder(request, beganAt, steps, next));
+        if (result !== undefined) return result;
+        // Listens before it asks for the lease again, so that it misses no announcement in between.
+        announced = this.#waiters.next(request.id, POLL_MS);
+        continue;
+      }
+      const isGranted = answer.kind === 'granted';
+      if (isGranted && announced) await this.#refuseAfterFailure(request, beganAt, answer, announced);
+      const result = await (isGranted ? steps.underLease(answer) : steps.withoutLease(answer.error));
+      if (result !== undefined) return result;
+      announced = undefined;
     }
     // No login of another replica has ended.
     throw new BrokerError('vendor_timeout', { retryAfter: 1 });
@@ -233,13 +222,14 @@ export class LeasedLogins<Result> {
     await this.#heldLeases.releaseAll();
   }
 
-  /** The announcement of the replica with the lease. @throws BrokerError its announced failure, or the logout */
+  /** Awaits the announcement of the replica with the lease. @throws BrokerError its announced failure, or the logout */
   async #resultOfHolder(
     request: LoginRequest,
     beganAt: number,
     steps: LoginSteps<Result>,
-    announcement: SubjectAnnouncement | undefined,
+    announced: Promise<SubjectAnnouncement | undefined>,
   ): Promise<Result | undefined> {
+    const announcement = await announced;
     if (!announcement) return undefined;
     const failure = failureFor(request, beganAt, announcement);
     if (failure) throw failure;
