@@ -62,29 +62,6 @@ const MAX_AHEAD_MS = 60_000;
 /** The last second of the year 9999. A larger number is a time in milliseconds: those of today are 1.8e12. */
 const MAX_SECONDS = 253_402_300_799;
 
-interface Unit {
-  readonly ms: number;
-  readonly name: string;
-  readonly min: number;
-  /** The unit of a number below `min`, most likely. */
-  readonly below: string;
-  readonly max: number;
-  /** The unit of a number above `max`, most likely. */
-  readonly above: string;
-}
-
-const UNITS: Readonly<Record<TimeUnit, Unit>> = {
-  s: { ms: 1_000, name: 'seconds', min: -Infinity, below: '', max: MAX_SECONDS, above: 'milliseconds' },
-  ms: {
-    ms: 1,
-    name: 'milliseconds',
-    min: MAX_SECONDS + 1,
-    below: 'seconds',
-    max: (MAX_SECONDS + 1) * 1_000 - 1,
-    above: 'microseconds',
-  },
-};
-
 /** The claims by which an OAuth server says what kind of token it is. */
 const KIND_CLAIMS = ['token_type', 'token_use', 'typ'];
 
@@ -104,15 +81,14 @@ const REGION_IN_ANY_CASE = new RegExp(ASSIGNED_REGION_PATTERN, 'i');
  *   erasure of an account would refuse also its later sessions
  */
 export function principalFrom(claims: object, names: ClaimNames, source: ClaimSource, clock: Clock): Principal {
-  const { end, notBefore, issue } = timeClaims(names);
   const unionId = unionIdFrom(claimAt(claims, names.unionId), names.unionId, source);
-  const expiresAt = timeFrom(claims, end, source, clock) ?? Number.MAX_SAFE_INTEGER;
-  timeFrom(claims, notBefore, source, clock);
+  const expiresAt = endFrom(claimAt(claims, names.expiresAt), names, source, clock) ?? Number.MAX_SAFE_INTEGER;
+  pastFrom(claimAt(claims, 'nbf'), 'nbf', 's', source, clock);
   return {
     unionId,
     region: regionFrom(claimAt(claims, names.region), names.region),
     app: names.app === undefined ? undefined : appFrom(claimAt(claims, names.app), names.app),
-    issuedAt: timeFrom(claims, issue, source, clock),
+    issuedAt: pastFrom(claimAt(claims, names.issuedAt), names.issuedAt, names.timeUnit, source, clock),
     expiresAt: Math.min(expiresAt, Number.MAX_SAFE_INTEGER),
   };
 }
@@ -152,13 +128,11 @@ export function checkClaims(claims: object, names: ClaimNames, source: ClaimSour
     const value = claimAt(claims, name);
     return { name, value, problem: problemOf(() => read(value)) };
   };
-  const checkedTime = (time: TimeClaim) => checked(time.name, () => timeFrom(claims, time, source, clock));
-  const { unionId, region, app } = names;
-  const { end, notBefore, issue } = timeClaims(names);
+  const { unionId, region, app, issuedAt } = names;
   const all: Readonly<Record<keyof Principal | 'notBefore', CheckedClaim | undefined>> = {
-    expiresAt: checkedTime(end),
-    notBefore: checkedTime(notBefore),
-    issuedAt: checkedTime(issue),
+    expiresAt: checked(names.expiresAt, (value) => endFrom(value, names, source, clock)),
+    notBefore: checked('nbf', (value) => pastFrom(value, 'nbf', 's', source, clock)),
+    issuedAt: checked(issuedAt, (value) => pastFrom(value, issuedAt, names.timeUnit, source, clock)),
     unionId: checked(unionId, (value) => unionIdFrom(value, unionId, source)),
     region: checked(region, (value) => regionFrom(value, region)),
     app: app === undefined ? undefined : checked(app, (value) => appFrom(value, app)),
@@ -203,52 +177,49 @@ function invalid(name: string, rule: string): BrokerError {
 }
 
 function regionFrom(value: unknown, name: string): string | undefined {
-  if (value === undefined || value === null) return undefined;
+  if (!isPresent(value)) return undefined;
   if (typeof value === 'string' && REGION_IN_ANY_CASE.test(value)) return value.toUpperCase();
   throw invalid(name, 'must be a two-letter country code that ISO 3166-1 assigns (GB, not UK), if it is present');
 }
 
 function appFrom(value: unknown, name: string): string | undefined {
-  if (value === undefined || value === null) return undefined;
+  if (!isPresent(value)) return undefined;
   if (typeof value === 'string' && APP_NAME_PATTERN.test(value)) return value;
   throw invalid(name, 'must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" if it is present');
 }
 
-interface TimeClaim {
-  readonly name: string;
-  readonly unit: Unit;
-  readonly isEnd: boolean;
-}
-
-function timeClaims({ expiresAt, issuedAt, timeUnit }: ClaimNames) {
-  const unit = UNITS[timeUnit];
-  return {
-    end: { name: expiresAt, unit, isEnd: true },
-    notBefore: { name: 'nbf', unit: UNITS.s, isEnd: false },
-    issue: { name: issuedAt, unit, isEnd: false },
-  };
-}
-
-/**
- * Reads a time. With a wrong unit, a session would never end, or would survive the erasure of its account.
- * @returns epoch ms; `undefined` if the session does not say it
- */
-function timeFrom(claims: object, time: TimeClaim, source: ClaimSource, clock: Clock): number | undefined {
-  const { name, unit, isEnd } = time;
-  const value = numberFrom(claimAt(claims, name), name, source);
-  if (value === undefined) {
-    if (isEnd && source === 'jwt') throw invalid(name, 'is missing');
-    return undefined;
-  }
-  const rule = (other: string) => `must be in ${unit.name} since 1970, not in ${other}`;
-  if (value > unit.max) throw invalid(name, rule(unit.above));
-  if (value < unit.min) throw invalid(name, rule(unit.below));
-  const at = value * unit.ms;
-  if (isEnd && at <= clock.now()) throw new BrokerError('session_expired');
-  if (!isEnd && at > clock.now() + MAX_AHEAD_MS) {
-    throw invalid(name, `must be at most ${MAX_AHEAD_MS / 1_000} s ahead of the broker's clock`);
-  }
+/** @returns epoch ms; `undefined` if the session does not say when it ends */
+function endFrom(value: unknown, names: ClaimNames, source: ClaimSource, clock: Clock): number | undefined {
+  const { expiresAt: name, timeUnit } = names;
+  const at = epochMsFrom(value, name, timeUnit, source);
+  if (at === undefined && source === 'jwt') throw invalid(name, 'is missing');
+  if (at !== undefined && at <= clock.now()) throw new BrokerError('session_expired');
   return at;
+}
+
+/** Reads a time that may not be in the future. @returns epoch ms; `undefined` if the session does not say it */
+function pastFrom(value: unknown, name: string, unit: TimeUnit, source: ClaimSource, clock: Clock): number | undefined {
+  const at = epochMsFrom(value, name, unit, source);
+  if (at === undefined || at <= clock.now() + MAX_AHEAD_MS) return at;
+  throw invalid(name, `must be at most ${MAX_AHEAD_MS / 1_000} s ahead of the broker's clock`);
+}
+
+/** With a wrong unit, a session would never end, or would survive the erasure of its account. */
+function epochMsFrom(value: unknown, name: string, unit: TimeUnit, source: ClaimSource): number | undefined {
+  const time = numberFrom(value, name, source);
+  if (time === undefined) return undefined;
+  const problem = unit === 's' ? problemOfSeconds(time) : problemOfMs(time);
+  if (problem !== undefined) throw invalid(name, problem);
+  return unit === 's' ? time * 1_000 : time;
+}
+
+function problemOfSeconds(value: number): string | undefined {
+  return value > MAX_SECONDS ? 'must be in seconds since 1970, not in milliseconds' : undefined;
+}
+
+function problemOfMs(value: number): string | undefined {
+  if (value < MAX_SECONDS + 1) return 'must be in milliseconds since 1970, not in seconds';
+  return value > MAX_SECONDS * 1_000 + 999 ? 'must be in milliseconds since 1970, not in microseconds' : undefined;
 }
 
 function numberFrom(value: unknown, name: string, source: ClaimSource): number | undefined {
