@@ -64,9 +64,8 @@ export class ForwardVerifier implements SessionVerifier {
    *   403, or if HTTP headers cannot hold it
    */
   async ask(session: string): Promise<object> {
-    const { clock, contact } = this.#options;
     const headers = headersFrom(session);
-    const answer = await noteContact(contact, clock, () => this.#answerOrRefusal(headers)).catch((error: unknown) => {
+    const answer = await noteContact(this.#options, () => this.#answerOrRefusal(headers)).catch((error: unknown) => {
       throw sessionCheckUnavailable(error);
     });
     if (typeof answer === 'object') return answer;

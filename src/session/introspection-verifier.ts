@@ -43,11 +43,11 @@ export class IntrospectionVerifier implements SessionVerifier {
   }
 
   async verify(session: string): Promise<Principal> {
-    return this.judge(await this.introspect(session));
+    return this.judge(await this.ask(session));
   }
 
   /**
-   * Reads the principal from an answer of {@link introspect}.
+   * Reads the principal from an answer of {@link ask}.
    * @throws BrokerError `session_invalid`, and as {@link principalFrom} does
    */
   judge(answer: IntrospectionResponse): Principal {
@@ -58,10 +58,9 @@ export class IntrospectionVerifier implements SessionVerifier {
   }
 
   /** Asks the OAuth server about a token. @throws BrokerError `session_check_unavailable` */
-  async introspect(session: string): Promise<IntrospectionResponse> {
-    const { clock, contact } = this.#options;
+  async ask(session: string): Promise<IntrospectionResponse> {
     try {
-      return await noteContact(contact, clock, () => this.#ask(session));
+      return await noteContact(this.#options, () => this.#introspect(session));
     } catch (error) {
       // The cause of an OperationProcessingError holds the answer, which may contain secrets.
       const holdsAnswer = error instanceof OperationProcessingError;
@@ -69,7 +68,7 @@ export class IntrospectionVerifier implements SessionVerifier {
     }
   }
 
-  async #ask(session: string): Promise<IntrospectionResponse> {
+  async #introspect(session: string): Promise<IntrospectionResponse> {
     const { url, clientId, clientSecret } = this.#options;
     const server = { issuer: url.href, introspection_endpoint: url.href };
     const client = { client_id: clientId };

@@ -36,7 +36,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   [errors.JWSSignatureVerificationFailed.code]: 'The signature of the session is wrong',
 };
 
-type Claims = Readonly<Record<string, unknown>>;
+export type Claims = Readonly<Record<string, unknown>>;
 
 /** Checks a session that is a signed JWT (RFC 7519): signature, `iss`, `aud`, and an `exp` in the future. */
 export class JwtVerifier implements SessionVerifier {

@@ -1,7 +1,7 @@
 import type { JSONWebKeySet, JWK, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
-import { type Clock, withTimeout } from '../token/clock.ts';
+import { withTimeout } from '../token/clock.ts';
 import { type KeySet, keysIn } from './known-headers.ts';
 import { boundedFetch, noteContact, type SessionServerAccess, UnexpectedStatus } from './session-server.ts';
 
@@ -54,7 +54,6 @@ interface PublishedKeySet extends KeySet {
  */
 export class PublishedKeys {
   readonly #url: URL;
-  readonly #clock: Clock;
   readonly #access: SessionServerAccess;
   #keys: PublishedKeySet | undefined;
   /** When the keys arrived, by the monotonic clock. */
@@ -67,7 +66,6 @@ export class PublishedKeys {
 
   constructor(url: URL, access: SessionServerAccess) {
     this.#url = url;
-    this.#clock = access.clock;
     this.#access = access;
   }
 
@@ -94,11 +92,11 @@ export class PublishedKeys {
   async #replaceOutdated(): Promise<void> {
     const mayWaitLess = this.#hasUsableKeys() && this.#failure !== undefined;
     const fetched = this.#fetchUnlessCoolingDown();
-    await (mayWaitLess ? withTimeout(this.#clock, WAIT_AFTER_FAILURE_MS, fetched) : fetched);
+    await (mayWaitLess ? withTimeout(this.#access.clock, WAIT_AFTER_FAILURE_MS, fetched) : fetched);
   }
 
   #areYoungerThan(ms: number): boolean {
-    return this.#clock.monotonic() - this.#fetchedAt < ms;
+    return this.#access.clock.monotonic() - this.#fetchedAt < ms;
   }
 
   #hasUsableKeys(): boolean {
@@ -112,7 +110,7 @@ export class PublishedKeys {
   }
 
   async #fetchUnlessCoolingDown(): Promise<void> {
-    const now = this.#clock.monotonic();
+    const now = this.#access.clock.monotonic();
     const cooldownMs = this.#hasUsableKeys() ? COOLDOWN_MS : COOLDOWN_WITHOUT_KEYS_MS;
     if (!this.#fetching && now - this.#attemptedAt >= cooldownMs) {
       this.#attemptedAt = now;
@@ -123,9 +121,9 @@ export class PublishedKeys {
 
   async #fetch(): Promise<void> {
     try {
-      const fetched = await noteContact(this.#access.contact, this.#clock, () => fetchJwks(this.#url, this.#access));
+      const fetched = await noteContact(this.#access, () => fetchJwks(this.#url, this.#access));
       this.#keys = { find: createLocalJWKSet(fetched), keysFor: keysIn(fetched) };
-      this.#fetchedAt = this.#clock.monotonic();
+      this.#fetchedAt = this.#access.clock.monotonic();
       this.#failure = undefined;
     } catch (error) {
       this.#failure = error;

@@ -1,4 +1,4 @@
-import { compactVerify, decodeProtectedHeader, type JWTHeaderParameters } from 'jose';
+import { compactVerify, decodeProtectedHeader } from 'jose';
 import type { IntrospectionResponse } from 'oauth4webapi';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
@@ -6,7 +6,7 @@ import type { Principal } from '../token/principal.ts';
 import { type CheckedClaim, checkClaims, claimAt, problemOf, requireAccessToken } from './claims.ts';
 import { ForwardVerifier, requireAcceptance } from './forward-verifier.ts';
 import { IntrospectionVerifier, requirePurpose } from './introspection-verifier.ts';
-import { brokerErrorFrom, claimsIn, isSessionType, JwtVerifier, validClaims } from './jwt-verifier.ts';
+import { brokerErrorFrom, type Claims, claimsIn, isSessionType, JwtVerifier, validClaims } from './jwt-verifier.ts';
 import type { SessionServerAccess } from './session-server.ts';
 import type { SessionOptions } from './session-verifier.ts';
 import { verificationKey } from './verification-key.ts';
@@ -18,8 +18,6 @@ export interface SessionExplanation {
   /** The claims of the session, each with its problem if it has one. Empty if the session cannot be read. */
   readonly claims: readonly CheckedClaim[];
 }
-
-type Claims = Readonly<Record<string, unknown>>;
 
 /**
  * Explains why a session is accepted or refused, claim by claim. Where the verifier stops at the first problem, this
@@ -39,26 +37,22 @@ export async function explainSession(
     }
     case 'introspection': {
       const verifier = new IntrospectionVerifier({ ...options, ...access });
-      return explainAnswer(verifier.introspect(session), verifier, (answer) => {
-        return introspectionClaims(answer, options, clock);
-      });
+      return explainAnswer(verifier, session, (answer) => introspectionClaims(answer, options, clock));
     }
     case 'forward': {
       const verifier = new ForwardVerifier({ ...options, ...access });
-      return explainAnswer(verifier.ask(session), verifier, (answer) => {
-        return forwardClaims(answer, options, clock);
-      });
+      return explainAnswer(verifier, session, (answer) => forwardClaims(answer, options, clock));
     }
   }
 }
 
 /** Explains the decision about one answer of a server: a second one might differ. */
 async function explainAnswer<Answer extends object>(
-  asked: Promise<Answer>,
-  verifier: { readonly judge: (answer: Answer) => Principal },
+  verifier: { ask(session: string): Promise<Answer>; judge(answer: Answer): Principal },
+  session: string,
   claimsIn: (answer: Answer) => CheckedClaim[],
 ): Promise<SessionExplanation> {
-  const answer = await decisionOf(() => asked);
+  const answer = await decisionOf(() => verifier.ask(session));
   if (answer instanceof BrokerError) return { decision: answer, claims: [] };
   return { decision: await decisionOf(async () => verifier.judge(answer)), claims: claimsIn(answer) };
 }
@@ -114,9 +108,7 @@ async function jwtClaims(
   const claims = readPart(() => claimsIn(Buffer.from(payload, 'base64url'), names));
   if (!header || !claims) return [];
   const { find, algorithms: usable } = verificationKey(key, access);
-  const signature = await compactVerify(session, (header, token) => find(header as JWTHeaderParameters, token), {
-    algorithms: [...(algorithms ?? usable)],
-  }).then(
+  const signature = await compactVerify(session, find, { algorithms: [...(algorithms ?? usable)] }).then(
     () => undefined,
     (error: unknown) => brokerErrorFrom(error).message,
   );

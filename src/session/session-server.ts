@@ -49,8 +49,7 @@ function failureReason(error: unknown): string {
 
 /** Asks the session server, and notes whether it answered. An answer that refuses a session is a success. */
 export async function noteContact<Answer>(
-  contact: ContactHistory | undefined,
-  clock: Clock,
+  { clock, contact }: SessionServerAccess,
   ask: () => Promise<Answer>,
 ): Promise<Answer> {
   try {

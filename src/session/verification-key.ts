@@ -48,7 +48,10 @@ export function verificationKey(source: JwtKey, access: SessionServerAccess = { 
     const { find, current } = new PublishedKeys(source.jwksUrl, access);
     return { find, current, algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
   }
-  const keys = 'secret' in source ? secretKeys(source.secret) : publicKeys(source.publicKeyPem);
+  const keys =
+    'secret' in source
+      ? source.secret.split(/\r?\n/).map(secretKey)
+      : source.publicKeyPem.trim().split(AFTER_PEM).map(publicKey);
   if (keys.length > MAX_KEYS) throw new Error(`There may be at most ${MAX_KEYS} keys of the sessions at a time`);
   const algorithms = [...new Set(keys.flatMap((key) => algorithmsOf(key)))];
   const keySet = { keysFor: () => keys };
@@ -75,14 +78,6 @@ async function signerAmong(
     if (isSigner) return key;
   }
   return last;
-}
-
-function secretKeys(secrets: string): KeyObject[] {
-  return secrets.split(/\r?\n/).map(secretKey);
-}
-
-function publicKeys(pems: string): KeyObject[] {
-  return pems.trim().split(AFTER_PEM).map(publicKey);
 }
 
 function secretKey(secret: string): KeyObject {

@@ -85,7 +85,7 @@ async function checkIntrospection(session: Mode<'introspection'>, access: Sessio
   const name = untranslated('introspection');
   const address = withoutQuery(session.url);
   try {
-    const { active } = await new IntrospectionVerifier({ ...session, ...access }).introspect(`made-up-${randomUUID()}`);
+    const { active } = await new IntrospectionVerifier({ ...session, ...access }).ask(`made-up-${randomUUID()}`);
     if (!active) {
       const detail = {
         en: `${address} says that an invented token is inactive`,

@@ -187,7 +187,7 @@ describe('the error', () => {
 describe('the contact with a session server', () => {
   const noted = async (ask: () => Promise<unknown>) => {
     const contact = new ContactHistory(systemClock);
-    await noteContact(contact, systemClock, ask).catch(() => undefined);
+    await noteContact({ clock: systemClock, contact }, ask).catch(() => undefined);
     return contact;
   };
 
