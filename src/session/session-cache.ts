@@ -73,6 +73,8 @@ export interface SessionCacheOptions {
 
 interface Accepted {
   readonly principal: CachedPrincipal;
+  /** Until then the session needs no new check, unless it expires before. By the monotonic clock. */
+  readonly freshUntil: number;
   /** Until then the stale session is accepted while the session server is unavailable. By the monotonic clock. */
   readonly staleUntil: number;
 }
@@ -146,7 +148,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     const { clock, observer } = this.#options;
     const now = clock.monotonic();
     const accepted = this.#accepted.get(session);
-    if (accepted && now < accepted.principal.freshUntil && this.#isUnexpired(accepted.principal)) {
+    if (accepted && now < accepted.freshUntil && this.#isUnexpired(accepted.principal)) {
       observer.sessionChecked('cached');
       return accepted.principal;
     }
@@ -192,14 +194,21 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   #accept(session: string, principal: Principal, startedAt: number): CachedPrincipal {
     this.#options.observer.sessionChecked('accepted');
     const cacheMs = this.#options.cacheSeconds * 1_000;
-    const fresh = freshPrincipal(principal, startedAt + cacheMs);
-    if (cacheMs > 0 && this.#seen?.note(session) !== false) this.#remember(session, fresh, startedAt + 2 * cacheMs);
-    return fresh;
+    // With the spread in front, it takes 2 µs more with Node.js 20.
+    const cached: CachedPrincipal = { account: accountId(principal.unionId), latest: undefined, ...principal };
+    if (cacheMs > 0 && this.#seen?.note(session) !== false) {
+      this.#remember(session, {
+        principal: cached,
+        freshUntil: startedAt + cacheMs,
+        staleUntil: startedAt + 2 * cacheMs,
+      });
+    }
+    return cached;
   }
 
-  #remember(session: string, principal: CachedPrincipal, staleUntil: number): void {
-    const { unionId } = principal;
-    this.#accepted.set(session, { principal, staleUntil });
+  #remember(session: string, accepted: Accepted): void {
+    const { unionId } = accepted.principal;
+    this.#accepted.set(session, accepted);
     // A session that is larger than the cache is not in it.
     if (!this.#accepted.has(session)) return;
     const sessions = this.#ofAccount.get(unionId) ?? new Set();
@@ -223,19 +232,13 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
     if (!isUsable) throw unavailable;
     const freshUntil = Math.min(now + RETRY_DELAY_MS, accepted.staleUntil);
-    const principal = { ...accepted.principal, freshUntil };
-    this.#remember(session, principal, accepted.staleUntil);
-    return principal;
+    this.#remember(session, { ...accepted, freshUntil });
+    return accepted.principal;
   }
 }
 
 function outcomeOf({ isMalformed, code }: BrokerError): SessionOutcome {
   return isMalformed ? 'malformed' : code;
-}
-
-function freshPrincipal(principal: Principal, freshUntil: number): CachedPrincipal {
-  // With the spread in front, it takes 2 µs more with Node.js 20.
-  return { account: accountId(principal.unionId), freshUntil, latest: undefined, ...principal };
 }
 
 /**

@@ -13,12 +13,10 @@ export interface Principal {
   readonly expiresAt: number;
 }
 
-/** A principal with the time until which the verifier need not check the session again. */
+/** A principal that is remembered with its session. */
 export interface CachedPrincipal extends Principal {
   /** The id of `unionId`. */
   readonly account: AccountId;
-  /** By the monotonic clock. The session may expire before. */
-  readonly freshUntil: number;
   /** The last subject that the session asked for. */
   latest: LatestSubject | undefined;
 }

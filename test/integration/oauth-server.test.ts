@@ -69,7 +69,6 @@ describe('JWTs of an OAuth server', () => {
       issuedAt,
       expiresAt: issuedAt + 86_400_000,
       account: accountId('account-of-somebody'),
-      freshUntil: expect.any(Number),
     });
 
     server.publish([newKey, oldKey]);

@@ -91,7 +91,6 @@ export function principal(claims: Partial<Omit<CachedPrincipal, 'account'>> = {}
     app: undefined,
     issuedAt: undefined,
     expiresAt: Number.MAX_SAFE_INTEGER,
-    freshUntil: Number.MAX_SAFE_INTEGER,
     latest: undefined,
     ...claims,
   };
