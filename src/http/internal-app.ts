@@ -1,7 +1,5 @@
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import type { ErrorCode } from '../token/errors.ts';
-import type { RequestTracer } from '../token/tracer.ts';
-import { type AdminAccessOptions, type AdminTokens, requireAdminToken } from './admin-access.ts';
+import type { FastifyInstance } from 'fastify';
+import { type AdminAccessOptions, requireAdminToken } from './admin-access.ts';
 import { type AccessIdRouteOptions, accessIdRoute } from './routes/access-id.ts';
 import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
 import { type ConsoleRoutesOptions, consoleRoutes } from './routes/console.ts';
@@ -13,29 +11,15 @@ import {
 } from './routes/monitoring.ts';
 import { type StatusRoutesOptions, statusRoutes } from './routes/status.ts';
 import { type TerminalRoutesOptions, terminalRoutes } from './routes/terminals.ts';
+import type { AppContext } from './server/request-hooks.ts';
 import { connectionBound, createBaseApp } from './server/server.ts';
 
-interface GuardedRoutesOptions
-  extends AccountRoutesOptions,
-    AccessIdRouteOptions,
-    TerminalRoutesOptions,
-    StatusRoutesOptions {
-  readonly accounts: AccountRoutesOptions['accounts'] & TerminalRoutesOptions['accounts'];
-  readonly accountStore: AccountRoutesOptions['accountStore'] & AccessIdRouteOptions['accountStore'];
-}
+type GuardedRoutesOptions = AccountRoutesOptions & AccessIdRouteOptions & TerminalRoutesOptions & StatusRoutesOptions;
 
-interface OpenRoutesOptions extends ConsoleRoutesOptions, HealthRoutesOptions, MetricsRoutesOptions {}
+type OpenRoutesOptions = ConsoleRoutesOptions & HealthRoutesOptions & MetricsRoutesOptions;
 
-export interface InternalAppOptions extends AdminAccessOptions, GuardedRoutesOptions, OpenRoutesOptions {
-  /** A pino logger. At `debug` and below there is a line per request. */
-  readonly logger: FastifyBaseLogger;
-  /** If it is empty, the API has only health and metrics. */
-  readonly adminTokens: AdminTokens;
-  /** Called with the code of each refused request. */
-  readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
-  /** Without it, no request is traced. */
-  readonly tracer?: RequestTracer | undefined;
-}
+/** If `adminTokens` is empty, the API has only health and metrics. */
+export type InternalAppOptions = AppContext & AdminAccessOptions & GuardedRoutesOptions & OpenRoutesOptions;
 
 /** In bytes. A lookup of 1000 accessIds of 128 characters with 4 bytes each fits. */
 const BODY_LIMIT = 512 * 1_024;
@@ -49,18 +33,14 @@ const MAX_PARAM_LENGTH = 16 * 1_024;
  * The internal API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections.
  */
 export async function createInternalApp(options: InternalAppOptions): Promise<FastifyInstance> {
-  const { logger, closing, adminTokens, onRefusal, tracer } = options;
   const app = createBaseApp({
-    logger,
-    closing,
-    onRefusal,
-    tracer,
+    ...options,
     realm: 'sdk-token-broker-internal',
     bodyLimit: BODY_LIMIT,
     maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
     maxParamLength: MAX_PARAM_LENGTH,
   });
-  if (!adminTokens.isEmpty) {
+  if (!options.adminTokens.isEmpty) {
     await app.register(async (guarded) => {
       requireAdminToken(guarded, options);
       await addGuardedRoutes(guarded, options);

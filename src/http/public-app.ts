@@ -1,7 +1,6 @@
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import { BrokerError, type ErrorCode } from '../token/errors.ts';
+import type { FastifyInstance } from 'fastify';
+import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
-import type { RequestTracer } from '../token/tracer.ts';
 import { accountLimit } from './account-limit.ts';
 import {
   callerFinder,
@@ -20,11 +19,12 @@ import {
 } from './routes/sdk-token.ts';
 import { DirectReads } from './server/direct-reads.ts';
 import { OverloadMonitor, shedWhenOverloaded } from './server/overload.ts';
-import { logsRequests } from './server/request-hooks.ts';
+import { type AppContext, logsRequests } from './server/request-hooks.ts';
 import { connectionBound, createBaseApp } from './server/server.ts';
 
 export interface PublicAppOptions
-  extends TokenReaderOptions,
+  extends AppContext,
+    TokenReaderOptions,
     Omit<SdkTokenRoutesOptions, 'tokenFor'>,
     Omit<SessionGuardOptions, 'limit' | 'sessionSource'>,
     HealthRoutesOptions {
@@ -33,12 +33,6 @@ export interface PublicAppOptions
   readonly forwardedSession: ForwardedSession | undefined;
   /** Requests per account and minute to this replica; 0: no limit. */
   readonly readsPerMinute: number;
-  /** A pino logger. At `debug` and below there is a line per request. */
-  readonly logger: FastifyBaseLogger;
-  /** Called with the code of each refused request. */
-  readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
-  /** Without it, no request is traced. */
-  readonly tracer?: RequestTracer | undefined;
   /** Whether /docs and /openapi.json are served. */
   readonly apiDocs: boolean;
 }
@@ -54,22 +48,18 @@ const DESCRIPTOR_SHARE = 1 / 2;
 
 /** The public API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
-  const { logger, closing, onRefusal, tracer } = options;
   const overload = new OverloadMonitor();
   const limit = accountLimit(options.readsPerMinute);
   const callerOf = callerFinder({ ...options, limit, sessionSource: sessionSource(options.forwardedSession) });
   const tokenFor = tokenReader(options);
-  const direct = new DirectReads({ callerOf, tokenFor, overload, closing });
+  const direct = new DirectReads({ ...options, callerOf, tokenFor, overload });
   const app = createBaseApp({
-    logger,
-    closing,
-    onRefusal,
+    ...options,
     realm: 'sdk-token-broker',
     bodyLimit: BODY_LIMIT,
     maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
     // Fastify writes the line of a request.
-    take: logsRequests(logger) ? undefined : tracedReads(direct, tracer),
-    tracer,
+    take: logsRequests(options.logger) ? undefined : direct.take,
   });
   if (options.apiDocs) await app.register(docsRoutes);
   await app.register(async (guarded) => {
@@ -86,18 +76,8 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
       done();
     });
     requireSession(guarded, callerOf);
-    await sdkTokenRoutes(guarded, { ...options, tokenFor });
+    await guarded.register(sdkTokenRoutes, { ...options, tokenFor });
   });
   await app.register(healthRoutes, options);
   return app;
-}
-
-/** Fastify tells the tracer the route of a request. The requests that it does not see have this one. */
-function tracedReads({ take }: DirectReads, tracer: RequestTracer | undefined): DirectReads['take'] {
-  if (!tracer) return take;
-  return (...args) => {
-    const isTaken = take(...args);
-    if (isTaken) tracer.matched('GET', '/sdk-token');
-    return isTaken;
-  };
 }

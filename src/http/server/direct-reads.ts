@@ -1,6 +1,8 @@
-import type { IncomingHttpHeaders, IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { CachedPrincipal } from '../../token/principal.ts';
-import type { ServedToken } from '../../token/sdk-token.ts';
+import type { RequestTracer } from '../../token/tracer.ts';
+import type { callerFinder } from '../credentials.ts';
+import type { tokenReader } from '../routes/sdk-token.ts';
 import { tokenHeaders } from '../token-answer.ts';
 import { requestIdOf, SECURITY_HEADERS } from './answer-headers.ts';
 import type { OverloadMonitor } from './overload.ts';
@@ -10,18 +12,15 @@ import { isSingleHost } from './request-hooks.ts';
 /** A read as nearly every app sends it: one terminal, nothing percent-encoded, no other parameter. */
 const PLAIN_READ = /^\/sdk-token\?uniqueId=([\w.~-]{1,128})$/;
 
-export interface DirectReadsOptions {
+interface DirectReadsOptions {
   /** The caller of the route `GET /sdk-token`, by the headers of its request. */
-  readonly callerOf: (headers: IncomingHttpHeaders) => CachedPrincipal | Promise<CachedPrincipal>;
+  readonly callerOf: ReturnType<typeof callerFinder>;
   /** The token of the route. */
-  readonly tokenFor: (
-    caller: CachedPrincipal,
-    query: { readonly uniqueId: string },
-    requestId: string,
-  ) => Promise<ServedToken>;
-  readonly overload: Pick<OverloadMonitor, 'isOverloaded'>;
+  readonly tokenFor: ReturnType<typeof tokenReader>;
+  readonly overload: OverloadMonitor;
   /** Aborted when shutdown begins. */
   readonly closing: AbortSignal;
+  readonly tracer?: RequestTracer | undefined;
 }
 
 const ALL_HEADERS = { ...SECURITY_HEADERS, ...tokenHeaders({ etag: '', body: '' }), 'x-request-id': '' };
@@ -52,11 +51,12 @@ export class DirectReads {
 
   /** Takes the request if it is a plain read. @param serve hands it to Fastify @returns whether it took it */
   readonly take = (request: IncomingMessage, response: ServerResponse, serve: RequestListener): boolean => {
-    const { closing, overload } = this.#options;
+    const { closing, overload, tracer } = this.#options;
     const uniqueId = closing.aborted || overload.isOverloaded() ? undefined : plainUniqueId(request);
     if (uniqueId === undefined) return false;
     // There is no body. Node.js 20 needs more work to find its end after the answer: 6 % of a read from memory.
     request.read();
+    tracer?.matched('GET', '/sdk-token');
     void this.#answer(request, response, uniqueId, serve);
     return true;
   };

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import { BrokerError } from '../../token/errors.ts';
+import { BrokerError, type ErrorCode } from '../../token/errors.ts';
 import type { RequestTracer } from '../../token/tracer.ts';
 import { SECURITY_HEADERS } from './answer-headers.ts';
 
@@ -15,7 +15,7 @@ export function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boole
 }
 
 /** Tells the span of each request its route. */
-export function addTracing(app: FastifyInstance, tracer: RequestTracer): void {
+function addTracing(app: FastifyInstance, tracer: RequestTracer): void {
   app.addHook('onRequest', ({ method, routeOptions }, _reply, done) => {
     tracer.matched(method, routeOptions.url);
     done();
@@ -30,15 +30,21 @@ export function isSingleHost(host: string): boolean {
   return !host.includes(',');
 }
 
-export interface RequestHooksOptions {
+/** The options that the public and the internal API share. */
+export interface AppContext {
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
   /** Aborted when shutdown begins. */
   readonly closing: AbortSignal;
+  /** Without it, no request is traced. */
+  readonly tracer?: RequestTracer | undefined;
+  /** Called with the code of each refused request. */
+  readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
 }
 
-/** Adds the headers of every answer, refuses requests late in a shutdown, and logs each request at `debug`. */
-export function addRequestHooks(app: FastifyInstance, { logger, closing }: RequestHooksOptions): void {
+/** Adds the headers of every answer, refuses requests late in a shutdown, logs requests at `debug`, and traces them. */
+export function addRequestHooks(app: FastifyInstance, { logger, closing, tracer }: AppContext): void {
+  if (tracer) addTracing(app, tracer);
   let refusesFrom = closing.aborted ? 0 : Number.POSITIVE_INFINITY;
   const serveNoLonger = () => {
     refusesFrom = performance.now() + SERVED_MS;

@@ -10,14 +10,13 @@ import {
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
-import { BrokerError, type ErrorCode } from '../../token/errors.ts';
-import type { RequestTracer } from '../../token/tracer.ts';
+import { BrokerError } from '../../token/errors.ts';
 import { problemReply, rawProblemAnswer } from '../problem.ts';
 import { RefusalLog } from '../refusal-log.ts';
 import { requestIdOf } from './answer-headers.ts';
 import { Connections, SWEEP_MS } from './connections.ts';
 import { hasBody } from './request-bodies.ts';
-import { addRequestHooks, addTracing, type RequestHooksOptions } from './request-hooks.ts';
+import { type AppContext, addRequestHooks } from './request-hooks.ts';
 import { parseQueryString, ZOD_VALIDATION } from './validation.ts';
 
 /** During shutdown, a connection without a request is closed after this long. A proxy may just have sent one. */
@@ -79,7 +78,7 @@ function createHttpServer(
   return server;
 }
 
-export interface BaseAppOptions extends RequestHooksOptions {
+interface BaseAppOptions extends AppContext {
   /** The realm in the `WWW-Authenticate` of a 401 (RFC 9110 §11.5). */
   readonly realm: string;
   /** Most bytes of a request body. */
@@ -89,10 +88,6 @@ export interface BaseAppOptions extends RequestHooksOptions {
   /** Most open connections. */
   readonly maxConnections: number;
   readonly take?: TakeRequest | undefined;
-  /** Without it, no request is traced. */
-  readonly tracer?: RequestTracer | undefined;
-  /** Called with the code of each refused request. */
-  readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
 }
 
 /** By the code of Node's error, or of {@link createHttpServer}. */
@@ -154,7 +149,6 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
     const detail = allowed && `${url} takes ${allowed.join(' and ')}, not ${request.method}`;
     replyWithProblem(new BrokerError('not_found', detail === undefined ? {} : { detail }), request, reply);
   });
-  if (options.tracer) addTracing(app, options.tracer);
   addRequestHooks(app, options);
   const drain = () => {
     connections.drain(QUIET_MS);
