@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { type AccessIds, accessIdTerminal } from '../../broker/access-ids.ts';
 import { LOGIN_ERRORS } from '../../token/errors.ts';
@@ -51,16 +51,11 @@ export interface AccessIdRouteOptions extends SubjectRules {
   readonly accessIds: Pick<AccessIds, 'obtain'>;
 }
 
-interface AccessIdRequest {
-  Params: z.infer<typeof accountPath>;
-  Querystring: z.infer<typeof accessIdQuery>;
-}
-
 /** `PUT /accounts/{unionId}/access-id`. */
-export async function accessIdRoute(app: FastifyInstance, options: AccessIdRouteOptions): Promise<void> {
+export const accessIdRoute: FastifyPluginAsyncZod<AccessIdRouteOptions> = async (app, options) => {
   leaveBodiesUnread(app);
 
-  app.put<AccessIdRequest>('/accounts/:unionId/access-id', { schema: obtainAccessId }, async (request, reply) => {
+  app.put('/accounts/:unionId/access-id', { schema: obtainAccessId }, async (request, reply) => {
     const { unionId } = request.params;
     const { app: requestedApp, regRegion } = request.query;
     audit(request, 'account', [accountId(unionId)]);
@@ -72,4 +67,4 @@ export async function accessIdRoute(app: FastifyInstance, options: AccessIdRoute
     const { accessId, region } = (await options.accountStore.identify(unionId)) ?? (await logIn());
     return reply.send({ accessId, region });
   });
-}
+};

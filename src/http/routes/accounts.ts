@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import { BrokerError } from '../../token/errors.ts';
@@ -214,16 +214,12 @@ export interface AccountRoutesOptions extends AccountViewOptions {
   readonly accountStore: Pick<AccountStore, 'find' | 'lookUp'>;
 }
 
-interface AccountRequest {
-  Params: z.infer<typeof accountPath>;
-}
-
 /** `GET` and `DELETE /accounts/{unionId}`, and `POST /accounts/lookup`. */
-export async function accountRoutes(app: FastifyInstance, options: AccountRoutesOptions): Promise<void> {
+export const accountRoutes: FastifyPluginAsyncZod<AccountRoutesOptions> = async (app, options) => {
   const { accounts, accountStore } = options;
   app.removeContentTypeParser('text/plain');
 
-  app.get<AccountRequest>('/accounts/:unionId', { schema: getAccount }, async (request, reply) => {
+  app.get('/accounts/:unionId', { schema: getAccount }, async (request, reply) => {
     const { unionId } = request.params;
     audit(request, 'account', [accountId(unionId)]);
     const account = await accountStore.find(unionId);
@@ -232,23 +228,19 @@ export async function accountRoutes(app: FastifyInstance, options: AccountRoutes
     return reply.send(accountView(identity, account, options));
   });
 
-  app.post<{ Body: z.infer<typeof lookupBody> }>(
-    '/accounts/lookup',
-    { schema: lookUpAccounts },
-    async (request, reply) => {
-      const found = await accountStore.lookUp(request.body.accessIds);
-      audit(request, 'account', [...found.values()].map(accountId));
-      return reply.send(Object.fromEntries(found));
-    },
-  );
+  app.post('/accounts/lookup', { schema: lookUpAccounts }, async (request, reply) => {
+    const found = await accountStore.lookUp(request.body.accessIds);
+    audit(request, 'account', [...found.values()].map(accountId));
+    return reply.send(Object.fromEntries(found));
+  });
 
-  await app.register(async (scope) => {
+  await app.register(async (scope: typeof app) => {
     leaveBodiesUnread(scope);
-    scope.delete<AccountRequest>('/accounts/:unionId', { schema: eraseAccount }, async (request, reply) => {
+    scope.delete('/accounts/:unionId', { schema: eraseAccount }, async (request, reply) => {
       const { unionId } = request.params;
       audit(request, 'account', [accountId(unionId)]);
       await accounts.erase(unionId);
       return reply.code(204).send();
     });
   });
-}
+};

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { BrokerError } from '../../token/errors.ts';
 import type { AdminTokens } from '../admin-access.ts';
@@ -79,10 +79,7 @@ export interface ConsoleRoutesOptions {
 }
 
 /** `GET /console`, the files of the page, and its sealed calls. */
-export async function consoleRoutes(
-  app: FastifyInstance,
-  { adminTokens, closing }: ConsoleRoutesOptions,
-): Promise<void> {
+export const consoleRoutes: FastifyPluginAsyncZod<ConsoleRoutesOptions> = async (app, { adminTokens, closing }) => {
   const sessions = new ConsoleSessions();
   // With the key in all addresses, a browser takes nothing from its cache that another program left there.
   const withKey = (html: Buffer) =>
@@ -111,8 +108,8 @@ export async function consoleRoutes(
   app.post('/console/calls', { schema, bodyLimit: CALL_LIMIT }, async (request, reply) => {
     // Fastify injects no request then.
     if (closing.aborted) throw new BrokerError('shutting_down', { retryAfter: 1 });
-    const { page, number } = request.query as z.infer<typeof numberedCall>;
-    const opened = sessions.open(page, number, request.body as Buffer);
+    const { page, number } = request.query;
+    const opened = sessions.open(page, number, request.body);
     if (!opened) throw new BrokerError('session_invalid', NO_SESSION);
     const { method, path, body: payload, token: sent = '' } = callIn(opened.text);
     const token = opened.token ?? sent;
@@ -133,4 +130,4 @@ export async function consoleRoutes(
     reply.header('content-type', 'application/octet-stream');
     return opened.seal(JSON.stringify({ status: answer.statusCode, retryAfter, text: answer.payload, session }));
   });
-}
+};

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
@@ -18,8 +18,8 @@ const { uniqueId, app, regRegion } = TERMINAL_PARAMETERS;
  */
 const required = { required: ['uniqueId'] };
 
-export const sdkTokenQuery = querySchema({ uniqueId, app, regRegion }).meta(required);
-export const logOutQuery = querySchema({ uniqueId, app }).meta(required);
+export const sdkTokenQuery = querySchema({ uniqueId, app, regRegion });
+export const logOutQuery = querySchema({ uniqueId, app });
 /**
  * With policy `single`, the broker ignores the uniqueId, so it accepts any. The document describes the other policy.
  */
@@ -73,22 +73,23 @@ const logOut = {
 
 type TokenQuery = Partial<z.infer<typeof sdkTokenQuery>>;
 
+/** An app asks for the same subject again. To work it out takes a tenth of a read from memory. */
+function subjectOf(rules: SubjectRules, caller: CachedPrincipal, { uniqueId, app }: TokenQuery): LatestSubject {
+  const { latest } = caller;
+  if (latest !== undefined && latest.uniqueId === uniqueId && latest.app === app) return latest;
+  const subject = requestedSubject(rules, caller, { uniqueId, app });
+  caller.latest = { uniqueId, app, subject, id: subjectIdIn(caller.account, subject) };
+  return caller.latest;
+}
+
 export interface TokenReaderOptions extends SubjectRules {
   readonly tokens: Pick<TokenBroker, 'read'>;
 }
 
 /** Returns the function that reads the token a caller asks for. @throws BrokerError at once or as a rejection */
 export function tokenReader({ tokens, ...rules }: TokenReaderOptions) {
-  /** An app asks for the same subject again. To work it out takes a tenth of a read from memory. */
-  const subjectOf = (caller: CachedPrincipal, { uniqueId, app }: TokenQuery): LatestSubject => {
-    const { latest } = caller;
-    if (latest !== undefined && latest.uniqueId === uniqueId && latest.app === app) return latest;
-    const subject = requestedSubject(rules, caller, { uniqueId, app });
-    caller.latest = { uniqueId, app, subject, id: subjectIdIn(caller.account, subject) };
-    return caller.latest;
-  };
   return (caller: CachedPrincipal, query: TokenQuery, requestId: string, refused?: string): Promise<ServedToken> => {
-    const { subject, id } = subjectOf(caller, query);
+    const { subject, id } = subjectOf(rules, caller, query);
     const { issuedAt: sessionIssuedAt, region = query.regRegion } = caller;
     return tokens.read({ subject, id, region, sessionIssuedAt, refused, requestId });
   };
@@ -100,29 +101,23 @@ export interface SdkTokenRoutesOptions extends SubjectRules {
 }
 
 /** `GET /sdk-token` and `DELETE /sdk-token`. */
-export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
-  const { tokenFor, accounts } = options;
+export const sdkTokenRoutes: FastifyPluginAsyncZod<SdkTokenRoutesOptions> = async (app, options) => {
+  const { tokenFor, accounts, terminalPolicy } = options;
   leaveBodiesUnread(app);
-  const queryFor = (schema: typeof sdkTokenQuery | typeof logOutQuery) =>
-    options.terminalPolicy === 'single' ? schema.extend(ignoredUniqueId) : schema;
-  const getSchema = { ...getSdkToken, querystring: queryFor(sdkTokenQuery) };
-  const logOutSchema = { ...logOut, querystring: queryFor(logOutQuery) };
+  const ignored = terminalPolicy === 'single' ? ignoredUniqueId : {};
+  const getSchema = { ...getSdkToken, querystring: sdkTokenQuery.extend(ignored).meta(required) };
+  const logOutSchema = { ...logOut, querystring: logOutQuery.extend(ignored).meta(required) };
 
-  app.get<{ Querystring: z.infer<typeof sdkTokenQuery> }>('/sdk-token', { schema: getSchema }, (request, reply) => {
+  app.get('/sdk-token', { schema: getSchema }, (request, reply) => {
     const { caller, query } = request;
     return answerToken((refused) => tokenFor(caller, query, request.id, refused), request, reply);
   });
 
-  app.delete<{ Querystring: z.infer<typeof logOutQuery> }>(
-    '/sdk-token',
-    { schema: logOutSchema },
-    async (request, reply) => {
-      const { caller, query } = request;
-      const subject = requestedSubject(options, caller, query);
-      // The line about a refused logout has its id.
-      caller.latest = { uniqueId: query.uniqueId, app: query.app, subject, id: subjectIdIn(caller.account, subject) };
-      await accounts.logOut(subject, { sessionIssuedAt: caller.issuedAt });
-      return reply.code(204).send();
-    },
-  );
-}
+  app.delete('/sdk-token', { schema: logOutSchema }, async (request, reply) => {
+    const { caller, query } = request;
+    // The line about a refused logout has the id of the subject.
+    const { subject } = subjectOf(options, caller, query);
+    await accounts.logOut(subject, { sessionIssuedAt: caller.issuedAt });
+    return reply.code(204).send();
+  });
+};

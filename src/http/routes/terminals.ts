@@ -1,5 +1,4 @@
-import type { FastifyInstance } from 'fastify';
-import type * as z from 'zod';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
@@ -61,19 +60,14 @@ export interface TerminalRoutesOptions extends SubjectRules {
   readonly accounts: Pick<Accounts, 'logOut'>;
 }
 
-interface TerminalRequest<Query extends z.ZodType> {
-  Params: z.infer<ReturnType<typeof terminalPath>>;
-  Querystring: z.infer<Query>;
-}
-
 /** `GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token` and `DELETE /accounts/{unionId}/terminals/{uniqueId}`. */
-export async function terminalRoutes(app: FastifyInstance, options: TerminalRoutesOptions): Promise<void> {
+export const terminalRoutes: FastifyPluginAsyncZod<TerminalRoutesOptions> = async (app, options) => {
   const { tokens, accounts, apps, terminalPolicy } = options;
   leaveBodiesUnread(app);
 
   const params = terminalPath(terminalPolicy);
 
-  app.get<TerminalRequest<typeof terminalTokenQuery>>(
+  app.get(
     '/accounts/:unionId/terminals/:uniqueId/sdk-token',
     { schema: { ...getTerminalToken, params } },
     async (request, reply) => {
@@ -88,7 +82,7 @@ export async function terminalRoutes(app: FastifyInstance, options: TerminalRout
     },
   );
 
-  app.delete<TerminalRequest<typeof terminalQuery>>(
+  app.delete(
     '/accounts/:unionId/terminals/:uniqueId',
     { schema: { ...logTerminalOut, params } },
     async (request, reply) => {
@@ -102,4 +96,4 @@ export async function terminalRoutes(app: FastifyInstance, options: TerminalRout
       return reply.code(204).send();
     },
   );
-}
+};
