@@ -50,7 +50,7 @@ export class ConsoleSessions {
   readonly #own = createECDH(CURVE);
   readonly #sessions = new LRUCache<string, Session>({ max: MAX_SESSIONS });
   /** The keys of pages that have signed in. */
-  readonly #used = new Set<string>();
+  readonly #used = new LRUCache<string, true>({ max: MAX_USED });
   readonly #now: () => number;
   /** In hexadecimal. */
   readonly publicKey = this.#own.generateKeys('hex');
@@ -88,17 +88,11 @@ export class ConsoleSessions {
       seal: (answer) => seal(key, `answer ${about}`, answer),
       start: (token) => {
         const id = randomBytes(16).toString('hex');
-        this.#remember(page);
+        this.#used.set(page, true);
         this.#sessions.set(page, { id, key, token, startedAt: now, usedAt: now, seen: new Set([0]) });
         return id;
       },
     };
-  }
-
-  #remember(page: string): void {
-    this.#used.add(page);
-    const [oldest] = this.#used;
-    if (this.#used.size > MAX_USED && oldest !== undefined) this.#used.delete(oldest);
   }
 
   /**
