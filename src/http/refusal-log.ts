@@ -116,16 +116,17 @@ export class RefusalLog {
   readonly #refused = new LogSampler<string>();
   readonly #failed = new LogSampler<string>(FAILURE_INTERVAL_MS);
 
-  add(error: BrokerError, request: FastifyRequest): void {
+  add(error: BrokerError, request: RefusedRequest): void {
+    const { code } = error;
     // A replica that shuts down refuses every request, which is no fault.
-    if (error.code === 'shutting_down' || request.hasRefusalLine) return;
+    if (code === 'shutting_down' || request.hasRefusalLine) return;
     const digests = digestsOf(error, request);
-    this.#add(error, request, digests);
-  }
-
-  /** The same for a request that Fastify never saw: its bytes are no HTTP, or they did not arrive in time. */
-  addUnreadable(error: BrokerError, request: RefusedRequest): void {
-    this.#add(error, request, {});
+    const isFailure = ERRORS[code].status >= 500;
+    const lines = isFailure ? this.#failed : this.#refused;
+    const own = `${code} ${digests.account}`;
+    const hasOwn =
+      digests.account !== undefined && (lines.has(own) || lines.size < (isFailure ? MAX_FAILED : MAX_REFUSED));
+    lines.add(hasOwn ? own : code, (sampled) => write(error, request, digests, sampled));
   }
 
   /** One line a second for connections that are closed because there are too many. @param max how many there may be */
@@ -140,23 +141,11 @@ export class RefusalLog {
     this.#refused.end();
     this.#failed.end();
   }
-
-  #add(error: BrokerError, request: RefusedRequest, digests: Digests): void {
-    const { code } = error;
-    const isFailure = ERRORS[code].status >= 500;
-    const lines = isFailure ? this.#failed : this.#refused;
-    const own = `${code} ${digests.account}`;
-    const hasOwn =
-      digests.account !== undefined && (lines.has(own) || lines.size < (isFailure ? MAX_FAILED : MAX_REFUSED));
-    lines.add(hasOwn ? own : code, (sampled) => write(error, request, digests, sampled));
-  }
 }
 
-interface RefusedRequest {
-  readonly id: string;
-  readonly log: FastifyBaseLogger;
-  readonly routeOptions?: { readonly url?: string | undefined };
-}
+/** A request that Fastify never saw has only the first two: its bytes are no HTTP, or they did not arrive in time. */
+type RefusedRequest = Pick<FastifyRequest, 'id' | 'log'> &
+  Partial<Pick<FastifyRequest, 'routeOptions' | 'caller' | 'query' | 'audited' | 'hasRefusalLine'>>;
 
 interface Digests {
   readonly account?: string;
@@ -164,7 +153,7 @@ interface Digests {
 }
 
 /** The internal API knows the digests from the call, the public API from the session and the parameters. */
-function digestsOf({ account }: BrokerError, { caller, query, audited }: FastifyRequest): Digests {
+function digestsOf({ account }: BrokerError, { caller, query, audited }: RefusedRequest): Digests {
   if (audited) return audited;
   if (!caller) return account === undefined ? {} : { account };
   const { uniqueId, app } = query as { readonly uniqueId?: unknown; readonly app?: unknown };

@@ -108,7 +108,7 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
     const requestId = randomUUID();
     const refusal = new BrokerError('request_invalid', { detail: UNREADABLE[code] ?? 'The request is not HTTP/1.1' });
     // Do not log Node's error itself: it contains the raw packet.
-    refusals.addUnreadable(refusal, { id: requestId, log: logger });
+    refusals.add(refusal, { id: requestId, log: logger });
     logger.debug({ requestId, code }, 'unreadable request');
     return rawProblemAnswer(refusal, requestId);
   };
