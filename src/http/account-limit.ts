@@ -28,8 +28,6 @@ export function rateLimit(perMinute: number, detail: string, maxSenders: number)
   };
 }
 
-export type AccountLimit = RateLimit<AccountId>;
-
 /** They take 4 MiB. */
 const MAX_ACCOUNTS = 30_000;
 
@@ -37,7 +35,7 @@ const MAX_ACCOUNTS = 30_000;
  * Limits the requests of each account to this replica. The counts are in memory, so every replica allows as many.
  * @param perMinute requests per account and minute; 0: no limit
  */
-export function accountLimit(perMinute: number): AccountLimit {
+export function accountLimit(perMinute: number): RateLimit<AccountId> {
   if (perMinute === 0) return () => undefined;
   return rateLimit(perMinute, `An account may send ${perMinute} requests per minute`, MAX_ACCOUNTS);
 }

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
-import type { AccountLimit } from './account-limit.ts';
+import { accountLimit } from './account-limit.ts';
 
 const BEARER_HEADER = /^bearer +(.+)$/i;
 /** As nearly every client writes it. It takes less time than the pattern. */
@@ -47,12 +47,6 @@ export function challengeFor(code: ErrorCode, realm: string): string | undefined
   }
 }
 
-/**
- * Finds the session of a request, in the form that a verifier takes. Caches use this text as the key of a session.
- * @throws BrokerError `session_missing`, `session_invalid`; `session_forbidden` if another site caused the request
- */
-export type SessionSource = (headers: IncomingHttpHeaders) => string;
-
 /** The headers and cookies that make up a session in mode `forward`. */
 export interface ForwardedSession {
   /** Header names. */
@@ -62,10 +56,12 @@ export interface ForwardedSession {
 }
 
 /**
- * The session is the bearer token. With `forwarded` it is a JSON object: the values of the headers with these names
- * that the app sent, by lower-case name, in this order.
+ * Returns the function that finds the session of a request, in the form that a verifier takes. Caches use this text as
+ * the key of a session. The session is the bearer token. With `forwarded` it is a JSON object: the values of the
+ * headers with these names that the app sent, by lower-case name, in this order.
+ * @throws BrokerError `session_missing`, `session_invalid`; `session_forbidden` if another site caused the request
  */
-export function sessionSource(forwarded: ForwardedSession | undefined): SessionSource {
+export function sessionSource(forwarded: ForwardedSession | undefined): (headers: IncomingHttpHeaders) => string {
   if (forwarded === undefined) return ({ authorization }) => bearerToken(authorization);
   const names = forwarded.headers.map((name) => name.toLowerCase());
   const { cookies } = forwarded;
@@ -114,8 +110,10 @@ function isOriginOf(origin: string, host = ''): boolean {
 
 export interface SessionGuardOptions {
   readonly sessions: SessionVerifier<CachedPrincipal>;
-  readonly sessionSource: SessionSource;
-  readonly limit: AccountLimit;
+  /** Without it, the session is a bearer token. */
+  readonly forwardedSession: ForwardedSession | undefined;
+  /** Requests per account and minute to this replica; 0: no limit. */
+  readonly readsPerMinute: number;
   readonly observer: Pick<Observer, 'rateLimited'>;
 }
 
@@ -129,10 +127,12 @@ declare module 'fastify' {
 /**
  * Returns the function that finds the caller of a request: it checks the session, then counts the request against the
  * limit of its account.
- * @throws BrokerError at once or as a rejection: the errors of {@link SessionSource} and of the verifier,
+ * @throws BrokerError at once or as a rejection: the errors of {@link sessionSource} and of the verifier,
  *   `rate_limited`
  */
-export function callerFinder({ sessions, sessionSource, limit, observer }: SessionGuardOptions) {
+export function callerFinder({ sessions, forwardedSession, readsPerMinute, observer }: SessionGuardOptions) {
+  const sessionOf = sessionSource(forwardedSession);
+  const limit = accountLimit(readsPerMinute);
   const admit = (caller: CachedPrincipal): CachedPrincipal => {
     const refusal = limit(caller.account);
     if (!refusal) return caller;
@@ -141,7 +141,7 @@ export function callerFinder({ sessions, sessionSource, limit, observer }: Sessi
     throw new BrokerError(code, { detail, retryAfter, account: caller.account });
   };
   return (headers: IncomingHttpHeaders): CachedPrincipal | Promise<CachedPrincipal> => {
-    const caller = sessions.verify(sessionSource(headers));
+    const caller = sessions.verify(sessionOf(headers));
     return caller instanceof Promise ? caller.then(admit) : admit(caller);
   };
 }

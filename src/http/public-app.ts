@@ -1,14 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
-import { accountLimit } from './account-limit.ts';
-import {
-  callerFinder,
-  type ForwardedSession,
-  requireSession,
-  type SessionGuardOptions,
-  sessionSource,
-} from './credentials.ts';
+import { callerFinder, requireSession, type SessionGuardOptions } from './credentials.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/monitoring.ts';
 import { docsRoutes } from './routes/pages.ts';
 import {
@@ -26,13 +19,9 @@ export interface PublicAppOptions
   extends AppContext,
     TokenReaderOptions,
     Omit<SdkTokenRoutesOptions, 'tokenFor'>,
-    Omit<SessionGuardOptions, 'limit' | 'sessionSource'>,
+    SessionGuardOptions,
     HealthRoutesOptions {
   readonly observer: Pick<Observer, 'rateLimited' | 'readFailed'>;
-  /** Without it, the session is a bearer token. */
-  readonly forwardedSession: ForwardedSession | undefined;
-  /** Requests per account and minute to this replica; 0: no limit. */
-  readonly readsPerMinute: number;
   /** Whether /docs and /openapi.json are served. */
   readonly apiDocs: boolean;
 }
@@ -49,8 +38,7 @@ const DESCRIPTOR_SHARE = 1 / 2;
 /** The public API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
   const overload = new OverloadMonitor();
-  const limit = accountLimit(options.readsPerMinute);
-  const callerOf = callerFinder({ ...options, limit, sessionSource: sessionSource(options.forwardedSession) });
+  const callerOf = callerFinder(options);
   const tokenFor = tokenReader(options);
   const direct = new DirectReads({ ...options, callerOf, tokenFor, overload });
   const app = createBaseApp({
