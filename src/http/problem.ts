@@ -17,11 +17,6 @@ export const problem = z
   })
   .meta({ id: 'Problem', description: 'An error (RFC 9457). Programs should check `code`.' });
 
-export interface ProblemAnswer {
-  readonly problem: z.infer<typeof problem>;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
 
 /** Statuses that come with `Retry-After`. */
@@ -60,7 +55,7 @@ export function rawProblemAnswer(error: BrokerError, requestId: string): string 
 }
 
 /** The body of an error's answer, and its headers except `WWW-Authenticate`. */
-export function problemAnswer(error: BrokerError, requestId: string): ProblemAnswer {
+export function problemAnswer(error: BrokerError, requestId: string) {
   const { status, title, retryable } = ERRORS[error.code];
   const retryAfter = error.retryAfter ?? (WAIT_STATUSES.has(status) ? DEFAULT_RETRY_AFTER_SECONDS : undefined);
   return {
@@ -73,7 +68,7 @@ export function problemAnswer(error: BrokerError, requestId: string): ProblemAns
       retryable,
       requestId,
       vendorCode: error.vendorCode,
-    },
+    } satisfies z.infer<typeof problem>,
     headers: {
       'content-type': PROBLEM_CONTENT_TYPE,
       'cache-control': 'no-store',

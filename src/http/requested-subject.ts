@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { BrokerError } from '../token/errors.ts';
+import type { Principal } from '../token/principal.ts';
 import {
   APP_NAME_PATTERN,
   ASSIGNED_REGION_PATTERN,
@@ -66,12 +67,6 @@ export interface SubjectRules {
   readonly terminalPolicy: TerminalPolicy;
 }
 
-interface Account {
-  readonly unionId: string;
-  /** The app that its session is bound to. */
-  readonly app: string | undefined;
-}
-
 /** The parameters of a request that name a subject. */
 interface Requested {
   readonly app?: string | undefined;
@@ -82,13 +77,16 @@ interface Requested {
  * The subject that a request names. Its app is the session's app, else the app of the request, else the only app.
  * @throws BrokerError `session_forbidden` if the session is bound to another app, `request_invalid`
  */
-export function requestedSubject(rules: SubjectRules, account: Account, requested: Requested): Subject {
-  const { unionId } = account;
+export function requestedSubject(
+  rules: SubjectRules,
+  { unionId, app }: Pick<Principal, 'unionId' | 'app'>,
+  requested: Requested,
+): Subject {
   const uniqueId = rules.terminalPolicy === 'single' ? unionId : requested.uniqueId;
   if (uniqueId === undefined) {
     throw new BrokerError('request_invalid', { detail: `uniqueId is required: ${UNIQUE_ID}` });
   }
-  return { app: requestedApp(rules.apps, account.app, requested.app), unionId, uniqueId };
+  return { app: requestedApp(rules.apps, app, requested.app), unionId, uniqueId };
 }
 
 function requestedApp(apps: readonly string[], bound: string | undefined, requested: string | undefined): string {

@@ -1,13 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerOptions,
-  type ServerResponse,
-} from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
@@ -15,6 +8,7 @@ import { problemReply, rawProblemAnswer } from '../problem.ts';
 import { RefusalLog } from '../refusal-log.ts';
 import { requestIdOf } from './answer-headers.ts';
 import { Connections, SWEEP_MS } from './connections.ts';
+import type { DirectReads } from './direct-reads.ts';
 import { hasBody } from './request-bodies.ts';
 import { type AppContext, addRequestHooks } from './request-hooks.ts';
 import { parseQueryString, ZOD_VALIDATION } from './validation.ts';
@@ -42,9 +36,6 @@ const SERVER_OPTIONS: ServerOptions & { readonly optimizeEmptyRequests: boolean 
   // Saves the stream of a body that a request does not have, 3 % of a first read. Node.js 20 ignores it.
   optimizeEmptyRequests: true,
 };
-
-/** Takes some requests before Fastify does. @param serve hands the request to Fastify @returns whether it took it */
-type TakeRequest = (request: IncomingMessage, response: ServerResponse, serve: RequestListener) => boolean;
 
 function createHttpServer(
   connections: Connections,
@@ -87,7 +78,8 @@ interface BaseAppOptions extends AppContext {
   readonly maxParamLength?: number;
   /** Most open connections. */
   readonly maxConnections: number;
-  readonly take?: TakeRequest | undefined;
+  /** Takes some requests before Fastify does. */
+  readonly take?: DirectReads['take'] | undefined;
 }
 
 /** By the code of Node's error, or of {@link createHttpServer}. */
