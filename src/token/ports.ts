@@ -318,7 +318,9 @@ export interface StoreHealth {
   /** @throws BrokerError `store_unavailable` when the store does not answer */
   ping(): Promise<void>;
 
-  /** Calls `listener` whenever the store is back after the connection was lost, or has lost a change. */
+  /**
+   * Calls `listener` whenever the store answers again after a failure or is back after an outage, or has lost a change.
+   */
   onReturn(listener: (history: StoreHistory) => void): void;
 }
 

@@ -222,7 +222,8 @@ export class StoreConnection {
       time.after(this.#linkMs() + requestMs, () => server.whenRunning(execute));
     });
     const answer = await withTimeout(clock, COMMAND_TIMEOUT_MS, exchange);
-    this.#breaker.settle(answer ? 'answered' : 'timeout');
+    const hasRecovered = this.#breaker.settle(answer ? 'answered' : 'timeout');
+    if (hasRecovered) for (const listener of this.#returnListeners) listener('same');
     this.#isReady ||= answer !== undefined;
     // The first heartbeat is sent as soon as the replica is connected.
     if (answer && !this.#serverClock) this.#readServerClock();

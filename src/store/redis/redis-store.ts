@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { type Clock, withTimeout } from '../../token/clock.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
@@ -61,17 +60,16 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const announcements = new RedisAnnouncements(context, subscriber, connection);
   const accounts = new RedisAccounts(context);
   const rates = redisRates(context);
-  let connecting: Promise<void> | undefined;
-  /** Waits for the next connection, until an attempt fails, and for `ms` at most. */
-  const nextConnection = (ms: number): Promise<void> => {
-    const ended = () => {
-      connecting = undefined;
-    };
-    connecting ??= once(connection, 'ready').then(ended, ended);
-    return withTimeout(clock, ms, connecting);
-  };
+  const ended = ['ready', 'error', 'close'].map((event) => new Promise<void>((end) => connection.once(event, end)));
   // At the start, the connection is still being opened. That is no failure.
-  const connected = nextConnection(CONNECT_WAIT_MS);
+  const connected = withTimeout(clock, CONNECT_WAIT_MS, Promise.race(ended));
+  let ready: Promise<void> | undefined;
+  const nextConnection = (): Promise<void> => {
+    ready ??= new Promise((end) => connection.once('ready', end)).then(() => {
+      ready = undefined;
+    });
+    return ready;
+  };
   return {
     terminals: new RedisTerminals(context, accounts),
     accounts,
@@ -82,10 +80,13 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     health: {
       async ping() {
         await connected;
-        if (connection.status !== 'ready') await nextConnection(RECONNECT_WAIT_MS);
+        if (connection.status !== 'ready') await withTimeout(clock, RECONNECT_WAIT_MS, nextConnection());
         await redis.ping();
       },
-      onReturn: (listener) => announcements.onReturn(listener),
+      onReturn(listener) {
+        announcements.onReturn(listener);
+        redis.onRecovery(() => listener('same'));
+      },
     },
     replicas: redisReplicas(context),
     contact: redis.contact,

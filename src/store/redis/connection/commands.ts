@@ -70,9 +70,12 @@ export class CommandBreaker {
     return true;
   }
 
-  settle(result: 'answered' | 'timeout'): void {
+  /** @returns whether the breaker has closed */
+  settle(result: 'answered' | 'timeout'): boolean {
+    const wasOpen = this.#openUntil !== undefined;
     this.#probing = false;
     this.#openUntil = result === 'answered' ? undefined : this.#clock.monotonic() + OPEN_MS;
+    return wasOpen && result === 'answered';
   }
 }
 
@@ -153,6 +156,7 @@ export class RedisCommands {
   readonly #clock: Clock;
   readonly #parts = new Map<string, Part>();
   readonly #observer: Pick<Observer, 'redisAsked' | 'redisFailed'>;
+  readonly #recoveryListeners: (() => void)[] = [];
   /** Whether Redis took the last connection, but did not answer: it hangs. */
   #isSilent = false;
   readonly clocks: ServerClocks;
@@ -178,6 +182,11 @@ export class RedisCommands {
     redis.on('ready', () => {
       this.#isSilent = false;
     });
+  }
+
+  /** Calls `listener` when Redis answers again after a timeout. */
+  onRecovery(listener: () => void): void {
+    this.#recoveryListeners.push(listener);
   }
 
   /**
@@ -244,7 +253,7 @@ export class RedisCommands {
           if (timeout.isOver) return;
           timeout.cancel();
           for (const history of [this.contact, contact]) history.succeeded(this.#clock.now());
-          breaker.settle('answered');
+          if (breaker.settle('answered')) for (const listener of this.#recoveryListeners) listener();
           resolve(answer);
         },
         (error: unknown) => {
@@ -257,7 +266,8 @@ export class RedisCommands {
   /** Asks any server for an answer, and for the time of its clock. @throws BrokerError `store_unavailable` */
   async ping(): Promise<void> {
     const askedAt = this.#clock.monotonic();
-    const [seconds, microseconds] = await this.run(undefined, (redis) => redis.time());
+    // Redis answers TIME, but refuses PING, while it takes no writes because it cannot save them (MISCONF).
+    const [, [seconds, microseconds]] = await this.run(undefined, (redis) => Promise.all([redis.ping(), redis.time()]));
     this.clocks.note('', Number(seconds) * 1_000 + Number(microseconds) / 1_000, askedAt);
   }
 

@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { CommandBreaker, redisErrorKind } from '../../../../../src/store/redis/connection/commands.ts';
@@ -15,8 +18,8 @@ import { TestClock } from '../../../../support/test-clock.ts';
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
 /** A connected store on a Redis of its own, and the kinds of the errors since. */
-async function openStore() {
-  const server = await startRedis();
+async function openStore(options?: Parameters<typeof startRedis>[0]) {
+  const server = await startRedis(options);
   onTestFinished(() => server.stop());
   const { observer, told } = recordingObserver();
   const ended: { readonly role?: string }[] = [];
@@ -85,6 +88,28 @@ test('a master that has lost its replicas is read-only', async () => {
   await redis.config('SET', 'min-replicas-to-write', '1');
   expect(await write()).toBe(true);
   expect(kinds()).toEqual(['readonly']);
+});
+
+test('a Redis that cannot save its data fails the ping, so that no new replica is ready', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'redis-'));
+  const { server, store } = await openStore({ dir, args: ['--save', '3600 1'] });
+  const redis = await operator(server.url);
+  await rm(dir, { recursive: true });
+  await redis.bgsave();
+  await eventually(async () => (await redis.info('persistence')).includes('rdb_last_bgsave_status:err'));
+  await expect(store.health.ping()).rejects.toMatchObject({ code: 'store_unavailable' });
+});
+
+test('a store says that Redis is back as soon as a Redis that hung answers, also with the same connection', async () => {
+  const { server, store, write } = await openStore();
+  const returns: unknown[] = [];
+  store.health.onReturn((history) => returns.push(history));
+  server.pause();
+  onTestFinished(() => server.resume());
+  expect(await write()).toBe(true);
+  server.resume();
+  await eventually(async () => !(await write()));
+  expect(returns).toEqual(['same']);
 });
 
 test('a Redis that hangs gets one command, then none for a while', async () => {
