@@ -251,8 +251,10 @@ function reasonOf(counts: MinuteCounts<string>): string | undefined {
   return mostFrequent(counts.lately()) ?? mostFrequent(counts.within(MINUTES_OF_FINDINGS));
 }
 
+/** Of equally frequent kinds, the first by name: the place of a slot must not decide. */
 function mostFrequent(counts: Readonly<Partial<Record<string, number>>>): string | undefined {
-  return Object.entries(counts).sort(([, one = 0], [, other = 0]) => other - one)[0]?.[0];
+  const kinds = Object.entries(counts).sort(([one], [other]) => one.localeCompare(other));
+  return kinds.sort(([, one = 0], [, other = 0]) => other - one)[0]?.[0];
 }
 
 /** Returns `observer`, which then also counts in `counts`, by the outcomes of the metrics. */

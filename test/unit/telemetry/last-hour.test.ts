@@ -194,6 +194,19 @@ describe('the numbers behind findings', () => {
     expect(reads()).toEqual({ reads: 16, failedReads: 7 });
   });
 
+  test('have the same reason in each minute of an hour, if two are equally frequent', () => {
+    const { clock, counts, observer } = startCounts();
+    const reasons = Array.from({ length: 61 }, () => {
+      clock.advance(MINUTE_MS);
+      observer.loginEnded('unreachable', undefined, 100, 0, ACCOUNT);
+      clock.advance(MINUTE_MS);
+      observer.loginEnded('timeout', undefined, 100, 0, ACCOUNT);
+      clock.advance(2 * MINUTE_MS);
+      return recentCounts(counts).reasons.logins;
+    });
+    expect(new Set(reasons)).toEqual(new Set(['timeout']));
+  });
+
   test('have the refused logins of all accounts, the most frequent code, and no row of one account', () => {
     const { counts, observer } = startCounts();
     const refuse = (outcome: LoginOutcome, code: number, account: string) =>
