@@ -24,9 +24,9 @@ export interface LoginFact {
   endedAt: number | undefined;
   /** When the replica got the token. */
   deliveredAt: number | undefined;
-  /** When an app first got the token, and from which replicas. */
+  /** When an app first got the token, and from which replicas, with the time of the first answer of each. */
   servedAt: number | undefined;
-  readonly servedBy: Set<string>;
+  readonly servedBy: Map<string, number>;
   /** When the store first executed a write of the token. */
   storedAt: number | undefined;
   /** When an app reported the token as refused. */

@@ -91,7 +91,7 @@ export class LoginRules {
     const isNew = isInStore && now <= storedAt + 2 * conditions.underWayMs;
     // The others that have served a token which has just been written back got it from the store, after this login's
     // lease.
-    const holders = isNew ? [current.by] : [current.by, ...servedBy];
+    const holders = isNew ? [current.by] : [current.by, ...servedBy.keys()];
     const isHeld = (isInStore && !isNew) || holders.some((name) => conditions.hasContact(name, CONTACT_MS));
     return isHeld && conditions.hasContact(login.by, CONTACT_MS);
   }

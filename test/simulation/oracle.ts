@@ -66,7 +66,7 @@ export class Oracle {
     const what = `${accessToken} of ${terminal} by ${by}`;
     if (login.servedAt === undefined) this.#logins.watchRenewal(login);
     login.servedAt ??= time.now;
-    login.servedBy.add(by);
+    if (!login.servedBy.has(by)) login.servedBy.set(by, this.#options.time.now);
     const pastMs =
       time.now - servableUntil({ issuedAt: login.receivedAt, expiresAt: login.expiresAt }) - conditions.tokenErrorMs;
     if (pastMs > 0) fail('no token is served past its margin', `${what}, ${Math.round(pastMs)} ms past`);
@@ -121,7 +121,7 @@ export class Oracle {
     const { time, facts, conditions } = this.#options;
     const login = facts.loginsOf(id).findLast(({ servedBy }) => servedBy.has(by));
     if (!login || refused !== undefined) return false;
-    const { receivedAt, expiresAt, endedAt, reportedAt } = login;
+    const { receivedAt, expiresAt, endedAt, reportedAt, servedBy } = login;
     const isRemoved = facts
       .removalsOf(login)
       .some((removal) => (removal.answeredAt ?? removal.executedAt ?? removal.beganAt) > receivedAt);
@@ -130,7 +130,9 @@ export class Oracle {
     const isReplaced = stored !== undefined && stored.login !== login && stored.at > receivedAt;
     if (isRemoved || isEnded || isReplaced) return false;
     const until = servableUntil({ issuedAt: receivedAt, expiresAt }) - conditions.tokenErrorMs;
-    if (facts.stoodStill(by, beganAt, time.now)) return time.now < until;
+    // The read may log in since before the replica knew the token.
+    const isLearned = (servedBy.get(by) ?? 0) > beganAt;
+    if (isLearned || facts.stoodStill(by, beganAt, time.now)) return time.now < until;
     return beganAt < until - LONGEST_LOOK_UP_MS;
   }
 

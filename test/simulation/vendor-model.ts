@@ -104,7 +104,7 @@ export class VendorModel {
       endedAt: undefined,
       deliveredAt: undefined,
       servedAt: undefined,
-      servedBy: new Set(),
+      servedBy: new Map(),
       storedAt: undefined,
       reportedAt: undefined,
     };
