@@ -20,7 +20,7 @@ interface AccessIdRequest extends LoginRequest {
   readonly subject: Subject;
 }
 
-/** What was known when a caller asked. */
+/** The knowledge at the time of a caller's question. */
 interface Asked {
   /** Epoch ms of the account's last erasure; 0 for none. */
   readonly erasedBefore: number;
@@ -59,7 +59,7 @@ export class AccessIds {
     const { accounts, cache, defaultRegion, terminals } = this.#options;
     const id = subjectId(subject);
     const region = requestedRegion ?? defaultRegion;
-    // An accessId is that of the account: a logout of the terminal does not end its login.
+    // An accessId belongs to the account: a logout of the terminal does not end its login.
     const request = { id, subject, region, cause: 'new', urgency: 'foreground', outlivesLogout: true } as const;
     const asked = { erasedBefore: cache.erasedAt(id) ?? 0, at: terminals.clockFor(id) ?? 0 };
     return this.#logins.joinOrBegin(

@@ -18,7 +18,7 @@ const MAX_REMOVED = 50_000;
 /** An announced change of a subject or an account. */
 interface Announced {
   readonly generation: number;
-  /** By the monotonic clock. What the store was asked for before may be older. */
+  /** By the monotonic clock. An earlier answer of the store may be older. */
   readonly at: number;
 }
 

@@ -21,9 +21,9 @@ export interface AnswerCondition {
  * For a cloud whose answers are envelopes, such as `{"code":200,"data":{…}}`, with the HTTP status 200 for refusals.
  */
 export interface EnvelopeConditions {
-  /** What an answer about a valid session meets. Without it, the HTTP status decides. */
+  /** The condition that an answer about a valid session meets. Without it, the HTTP status decides. */
   readonly accepted?: AnswerCondition | undefined;
-  /** What an answer that refuses the session meets, whatever its HTTP status. */
+  /** The condition that an answer meets which refuses the session, with any HTTP status. */
   readonly refused?: AnswerCondition | undefined;
 }
 

@@ -172,7 +172,7 @@ export class Fleet {
       endedTokens: sumOf(alive.map((one) => one.counts)).endedTokens,
     };
     const sums = { ...facts, counts, lately: sumOf(fresh.map((one) => one.lately)) };
-    // Nobody has looked for so long.
+    // No one has looked for this long.
     if (facts.monotonic - this.#reportedAt >= FORGOTTEN_MS) this.#allShares.clear();
     this.#reportedAt = facts.monotonic;
     const since = answered ? this.#lookAtFleet(replicas, facts.now) : this.#differentSince(replicas);

@@ -55,7 +55,7 @@ const STOP_MS = 1_000;
 export const MAX_CALLER_TRACES_PER_SECOND = 200;
 const WARNING_INTERVAL_MS = 60_000;
 
-/** Whether the replica is fine is asked every second. Such requests tell nothing and are not traced. */
+/** Whether the replica is fine is asked every second. They are not traced. */
 const UNTRACED_PATHS = /^\/(livez|readyz|metrics|status|console|docs|openapi\.json)\b/;
 
 /**
@@ -97,7 +97,7 @@ export class Tracing implements Tracer, RequestTracer {
     this.#headers = headers;
   }
 
-  /** What each log line of a recorded trace names. */
+  /** The facts that each log line of a recorded trace names. */
   logFields(): { readonly traceId?: string } {
     const span = recordedSpan();
     return span ? { traceId: span.spanContext().traceId } : {};

@@ -8,7 +8,7 @@ export interface ContactFailure {
   readonly reason: string;
   /** The vendor's result code. */
   readonly vendorCode?: number | undefined;
-  /** What exactly went wrong: the code of an error, for example `CERT_HAS_EXPIRED`, or a sentence. No secret. */
+  /** The exact cause: the code of an error, for example `CERT_HAS_EXPIRED`, or a sentence. No secret. */
   readonly problem?: string | undefined;
 }
 

@@ -97,7 +97,7 @@ const REASONS: Readonly<Record<string, string>> = {
     '会话的公钥必须是以 -----BEGIN PUBLIC KEY----- 开头的 PEM',
   'The public key of the sessions must be RSA of at least {} bits, EC on P-256, P-384 or P-521, or Ed25519':
     '会话的公钥必须是至少 {} 位的 RSA、P-256、P-384 或 P-521 上的 EC，或 Ed25519',
-  // What a configuration accepts.
+  // The values that a configuration accepts.
   'SESSION_JWT_ISSUER is any: a session of any issuer is accepted, if one of the keys has signed it':
     'SESSION_JWT_ISSUER 为 any：只要由其中一个密钥签名，任何签发者的会话都会被接受',
   'Set SESSION_JWT_ISSUER to the claim iss of your sessions.': '把 SESSION_JWT_ISSUER 设为你的会话中声明 iss 的值。',

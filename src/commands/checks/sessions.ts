@@ -123,7 +123,7 @@ async function checkIntrospection(session: Mode<'introspection'>, access: Sessio
   }
 }
 
-/** What helps if the session server refuses with HTTP 200. It follows another sentence. */
+/** The advice for a session server that refuses with HTTP 200. It follows another sentence. */
 export const FOR_ENVELOPES: Text = {
   en: ' If the server answers 200 with an envelope, such as {"code":401}, set SESSION_FORWARD_ACCEPTED and SESSION_FORWARD_REFUSED to what it says.',
   zh: '如果服务器返回 200，并用 {"code":401} 这样的内容表示拒绝，请相应设置 SESSION_FORWARD_ACCEPTED 和 SESSION_FORWARD_REFUSED。',
