@@ -11,6 +11,8 @@ import { JwksServer } from '../unit/session/jwks-server.ts';
 const COOLDOWN_MS = 5_000;
 const ATTACK_MS = 4_000;
 const ATTACKERS = 10;
+/** The attack sends more sessions than this, on a busy machine for longer. */
+const LEAST_FORGED = 200;
 /** The pause of each attacker leaves the test's own machine some CPU time. */
 const PAUSE_MS = 20;
 
@@ -34,8 +36,9 @@ test('sessions with unknown keys cause few fetches and few log lines while the J
   let until = 0;
   const statuses = new Map<number, number>();
   const count = (status: number) => statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  const forged = () => [...statuses.values()].reduce((sum, one) => sum + one, 0);
   const attack = async (_: unknown, attacker: number) => {
-    for (let round = 0; Date.now() < until; round += 1) {
+    for (let round = 0; Date.now() < until || forged() <= LEAST_FORGED; round += 1) {
       count((await getToken(await forge(`${attacker}-${round}`), 'phone')).status);
       await sleep(PAUSE_MS);
     }
@@ -45,11 +48,11 @@ test('sessions with unknown keys cause few fetches and few log lines while the J
     return Promise.all(Array.from({ length: ATTACKERS }, attack));
   });
   const lines = log().slice(linesBefore);
-  const forged = [...statuses.values()].reduce((sum, one) => sum + one, 0);
   expect([...statuses.keys()].filter((status) => status !== 401 && status !== 503)).toEqual([]);
-  expect(forged).toBeGreaterThan(200);
+  expect(forged()).toBeGreaterThan(LEAST_FORGED);
   expect(keys.fetches - fetchesBefore).toBeLessThanOrEqual(2);
-  expect(lines.length).toBeLessThanOrEqual(10);
+  const lateSeconds = Math.floor((Date.now() - until) / 1_000);
+  expect(lines.length).toBeLessThanOrEqual(10 + lateSeconds);
   // Every refused request is in a line of its own or in the count of one, the last ones at the end of the process.
   await stop();
   const told = log()

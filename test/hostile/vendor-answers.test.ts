@@ -367,5 +367,5 @@ test(
     for (const code of ['vendor_rejected', 'vendor_unavailable', 'vendor_timeout'])
       expect(seen.has(code), code).toBe(true);
   },
-  60_000 + ANSWERS * 30,
+  180_000 + ANSWERS * 30,
 );

@@ -210,7 +210,7 @@ describe('a thousand tokens encrypted with key A', () => {
     expect([left, figure(told, 'unreadable')]).toEqual([0, sumOf((await count())['B'])]);
     expect(told).toMatch(/ sealed under key B, which is not among them$/m);
     expect(told).toMatch(/^No key decrypts [\d,]+ of the records\. If you still have their key, append it /m);
-  });
+  }, 300_000);
 });
 
 describe('rekey', () => {
