@@ -66,7 +66,8 @@ export class TokenBroker {
       const lookup: LookupResult = fresh
         ? { entry: fresh, erasedAt: fresh.erasedAt, outcome: 'memory' }
         : await this.#lookUp(id, now);
-      const { entry, outcome } = await this.#resultOf(lookup, id, request);
+      const result = this.#resultOf(lookup, id, request);
+      const { entry, outcome } = result instanceof Promise ? await result : result;
       observer.tokenServed(outcome, entry.expiresAt - clock.now());
       if (!entry.read && cache.tokens.setRead(id, entry.generation, true)) this.#markRead(id, recordOf(entry));
       return entry;
@@ -76,7 +77,7 @@ export class TokenBroker {
     }
   }
 
-  async #resultOf(lookup: LookupResult, id: SubjectId, request: ReadRequest): Promise<ReadResult> {
+  #resultOf(lookup: LookupResult, id: SubjectId, request: ReadRequest): ReadResult | Promise<ReadResult> {
     const { clock, cache, policy } = this.#options;
     const { entry, erasedAt, outcome } = lookup;
     refuseErased(request, erasedAt);

@@ -45,7 +45,7 @@ export class WriteBack {
   /** In the same order. */
   readonly #removals = new Map<SubjectId | AccountId, Missing>();
   /** The changes that the store has lost. They are read one after the other, because there may be many. */
-  #lost: Iterator<Missing> | undefined;
+  #lost: Iterator<Missing, undefined> | undefined;
   /** When the store last lost data, by the monotonic clock. */
   #lostAt: number | undefined;
   /** The writes that are on their way to the store. */
@@ -157,7 +157,7 @@ export class WriteBack {
   }
 
   /** Everything in memory that the store had confirmed before now. First the removals: they refuse older tokens. */
-  *#known(): Generator<Missing> {
+  *#known(): Generator<Missing, undefined> {
     const { cache, clock } = this.#options;
     const now = clock.monotonic();
     for (const [id, generation] of cache.removals()) yield { id, generation };
@@ -168,6 +168,7 @@ export class WriteBack {
       const suspect = known.suspect || cache.newestKnown(id) > generation;
       yield { id, generation, record: recordOf({ ...known, suspect }) };
     }
+    return undefined;
   }
 
   #remember(missing: Missing): void {
