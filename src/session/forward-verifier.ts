@@ -21,9 +21,9 @@ export interface AnswerCondition {
  * For a cloud whose answers are envelopes, such as `{"code":200,"data":{…}}`, with the HTTP status 200 for refusals.
  */
 export interface EnvelopeConditions {
-  /** The condition that an answer about a valid session meets. Without it, the HTTP status decides. */
+  /** The condition for an answer about a valid session. Without it, the HTTP status decides. */
   readonly accepted?: AnswerCondition | undefined;
-  /** The condition that an answer meets which refuses the session, with any HTTP status. */
+  /** The condition for an answer that refuses the session, with any HTTP status. */
   readonly refused?: AnswerCondition | undefined;
 }
 

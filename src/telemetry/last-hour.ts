@@ -79,9 +79,10 @@ export class MinuteCounts<Kind extends string> {
   add(kind: Kind, times = 1): void {
     const number = slotOf(this.#minutes.now());
     const place = number % (MINUTES * SLOTS);
-    if (this.#slots[place]?.number !== number) this.#slots[place] = { number, counts: new Map() };
-    const counts = this.#slots[place]?.counts;
-    counts?.set(kind, (counts.get(kind) ?? 0) + times);
+    const former = this.#slots[place];
+    const slot = former?.number === number ? former : { number, counts: new Map<Kind, number>() };
+    this.#slots[place] = slot;
+    slot.counts.set(kind, (slot.counts.get(kind) ?? 0) + times);
   }
 
   /**
@@ -253,8 +254,8 @@ function reasonOf(counts: MinuteCounts<string>): string | undefined {
 
 /** Of equally frequent kinds, the first by name: the place of a slot must not decide. */
 function mostFrequent(counts: Readonly<Partial<Record<string, number>>>): string | undefined {
-  const kinds = Object.entries(counts).sort(([one], [other]) => one.localeCompare(other));
-  return kinds.sort(([, one = 0], [, other = 0]) => other - one)[0]?.[0];
+  const kinds = Object.entries(counts);
+  return kinds.sort(([name, one = 0], [otherName, other = 0]) => other - one || name.localeCompare(otherName))[0]?.[0];
 }
 
 /** Returns `observer`, which then also counts in `counts`, by the outcomes of the metrics. */

@@ -55,7 +55,7 @@ const STOP_MS = 1_000;
 export const MAX_CALLER_TRACES_PER_SECOND = 200;
 const WARNING_INTERVAL_MS = 60_000;
 
-/** Whether the replica is fine is asked every second. They are not traced. */
+/** Requests that ask every second whether the replica is fine. They are not traced. */
 const UNTRACED_PATHS = /^\/(livez|readyz|metrics|status|console|docs|openapi\.json)\b/;
 
 /**
