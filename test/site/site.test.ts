@@ -81,9 +81,12 @@ describe('in a browser', () => {
 
   /** Enters the query, and returns the first result. */
   async function search(query: string) {
-    await page.locator('#local-search button').click();
-    await page.locator('#localsearch-input').fill(query);
     const first = page.locator('.VPLocalSearchBox .results .result').first();
+    await page.locator('#local-search button').click();
+    // The search box opens with the last query, and shows its results until it has those of the new one.
+    await page.locator('#localsearch-input').fill('');
+    await first.waitFor({ state: 'hidden' });
+    await page.locator('#localsearch-input').fill(query);
     await first.waitFor();
     return first;
   }
