@@ -47,6 +47,9 @@ export class DemoView {
   #state: DemoState | undefined;
   #lastEvent = 0;
   #isReading = false;
+  /** Requests to switch the vendor: those that run, and how many ended. */
+  #switching = 0;
+  #switched = 0;
 
   constructor(api: InternalApi, writing: () => Writing) {
     this.#api = api;
@@ -93,8 +96,11 @@ export class DemoView {
   }
 
   async #refresh(): Promise<void> {
+    const switchedBefore = this.#switched;
     const answer = await this.#api.ask<DemoState>('GET', 'demo/state');
     if (answer.kind !== 'answer') return;
+    // This may be the state before the switch.
+    if (this.#switching > 0 || this.#switched > switchedBefore) return;
     const isFirst = this.#state === undefined;
     this.#state = answer.value;
     const fresh = answer.value.events.filter(({ id }) => id > this.#lastEvent);
@@ -112,7 +118,10 @@ export class DemoView {
   }
 
   async #breakVendor(fault: string): Promise<void> {
-    const answer = await this.#api.ask<DemoState>('POST', 'demo/vendor', { fault });
+    this.#switching += 1;
+    const answer = await this.#api.ask('POST', 'demo/vendor', { fault });
+    this.#switching -= 1;
+    this.#switched += 1;
     if (answer.kind !== 'answer') return;
     const { texts } = this.#writing();
     const label = texts.demo.faults[fault as keyof typeof texts.demo.faults];

@@ -59,6 +59,36 @@ test('the demo shows the flow live without a token, and its switches break the v
   expect(await opened.problems()).toEqual([]);
 });
 
+test('a switch of the vendor stays as it was set when answers from before arrive late', async () => {
+  const { page, problems } = await openConsole(browser, url);
+  await page.locator('#demo-events li').first().waitFor();
+  const states: (() => Promise<void>)[] = [];
+  const switches: typeof states = [];
+  const hold = (path: string, held: typeof states) =>
+    page.route(`**${path}`, async (route) => {
+      const response = await route.fetch();
+      held.push(() => route.fulfill({ response }));
+    });
+  await hold('/demo/state', states);
+  await hold('/demo/vendor', switches);
+  const chosen = page.getByLabel('does not answer');
+  const expectChosenAfter = async (answer: (() => Promise<void>) | undefined) => {
+    await Promise.all([page.waitForResponse('**/demo/*'), answer?.()]);
+    await page.waitForTimeout(200);
+    expect(await chosen.isChecked()).toBe(true);
+  };
+  await expect.poll(() => states.length).toBeGreaterThan(1);
+  await chosen.check();
+  await expectChosenAfter(states.shift());
+  await expect.poll(() => switches.length).toBe(1);
+  await expectChosenAfter(switches.shift());
+  await expectChosenAfter(states.shift());
+  await page.unrouteAll({ behavior: 'ignoreErrors' });
+  await page.getByLabel('works', { exact: true }).check();
+  await expect.poll(() => page.locator('#demo-message').textContent()).toContain('works');
+  expect(await problems()).toEqual([]);
+});
+
 test('the demo answers only under its own name, and lets no other site change anything', async () => {
   const { origin, port } = new URL(url);
   const call = async (path: string, headers: Record<string, string>, method = 'POST') =>
