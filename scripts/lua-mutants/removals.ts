@@ -81,7 +81,13 @@ export const REMOVAL_MUTANTS: LuaMutants = {
       "''",
     ],
     ['the time of the clock is announced', "' ' .. digits(instant))", "' ' .. digits(now))"],
-    ['the directory entry is not returned', "entry = redis.call('HGET', KEYS[1], FIELD_DIRECTORY)", ''],
+    ['the directory entry is not returned', "entry = bounded(redis.call('HGET', KEYS[1], FIELD_DIRECTORY))", ''],
+    [
+      'a long directory entry is returned',
+      "bounded(redis.call('HGET', KEYS[1], FIELD_DIRECTORY))",
+      "redis.call('HGET', KEYS[1], FIELD_DIRECTORY)",
+    ],
+    ['a long directory entry is kept', "redis.call('HDEL', KEYS[1], FIELD_DIRECTORY)", ''],
     ['the change is not returned', "entry or '', change}", "entry or ''}"],
   ],
   forgetDirectory: [

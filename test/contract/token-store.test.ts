@@ -19,6 +19,7 @@ test('rubbish among the summaries of replicas costs little, and lasts until the 
   const key = `${keyPrefix}:{replicas}`;
   const now = Date.now();
   await redis.hset(key, { long: `${now} ${'x'.repeat(5_000)}`, none: 'no time', early: `${now + 60_000} early` });
+  await redis.hset(key, 'x'.repeat(3 * 2 ** 20), `${now} of no replica`);
   await other?.replicas.leave('mine');
   expect((await one?.replicas.others())?.map(({ text }) => text).sort()).toEqual(['early', 'mine']);
   expect(await redis.pttl(key)).toBeGreaterThan(3_000_000);

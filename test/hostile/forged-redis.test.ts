@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../src/store/redis/keys.ts';
+import { ACCOUNT_FIELDS } from '../../src/store/redis/records/record-codec.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
@@ -24,6 +25,8 @@ const ID = subjectId(SUBJECT);
 const REQUEST = { subject: SUBJECT, region: 'CN', sessionIssuedAt: undefined };
 /** The largest generation that a record has room for. */
 const LARGEST = 2 ** 48 - 1;
+/** Longer than an answer of Redis may be. */
+const LONG_BYTES = 3 * 2 ** 20;
 
 let keys: Keys;
 let redis: Redis;
@@ -135,7 +138,8 @@ describe('a forged number in Redis', () => {
     const due = keys.dueOf(accountOf(ID));
     const foreign = Array.from({ length: 50 }, (_, number) => subjectId({ ...SUBJECT, unionId: `other-${number}` }));
     const forged = foreign.filter((id) => keys.dueOf(accountOf(id)) !== due);
-    for (const member of ['x', Buffer.alloc(44, 0xff), ...forged]) await redis.zadd(due, 1, member);
+    for (const member of ['x', Buffer.alloc(44, 0xff), Buffer.alloc(LONG_BYTES), ...forged])
+      await redis.zadd(due, 1, member);
     await redis.zadd(due, 2, ID);
     const claimed = await eventually(async () => {
       const { claims } = await claimLeases(store, 1_600, 10_000);
@@ -144,6 +148,39 @@ describe('a forged number in Redis', () => {
     });
     expect(claimed.map(({ lease }) => lease.id)).toEqual([ID]);
     expect(await redis.zrange(due, '0', '-1')).toEqual([ID]);
+  });
+});
+
+describe('a value of 3 MiB in Redis', () => {
+  const long = Buffer.alloc(LONG_BYTES, '1');
+  const account = accountOf(ID);
+
+  test.each([
+    ['record', () => redis.hset(keys.account(account), terminalOf(ID), long)],
+    ['directory', () => redis.hset(keys.account(account), ACCOUNT_FIELDS.directory, long)],
+    ['country', () => redis.hset(keys.account(account), ACCOUNT_FIELDS.region, long)],
+    ['time of an erasure', () => redis.hset(keys.account(account), ACCOUNT_FIELDS.erasedAt, long)],
+    ['cool-down', () => redis.hset(keys.failures(account), { until: systemClock.now() + 60_000, code: long })],
+  ])('does not stop a login or an erasure: %s', async (_place, forge) => {
+    const store = await open();
+    await forge();
+    await store.terminals.acquire(ID, 10_000);
+    await store.accounts.erase(UNION_ID);
+    expect(await redis.hkeys(keys.account(account))).toEqual([ACCOUNT_FIELDS.erasedAt]);
+    expect((await store.terminals.read(ID)).erasedAt).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ['directory', ACCOUNT_FIELDS.directory],
+    ['record', terminalOf(ID)],
+    ['time of an erasure', ACCOUNT_FIELDS.erasedAt],
+  ])('is gone after the next login: %s', async (_place, field) => {
+    const store = await open();
+    const { broker } = brokerParts({ store });
+    await redis.hset(keys.account(account), field, long);
+    await expect(broker.read(REQUEST)).resolves.toMatchObject({ body: expect.stringContaining('token-1') });
+    await eventually(async () => expect(await redis.hstrlen(keys.account(account), field)).toBeLessThan(LONG_BYTES));
+    await expect(store.terminals.read(ID)).resolves.toMatchObject({ record: { subject: SUBJECT } });
   });
 });
 

@@ -9,7 +9,7 @@ import {
 import { coolDownMs, FAILURE_MEMORY_MS, LEASE_MS, MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
-import { ACCOUNT_FIELDS, HEADER_LENGTH, MAX_LEAD_MS } from './records/record-codec.ts';
+import { ACCOUNT_FIELDS, HEADER_LENGTH, MAX_LEAD_MS, MAX_STORED_BYTES } from './records/record-codec.ts';
 import type { SealedField } from './records/token-cipher.ts';
 
 /** One file each in scripts/, with its keys, arguments and result. Each script is one atomic step. */
@@ -47,6 +47,7 @@ const CONSTANTS = {
   DIGEST_LENGTH,
   HEADER_LENGTH,
   MAX_LEAD_MS,
+  MAX_STORED_BYTES,
   FIELD_REGION: ACCOUNT_FIELDS.region,
   FIELD_DIRECTORY: ACCOUNT_FIELDS.directory,
   FIELD_ERASED_AT: ACCOUNT_FIELDS.erasedAt,

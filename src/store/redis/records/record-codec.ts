@@ -150,14 +150,14 @@ function recordInTheClear(plain: Buffer, id: SubjectId): SealedRecord | undefine
 }
 
 /**
- * Twice the longest answer of the vendor. Anyone who can write to Redis can store more, and parsed JSON takes up to 30
- * times its length.
+ * No broker stores a longer value: this is twice the longest answer of the vendor. Anyone who can write to Redis can
+ * store more, and parsed JSON takes up to 30 times its length.
  */
-const MAX_TEXT_BYTES = 2 ** 19;
+export const MAX_STORED_BYTES = 2 ** 19;
 
 /** `undefined` when the text is no JSON. */
 function parsedJson(text: Buffer): unknown {
-  if (text.length > MAX_TEXT_BYTES) return undefined;
+  if (text.length > MAX_STORED_BYTES) return undefined;
   try {
     return JSON.parse(text.toString());
   } catch {

@@ -26,7 +26,7 @@ local coolsFor = coolingFor(failures[1])
 if coolsFor > 0 then
   -- A Redis without free memory refuses this.
   redis.pcall('ZADD', KEYS[4], 'XX', 'GT', now + coolsFor, id)
-  return {'cooling', coolsFor, failures[2]}
+  return {'cooling', coolsFor, bounded(failures[2])}
 end
 
 local record = redis.call('HGET', KEYS[3], terminal)
@@ -46,4 +46,4 @@ if hasEnded then
 end
 if isFull then return {'terminal_limit', ended} end
 local account = redis.call('HMGET', KEYS[3], FIELD_REGION, FIELD_ERASED_AT)
-return {'granted', ended, digits(generation), record, account[1], account[2]}
+return {'granted', ended, digits(generation), bounded(record), bounded(account[1]), account[2]}

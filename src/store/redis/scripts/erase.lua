@@ -46,7 +46,9 @@ local entry
 if not hasNewer then
   redis.call('HDEL', KEYS[1], FIELD_REGION)
   redis.call('PEXPIRE', KEYS[1], memory)
-  entry = redis.call('HGET', KEYS[1], FIELD_DIRECTORY)
+  entry = bounded(redis.call('HGET', KEYS[1], FIELD_DIRECTORY))
+  -- One that is too long names no accessId.
+  if not entry then redis.call('HDEL', KEYS[1], FIELD_DIRECTORY) end
 end
 local change = announce(KEYS[4], channel, 'erased ' .. account .. ' ' .. digits(instant))
 return {digits(instant), entry or '', change}

@@ -34,6 +34,12 @@ local function instantOf(stored)
   return instant <= now + MAX_LEAD_MS and instant or 0
 end
 
+-- A value that Redis holds; false when there is none, or one that is longer than any that a broker stores. An answer
+-- with such a value would end the connection that all accounts share.
+local function bounded(stored)
+  return stored and #stored <= MAX_STORED_BYTES and stored
+end
+
 -- 0 when there is no record. Bytes that are too short are none.
 local function headerOf(record, at)
   return record and #record >= HEADER_LENGTH and struct.unpack('>I6', record, at) or 0
@@ -76,15 +82,18 @@ local function full(account, limit)
   return terminals >= tonumber(limit)
 end
 
--- Epoch ms of the account's last erasure; 0 when there was none.
+-- Epoch ms of the account's last erasure; 0 when there was none. A value that is too long is deleted, because each read
+-- of a token answers with it.
 local function erasedAt(account)
-  return instantOf(redis.call('HGET', account, FIELD_ERASED_AT))
+  local stored = redis.call('HGET', account, FIELD_ERASED_AT)
+  if stored and not bounded(stored) then redis.call('HDEL', account, FIELD_ERASED_AT) end
+  return instantOf(bounded(stored))
 end
 
--- The directory entry of an account; false when there is none. Only an erased account expires, unless it has logged in
--- since. Its entry is left for the erasure, which needs it to delete the accessIds.
+-- The directory entry of an account; false when there is none, or one that is too long. Only an erased account expires,
+-- unless it has logged in since. Its entry is left for the erasure, which needs it to delete the accessIds.
 local function directoryOf(account)
-  local entry = redis.call('PTTL', account) <= 0 and redis.call('HGET', account, FIELD_DIRECTORY)
+  local entry = redis.call('PTTL', account) <= 0 and bounded(redis.call('HGET', account, FIELD_DIRECTORY))
   return entry and entry ~= '' and entry
 end
 
