@@ -757,9 +757,12 @@ describe('a login without a lease', () => {
     expect(await stored()).toMatchObject({ suspect: false, token: { fields: { accessToken: 'token-1' } } });
   });
 
-  test('is ended by a logout that may have come at the same time', async () => {
+  test.each([
+    ['the vendor', 'latencyMs'],
+    ['its place', 'queueMs'],
+  ] as const)('is ended by a logout that may have come when it began to wait for %s', async (_what, wait) => {
     const { pass, vendor, cache, down, read, clock } = createReplicaWithoutLease();
-    vendor.latencyMs = 1_000;
+    vendor[wait] = 1_000;
     down.add('restore').add('drop').add('read');
     const [sentAt, answer] = [clock.now(), read()];
     await pass(500);
