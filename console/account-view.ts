@@ -3,6 +3,7 @@ import { byId, element, facts, idElement, isolated, setText, withCode } from './
 import type { Answer, Failure, InternalApi, Terminal } from './internal-api.ts';
 import { isSendableInPath } from './sendable-input.ts';
 import type { Writing } from './status-view.ts';
+import type { Texts } from './texts-en.ts';
 
 interface Options {
   readonly api: InternalApi;
@@ -75,13 +76,16 @@ export class AccountView {
     this.render();
   }
 
+  get #texts(): Texts {
+    return this.#options.writing().texts;
+  }
+
   async #lookUp(): Promise<void> {
-    const { texts } = this.#options.writing();
     const typed = this.#input.value;
     const by = new FormData(this.#form).get('by') === 'unionId' ? 'unionId' : 'accessId';
     const isSendable = (id: string) => by === 'accessId' || isSendableInPath(id);
-    if (typed === '') return this.#refuse(texts.idMissing);
-    if (!isSendable(typed)) return this.#refuse(texts.idUnsendable);
+    if (typed === '') return this.#refuse(this.#texts.idMissing);
+    if (!isSendable(typed)) return this.#refuse(this.#texts.idUnsendable);
     this.#input.removeAttribute('aria-invalid');
     this.#lookUps += 1;
     const number = this.#lookUps;
@@ -96,7 +100,7 @@ export class AccountView {
     this.#shown = found.kind === 'answer' ? found.value : undefined;
     this.render();
     if (this.#failed(found)) return;
-    this.#say(this.#shown ? texts.found(this.#shown.account.terminals.length) : texts.unknownAccount);
+    this.#say(this.#shown ? this.#texts.found(this.#shown.account.terminals.length) : this.#texts.unknownAccount);
   }
 
   #refuse(text: string): void {
@@ -212,7 +216,7 @@ export class AccountView {
         if (clears !== this.#clears) return;
         this.#shown = found.kind === 'answer' ? found.value : undefined;
         this.render();
-        if (!this.#failed(found)) this.#say(...isolated(texts.loggedOut, terminal.uniqueId));
+        if (!this.#failed(found)) this.#say(...isolated(this.#texts.loggedOut, terminal.uniqueId));
       },
     });
   }
@@ -230,7 +234,7 @@ export class AccountView {
         if (clears !== this.#clears || this.#failed(answer)) return;
         this.#shown = undefined;
         this.render();
-        this.#say(texts.erased);
+        this.#say(this.#texts.erased);
       },
     });
   }
@@ -259,7 +263,7 @@ export class AccountView {
     if (!question) return;
     if (question.retype !== undefined && this.#retype.value !== question.retype) {
       this.#retype.setAttribute('aria-invalid', 'true');
-      setText(byId('confirm-error', HTMLElement), this.#options.writing().texts.retypeWrong);
+      setText(byId('confirm-error', HTMLElement), this.#texts.retypeWrong);
       this.#retype.focus();
       return;
     }

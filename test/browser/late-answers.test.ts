@@ -1,0 +1,86 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startChromium } from '../support/browser.ts';
+import { madeUpRecord } from '../support/made-up-tokens.ts';
+import { ADMIN_TOKEN, type InternalSettings, startInternalApp } from '../unit/http/running-internal-app.ts';
+import { openConsole } from './console-page.ts';
+
+let browser: Browser;
+
+beforeAll(async () => {
+  browser = await startChromium();
+}, 300_000);
+afterAll(() => browser?.close());
+
+function storedAccount(unionId: string) {
+  const record = (uniqueId: string) => madeUpRecord({ app: 'default', unionId, uniqueId });
+  return { identity: { accessId: `access-${unionId}`, region: 'DE' }, records: ['phone-1', 'phone-2'].map(record) };
+}
+
+/** A console of a broker that knows alice and bob. It acts at once, but may keep its answers. */
+async function openSlowConsole() {
+  const known = new Map(['alice', 'bob'].map((unionId) => [unionId, storedAccount(unionId)]));
+  const asked: string[] = [];
+  const kept: (() => void)[] = [];
+  let isSlow = false;
+  const answer = async <Value>(question: string, value: Value) => {
+    asked.push(question);
+    if (isSlow) await new Promise<void>((resolve) => kept.push(resolve));
+    return value;
+  };
+  const accounts: InternalSettings['accounts'] = {
+    find: (unionId) => answer(`find ${unionId}`, known.get(unionId) ?? { records: [] }),
+    identify: async (unionId) => known.get(unionId)?.identity,
+    lookUp: async () => new Map(),
+    erase: async (unionId) => {
+      known.delete(unionId);
+      await answer(`erase ${unionId}`, undefined);
+    },
+    logOut: ({ uniqueId }) => answer(`log out ${uniqueId}`, undefined),
+  };
+  const { origin } = await startInternalApp({ logLevel: 'warn', accounts });
+  const opened = await openConsole(browser, `${origin}/console`);
+  const { page, enter, lookUp } = opened;
+  await enter(ADMIN_TOKEN);
+  await lookUp('alice');
+  asked.length = 0;
+  return {
+    ...opened,
+    message: () => page.locator('#lookup-message').textContent(),
+    result: () => page.locator('#lookup-result').textContent(),
+    ask: async (id: string) => {
+      await page.locator('#lookup-id').fill(id);
+      await page.locator('#lookup-id').press('Enter');
+    },
+    logOut: async (phone: string) => {
+      await page.getByRole('button', { name: `Log out ${phone}` }).click();
+      await page.locator('#confirm-act').click();
+    },
+    erase: async (id: string) => {
+      await page.getByRole('button', { name: 'Erase the account' }).click();
+      await page.locator('#confirm-retype').fill(id);
+      await page.locator('#confirm-act').click();
+    },
+    keepAnswers: () => {
+      isSlow = true;
+    },
+    /** Waits until the broker was asked this since the first look-up, and nothing else. */
+    expectAsked: (...questions: readonly string[]) => expect.poll(() => asked).toEqual(questions),
+    /** Gives the answers that were kept, and lets the page use them. */
+    answer: async () => {
+      isSlow = false;
+      for (const give of kept.splice(0)) give();
+      await page.waitForTimeout(300);
+    },
+  };
+}
+
+test('the answer to a look-up is told in the language that the page has by then', async () => {
+  const { page, ask, keepAnswers, expectAsked, answer, message } = await openSlowConsole();
+  keepAnswers();
+  await ask('bob');
+  await expectAsked('find bob');
+  await page.getByRole('button', { name: '中文' }).click();
+  await answer();
+  await expect.poll(message).toBe('找到账号，共 2 个终端。');
+});
