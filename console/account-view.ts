@@ -43,9 +43,7 @@ export class AccountView {
   readonly #retype = byId('confirm-retype', HTMLInputElement);
   #shown: Shown | undefined;
   #question: Question | undefined;
-  /** Number of the last look-up: an answer to an earlier one is ignored. */
-  #lookUps = 0;
-  /** How often the panel was cleared: answers to earlier calls are ignored. */
+  /** How often the panel was cleared, as each look-up does: answers to earlier calls are ignored. */
   #clears = 0;
 
   constructor(options: Options) {
@@ -68,7 +66,6 @@ export class AccountView {
 
   /** Closes the dialog, forgets the account, and ignores the answers to running calls. The typed id stays. */
   clear(): void {
-    this.#lookUps += 1;
     this.#clears += 1;
     this.#dialog.close();
     this.#shown = undefined;
@@ -76,20 +73,25 @@ export class AccountView {
     this.render();
   }
 
+  /** @returns whether the panel was not cleared since this call */
+  #untilCleared(): () => boolean {
+    const clears = this.#clears;
+    return () => clears === this.#clears;
+  }
+
   get #texts(): Texts {
     return this.#options.writing().texts;
   }
 
   async #lookUp(): Promise<void> {
+    this.clear();
+    const isCurrent = this.#untilCleared();
     const typed = this.#input.value;
     const by = new FormData(this.#form).get('by') === 'unionId' ? 'unionId' : 'accessId';
     const isSendable = (id: string) => by === 'accessId' || isSendableInPath(id);
     if (typed === '') return this.#refuse(this.#texts.idMissing);
     if (!isSendable(typed)) return this.#refuse(this.#texts.idUnsendable);
     this.#input.removeAttribute('aria-invalid');
-    this.#lookUps += 1;
-    const number = this.#lookUps;
-    const isCurrent = () => number === this.#lookUps;
     let found = await this.#search(by, typed, isCurrent);
     const trimmed = typed.trim();
     // A blank at an end may belong to the id, or was copied with it.
@@ -209,11 +211,11 @@ export class AccountView {
       text: isolated(texts.confirmLogOutText, terminal.uniqueId),
       button: texts.confirmLogOutButton,
       act: async () => {
-        const clears = this.#clears;
+        const isCurrent = this.#untilCleared();
         const answer = await this.#options.api.logOut(unionId, terminal);
-        if (clears !== this.#clears || this.#failed(answer)) return;
+        if (!isCurrent() || this.#failed(answer)) return;
         const found = await this.#find(unionId);
-        if (clears !== this.#clears) return;
+        if (!isCurrent()) return;
         this.#shown = found.kind === 'answer' ? found.value : undefined;
         this.render();
         if (!this.#failed(found)) this.#say(...isolated(this.#texts.loggedOut, terminal.uniqueId));
@@ -229,9 +231,9 @@ export class AccountView {
       button: texts.confirmEraseButton,
       retype: unionId,
       act: async () => {
-        const clears = this.#clears;
+        const isCurrent = this.#untilCleared();
         const answer = await this.#options.api.erase(unionId);
-        if (clears !== this.#clears || this.#failed(answer)) return;
+        if (!isCurrent() || this.#failed(answer)) return;
         this.#shown = undefined;
         this.render();
         this.#say(this.#texts.erased);

@@ -1,5 +1,5 @@
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startChromium } from '../support/browser.ts';
 import { madeUpRecord } from '../support/made-up-tokens.ts';
 import { ADMIN_TOKEN, type InternalSettings, startInternalApp } from '../unit/http/running-internal-app.ts';
@@ -83,4 +83,30 @@ test('the answer to a look-up is told in the language that the page has by then'
   await page.getByRole('button', { name: '中文' }).click();
   await answer();
   await expect.poll(message).toBe('找到账号，共 2 个终端。');
+});
+
+describe('a look-up', () => {
+  test('takes the former account from the page before its answer arrives', async () => {
+    const { ask, keepAnswers, expectAsked, answer, message, result } = await openSlowConsole();
+    keepAnswers();
+    await ask('bob');
+    await expectAsked('find bob');
+    expect(await result()).toBe('');
+    expect(await message()).toBe('');
+    await answer();
+    await expect.poll(result).toMatch(/^unionIdbob/);
+  });
+
+  test('without an id takes the former account from the page, and no answer from before brings one back', async () => {
+    const { ask, keepAnswers, expectAsked, answer, message, result } = await openSlowConsole();
+    await ask('..');
+    expect(await result()).toBe('');
+    keepAnswers();
+    await ask('bob');
+    await expectAsked('find bob');
+    await ask('');
+    await answer();
+    expect(await message()).toBe('Enter an id.');
+    expect(await result()).toBe('');
+  });
 });
