@@ -25,7 +25,11 @@ interface Question {
   readonly button: string;
   /** The text that the operator must type. */
   readonly retype?: string;
-  readonly act: () => Promise<void>;
+  readonly call: () => Promise<Answer<undefined>>;
+  /** What to show when the call has succeeded. */
+  readonly shown?: Shown;
+  /** Says that the call has succeeded, in the current language. */
+  readonly done: () => readonly (Node | string)[];
 }
 
 function isUnknown(found: Answer<Shown | undefined>): boolean {
@@ -150,8 +154,9 @@ export class AccountView {
     setText(this.#message, ...text);
   }
 
-  #accountElements({ unionId, account }: Shown): HTMLElement[] {
+  #accountElements(shown: Shown): HTMLElement[] {
     const { texts, format } = this.#options.writing();
+    const { unionId, account } = shown;
     const { accessId, region, coolDown, terminalLimit } = account;
     const terminals = account.terminals.toSorted((one, other) => Date.parse(one.issuedAt) - Date.parse(other.issuedAt));
     const erase = element('button', { type: 'button', class: 'danger' }, texts.erase);
@@ -167,18 +172,14 @@ export class AccountView {
     ]);
     const list =
       terminals.length > 0
-        ? element(
-            'ul',
-            { class: 'terminals' },
-            ...terminals.map((terminal) => this.#terminalElement(unionId, terminal)),
-          )
+        ? element('ul', { class: 'terminals' }, ...terminals.map((terminal) => this.#terminalElement(shown, terminal)))
         : element('p', { class: 'muted' }, texts.noTerminals);
     const used = element('p', {}, texts.terminalsUsed(format.number(terminals.length), format.number(terminalLimit)));
     const full = terminals.length < terminalLimit ? [] : [element('p', {}, ...withCode(texts.terminalsFull))];
     return [summary, element('h3', {}, texts.terminals), used, ...full, list, erase];
   }
 
-  #terminalElement(unionId: string, terminal: Terminal): HTMLElement {
+  #terminalElement(shown: Shown, terminal: Terminal): HTMLElement {
     const { texts, format, now } = this.#options.writing();
     const moment = (iso: string) =>
       element(
@@ -187,7 +188,7 @@ export class AccountView {
         `${format.instant(iso)} (${format.relative(iso, now)})`,
       );
     const button = element('button', { type: 'button', 'aria-label': texts.logOutOf(terminal.uniqueId) }, texts.logOut);
-    button.addEventListener('click', () => this.#askLogOut(unionId, terminal));
+    button.addEventListener('click', () => this.#askLogOut(shown, terminal));
     const title = element(
       'h4',
       {},
@@ -204,40 +205,28 @@ export class AccountView {
     return element('li', {}, element('div', { class: 'row' }, title, button), times);
   }
 
-  #askLogOut(unionId: string, terminal: Terminal): void {
-    const { texts } = this.#options.writing();
+  #askLogOut({ unionId, account }: Shown, terminal: Terminal): void {
+    const { confirmLogOut, confirmLogOutText, confirmLogOutButton } = this.#texts;
+    const terminals = account.terminals.filter((other) => other !== terminal);
     this.#ask({
-      title: texts.confirmLogOut,
-      text: isolated(texts.confirmLogOutText, terminal.uniqueId),
-      button: texts.confirmLogOutButton,
-      act: async () => {
-        const isCurrent = this.#untilCleared();
-        const answer = await this.#options.api.logOut(unionId, terminal);
-        if (!isCurrent() || this.#failed(answer)) return;
-        const found = await this.#find(unionId);
-        if (!isCurrent()) return;
-        this.#shown = found.kind === 'answer' ? found.value : undefined;
-        this.render();
-        if (!this.#failed(found)) this.#say(...isolated(this.#texts.loggedOut, terminal.uniqueId));
-      },
+      title: confirmLogOut,
+      text: isolated(confirmLogOutText, terminal.uniqueId),
+      button: confirmLogOutButton,
+      call: () => this.#options.api.logOut(unionId, terminal),
+      shown: { unionId, account: { ...account, terminals } },
+      done: () => isolated(this.#texts.loggedOut, terminal.uniqueId),
     });
   }
 
   #askErase(unionId: string): void {
-    const { texts } = this.#options.writing();
+    const { confirmErase, confirmEraseText, confirmEraseButton } = this.#texts;
     this.#ask({
-      title: texts.confirmErase,
-      text: [texts.confirmEraseText],
-      button: texts.confirmEraseButton,
+      title: confirmErase,
+      text: [confirmEraseText],
+      button: confirmEraseButton,
       retype: unionId,
-      act: async () => {
-        const isCurrent = this.#untilCleared();
-        const answer = await this.#options.api.erase(unionId);
-        if (!isCurrent() || this.#failed(answer)) return;
-        this.#shown = undefined;
-        this.render();
-        this.#say(this.#texts.erased);
-      },
+      call: () => this.#options.api.erase(unionId),
+      done: () => [this.#texts.erased],
     });
   }
 
@@ -271,7 +260,13 @@ export class AccountView {
     }
     this.#question = undefined;
     this.#dialog.close();
-    await question.act();
+    const isCurrent = this.#untilCleared();
+    const answer = await question.call();
+    if (!isCurrent()) return;
+    // After a failure, the broker may have acted or not.
+    this.#shown = answer.kind === 'answer' ? question.shown : undefined;
+    this.render();
+    if (!this.#failed(answer)) this.#say(...question.done());
     // The button that opened the dialog is gone.
     if (document.activeElement === document.body) this.#input.focus();
   }

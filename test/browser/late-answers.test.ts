@@ -110,3 +110,26 @@ describe('a look-up', () => {
     expect(await result()).toBe('');
   });
 });
+
+describe('a change of an account', () => {
+  test('whose answer is lost leaves no account on the page: it may be erased', async () => {
+    const { page, erase, expectAsked, message, result } = await openSlowConsole();
+    await page.route('**/console/calls*', async (route) => {
+      await route.fetch();
+      await route.abort();
+    });
+    await erase('alice');
+    await expectAsked('erase alice');
+    await expect.poll(message).toMatch(/^The replica did not answer/);
+    expect(await result()).toBe('');
+  });
+
+  test('is told without a second question, which may fail', async () => {
+    const { page, logOut, expectAsked, message, result } = await openSlowConsole();
+    await logOut('phone-1');
+    await expect.poll(message).toBe('phone-1 is logged out.');
+    expect(await page.locator('.terminals h4 bdi').allTextContents()).toEqual(['phone-2']);
+    expect(await result()).toContain('1 of 20 phones');
+    await expectAsked('log out phone-1');
+  });
+});
