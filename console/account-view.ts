@@ -71,6 +71,7 @@ export class AccountView {
   /** Closes the dialog, forgets the account, and ignores the answers to running calls. The typed id stays. */
   clear(): void {
     this.#clears += 1;
+    this.#takeInput(true);
     this.#dialog.close();
     this.#shown = undefined;
     this.#say('');
@@ -81,6 +82,10 @@ export class AccountView {
   #untilCleared(): () => boolean {
     const clears = this.#clears;
     return () => clears === this.#clears;
+  }
+
+  #takeInput(isTaken: boolean): void {
+    for (const part of [this.#form, this.#result]) part.inert = !isTaken;
   }
 
   get #texts(): Texts {
@@ -261,8 +266,11 @@ export class AccountView {
     this.#question = undefined;
     this.#dialog.close();
     const isCurrent = this.#untilCleared();
+    // The operator sees the result before looking anything else up.
+    this.#takeInput(false);
     const answer = await question.call();
     if (!isCurrent()) return;
+    this.#takeInput(true);
     // After a failure, the broker may have acted or not.
     this.#shown = answer.kind === 'answer' ? question.shown : undefined;
     this.render();

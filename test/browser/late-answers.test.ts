@@ -132,4 +132,37 @@ describe('a change of an account', () => {
     expect(await result()).toContain('1 of 20 phones');
     await expectAsked('log out phone-1');
   });
+
+  test.each(['erase alice', 'log out phone-1'])('is told before another one can be looked up: %s', async (change) => {
+    const { page, ask, erase, logOut, keepAnswers, expectAsked, answer, message, result } = await openSlowConsole();
+    keepAnswers();
+    await (change === 'erase alice' ? erase('alice') : logOut('phone-1'));
+    await expectAsked(change);
+    await page.locator('#lookup-id').click({ force: true });
+    await page.keyboard.type('bob');
+    await page.keyboard.press('Enter');
+    await page.waitForTimeout(300);
+    await expectAsked(change);
+    await answer();
+    await expect.poll(message).toMatch(/ is (erased|logged out)\.$/);
+    await ask('bob');
+    await expect.poll(result).toMatch(/^unionIdbob/);
+  });
+
+  test('that is answered in a later session changes neither the account of that one nor the focus', async () => {
+    const { page, ask, enter, logOut, keepAnswers, expectAsked, answer, message, result } = await openSlowConsole();
+    keepAnswers();
+    await logOut('phone-1');
+    await expectAsked('log out phone-1');
+    await page.getByRole('button', { name: 'End the session' }).click();
+    await enter(ADMIN_TOKEN);
+    await page.locator('#content').waitFor();
+    await ask('bob');
+    await expectAsked('log out phone-1', 'find bob');
+    await page.evaluate('document.activeElement.blur()');
+    await answer();
+    await expect.poll(result).toMatch(/^unionIdbob/);
+    expect(await message()).toBe('Account found, with 2 terminals.');
+    expect(await page.evaluate('document.activeElement === document.body')).toBe(true);
+  });
 });
