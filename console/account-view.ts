@@ -60,6 +60,10 @@ export class AccountView {
       event.preventDefault();
       void this.#confirm();
     });
+    byId('confirm-act', HTMLButtonElement).addEventListener('click', (event) => {
+      // The first click of a double click opened the dialog.
+      if (event.detail > 1) event.preventDefault();
+    });
     byId('confirm-cancel', HTMLButtonElement).addEventListener('click', () => this.#dialog.close());
   }
 

@@ -165,4 +165,26 @@ describe('a change of an account', () => {
     expect(await message()).toBe('Account found, with 2 terminals.');
     expect(await page.evaluate('document.activeElement === document.body')).toBe(true);
   });
+
+  test('needs an answer of the operator also if the button that asks is clicked twice', async () => {
+    const { page, expectAsked } = await openSlowConsole();
+    await page.setViewportSize({ width: 390, height: 844 });
+    const button = page.getByRole('button', { name: 'Log out phone-1' });
+    const dialog = page.getByRole('dialog');
+    await button.click();
+    const act = await page.locator('#confirm-act').boundingBox();
+    await page.keyboard.press('Escape');
+    const before = await button.boundingBox();
+    if (!act || !before) throw new Error('a button has no place');
+    await page.evaluate(`scrollBy(0, ${before.y - act.y})`);
+    const after = await button.boundingBox();
+    const [x, y] = [Math.max(act.x, before.x) + 5, act.y + act.height / 2];
+    expect(after?.y).toBeLessThan(y);
+    await page.mouse.dblclick(x, y);
+    await dialog.waitFor();
+    await page.waitForTimeout(300);
+    expect(await dialog.isVisible()).toBe(true);
+    await page.locator('#confirm-act').click();
+    await expectAsked('log out phone-1');
+  });
 });
