@@ -47,9 +47,11 @@ export class DemoView {
   #state: DemoState | undefined;
   #lastEvent = 0;
   #isReading = false;
-  /** Requests to switch the vendor: those that run, and how many ended. */
+  /** How many switches of the vendor wait for their answer. */
   #switching = 0;
-  #switched = 0;
+  /** How often the state was asked for, and the number of the last question whose answer is too old to be shown. */
+  #asked = 0;
+  #outdated = 0;
 
   constructor(api: InternalApi, writing: () => Writing) {
     this.#api = api;
@@ -96,11 +98,13 @@ export class DemoView {
   }
 
   async #refresh(): Promise<void> {
-    const switchedBefore = this.#switched;
+    this.#asked += 1;
+    const number = this.#asked;
     const answer = await this.#api.ask<DemoState>('GET', 'demo/state');
     if (answer.kind !== 'answer') return;
-    // This may be the state before the switch.
-    if (this.#switching > 0 || this.#switched > switchedBefore) return;
+    // This may be the state before a switch, or an older one than the page shows.
+    if (this.#switching > 0 || number <= this.#outdated) return;
+    this.#outdated = number;
     const isFirst = this.#state === undefined;
     this.#state = answer.value;
     const fresh = answer.value.events.filter(({ id }) => id > this.#lastEvent);
@@ -121,7 +125,7 @@ export class DemoView {
     this.#switching += 1;
     const answer = await this.#api.ask('POST', 'demo/vendor', { fault });
     this.#switching -= 1;
-    this.#switched += 1;
+    this.#outdated = this.#asked;
     if (answer.kind !== 'answer') return;
     const { texts } = this.#writing();
     const label = texts.demo.faults[fault as keyof typeof texts.demo.faults];

@@ -89,6 +89,25 @@ test('a switch of the vendor stays as it was set when answers from before arrive
   expect(await problems()).toEqual([]);
 });
 
+test('the demo shows no older state after a newer one', async () => {
+  const { page } = await openConsole(browser, url);
+  const account = page.locator('#demo-account');
+  await expect.poll(() => account.textContent()).not.toBe('');
+  const held: ((unionId: string) => Promise<void>)[] = [];
+  await page.route('**/demo/state', async (route) => {
+    const state = await (await route.fetch()).json();
+    held.push((unionId) => route.fulfill({ json: { ...state, unionId } }));
+  });
+  await expect.poll(() => held.length).toBeGreaterThan(1);
+  const [older, newer] = held;
+  await newer?.('newer');
+  await expect.poll(() => account.textContent()).toContain('newer');
+  await older?.('older');
+  await page.waitForTimeout(300);
+  expect(await account.textContent()).toContain('newer');
+  await page.unrouteAll({ behavior: 'ignoreErrors' });
+});
+
 test('the demo answers only under its own name, and lets no other site change anything', async () => {
   const { origin, port } = new URL(url);
   const call = async (path: string, headers: Record<string, string>, method = 'POST') =>
