@@ -122,6 +122,7 @@ export class DemoView {
   }
 
   async #breakVendor(fault: string): Promise<void> {
+    if (this.#state) this.#state = { ...this.#state, fault };
     this.#switching += 1;
     const answer = await this.#api.ask('POST', 'demo/vendor', { fault });
     this.#switching -= 1;

@@ -108,6 +108,21 @@ test('the demo shows no older state after a newer one', async () => {
   await page.unrouteAll({ behavior: 'ignoreErrors' });
 });
 
+test('a switch of the vendor stays as it was set when the language changes before it is answered', async () => {
+  const { page } = await openConsole(browser, url);
+  await page.locator('#demo-events li').first().waitFor();
+  const held: (() => Promise<void>)[] = [];
+  await page.route('**/demo/vendor', (route) => void held.push(() => route.continue()));
+  await page.getByLabel('answers HTTP 500').check();
+  await expect.poll(() => held.length).toBe(1);
+  await page.getByRole('button', { name: '中文' }).click();
+  expect(await page.locator('[value="http-500"]').isChecked()).toBe(true);
+  await held.pop()?.();
+  await page.unrouteAll();
+  await page.locator('[value="none"]').check();
+  await expect.poll(() => page.locator('#demo-message').textContent()).toContain('正常');
+});
+
 test('the demo answers only under its own name, and lets no other site change anything', async () => {
   const { origin, port } = new URL(url);
   const call = async (path: string, headers: Record<string, string>, method = 'POST') =>
