@@ -49,6 +49,8 @@ export class DemoView {
   #isReading = false;
   /** How many switches of the vendor wait for their answer. */
   #switching = 0;
+  /** Each switch is sent when the one before it was answered, so that the last one decides. */
+  #lastSwitch: Promise<unknown> = Promise.resolve();
   /** How often the state was asked for, and the number of the last question whose answer is too old to be shown. */
   #asked = 0;
   #outdated = 0;
@@ -124,7 +126,9 @@ export class DemoView {
   async #breakVendor(fault: string): Promise<void> {
     if (this.#state) this.#state = { ...this.#state, fault };
     this.#switching += 1;
-    const answer = await this.#api.ask('POST', 'demo/vendor', { fault });
+    const switching = this.#lastSwitch.then(() => this.#api.ask('POST', 'demo/vendor', { fault }));
+    this.#lastSwitch = switching;
+    const answer = await switching;
     this.#switching -= 1;
     this.#outdated = this.#asked;
     if (answer.kind !== 'answer') return;

@@ -123,6 +123,30 @@ test('a switch of the vendor stays as it was set when the language changes befor
   await expect.poll(() => page.locator('#demo-message').textContent()).toContain('正常');
 });
 
+test('the last one of two switches decides, also if the first one takes longer', async () => {
+  const { page } = await openConsole(browser, url);
+  await page.locator('#demo-events li').first().waitFor();
+  const message = () => page.locator('#demo-message').textContent();
+  const held: (() => Promise<void>)[] = [];
+  await page.route('**/demo/vendor', (route) => void held.push(() => route.continue()));
+  await page.getByLabel('answers HTTP 500').check();
+  await expect.poll(() => held.length).toBe(1);
+  await page.getByLabel('does not answer').check();
+  await page.waitForTimeout(300);
+  for (let answered = 0; answered < 2; answered += 1) {
+    await expect.poll(() => held.length).toBeGreaterThan(0);
+    await held.pop()?.();
+    await page.waitForTimeout(300);
+  }
+  await expect.poll(message).toBe('The vendor does not answer from now on.');
+  await page.waitForResponse('**/demo/state');
+  await page.waitForTimeout(200);
+  expect(await page.getByLabel('does not answer').isChecked()).toBe(true);
+  await page.unrouteAll();
+  await page.getByLabel('works', { exact: true }).check();
+  await expect.poll(message).toContain('works');
+});
+
 test('the demo answers only under its own name, and lets no other site change anything', async () => {
   const { origin, port } = new URL(url);
   const call = async (path: string, headers: Record<string, string>, method = 'POST') =>
