@@ -19,10 +19,7 @@ export interface ConsolePage {
   enter(token: string): Promise<void>;
   /** Makes the page ask for the status now, as when its tab becomes visible. */
   askNow(): Promise<void>;
-  /**
-   * Looks an account up, as the first one of the page, until the broker finds it: Redis may answer a busy machine too
-   * late.
-   */
+  /** Looks an account up until the broker finds it: Redis may answer a busy machine too late. */
   lookUp(id: string): Promise<void>;
   /** The verdict, as soon as it matches. */
   verdict(expected: RegExp, timeoutMs?: number): Promise<void>;
