@@ -19,7 +19,7 @@ export default {
   // No file: Stryker would adapt the paths in tsconfig.json with an interface that TypeScript 7 does not have.
   tsconfigFile: 'none',
   tempDirName: 'mutation/.stryker-tmp',
-  ignorePatterns: ['/bench', '/clients', '/coverage', '/deploy', '/dist', '/docs', '/mutation/reports'],
+  ignorePatterns: ['/bench', '/clients', '/coverage', '/deploy', '/dist', '/mutation/reports'],
   reporters: ['clear-text', 'json', 'progress-append-only'],
   clearTextReporter: { allowColor: false, logTests: false, reportTests: false },
   jsonReporter: { fileName: `mutation/reports/${MUTATE_FOLDER}.json` },
