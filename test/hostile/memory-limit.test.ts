@@ -1,44 +1,104 @@
+import { once } from 'node:events';
+import { WebSocket } from 'undici';
 import { expect, onTestFinished, test } from 'vitest';
+import type { BrokerProcess } from '../support/broker-process.ts';
 import { startFleet } from '../support/fleet.ts';
 import { readDuring } from '../support/honest-reads.ts';
+import { DATA, json, SUCCESS, scriptedVendor } from '../unit/vendor-api/scripted-vendor.ts';
 
-/** Maximum of the old generation of the heap. A replica with empty caches takes 24 MB of it. */
-const HEAP_MB = 36;
-const ACCOUNTS = 48;
-/** As many as an account may have in memory. All together take more than the rest of the heap. */
+const MB = 2 ** 20;
+/** 12 MB of this heap are free: 1.2 MB are for sessions, and 3.6 MB for tokens. */
+const SMALL_HEAP = { NODE_OPTIONS: '--inspect=127.0.0.1:0 --max-old-space-size=36' };
+/** 16 MiB are for sessions. */
+const SMALL_CACHE = { NODE_OPTIONS: '--inspect=127.0.0.1:0', CACHE_MAX_MB: '1' };
+/** Makes a session almost as long as the headers of a request may be, 16 KiB. */
+const PADDING = 'x'.repeat(15_500);
+/** As many sessions as an account may have in memory. */
 const PER_ACCOUNT = 50;
-const AT_ONCE = 10;
-/** Makes a session almost as long as it may be, 8,192 characters. */
-const PADDING = 'x'.repeat(5_800);
+const AT_ONCE = 5;
 const KNOWN = Array.from({ length: 10 }, (_, number) => `known-${number}`);
 
-test('a flood of the longest sessions does not end a replica with a small heap', async () => {
+/**
+ * Starts a replica with known accounts. Its session server takes the text before the first dot of a session for the
+ * account.
+ */
+async function startReplica(env: Readonly<Record<string, string>>) {
+  const cloud = await scriptedVendor((response, { body }) => {
+    const [sub] = new URLSearchParams(`${body}`).get('token')?.split('.') ?? [];
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ active: true, sub, region: 'DE' }));
+  });
+  const vendor = await scriptedVendor(json({ ...SUCCESS, data: { ...DATA, accessToken: 'x'.repeat(50_000) } }));
   const fleet = await startFleet({
     replicas: 1,
-    env: { NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}` },
+    env: {
+      SESSION_MODE: 'introspection',
+      SESSION_INTROSPECTION_URL: cloud.url.href,
+      SESSION_INTROSPECTION_CLIENT_ID: 'broker',
+      SESSION_INTROSPECTION_CLIENT_SECRET: 'secret',
+      SESSION_CACHE_SECONDS: '3600',
+      VENDOR_REGION_URLS: JSON.stringify({ DE: vendor.url }),
+      ...env,
+    },
   });
   onTestFinished(() => fleet.close());
   const broker = fleet.broker(0);
-  const known = await Promise.all(KNOWN.map((unionId) => fleet.session(unionId)));
-  for (const session of known) expect((await broker.getToken(session, 'phone')).status).toBe(200);
+  for (const session of KNOWN) expect((await broker.getToken(session, 'phone')).status).toBe(200);
+  return { broker, questions: () => cloud.seen.length };
+}
 
-  const outcomes = new Map<number | string, number>();
-  let left = ACCOUNTS * PER_ACCOUNT;
-  const flood = async () => {
-    while (left > 0) {
-      left -= 1;
-      const account = { unionId: `flood-${left % ACCOUNTS}`, region: 'DE', claims: { padding: PADDING } };
-      const session = await fleet.cloud.issueSession(account);
-      // From its second check on, it is kept in memory.
-      for (let read = 0; read < 2; read += 1) {
-        const outcome = await broker.getToken(session, 'phone').then(
-          ({ status }) => status,
-          (error: Error) => error.message,
-        );
-        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-      }
+/** Megabytes of the objects that are in use, as V8 counts them for a debugger after it has collected the garbage. */
+async function heapOf({ log }: BrokerProcess): Promise<number> {
+  const [, url = ''] = /Debugger listening on (ws:\S+)/.exec(log().join('\n')) ?? [];
+  const debugging = new WebSocket(url);
+  await once(debugging, 'open');
+  const call = async (method: string) => {
+    debugging.send(JSON.stringify({ id: 1, method }));
+    const [{ data }] = await once(debugging, 'message');
+    return JSON.parse(data).result;
+  };
+  await call('HeapProfiler.collectGarbage');
+  const { usedSize } = await call('Runtime.getHeapUsage');
+  debugging.close();
+  return usedSize / MB;
+}
+
+function longSessions(accounts: number, perAccount: number): readonly string[] {
+  const sessions = Array.from({ length: accounts * perAccount }, (_, number) => `${number % accounts}.${number}`);
+  return sessions.map((session) => `flood-${session}.${PADDING}`);
+}
+
+/** Reads a token with each of these sessions. All are served. */
+async function flood(broker: BrokerProcess, sessions: readonly string[]): Promise<void> {
+  const left = [...sessions];
+  const readAll = async () => {
+    for (let session = left.pop(); session; session = left.pop()) {
+      const { status, body } = await broker.getToken(session, 'phone');
+      expect(status, body).toBe(200);
     }
   };
-  await readDuring(broker, known, () => Promise.all(Array.from({ length: AT_ONCE }, flood)));
-  expect([...outcomes]).toEqual([[200, 2 * ACCOUNTS * PER_ACCOUNT]]);
+  await Promise.all(Array.from({ length: AT_ONCE }, readAll));
+}
+
+// A session may take up to twice its counted bytes.
+test.each([
+  { limit: 'small heap', env: SMALL_HEAP, accounts: 8, sessionsMb: 4, newcomers: 100, tokensMb: 4 },
+  { limit: 'small CACHE_MAX_MB', env: SMALL_CACHE, accounts: 32, sessionsMb: 22, newcomers: 60, tokensMb: 1 },
+])('a $limit bounds the memory of a flood of long sessions and long tokens', async (row) => {
+  const { broker } = await startReplica(row.env);
+  const grownBy = async (sessions: readonly string[]) => {
+    const before = await heapOf(broker);
+    await readDuring(broker, KNOWN, () => flood(broker, sessions));
+    return (await heapOf(broker)) - before;
+  };
+  expect(await grownBy(longSessions(row.accounts, PER_ACCOUNT))).toBeLessThan(row.sessionsMb);
+  const newcomers = Array.from({ length: row.newcomers }, (_, number) => `newcomer-${number}`);
+  expect(await grownBy(newcomers)).toBeLessThan(row.tokensMb);
+});
+
+test('an account with many long sessions displaces its own ones only', async () => {
+  const { broker, questions } = await startReplica(SMALL_HEAP);
+  await flood(broker, longSessions(1, 3 * PER_ACCOUNT));
+  const before = questions();
+  for (const session of KNOWN) expect((await broker.getToken(session, 'phone')).status).toBe(200);
+  expect(questions()).toBe(before);
 });
