@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { NO_SHARES } from '../../../src/telemetry/finding-facts.ts';
 import { countingObserver, countsByMinute, MinuteCounts, recentCounts } from '../../../src/telemetry/last-hour.ts';
@@ -306,6 +308,22 @@ describe('the counts of the last minutes', () => {
     counts.add('one');
     clock.advance(7 * 24 * 60 * MINUTE_MS);
     expect(counts.within(60)).toEqual({});
+  });
+
+  test('take no more memory after a month than after an hour', () => {
+    const { clock, counts } = createCounts();
+    const countFor = (hours: number) => {
+      for (let slot = 0; slot < hours * 360; slot += 1) {
+        counts.add('one');
+        clock.advance(MINUTE_MS / 6);
+      }
+      setFlagsFromString('--expose-gc');
+      runInNewContext('gc')();
+      return process.memoryUsage().heapUsed / 2 ** 20;
+    };
+    const afterAnHour = countFor(2);
+    expect(countFor(30 * 24) - afterAnHour).toBeLessThan(10);
+    expect(counts.within(60)).toEqual({ one: 360 });
   });
 
   test('are those of the last 60 to 70 s too, also across minutes and hours', () => {

@@ -226,6 +226,17 @@ describe('the session of a console', () => {
     expect(await page.send(SIGN_IN)).toMatchObject({ isProved: true });
   });
 
+  it('does not begin again with the sign-in of one of the last 10,000 pages, and no more are remembered', async () => {
+    const { sessions, deliver } = sessionsAt(() => 0);
+    const pages = Array.from({ length: 10_001 }, () => new Page(sessions.publicKey, deliver));
+    for (const page of pages) await page.send(SIGN_IN);
+    const again = async (page: Page | undefined) => {
+      const [signIn] = page?.sent ?? [];
+      return signIn && (await deliver(signIn)).status;
+    };
+    expect([await again(pages[1]), await again(pages[0])]).toEqual([401, 200]);
+  });
+
   it('needs an admin token, and counts wrong ones as the rest of the API does', async () => {
     const stopped = vi.spyOn(performance, 'now').mockReturnValue(performance.now());
     onTestFinished(() => stopped.mockRestore());
