@@ -20,6 +20,15 @@ describe('several apps', () => {
     expect(loadVendorConfig(SEVERAL).apps).toEqual(apps);
   });
 
+  test('are at most 64', () => {
+    const problemsOfApps = (count: number) => {
+      const apps = Array.from({ length: count }, (_, number) => [`app-${number}`, { ...IOS, appId: `app-${number}` }]);
+      return problemsOf({ ...SEVERAL, VENDOR_APPS: JSON.stringify(Object.fromEntries(apps)) });
+    };
+    expect(problemsOfApps(64)).toEqual([]);
+    expect(problemsOfApps(65)).toEqual([expect.stringContaining('1 to 64 apps')]);
+  });
+
   test.each(ONE_APP)('exclude %s, and the problem names it', (name) => {
     const problem = `VENDOR_APPS replaces ${name}: set one or the other`;
     expect(problemsOf({ ...SEVERAL, [name]: 'canary' })).toEqual([problem]);
