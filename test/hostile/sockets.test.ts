@@ -85,6 +85,17 @@ describe('strangers that hold connections', () => {
     expect((await plainRequest(`${broker.adminUrl}/livez`)).status).toBe(200);
   });
 
+  test.each([
+    [4_096, 'public'],
+    [512, 'internal'],
+  ])('at most %i connections to the %s API stay open', async (most, listener) => {
+    const broker = (await runFleet()).broker(0);
+    const held = await holdConnections(listener === 'public' ? broker.url : broker.adminUrl, most + 50, PROBE);
+    const open = () => held.filter(({ socket }) => !socket.readableEnded && !socket.closed).length;
+    await eventually(() => expect(open()).toBeLessThanOrEqual(most), { timeoutMs: 30_000 });
+    expect(open()).toBeGreaterThan(most / 2);
+  });
+
   test('no socket of a caller that never reads, never closes or drips is held for long', {
     timeout: 60_000,
   }, async () => {

@@ -39,8 +39,9 @@ async function startBounded() {
     return 'slow';
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
-  const open = async (bytes = ''): Promise<Socket> => {
-    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
+  const open = async (bytes = '', allowHalfOpen = false): Promise<Socket> => {
+    const { port } = app.server.address() as AddressInfo;
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen });
     onTestFinished(() => void socket.destroy());
     socket.on('error', () => {});
     const accepted = once(app.server, 'connection');
@@ -298,4 +299,15 @@ it('a connection whose request gets no answer is closed after 400 s, and an idle
   await eventually(() => expect([waiting.closed, waitingToo.closed]).toEqual([true, true]));
   expect(idle.closed).toBe(false);
   expect(await connectionCount()).toBe(1);
+});
+
+it('a caller that does not close its connection after the last answer is disconnected after 1 s', async () => {
+  const { open, connectionCount } = await startBounded();
+  const startedAt = performance.now();
+  const socket = await open('not HTTP\r\n\r\n', true);
+  socket.resume();
+  await once(socket, 'end');
+  expect(await connectionCount()).toBe(1);
+  await eventually(async () => expect(await connectionCount()).toBe(0), { timeoutMs: 25_000 });
+  expect(performance.now() - startedAt).toBeGreaterThan(900);
 });
