@@ -5,6 +5,9 @@ import { isSendableInPath } from './sendable-input.ts';
 import type { Writing } from './status-view.ts';
 import type { Texts } from './texts-en.ts';
 
+/** Longer than the time between the clicks of a double click. */
+const CONFIRM_AFTER_MS = 500;
+
 interface Options {
   readonly api: InternalApi;
   /** The language may change at any time. */
@@ -45,6 +48,8 @@ export class AccountView {
   readonly #result = byId('lookup-result', HTMLElement);
   readonly #dialog = byId('confirm', HTMLDialogElement);
   readonly #retype = byId('confirm-retype', HTMLInputElement);
+  readonly #act = byId('confirm-act', HTMLButtonElement);
+  #enabling: ReturnType<typeof setTimeout> | undefined;
   #shown: Shown | undefined;
   #question: Question | undefined;
   /** How often the panel was cleared, as each look-up does: answers to earlier calls are ignored. */
@@ -59,10 +64,6 @@ export class AccountView {
     byId('confirm-form', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#confirm();
-    });
-    byId('confirm-act', HTMLButtonElement).addEventListener('click', (event) => {
-      // The first click of a double click opened the dialog.
-      if (event.detail > 1) event.preventDefault();
     });
     byId('confirm-cancel', HTMLButtonElement).addEventListener('click', () => this.#dialog.close());
   }
@@ -105,6 +106,7 @@ export class AccountView {
     if (typed === '') return this.#refuse(this.#texts.idMissing);
     if (!isSendable(typed)) return this.#refuse(this.#texts.idUnsendable);
     this.#input.removeAttribute('aria-invalid');
+    this.#say(this.#texts.lookingUp);
     let found = await this.#search(by, typed, isCurrent);
     const trimmed = typed.trim();
     // A blank at an end may belong to the id, or was copied with it.
@@ -249,7 +251,13 @@ export class AccountView {
     this.#question = question;
     byId('confirm-title', HTMLElement).textContent = question.title;
     byId('confirm-text', HTMLElement).replaceChildren(...question.text);
-    byId('confirm-act', HTMLButtonElement).textContent = question.button;
+    this.#act.textContent = question.button;
+    // The second click of a double click on the button that asks must not confirm.
+    this.#act.style.pointerEvents = 'none';
+    clearTimeout(this.#enabling);
+    this.#enabling = setTimeout(() => {
+      this.#act.style.pointerEvents = '';
+    }, CONFIRM_AFTER_MS);
     byId('confirm-error', HTMLElement).textContent = '';
     byId('confirm-retype-row', HTMLElement).hidden = question.retype === undefined;
     byId('confirm-id', HTMLElement).textContent = question.retype ?? '';

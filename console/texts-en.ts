@@ -179,6 +179,7 @@ export const EN = {
   lookupRunbook: 'A user cannot log in',
   idMissing: 'Enter an id.',
   idUnsendable: 'A browser cannot send this id in a path. Use curl with --path-as-is.',
+  lookingUp: 'Looking up…',
   unknownAccount: 'The broker does not know this account. It has never logged in here, or it was erased.',
   unknownAccountBecause: (detail: string) =>
     `The broker does not know this account. It has never logged in here, or it was erased. The broker's answer: ${detail}.`,

@@ -171,6 +171,7 @@ export const ZH: Texts = {
   lookupRunbook: '用户无法登录',
   idMissing: '请输入 ID。',
   idUnsendable: '浏览器无法在路径中发送这个 ID，请用 curl --path-as-is。',
+  lookingUp: '正在查询……',
   unknownAccount: '没有这个账号：从未在此登录，或已被清除。',
   unknownAccountBecause: (detail) => `没有这个账号：从未在此登录，或已被清除。Broker 的响应：${detail}。`,
   found: (terminals) => `找到账号，共 ${terminals} 个终端。`,

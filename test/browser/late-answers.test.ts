@@ -92,7 +92,7 @@ describe('a look-up', () => {
     await ask('bob');
     await expectAsked('find bob');
     expect(await result()).toBe('');
-    expect(await message()).toBe('');
+    expect(await message()).toBe('Looking up…');
     await answer();
     await expect.poll(result).toMatch(/^unionIdbob/);
   });
@@ -166,7 +166,7 @@ describe('a change of an account', () => {
     expect(await page.evaluate('document.activeElement === document.body')).toBe(true);
   });
 
-  test('needs an answer of the operator also if the button that asks is clicked twice', async () => {
+  test('is not confirmed by a double click on the button that asks', async () => {
     const { page, expectAsked } = await openSlowConsole();
     await page.setViewportSize({ width: 390, height: 844 });
     const button = page.getByRole('button', { name: 'Log out phone-1' });
