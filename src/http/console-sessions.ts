@@ -50,14 +50,15 @@ export class ConsoleSessions {
   readonly #own = createECDH(CURVE);
   readonly #sessions = new LRUCache<string, Session>({ max: MAX_SESSIONS });
   /** The keys of pages that have signed in. */
-  readonly #used = new LRUCache<string, true>({ max: MAX_USED });
+  readonly #used: LRUCache<string, true>;
   readonly #now: () => number;
   /** In hexadecimal. */
   readonly publicKey = this.#own.generateKeys('hex');
 
   /** @param now ms since any instant */
-  constructor(now = () => performance.now()) {
+  constructor(now = () => performance.now(), maxUsed = MAX_USED) {
     this.#now = now;
+    this.#used = new LRUCache({ max: maxUsed });
   }
 
   /**

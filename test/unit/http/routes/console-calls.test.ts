@@ -89,8 +89,11 @@ function deliverTo(origin: string): Deliver {
 }
 
 /** Sessions with a clock of the test, without a server. */
-function sessionsAt(now: () => number): { readonly sessions: ConsoleSessions; readonly deliver: Deliver } {
-  const sessions = new ConsoleSessions(now);
+function sessionsAt(
+  now: () => number,
+  maxUsed?: number,
+): { readonly sessions: ConsoleSessions; readonly deliver: Deliver } {
+  const sessions = new ConsoleSessions(now, maxUsed);
   const deliver: Deliver = async ({ query, body }) => {
     const sent = new URLSearchParams(query);
     const opened = sessions.open(sent.get('page') ?? '', Number(sent.get('number')), body);
@@ -226,9 +229,11 @@ describe('the session of a console', () => {
     expect(await page.send(SIGN_IN)).toMatchObject({ isProved: true });
   });
 
-  it('does not begin again with the sign-in of one of the last 10,000 pages, and no more are remembered', async () => {
-    const { sessions, deliver } = sessionsAt(() => 0);
-    const pages = Array.from({ length: 10_001 }, () => new Page(sessions.publicKey, deliver));
+  it('does not begin again with a sign-in that is remembered, and a bound holds for those', async () => {
+    // More than open sessions.
+    const remembered = 40;
+    const { sessions, deliver } = sessionsAt(() => 0, remembered);
+    const pages = Array.from({ length: remembered + 1 }, () => new Page(sessions.publicKey, deliver));
     for (const page of pages) await page.send(SIGN_IN);
     const again = async (page: Page | undefined) => {
       const [signIn] = page?.sent ?? [];
