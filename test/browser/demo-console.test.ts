@@ -66,8 +66,9 @@ test('a switch of the vendor stays as it was set when answers from before arrive
   const switches: typeof states = [];
   const hold = (path: string, held: typeof states) =>
     page.route(`**${path}`, async (route) => {
-      const response = await route.fetch();
-      held.push(() => route.fulfill({ response }));
+      const response = route.fetch();
+      held.push(async () => route.fulfill({ response: await response }));
+      await response;
     });
   await hold('/demo/state', states);
   await hold('/demo/vendor', switches);
@@ -95,8 +96,9 @@ test('the demo shows no older state after a newer one', async () => {
   await expect.poll(() => account.textContent()).not.toBe('');
   const held: ((unionId: string) => Promise<void>)[] = [];
   await page.route('**/demo/state', async (route) => {
-    const state = await (await route.fetch()).json();
-    held.push((unionId) => route.fulfill({ json: { ...state, unionId } }));
+    const response = route.fetch();
+    held.push(async (unionId) => route.fulfill({ json: { ...(await (await response).json()), unionId } }));
+    await response;
   });
   await expect.poll(() => held.length).toBeGreaterThan(1);
   const [older, newer] = held;
