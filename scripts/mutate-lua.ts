@@ -37,6 +37,10 @@ const TESTS: Readonly<Record<string, TestGroups>> = {
   giveBack: RATE_TESTS,
   reserve: RATE_TESTS,
   resealField: [[unit('rekey')]],
+  nextPlace: RATE_TESTS,
+  endsOf: [[unit('scripts/due-queue')]],
+  leave: [[CONTRACT]],
+  leftByOthers: [[CONTRACT]],
   beat: [[unit('scripts/exact-limits')], [unit('announcements')], [unit('data-loss')]],
   probe: [[unit('scripts/exact-limits')], [unit('probe')]],
 };

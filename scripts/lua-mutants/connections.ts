@@ -1,6 +1,6 @@
 import type { LuaMutants } from '../lua-mutants.ts';
 
-/** Mistakes in the scripts that check the connection to Redis. */
+/** Mistakes in the scripts that check the connection to Redis, and of the summaries of replicas. */
 export const CONNECTION_MUTANTS: LuaMutants = {
   beat: [
     ['no heartbeat is published', "redis.call('PUBLISH', channel, text)", ''],
@@ -30,6 +30,30 @@ export const CONNECTION_MUTANTS: LuaMutants = {
     ['the answer has no time', '{digits(now)', "{'0'"],
     ['the last change is not returned', "last and last[1] or ''", "''"],
     ['the known change is returned', "last and last[1] or ''", 'known'],
+  ],
+  leave: [
+    ['no summary is left', "redis.call('HSET', KEYS[1], id, left)\n--", '--'],
+    ['the time is that of no clock', "digits(now) .. ' '", "'0 '"],
+    ['there is no limit of summaries', "redis.call('HLEN', KEYS[1]) > MAX_REPLICAS", 'false'],
+    ['there is one summary less', '> MAX_REPLICAS', '>= MAX_REPLICAS'],
+    [
+      'the summary is deleted with the others',
+      "redis.call('DEL', KEYS[1])\n  redis.call('HSET', KEYS[1], id, left)",
+      "redis.call('DEL', KEYS[1])",
+    ],
+    ['the summaries never expire', "redis.call('PEXPIRE', KEYS[1], SUMMARIES_MS)", '1'],
+    ['the summaries are kept a thousand times as long', "'PEXPIRE'", "'EXPIRE'"],
+  ],
+  leftByOthers: [
+    ['any number of summaries is read', "redis.call('HLEN', KEYS[1]) > MAX_REPLICAS", 'false'],
+    ['as many summaries as there may be are not read', '> MAX_REPLICAS', '>= MAX_REPLICAS'],
+    ['a long id is returned', 'math.max(#fields[at], #left)', '#left'],
+    ['a long summary is returned', 'math.max(#fields[at], #left)', '#fields[at]'],
+    ['a text without a time stops the script', 'instant and fields', 'fields'],
+    ['the own summary is returned', ' and fields[at] ~= ARGV[1]', ''],
+    ['the age is a point in time', 'now - tonumber(instant)', 'tonumber(instant)'],
+    ['a time ahead of the clock has a negative age', 'math.max(0, now - tonumber(instant))', 'now - tonumber(instant)'],
+    ['the summary is returned with its time', 'table.insert(answer, summary)', 'table.insert(answer, left)'],
   ],
   probe: [
     ['the right to write is not tried', "redis.call('SET', KEYS[1], struct.pack('>I6', 1), 'PX', 1000)", ''],

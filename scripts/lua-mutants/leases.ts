@@ -71,6 +71,8 @@ export const LEASE_MUTANTS: LuaMutants = {
     ['a failure during a cool-down counts', 'if rest <= 0 then', 'if true then'],
     ['a failure after a cool-down does not count', 'if rest <= 0 then', "if redis.call('EXISTS', KEYS[3]) == 0 then"],
     ['a failure counts twice', "'count', 1", "'count', 2"],
+    ['the ninth failure has no cool-down', 'math.min(failures, #COOL_DOWNS_MS)', 'failures'],
+    ['the first failure has the cool-down of the second', 'math.min(failures, ', 'math.min(failures + 1, '],
     ['the cool-down is in seconds', 'now + coolsFor', 'now + coolsFor / 1000'],
     ['the vendor cannot ask for a cool-down', 'local coolsFor = tonumber(wait)', 'local coolsFor = 0'],
     ['the vendor can shorten a cool-down', 'if coolsFor >= rest then', 'if true then'],

@@ -1,6 +1,6 @@
 import type { LuaMutants } from '../lua-mutants.ts';
 
-/** Mistakes in the scripts of the due queue, the login queue and the rate limits. */
+/** Mistakes in the scripts of the due queue, the ends of tokens, the login queue and the rate limits. */
 export const QUEUE_MUTANTS: LuaMutants = {
   claimDue: [
     ['the limit is ignored', "'LIMIT', 0, limit", "'LIMIT', 0, -1"],
@@ -27,6 +27,12 @@ export const QUEUE_MUTANTS: LuaMutants = {
       "local head = redis.call('ZRANGE', KEYS[1], 0, 0",
       "local head = redis.call('ZRANGE', KEYS[1], 1, 1",
     ],
+  ],
+  endsOf: [
+    ['a token that no app has read counts', 'isRead(record) and expiryOf(record)', 'expiryOf(record)'],
+    ['a token ends with its generation', 'expiryOf(record)', 'generationOf(record)'],
+    ['each terminal is the first one', 'ARGV[at]', 'ARGV[1]'],
+    ['each account is the first one', "'HGET', account", "'HGET', KEYS[1]"],
   ],
   outlook: [
     ['the oldest entry is a later one', "'ZRANGE', KEYS[1], 0, 0", "'ZRANGE', KEYS[1], 1, 1"],

@@ -133,3 +133,18 @@ describe('the due queue', () => {
     expect(backlog).toBe(0);
   });
 });
+
+test('the end of each token that an app has read is found by its account and terminal', async () => {
+  const { store, redis, keys } = await openRedisState();
+  const subjects = [SUBJECT, { ...SUBJECT, uniqueId: 'tablet' }, { ...SUBJECT, unionId: 'bob' }];
+  const expiresAt = systemClock.now() + 60_000;
+  for (const [at, subject] of subjects.entries()) {
+    await restored(store, { subject, token: { ...madeUpToken(), expiresAt: expiresAt + at }, read: true });
+  }
+  const unread = { ...SUBJECT, unionId: 'carol' };
+  await restored(store, { subject: unread, read: false });
+  const ids = [...subjects, unread, { ...SUBJECT, unionId: 'dave' }].map(subjectId);
+  const accounts = ids.map((id) => keys.account(accountOf(id)));
+  const ends = await runScript(redis, ['endsOf', accounts, ids.map(terminalOf)]);
+  expect(ends).toEqual([expiresAt, expiresAt + 1, expiresAt + 2, 0, 0]);
+});
