@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { CONNECTION_MUTANTS } from './lua-mutants/connections.ts';
 import { LEASE_MUTANTS } from './lua-mutants/leases.ts';
 import { PRELUDE_MUTANTS } from './lua-mutants/prelude.ts';
@@ -14,7 +15,7 @@ export type LuaMutant = readonly [name: string, from: string, to: string, harmle
 /** By script of src/store/redis/scripts. */
 export type LuaMutants = Readonly<Record<string, readonly LuaMutant[]>>;
 
-export const LUA_MUTANTS: LuaMutants = {
+const LUA_MUTANTS: LuaMutants = {
   ...PRELUDE_MUTANTS,
   ...LEASE_MUTANTS,
   ...TOKEN_MUTANTS,
@@ -22,3 +23,18 @@ export const LUA_MUTANTS: LuaMutants = {
   ...QUEUE_MUTANTS,
   ...CONNECTION_MUTANTS,
 };
+
+/** @throws Error when a mutant does not fit its script, or a script has no mutant */
+export function allMutants(): { script: string; mutant: LuaMutant }[] {
+  const folder = new URL('../src/store/redis/scripts/', import.meta.url);
+  for (const file of readdirSync(folder)) {
+    if (!LUA_MUTANTS[file.replace('.lua', '')]) throw new Error(`${file} has no mutant`);
+  }
+  const all = Object.entries(LUA_MUTANTS).flatMap(([script, list]) => list.map((mutant) => ({ script, mutant })));
+  for (const { script, mutant } of all) {
+    const [name, from] = mutant;
+    const count = readFileSync(new URL(`${script}.lua`, folder), 'utf8').split(from).length - 1;
+    if (count !== 1) throw new Error(`${script}: ${name}: the old text occurs ${count} times instead of once: ${from}`);
+  }
+  return all;
+}

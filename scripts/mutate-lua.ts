@@ -1,11 +1,11 @@
 // `npm run mutate:lua`: puts one mistake at a time into a copy of the Lua scripts. A test must fail for each.
 // `npm run mutate:lua -- save "erase: the country is kept"` runs the mutants of some scripts, or single ones.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { askRedis, startRedis } from '../test/support/redis-server.ts';
-import { LUA_MUTANTS, type LuaMutant } from './lua-mutants.ts';
+import { allMutants } from './lua-mutants.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const SCRIPTS = 'src/store/redis/scripts';
@@ -49,25 +49,6 @@ interface TestReport {
   readonly testResults: readonly {
     readonly assertionResults: readonly { readonly title: string; readonly status: string }[];
   }[];
-}
-
-interface ScriptMutant {
-  readonly script: string;
-  readonly mutant: LuaMutant;
-}
-
-/** @throws Error when a mutant does not fit its script, or a script has no mutant */
-function allMutants(): ScriptMutant[] {
-  for (const file of readdirSync(join(ROOT, SCRIPTS))) {
-    if (!LUA_MUTANTS[file.replace('.lua', '')]) throw new Error(`${file} has no mutant`);
-  }
-  const all = Object.entries(LUA_MUTANTS).flatMap(([script, list]) => list.map((mutant) => ({ script, mutant })));
-  for (const { script, mutant } of all) {
-    const [name, from] = mutant;
-    const count = readFileSync(join(ROOT, SCRIPTS, `${script}.lua`), 'utf8').split(from).length - 1;
-    if (count !== 1) throw new Error(`${script}: ${name}: the old text occurs ${count} times instead of once: ${from}`);
-  }
-  return all;
 }
 
 function copyOfTheProject(): string {

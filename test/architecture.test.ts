@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, test } from 'vitest';
+import { allMutants } from '../scripts/lua-mutants.ts';
 import {
   barrelViolations,
   circleViolations,
@@ -297,4 +298,8 @@ test('the image, npm start, the guides for production and the tests run Node.js 
   for (const guide of ['docs/production.md', 'docs/zh/production.md']) {
     expect(root(guide)).toContain(['\nnode', ...NODE_FLAGS, '--env-file=.env dist/main.js serve\n'].join(' '));
   }
+});
+
+test('each script for Redis has a mutant, and each mutant finds its place in the script', () => {
+  expect(allMutants).not.toThrow();
 });
