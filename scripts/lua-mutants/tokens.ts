@@ -17,7 +17,6 @@ export const TOKEN_MUTANTS: LuaMutants = {
       'if storedSent > answered then return {outcome} end',
       '',
     ],
-    ['no dropped login is noted while a token is stored', 'if storedSent > answered', 'if storedSent > 0'],
     [
       'a login that began with the answer of the dropped one keeps its token',
       'storedSent > answered',
@@ -30,18 +29,11 @@ export const TOKEN_MUTANTS: LuaMutants = {
       'if true then\n    redis.call',
     ],
     [
-      'no dropped login makes the stored token suspect',
-      'if storedSent >= sent then\n    redis.call',
-      'if false then\n    redis.call',
-    ],
-    [
       'the kept one of two logins with the same generation is not suspect',
       'if storedSent >= sent then\n    redis.call',
       'if storedSent > sent then\n    redis.call',
     ],
-    ['no dropped answer is noted', 'raiseFence(KEYS[2], terminal, DROPPED, answered, limit)', ''],
     ['a dropped answer counts as a logout', 'DROPPED, answered', 'OUTDATED, answered'],
-    ['a dropped answer counts as a grant', 'DROPPED, answered', 'GRANTED, answered'],
     ['the start of a dropped login is noted', 'DROPPED, answered', 'DROPPED, sent'],
     ['a kept token is not marked as suspect', 'flagged(stored, 3)', 'stored'],
     ['a kept token that is suspect is marked as read', 'flagged(stored, 3)', 'flagged(stored, 2)'],
@@ -70,7 +62,6 @@ export const TOKEN_MUTANTS: LuaMutants = {
       "#record == HEADER_LENGTH then return drop('outdated')",
       "#record == HEADER_LENGTH then return {'outdated'}",
     ],
-    ['a session from before an erasure may log in', 'erased >= tonumber(issuedAt) then', 'false then'],
     [
       'a session of the instant of an erasure may log in',
       'erased >= tonumber(issuedAt)',
@@ -108,7 +99,6 @@ export const TOKEN_MUTANTS: LuaMutants = {
     ],
     ['a write later than its fence is accepted', ' or (isLeased and now - sent >= FENCE_MS)', ''],
     ['an old token is not restored', '(isLeased and now - sent >= FENCE_MS)', 'now - sent >= FENCE_MS'],
-    ['a later token is replaced', "if storedSent >= sent then return drop('superseded') end", ''],
     [
       'the token of another login with the same generation is replaced',
       'if storedSent >= sent then return',
@@ -163,11 +153,6 @@ export const TOKEN_MUTANTS: LuaMutants = {
     ['a suspect token is due later', 'isSuspect and now or now + dueIn', 'now + dueIn'],
     ['each token is due at once', 'isSuspect and now or now + dueIn', 'now'],
     ['the subject gets no due time', "redis.call('ZADD', KEYS[4], isSuspect and now or now + dueIn, id)", ''],
-    [
-      'the answer of a replaced login is not noted',
-      'raiseFence(KEYS[2], terminal, DROPPED, storedAnswered, limit)',
-      '',
-    ],
     ['the answer of a replaced login counts as a logout', 'DROPPED, storedAnswered', 'OUTDATED, storedAnswered'],
     ['the start of a replaced login is noted', 'DROPPED, storedAnswered', 'DROPPED, storedSent'],
     [
@@ -175,7 +160,6 @@ export const TOKEN_MUTANTS: LuaMutants = {
       'terminal, DROPPED, storedAnswered',
       'FLOOR, DROPPED, storedAnswered',
     ],
-    ['the fence is kept', "redis.call('HDEL', KEYS[2], terminal)", ''],
     ['the fence of the own lease is kept', 'math.max(unpack(fence)) <= sent', 'math.max(unpack(fence)) < sent'],
     ['a restored token deletes the fence of a later lease', 'elseif math.max(unpack(fence)) <= sent then', 'else'],
     ['the fences of all terminals are deleted', "'HDEL', KEYS[2], terminal", "'DEL', KEYS[2]"],
