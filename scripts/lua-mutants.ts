@@ -6,11 +6,8 @@ import { QUEUE_MUTANTS } from './lua-mutants/queues.ts';
 import { REMOVAL_MUTANTS } from './lua-mutants/removals.ts';
 import { TOKEN_MUTANTS } from './lua-mutants/tokens.ts';
 
-/**
- * One deliberate mistake in a Lua script. `from` occurs exactly once in the script. `harmless` says why no test needs
- * to find the mistake.
- */
-export type LuaMutant = readonly [name: string, from: string, to: string, harmless?: string];
+/** One deliberate mistake in a Lua script. `from` occurs exactly once in the script. */
+export type LuaMutant = readonly [name: string, from: string, to: string];
 
 /** By script of src/store/redis/scripts. */
 export type LuaMutants = Readonly<Record<string, readonly LuaMutant[]>>;

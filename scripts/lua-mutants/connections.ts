@@ -64,11 +64,5 @@ export const CONNECTION_MUTANTS: LuaMutants = {
       "redis.call('XADD'",
     ],
     ['the stream stays in Redis', "return redis.call('DEL', KEYS[1])", 'return 1'],
-    [
-      'the probe never expires',
-      ", 'PX', 1000)",
-      ')',
-      'A later line deletes the probe. The expiry only helps when Redis stops between two lines of the script.',
-    ],
   ],
 };

@@ -41,12 +41,6 @@ export const TOKEN_MUTANTS: LuaMutants = {
     ['a kept token that is suspect is due later', "'LT', now, id", "'LT', now + dueIn, id"],
     ['a kept token that is suspect loses its place among the due ones', "'LT', now, id", 'now, id'],
     [
-      'a subject without a due time gets one',
-      "'XX', ",
-      '',
-      'A token is stored then, and each stored token has a due time.',
-    ],
-    [
       'a kept token that is suspect is not announced',
       "announce(KEYS[6], channel, 'suspected ' .. id .. ' ' .. digits(storedSent))",
       '',
@@ -71,12 +65,6 @@ export const TOKEN_MUTANTS: LuaMutants = {
       'no login without a session is restored after an erasure',
       "issuedAt ~= '' and erased > 0 and erased >= tonumber(issuedAt)",
       'erased > 0 and erased >= (tonumber(issuedAt) or 0)',
-    ],
-    [
-      'an account that was never erased counts as erased',
-      ' and erased > 0',
-      '',
-      'Without an erasure, `erased` is 0, and no session was issued in 1970.',
     ],
     [
       'the login of an old session is not noted as dropped',
@@ -195,14 +183,7 @@ export const TOKEN_MUTANTS: LuaMutants = {
     ['a refusal counts as the first read', 'return 0 end', 'return 1 end'],
     ['the due time stays', "redis.call('ZADD', KEYS[2], 'XX', 'LT', now + dueIn, id)", ''],
     ['the token is due later', "'LT', ", ''],
-    ['a subject without a due time gets one', "'XX', ", '', 'Each stored token has a due time.'],
     ['the due time is a duration', 'now + dueIn', 'dueIn'],
-    [
-      'a missing record is not noticed',
-      'if not record or ',
-      'if ',
-      'generationOf counts a missing record as generation 0, and no token has generation 0. So the next comparison refuses it.',
-    ],
   ],
   resealField: [
     ['a changed text is replaced', ' or string.sub(stored, headLength + 1) ~= sealed then', ' then'],
