@@ -116,6 +116,12 @@ describe('a repeated write', () => {
   });
 });
 
+test('a login whose token was dropped stores no token', async () => {
+  const { store, redis, keys } = await openRedisState();
+  await store.terminals.drop(loginOf(systemClock.now() - 5_000, 100));
+  expect(await redis.exists(keys.account(ACCOUNT), keys.dueOf(ACCOUNT))).toBe(0);
+});
+
 describe('of two logins of which the token of one was dropped or replaced,', () => {
   test('the later answer counts, whichever was dropped last', async () => {
     const state = await openRedisState();
