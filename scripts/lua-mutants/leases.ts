@@ -45,7 +45,6 @@ export const LEASE_MUTANTS: LuaMutants = {
     ['the fence is that of the whole account', 'raiseFence(KEYS[2], terminal,', 'raiseFence(KEYS[2], FLOOR,'],
     ['a lease counts as a logout', 'terminal, GRANTED,', 'terminal, OUTDATED,'],
     ['the subject stays due while it is leased', "redis.call('ZADD', KEYS[4], 'XX', now + duration, id)", ''],
-    ['a subject without a token gets a due time', "'XX', now + duration", 'now + duration'],
     ['region and erasure are exchanged', 'FIELD_REGION, FIELD_ERASED_AT', 'FIELD_ERASED_AT, FIELD_REGION'],
     ['the record is not returned', 'digits(generation), bounded(record)', 'digits(generation), false'],
     ['a long error code is returned', 'bounded(failures[2])', 'failures[2]'],
