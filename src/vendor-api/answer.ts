@@ -119,6 +119,11 @@ const OPTIONAL_FIELDS: ReadonlySet<string> = new Set(['expand', 'expend']);
 
 /** Fields that the protocol does not know are passed on to the SDK, up to this many. */
 const MAX_OTHER_FIELDS = 64;
+/**
+ * Of the fields as JSON. The answer is shorter, but a value that becomes text and `expand`, which is copied, may be four
+ * times as long. A longer record could not be read back.
+ */
+const MAX_FIELD_BYTES = 500_000;
 
 /** A longer accessId could not be looked up. */
 const accessId = required.refine((text) => [...text].length <= ACCESS_ID_MAX_LENGTH && text.isWellFormed());
@@ -166,6 +171,9 @@ export function readToken(data: unknown, sentAt: number, offsetMs: number): SdkT
     expand,
     expend: sent.get('expend') ?? expand,
   };
+  if (Buffer.byteLength(JSON.stringify(fields)) > MAX_FIELD_BYTES) {
+    throw new BrokenAnswer(`data is longer than ${MAX_FIELD_BYTES} bytes as text`);
+  }
   return { fields, issuedAt: sentAt, expiresAt: vendorExpiry - offsetMs };
 }
 

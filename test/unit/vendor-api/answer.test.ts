@@ -146,6 +146,13 @@ describe('a token’s fields', () => {
     expect(() => withOthers(65)).toThrow(new BrokenAnswer(problem));
   });
 
+  it('are at most as long as a record that can be read back', () => {
+    const withExpand = (json: string) => fields(`"expand":${json}`);
+    expect(withExpand(JSON.stringify('x'.repeat(249_000)))['expend']).toHaveLength(249_000);
+    const quotes = JSON.stringify({ of: '"'.repeat(100_000) });
+    expect(() => withExpand(quotes)).toThrow(new BrokenAnswer('data is longer than 500000 bytes as text'));
+  });
+
   it('cannot change the prototype', () => {
     const sent = fields('"__proto__":{"polluted":"yes"},"constructor":"c","toString":"s"');
     expect(Object.getPrototypeOf(sent)).toBe(Object.prototype);
