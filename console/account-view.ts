@@ -29,7 +29,7 @@ interface Question {
   /** The text that the operator must type. */
   readonly retype?: string;
   readonly call: () => Promise<Answer<undefined>>;
-  /** What to show when the call has succeeded. */
+  /** The account that the page shows after the call has succeeded. */
   readonly shown?: Shown;
   /** Says that the call has succeeded, in the current language. */
   readonly done: () => readonly (Node | string)[];

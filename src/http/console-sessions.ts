@@ -55,7 +55,7 @@ export class ConsoleSessions {
   /** In hexadecimal. */
   readonly publicKey = this.#own.generateKeys('hex');
 
-  /** @param now ms since any instant */
+  /** @param now ms since any instant @param maxUsed sign-ins that are remembered */
   constructor(now = () => performance.now(), maxUsed = MAX_USED) {
     this.#now = now;
     this.#used = new LRUCache({ max: maxUsed });

@@ -120,8 +120,8 @@ const OPTIONAL_FIELDS: ReadonlySet<string> = new Set(['expand', 'expend']);
 /** Fields that the protocol does not know are passed on to the SDK, up to this many. */
 const MAX_OTHER_FIELDS = 64;
 /**
- * Of the fields as JSON. The answer is shorter, but a value that becomes text, and `expand`, which is copied, may make
- * four times as much of it. A longer record could not be read back.
+ * Most bytes of the fields as JSON. The answer is shorter, but a value that becomes text, and `expand`, which is
+ * copied, may make four times as much of it. A longer record could not be read back.
  */
 const MAX_FIELD_BYTES = 500_000;
 
