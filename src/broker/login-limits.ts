@@ -20,7 +20,7 @@ interface Permit {
 }
 
 export interface LoginLimitsOptions extends Pick<BrokerPorts, 'rateLimiter' | 'log' | 'observer'> {
-  /** Logins and logouts per account and hour over all replicas. 0: no limit, also not for refused tokens. */
+  /** Logins and logouts per account and hour over all replicas. 0: no limit. */
   readonly loginsPerHour: number;
   /** Number of them that an account may cause at once after a pause. */
   readonly loginBurst: number;
@@ -70,15 +70,6 @@ export class LoginLimits {
   /** In the order in which they are taken. */
   #permitsFor(id: SubjectId, cause: 'new' | 'refused' | 'logout'): readonly Permit[] {
     const { loginsPerHour, loginBurst } = this.#options;
-    if (loginsPerHour === 0) return [];
-    const ofAccount: Permit = {
-      limit: 'logins',
-      name: `logins ${accountOf(id)}`,
-      intervalMs: HOUR_MS / loginsPerHour,
-      burst: Math.min(loginBurst, loginsPerHour),
-      detail: `An account may cause ${loginsPerHour} logins and logouts per hour`,
-    };
-    if (cause !== 'refused') return [ofAccount];
     const ofTerminal: Permit = {
       limit: 'refused_tokens',
       name: `refused ${id}`,
@@ -86,6 +77,13 @@ export class LoginLimits {
       burst: REFUSED_BURST,
       detail: `A terminal may have ${REFUSED_BURST} refused tokens replaced at once, and then one every ${REFUSED_INTERVAL_MS / 1_000} s`,
     };
-    return [ofTerminal, ofAccount];
+    const ofAccount: Permit = {
+      limit: 'logins',
+      name: `logins ${accountOf(id)}`,
+      intervalMs: HOUR_MS / loginsPerHour,
+      burst: Math.min(loginBurst, loginsPerHour),
+      detail: `An account may cause ${loginsPerHour} logins and logouts per hour`,
+    };
+    return [...(cause === 'refused' ? [ofTerminal] : []), ...(loginsPerHour > 0 ? [ofAccount] : [])];
   }
 }

@@ -29,7 +29,7 @@ function createLimits(answer: () => Promise<number>, perHour = 240) {
     log,
     observer,
   });
-  const admit = (cause: 'new' | 'refused') => limits.admit(ID, cause, new StoreTimeout(systemClock, 30));
+  const admit = (cause: 'new' | 'refused' | 'logout') => limits.admit(ID, cause, new StoreTimeout(systemClock, 30));
   return { limits, admit, taken, givenBack, told, lines };
 }
 
@@ -46,7 +46,7 @@ describe('the limit of logins', () => {
     await limits.giveBack(ID, 'new');
     expect(givenBack).toEqual([[`logins ${accountOf(ID)}`, 15_000]]);
     const unlimited = createLimits(async () => 0, 0);
-    await unlimited.limits.giveBack(ID, 'refused');
+    await unlimited.limits.giveBack(ID, 'new');
     expect(unlimited.givenBack).toEqual([]);
   });
 
@@ -91,10 +91,13 @@ describe('the limit of logins', () => {
     expect(told('rateLimited')).toEqual([['refused_tokens']]);
   });
 
-  test('asks the store nothing if there is no limit', async () => {
-    const { admit, taken } = createLimits(async () => 1, 0);
-    await admit('refused');
+  test('is off at 0 logins per hour, but a terminal may still not report without end', async () => {
+    const { admit, taken, told } = createLimits(async () => 1, 0);
+    await admit('new');
+    await admit('logout');
     expect(taken).toEqual([]);
+    await expect(admit('refused')).rejects.toMatchObject({ code: 'rate_limited' });
+    expect(told('rateLimited')).toEqual([['refused_tokens']]);
   });
 
   test('allows the login, and logs it, if the store fails', async () => {
