@@ -186,8 +186,6 @@ export function countsByMinute(clock: Clock) {
     loginsSent: new MinuteCounts<'login'>(clock, minutes),
     endedTokens: new MinuteCounts<'token'>(clock, minutes),
     shares: new MinuteCounts<keyof ShareCounts>(clock, minutes),
-    /** The outcomes of failed logins, without the refusals of one account. */
-    faults: new MinuteCounts<LoginOutcome>(clock, minutes),
     /** Why the events of a share failed. A refused login: its outcome and result code. */
     reasons: {
       failedLogins: new MinuteCounts<string>(clock, minutes),
@@ -214,9 +212,9 @@ export function countsByMinute(clock: Clock) {
 }
 
 /** The outcomes of logins that the vendor has not seen. `busy`: the broker kept its own pace. */
-const UNSENT: ReadonlySet<string> = new Set<LoginOutcome>(['busy', 'circuit_open']);
+const UNSENT: ReadonlySet<LoginOutcome> = new Set<LoginOutcome>(['busy', 'circuit_open']);
 /** The outcomes of logins that are no failures of the vendor. */
-const NO_FAULTS: ReadonlySet<string> = new Set<LoginOutcome>(['success', ...OF_ONE_ACCOUNT]);
+const NO_FAULTS: ReadonlySet<string> = new Set<LoginOutcome>(['success', ...UNSENT, ...OF_ONE_ACCOUNT]);
 const REJECTED: ReadonlySet<string> = new Set(OF_ALL_ACCOUNTS);
 /** The vendor refuses a field of the login: that of one account, or all. */
 const REFUSED = 'request' satisfies LoginOutcome;
@@ -224,13 +222,13 @@ const REFUSED = 'request' satisfies LoginOutcome;
 /** The numbers that findings are made of, and the most frequent failures. */
 export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
   const { minutes } = THRESHOLDS.noLogin;
-  const { shares, reasons, faults, failedAccounts, endedTokens } = counts;
-  const halfHourFaults = faults.within(minutes);
+  const { shares, reasons, logins, failedAccounts, endedTokens } = counts;
+  const faults = Object.entries(logins.within(minutes)).filter(([outcome]) => !NO_FAULTS.has(outcome));
   const recent: RecentCounts = {
     ...NO_SHARES,
     ...shares.within(MINUTES_OF_FINDINGS),
     halfHourLogins: shares.within(minutes).logins ?? 0,
-    halfHourFailedLogins: Object.values(halfHourFaults).reduce((sum, count) => sum + count, 0),
+    halfHourFailedLogins: faults.reduce((sum, [, count]) => sum + count, 0),
     failedAccounts: failedAccounts.within(minutes),
     endedTokens: endedTokens.within(60).token ?? 0,
   };
@@ -240,7 +238,7 @@ export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
     counts: recent,
     lately,
     reasons: {
-      logins: reasonOf(reasons.failedLogins) ?? mostFrequent(halfHourFaults),
+      logins: reasonOf(reasons.failedLogins) ?? mostFrequent(Object.fromEntries(faults)),
       rejections: rejection ? { reason: rejection, ...(vendorCode && { vendorCode: Number(vendorCode) }) } : undefined,
       reads: reasonOf(reasons.failedReads),
     },
@@ -289,10 +287,8 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       if (UNSENT.has(outcome)) return;
       shares.add('logins');
       const isFault = !NO_FAULTS.has(outcome);
-      if (isFault) {
-        counts.failedAccounts.failed(account);
-        counts.faults.add(outcome);
-      } else counts.failedAccounts.succeeded();
+      if (isFault) counts.failedAccounts.failed(account);
+      else counts.failedAccounts.succeeded();
       if (REJECTED.has(outcome) || (outcome === REFUSED && counts.rejectionsInRow.counts(account))) {
         countFailure('rejectedLogins', `${outcome} ${vendorCode ?? ''}`);
       } else if (isFault) countFailure('failedLogins', outcome);
