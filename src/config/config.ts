@@ -194,7 +194,7 @@ const MIN_DIFFERENT_CHARACTERS = 8;
 /** Refuses secrets that everyone knows, or that are no random text. */
 function refuseGuessable(values: Values, problems: Problems): void {
   const { ADMIN_TOKEN: token = '', ADMIN_TOKENS: tokens = [], TOKEN_ENCRYPTION_KEYS: keys = [] } = values;
-  const encryptionKeys = keys === 'off' ? [] : keys.map(({ key }) => key);
+  const encryptionKeys = keys.map(({ key }) => key);
   const chosenHere = {
     ADMIN_TOKEN: [token],
     ADMIN_TOKENS: tokens.map((one) => one.token),
@@ -269,7 +269,7 @@ function readSingleApp(values: Values, problems: Problems): Values['VENDOR_APPS'
 function readRedisConfig(values: Values, problems: Problems): RedisConfig | undefined {
   if (!values.REDIS_URL && !problems.has('REDIS_URL')) return undefined;
   const keys = values.TOKEN_ENCRYPTION_KEYS;
-  if (keys === undefined && isProduction(values) && !problems.has('TOKEN_ENCRYPTION_KEYS')) {
+  if (!keys && isProduction(values) && !problems.has('TOKEN_ENCRYPTION_KEYS')) {
     problems.set(
       'TOKEN_ENCRYPTION_KEYS',
       'TOKEN_ENCRYPTION_KEYS is required in production with Redis: id:key with a 32-byte key in base64 ' +
@@ -277,6 +277,5 @@ function readRedisConfig(values: Values, problems: Problems): RedisConfig | unde
     );
   }
   if (!values.REDIS_URL) return undefined;
-  const encryptionKeys = keys === undefined || keys === 'off' ? [] : keys;
-  return { url: values.REDIS_URL, keyPrefix: values.REDIS_KEY_PREFIX, encryptionKeys };
+  return { url: values.REDIS_URL, keyPrefix: values.REDIS_KEY_PREFIX, encryptionKeys: keys ?? [] };
 }

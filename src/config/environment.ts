@@ -89,13 +89,13 @@ const DIGEST_LENGTH = 12;
  * under all of them. Without them, the digest is of the other settings alone.
  */
 export function configurationDigest(values: Values): string {
-  const { TOKEN_ENCRYPTION_KEYS: keys = 'off' } = values;
+  const { TOKEN_ENCRYPTION_KEYS: keys = [] } = values;
   const counted = (Object.keys(VARIABLES) as VariableName[]).filter(
-    (name) => !OWN.test(name) && (keys !== 'off' || !mayHoldSecret(VARIABLES[name])),
+    (name) => !OWN.test(name) && (keys.length > 0 || !mayHoldSecret(VARIABLES[name])),
   );
   const text = JSON.stringify(counted.map((name) => [name, values[name]]));
   const hash =
-    keys === 'off'
+    keys.length === 0
       ? createHash('sha256')
       : createHmac('sha256', Buffer.concat([Buffer.from('configuration'), ...keys.map(({ key }) => key)]));
   return hash.update(text).digest('hex').slice(0, DIGEST_LENGTH);

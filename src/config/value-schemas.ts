@@ -92,15 +92,13 @@ function json<T>(schema: z.ZodType<T>): z.ZodType<T, string> {
 
 /** RFC 6750 §2.1, and long enough that nobody can guess it. */
 export const ADMIN_TOKEN_PATTERN = /^(?=.{16})[A-Za-z0-9\-._~+/]+=*$/;
-export const adminTokens = commaList.transform((items, context): AdminToken[] => {
-  const tokens = items.map((item) => {
+const adminToken = text
+  .transform((item): AdminToken => {
     const [, name = '', token = ''] = /^([^:]*):(.*)$/s.exec(item) ?? [];
     return { name, token };
-  });
-  const isValid = ({ name, token }: AdminToken) => APP_NAME_PATTERN.test(name) && ADMIN_TOKEN_PATTERN.test(token);
-  if (!tokens.every(isValid) || !areDifferent(tokens)) context.addIssue('not a list of tokens');
-  return tokens;
-});
+  })
+  .refine(({ name, token }) => APP_NAME_PATTERN.test(name) && ADMIN_TOKEN_PATTERN.test(token));
+export const adminTokens = commaList.pipe(z.array(adminToken)).refine(areDifferent);
 
 /**
  * Whether no two tokens have the same name or the same text. Otherwise it would be unknown which caller sent a token.
@@ -111,17 +109,17 @@ export function areDifferent(tokens: readonly AdminToken[]): boolean {
   );
 }
 
-const ENCRYPTION_KEY = /^([\x21-\x2b\x2d-\x39\x3b-\x7e]{1,32}):([A-Za-z0-9+/]{43}=)$/;
-export const encryptionKeys = commaList.transform((items, context) => {
-  const keys = items.map((item) => {
-    const [, id = '', key = ''] = ENCRYPTION_KEY.exec(item) ?? [];
-    return { id, key: Buffer.from(key, 'base64') };
-  });
-  if (keys.some(({ key }) => key.length !== 32) || new Set(keys.map(({ id }) => id)).size < keys.length) {
-    context.addIssue('not a key ring');
-  }
-  return keys;
+/** `id:key`. The id has neither a comma nor a colon, and the key is 32 bytes in base64. */
+const encryptionKey = text.regex(/^[\x21-\x2b\x2d-\x39\x3b-\x7e]{1,32}:[A-Za-z0-9+/]{43}=$/).transform((item) => {
+  const [id = '', key = ''] = item.split(':');
+  return { id, key: Buffer.from(key, 'base64') };
 });
+/** `off` is the empty list. */
+export const encryptionKeys = z
+  .literal('off')
+  .transform(() => [])
+  .or(commaList.pipe(z.array(encryptionKey)))
+  .refine((keys) => new Set(keys.map(({ id }) => id)).size === keys.length);
 
 export const refreshShare = z
   .string()
@@ -141,13 +139,12 @@ export const cookieNames = z
 export const claimPath = text.refine((value) => value.split('.').every((part) => part.trim() !== ''));
 
 /** `path=value[|value…]`. */
-export const answerCondition = text.transform((value, context): AnswerCondition => {
-  const [, path = '', values = ''] = /^([^=]*)=(.*)$/s.exec(value) ?? [];
-  const condition = { path: path.trim(), values: values.split('|').map((one) => one.trim()) };
-  if (!claimPath.safeParse(condition.path).success || condition.values.includes(''))
-    context.addIssue('not a condition');
-  return condition;
-});
+export const answerCondition = text
+  .transform((value): AnswerCondition => {
+    const [, path = '', values = ''] = /^([^=]*)=(.*)$/s.exec(value) ?? [];
+    return { path: path.trim(), values: values.split('|').map((one) => one.trim()) };
+  })
+  .refine(({ path, values }) => claimPath.safeParse(path).success && !values.includes(''));
 
 /** Header names (RFC 9110 §5.1) in lower case, as in Node. The headers of a connection cannot be forwarded. */
 export const headerNames = commaList

@@ -168,7 +168,7 @@ export const VARIABLES = {
     default: 'sdkt',
   },
   TOKEN_ENCRYPTION_KEYS: {
-    schema: z.literal('off').or(encryptionKeys),
+    schema: encryptionKeys,
     allowed:
       'off, or id:key[,id:key…] with different ids and 32-byte keys in base64 (the output of openssl rand -base64 32)',
     secret: true,
