@@ -1,7 +1,7 @@
 import type { Environment } from '../config/environment.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
 import type { RegisteredApp } from '../simulator/login-verifier.ts';
-import { FAULTS, MODES, SETTING_BOUNDS } from '../simulator/vendor-settings.ts';
+import { FAULTS, RULES, type Rule, wholeNumber } from '../simulator/vendor-settings.ts';
 import { DEMO_APP, startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { type CommandContext, closeOnSignal, parseFlags, UsageError } from './command-line.ts';
 
@@ -16,7 +16,7 @@ const FLAGS = {
   'customer-cloud-port': { type: 'string' },
 } as const;
 
-const PORTS = [0, 65_535] as const;
+const PORTS = wholeNumber(0, 65_535);
 
 const HELP = `sdk-token-broker simulate-vendor [options]
 
@@ -54,16 +54,16 @@ export async function startSimulators(
   const app = readApp(env);
   const vendorOptions = {
     host,
-    port: wholeNumber('port', flags.port, PORTS),
-    latencyMs: wholeNumber('latency', flags.latency, SETTING_BOUNDS.latencyMs),
-    tokenLifetimeSeconds: wholeNumber('lifetime', flags.lifetime, SETTING_BOUNDS.tokenLifetimeSeconds),
-    mode: oneOf('mode', flags.mode, MODES),
-    maxLoginsPerSecond: wholeNumber('max-rps', flags['max-rps'], SETTING_BOUNDS.maxLoginsPerSecond),
-    fault: oneOf('fault', flags.fault, FAULTS),
+    port: flagValue('port', flags.port, PORTS),
+    latencyMs: flagValue('latency', flags.latency, RULES.latencyMs),
+    tokenLifetimeSeconds: flagValue('lifetime', flags.lifetime, RULES.tokenLifetimeSeconds),
+    mode: flagValue('mode', flags.mode, RULES.mode),
+    maxLoginsPerSecond: flagValue('max-rps', flags['max-rps'], RULES.maxLoginsPerSecond),
+    fault: flagValue('fault', flags.fault, RULES.fault),
     apps: [app],
   };
   const cloudOptions =
-    cloudPort === undefined ? undefined : { host, port: wholeNumber('customer-cloud-port', cloudPort, PORTS) };
+    cloudPort === undefined ? undefined : { host, port: flagValue('customer-cloud-port', cloudPort, PORTS) };
 
   const vendor = await startVendorSimulator(vendorOptions);
   out(vendorBanner(vendor, app));
@@ -92,16 +92,10 @@ function readApp(env: Environment): RegisteredApp {
   );
 }
 
-function wholeNumber(flag: string, text: string, [lowest, highest]: readonly [number, number]): number {
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= lowest && value <= highest) return value;
-  throw new UsageError(`--${flag} must be a whole number from ${lowest} to ${highest}, not ${JSON.stringify(text)}`);
-}
-
-function oneOf<T extends string>(flag: string, text: string, allowed: readonly T[]): T {
-  const found = allowed.find((value) => value === text);
-  if (found !== undefined) return found;
-  throw new UsageError(`--${flag} must be one of ${allowed.join(', ')}, not ${JSON.stringify(text)}`);
+function flagValue<Value>(flag: string, text: string, { allowed, permits }: Rule<Value>): Value {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : text;
+  if (permits(value)) return value;
+  throw new UsageError(`--${flag} must be ${allowed}, not ${JSON.stringify(text)}`);
 }
 
 function vendorBanner(vendor: VendorSimulator, app: RegisteredApp): string {

@@ -22,7 +22,7 @@ export type Fault = (typeof FAULTS)[number];
  * Whether a second login of a terminal leaves its first token valid (`overlap`) or ends it at once (`replace`). The
  * vendor's documents do not say which.
  */
-export const MODES = ['overlap', 'replace'] as const;
+const MODES = ['overlap', 'replace'] as const;
 export type Mode = (typeof MODES)[number];
 
 /** The unit of `expireTime`. The vendor sends epoch seconds. Epoch milliseconds allow tests with short lives. */
@@ -62,29 +62,23 @@ const defaultSettings: VendorSettings = {
 /** Ten years. A Date header can show any clock within this offset. */
 const MAX_CLOCK_OFFSET_MS = 10 * 365 * 86_400_000;
 
-/** Lowest and highest value. */
-export const SETTING_BOUNDS = {
-  latencyMs: [0, 600_000],
-  tokenLifetimeSeconds: [1, 999_999_999],
-  maxLoginsPerSecond: [0, 1_000_000],
-} as const;
-
-interface Rule {
+/** The allowed values of a setting or a flag. */
+export interface Rule<Value> {
   readonly allowed: string;
-  readonly permits: (value: unknown) => boolean;
+  readonly permits: (value: unknown) => value is Value;
 }
 
-const RULES: Readonly<Record<keyof VendorSettings, Rule>> = {
-  latencyMs: wholeNumber(...SETTING_BOUNDS.latencyMs),
-  tokenLifetimeSeconds: wholeNumber(...SETTING_BOUNDS.tokenLifetimeSeconds),
+export const RULES: { readonly [Name in keyof VendorSettings]: Rule<VendorSettings[Name]> } = {
+  latencyMs: wholeNumber(0, 600_000),
+  tokenLifetimeSeconds: wholeNumber(1, 999_999_999),
   mode: oneOf(MODES),
-  maxLoginsPerSecond: wholeNumber(...SETTING_BOUNDS.maxLoginsPerSecond),
+  maxLoginsPerSecond: wholeNumber(0, 1_000_000),
   expireTimeUnit: oneOf(EXPIRE_TIME_UNITS),
   clockOffsetMs: wholeNumber(-MAX_CLOCK_OFFSET_MS, MAX_CLOCK_OFFSET_MS),
   fault: oneOf(FAULTS),
   faultCount: {
     allowed: 'a whole number from 1, or null',
-    permits: (value) => value === null || (Number.isSafeInteger(value) && Number(value) >= 1),
+    permits: (value): value is number | null => value === null || (Number.isSafeInteger(value) && Number(value) >= 1),
   },
 };
 
@@ -111,16 +105,16 @@ function problemOf(name: string, value: unknown): string | undefined {
   return rule.permits(value) ? undefined : `${name} must be ${rule.allowed}`;
 }
 
-function wholeNumber(lowest: number, highest: number): Rule {
+export function wholeNumber(lowest: number, highest: number): Rule<number> {
   return {
     allowed: `a whole number from ${lowest} to ${highest}`,
-    permits: (value) => Number.isInteger(value) && Number(value) >= lowest && Number(value) <= highest,
+    permits: (value): value is number => Number.isInteger(value) && Number(value) >= lowest && Number(value) <= highest,
   };
 }
 
-function oneOf(values: readonly string[]): Rule {
+function oneOf<Value extends string>(values: readonly Value[]): Rule<Value> {
   return {
     allowed: `one of ${values.join(', ')}`,
-    permits: (value) => typeof value === 'string' && values.includes(value),
+    permits: (value): value is Value => values.some((one) => one === value),
   };
 }
