@@ -198,7 +198,7 @@ export async function startService(
     observer,
     onRefusal: (code) => {
       counts.failedRequests.add(code);
-      tracing?.refused(code);
+      tracing?.note({ 'error.type': code });
     },
     apiDocs: http.apiDocs,
   });
@@ -208,7 +208,7 @@ export async function startService(
     accessIds,
     adminTokens,
     observer,
-    onRefusal: (code) => tracing?.refused(code),
+    onRefusal: (code) => tracing?.note({ 'error.type': code }),
     refreshAt: (record) => refreshAt(record, policy),
     terminalLimit: config.terminalsPerAccount,
     status: () => status.report(),

@@ -136,10 +136,6 @@ export class Tracing implements Tracer, RequestTracer {
     if (route !== undefined) recordedSpan()?.updateName(`${method} ${route}`).setAttribute('http.route', route);
   }
 
-  refused(code: string): void {
-    this.note({ 'error.type': code });
-  }
-
   /** Sends the spans that wait, for at most a second. */
   async stop(): Promise<void> {
     await withTimeout(

@@ -32,8 +32,6 @@ export interface RequestTracer {
   resume(request: object, work: () => void): void;
   /** The current request has this route, like `/accounts/:unionId`; `undefined` if there is none for its URL. */
   matched(method: string, route: string | undefined): void;
-  /** The current request is answered with the problem of this code. */
-  refused(code: string): void;
 }
 
 /** The part of Node's request that a span needs. */
