@@ -5,10 +5,8 @@ import type { TokenStore, VendorLogin } from '../token/ports.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import type { Tracer } from '../token/tracer.ts';
 
-type StorePorts = 'terminals' | 'accounts' | 'dueQueue' | 'announcements' | 'health' | 'rateLimiter';
-
 /** The ports and settings of one replica that the parts of the broker share. Each part names those that it needs. */
-export interface BrokerPorts extends Pick<TokenStore, StorePorts> {
+export interface BrokerPorts extends TokenStore {
   readonly vendor: VendorLogin;
   readonly policy: RefreshPolicy;
   readonly clock: Clock;

@@ -21,8 +21,7 @@ export type Broker = ReturnType<typeof createBroker>;
 /** Returns the parts of one replica that obtain, keep and renew tokens. The worker does nothing until it is started. */
 export function createBroker(options: BrokerOptions) {
   const { store, clock } = options;
-  const { terminals, accounts, announcements, health, dueQueue, rateLimiter } = store;
-  const ports = { ...options, terminals, accounts, announcements, health, dueQueue, rateLimiter };
+  const ports = { ...options, ...store };
   const cache = new TokenCache(ports);
   const limits = new LoginLimits(ports);
   const writeBack = new WriteBack({ ...ports, cache });
@@ -31,7 +30,7 @@ export function createBroker(options: BrokerOptions) {
   const accessIds = new AccessIds(parts);
   return {
     tokens: new TokenBroker({ ...parts, renewal }),
-    accounts: new Accounts(accounts, terminals, cache, limits),
+    accounts: new Accounts(store.accounts, store.terminals, cache, limits),
     accessIds,
     renewal,
     writeBack,

@@ -256,10 +256,8 @@ export class LeasedLogins<Result> {
   async #releaseFailed(request: LoginRequest, { lease, current }: GrantedLease, error: unknown): Promise<void> {
     const { limits, clock } = this.#options;
     const { id, cause } = request;
-    const code = error instanceof BrokerError ? error.code : 'internal';
-    const isUnsent = error instanceof BrokerError && error.isUnsent;
+    const { code, isUnsent, waitMs } = error instanceof BrokerError ? error : new BrokerError('internal');
     if (isUnsent && isCounted(cause)) void limits.giveBack(id, cause);
-    const waitMs = error instanceof BrokerError ? error.waitMs : undefined;
     const dueAt = current && retryAt(current.token, code, clock, waitMs);
     await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined, waitMs);
   }
