@@ -2,23 +2,19 @@ const HOUR_MS = 3_600_000;
 const HOURS = 24;
 
 /** When tokens in use end: those that an app has read since their last renewal. */
-export interface TokenEnds {
+export type TokenEnds = Readonly<Pick<EndsSearch, 'firstAt' | 'byHour' | 'isCut'>>;
+
+/** Collects when tokens end. A token is due before it ends, so the search may stop at {@link isComplete}. */
+export class EndsSearch {
+  readonly #now: number;
   /** Epoch ms; `undefined` if no token is in use. */
-  readonly firstAt: number | undefined;
+  firstAt: number | undefined;
   /** How many end in each of the next 24 hours. */
-  readonly byHour: readonly number[];
+  readonly byHour: number[] = Array.from({ length: HOURS }, () => 0);
   /**
    * Whether the search stopped before its end. Then `firstAt` may be too late, and the counts of `byHour` too small.
    */
-  readonly isCut: boolean;
-}
-
-/** Collects when tokens end. A token is due before it ends, so the search may stop at {@link isComplete}. */
-export class EndsSearch implements TokenEnds {
-  readonly #now: number;
-  firstAt: number | undefined;
   isCut = false;
-  readonly byHour: number[] = Array.from({ length: HOURS }, () => 0);
 
   /** @param now epoch ms */
   constructor(now: number) {
