@@ -1,4 +1,4 @@
-import type { Contact, RefusedWrites, VendorDomain } from '../token/contact-history.ts';
+import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import type { FindingCode, FindingFacts } from '../token/findings.ts';
 import type { DataLoss } from '../token/ports.ts';
 
@@ -110,7 +110,7 @@ export interface ReplicaFacts {
     | {
         /** Set while it, or a part of it, does not answer. */
         readonly outage: Contact | undefined;
-        readonly refusedWrites: RefusedWrites | undefined;
+        readonly refusedWrites: Contact | undefined;
         readonly lastLoss: DataLoss | undefined;
       }
     | undefined;

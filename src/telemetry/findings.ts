@@ -35,8 +35,10 @@ function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
   if (outage && isLong(outage, monotonic, THRESHOLDS.redisOutage)) {
     found.push({ code: 'redis_unreachable', since: outage.failingSince, reason: outage.lastFailure?.reason });
   }
-  if (refusedWrites && refusedWrites.lastMonotonic - refusedWrites.sinceMonotonic >= THRESHOLDS.refusedWritesMs) {
-    found.push({ code: 'redis_refuses_writes', since: refusedWrites.since, reason: refusedWrites.kind });
+  const { failingSinceMonotonic = 0, failedMonotonic = 0 } = refusedWrites ?? {};
+  if (refusedWrites && failedMonotonic - failingSinceMonotonic >= THRESHOLDS.refusedWritesMs) {
+    const { failingSince: since, lastFailure } = refusedWrites;
+    found.push({ code: 'redis_refuses_writes', since, reason: lastFailure?.reason });
   }
   if (lastLoss && monotonic - lastLoss.monotonic < THRESHOLDS.dataLossMs) {
     found.push({ code: lastLoss.history === 'lost' ? 'redis_lost_data' : 'redis_went_back', since: lastLoss.at });

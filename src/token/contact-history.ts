@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts';
-import type { CircuitStatus, RedisErrorKind } from './observer.ts';
+import type { CircuitStatus } from './observer.ts';
 
 export interface ContactFailure {
   /** Epoch ms. */
@@ -14,16 +14,6 @@ export interface ContactFailure {
 
 /** When another system was last reached, and when not. */
 export type Contact = Readonly<Omit<ContactHistory, 'succeeded' | 'works' | 'failed' | 'refused'>>;
-
-/** Redis refuses writes. */
-export interface RefusedWrites {
-  readonly kind: RedisErrorKind;
-  /** The first refusal, epoch ms. */
-  readonly since: number;
-  /** The first and the last refusal, by the monotonic clock. */
-  readonly sinceMonotonic: number;
-  readonly lastMonotonic: number;
-}
 
 /** One domain of the vendor, as this replica sees it. */
 export interface VendorDomain extends Contact {

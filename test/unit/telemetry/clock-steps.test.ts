@@ -55,6 +55,18 @@ test.each([
   expect(found()).toEqual([]);
 });
 
+test('redis_refuses_writes counts from the first refusal after a pause of 5 s', async () => {
+  const { clock, found, redisFails } = createReplica();
+  const refusal = new ReplyError('OOM command not allowed');
+  await redisFails(refusal);
+  clock.advance(5_000);
+  await redisFails(refusal);
+  expect(found()).toEqual([]);
+  clock.advance(3_000);
+  await redisFails(refusal);
+  expect(found()).toEqual(['redis_refuses_writes']);
+});
+
 test('vendor_down begins and ends by the time that has passed, whatever the wall clock shows', () => {
   const { clock, found, vendorFails } = createReplica();
   const failFor = (ms: number) => {

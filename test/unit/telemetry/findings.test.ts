@@ -56,7 +56,7 @@ const withDomain = (changes: Partial<ReplicaFacts['vendorDomains'][number]>): Re
   return { ...FINE, vendorDomains: [{ ...DOMAIN, ...changes }] };
 };
 const refused = (kind: 'oom' | 'readonly' | 'misconf', ms: number) =>
-  withRedis({ refusedWrites: { kind, since: NOW - ms, sinceMonotonic: MONOTONIC - ms, lastMonotonic: MONOTONIC } });
+  withRedis({ refusedWrites: failing(kind, ms, 1, 0) });
 const lossAgo = (history: 'lost' | 'went_back', ms: number) =>
   withRedis({ lastLoss: { history, at: NOW - ms, monotonic: MONOTONIC - ms } });
 

@@ -68,10 +68,12 @@ function createFleet() {
             : undefined,
           refusedWrites: state.fullSince
             ? {
-                kind: 'oom',
-                since: state.fullSince,
-                sinceMonotonic: clock.monotonic() - (clock.now() - state.fullSince),
-                lastMonotonic: clock.monotonic(),
+                ...CONTACT,
+                lastFailure: { at: clock.now(), reason: 'oom' },
+                failingSince: state.fullSince,
+                failingSinceMonotonic: clock.monotonic() - (clock.now() - state.fullSince),
+                failedMonotonic: clock.monotonic(),
+                failures: 1,
               }
             : undefined,
           lastLoss: undefined,

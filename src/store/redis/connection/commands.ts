@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { Cluster, ReplyError } from 'ioredis';
 import { type Clock, Timeout } from '../../../token/clock.ts';
-import { type Contact, ContactHistory, type RefusedWrites } from '../../../token/contact-history.ts';
+import { type Contact, ContactHistory } from '../../../token/contact-history.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
 import { FENCED, runScript, type ScriptCall } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
@@ -142,7 +142,8 @@ const HASH_TAG = /\{\d+\}/;
 interface Part {
   readonly breaker: CommandBreaker;
   readonly contact: ContactHistory;
-  refusedWrites?: RefusedWrites;
+  /** Its failures are the refused writes. */
+  readonly refusals: ContactHistory;
 }
 
 /**
@@ -224,8 +225,7 @@ export class RedisCommands {
    */
   run<T>(key: string | undefined, command: (redis: RedisClient, leftMs: () => number) => Promise<T>): Promise<T> {
     this.#observer.redisAsked();
-    const part = this.#partAt(this.partOf(key));
-    const { breaker, contact } = part;
+    const { breaker, contact, refusals } = this.#partAt(this.partOf(key));
     if (!breaker.admit()) {
       this.#observer.redisFailed('not_sent');
       return Promise.reject(storeUnavailable(new CommandTimeout(this.#timeoutMs)));
@@ -240,9 +240,8 @@ export class RedisCommands {
         const failure = { at: this.#clock.now(), reason };
         if (WRITE_REFUSALS.has(reason)) {
           this.contact.refused(failure);
-          const lastMonotonic = this.#clock.monotonic();
-          const first = this.#refusalsOf(part) ?? { since: failure.at, sinceMonotonic: lastMonotonic };
-          part.refusedWrites = { ...first, kind: reason, lastMonotonic };
+          if (!this.#hasFailedWithin(REFUSAL_MEMORY_MS, refusals)) refusals.works();
+          refusals.failed(failure);
         } else for (const history of [this.contact, contact]) history.failed(failure);
         breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
         reject(storeUnavailable(error));
@@ -278,29 +277,30 @@ export class RedisCommands {
 
   /** The part of the servers that has failed for the longest time; `undefined` if every part answers. */
   outage(): Contact | undefined {
-    const now = this.#clock.monotonic();
-    return [...this.#parts.values()]
-      .map(({ contact }) => contact)
-      .filter(({ failingSince, failedMonotonic = now }) => failingSince && now - failedMonotonic < FAILURE_MEMORY_MS)
-      .sort((one, other) => (one.failingSinceMonotonic ?? 0) - (other.failingSinceMonotonic ?? 0))[0];
+    return this.#longestFailing(FAILURE_MEMORY_MS, ({ contact }) => contact);
   }
 
   /** The refusals of the part of the servers that has refused writes for the longest time. */
-  refusedWrites(): RefusedWrites | undefined {
-    return [...this.#parts.values()]
-      .flatMap((part) => this.#refusalsOf(part) ?? [])
-      .sort((one, other) => one.sinceMonotonic - other.sinceMonotonic)[0];
+  refusedWrites(): Contact | undefined {
+    return this.#longestFailing(REFUSAL_MEMORY_MS, ({ refusals }) => refusals);
   }
 
-  #refusalsOf({ refusedWrites }: Part): RefusedWrites | undefined {
-    const isOver = refusedWrites && this.#clock.monotonic() - refusedWrites.lastMonotonic >= REFUSAL_MEMORY_MS;
-    return isOver ? undefined : refusedWrites;
+  #longestFailing(memoryMs: number, historyOf: (part: Part) => ContactHistory): Contact | undefined {
+    return [...this.#parts.values()]
+      .map(historyOf)
+      .filter((history) => history.failingSince && this.#hasFailedWithin(memoryMs, history))
+      .sort((one, other) => (one.failingSinceMonotonic ?? 0) - (other.failingSinceMonotonic ?? 0))[0];
+  }
+
+  #hasFailedWithin(ms: number, { failedMonotonic = Number.NEGATIVE_INFINITY }: Contact): boolean {
+    return this.#clock.monotonic() - failedMonotonic < ms;
   }
 
   #partAt(name: string): Part {
     const known = this.#parts.get(name);
     if (known) return known;
-    const part = { breaker: new CommandBreaker(this.#clock), contact: new ContactHistory(this.#clock) };
+    const [contact, refusals] = [new ContactHistory(this.#clock), new ContactHistory(this.#clock)];
+    const part = { breaker: new CommandBreaker(this.#clock), contact, refusals };
     this.#parts.set(name, part);
     return part;
   }
