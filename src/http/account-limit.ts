@@ -1,19 +1,17 @@
 import { LRUCache } from 'lru-cache';
-import { BrokerError } from '../token/errors.ts';
 import type { AccountId } from '../token/subject.ts';
 
 const WINDOW_MS = 60_000;
 
-/** Counts a request. @returns a `rate_limited` error if the request exceeds the limit */
-type RateLimit<Sender extends string> = (sender: Sender) => BrokerError | undefined;
+/** Counts a request. @returns whole seconds to wait, if the request exceeds the limit */
+type RateLimit<Sender extends string> = (sender: Sender) => number | undefined;
 
 /**
  * The generic cell rate algorithm: each sender may send `perMinute` requests at once after a pause, and then as many
  * per minute, evenly spread. Beyond `maxSenders`, the limit of the one that has sent no request for longest starts
  * again.
- * @param detail of the error
  */
-export function rateLimit(perMinute: number, detail: string, maxSenders: number): RateLimit<string> {
+export function rateLimit(perMinute: number, maxSenders: number): RateLimit<string> {
   const intervalMs = WINDOW_MS / perMinute;
   /** When the whole burst is available again, by `performance.now()`. */
   const fullAt = new LRUCache<string, number>({ max: maxSenders });
@@ -22,7 +20,7 @@ export function rateLimit(perMinute: number, detail: string, maxSenders: number)
     const next = Math.max(now, fullAt.get(sender) ?? 0) + intervalMs;
     const waitMs = next - now - WINDOW_MS;
     // Less than 1 ms may be a rounding error of the sum of intervals.
-    if (waitMs >= 1) return new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(waitMs / 1_000) });
+    if (waitMs >= 1) return Math.ceil(waitMs / 1_000);
     fullAt.set(sender, next);
     return undefined;
   };
@@ -36,6 +34,5 @@ const MAX_ACCOUNTS = 30_000;
  * @param perMinute requests per account and minute; 0: no limit
  */
 export function accountLimit(perMinute: number): RateLimit<AccountId> {
-  if (perMinute === 0) return () => undefined;
-  return rateLimit(perMinute, `An account may send ${perMinute} requests per minute`, MAX_ACCOUNTS);
+  return perMinute === 0 ? () => undefined : rateLimit(perMinute, MAX_ACCOUNTS);
 }

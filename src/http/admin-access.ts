@@ -74,16 +74,17 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
   // Audit lines do not depend on the log level, unless the log is off.
   const log = logger.child({ audit: true }, { level: logger.level === 'silent' ? 'silent' : 'info' });
   const refusals = new LogSampler<'refusal'>();
-  const tooMany = rateLimit(
-    WRONG_TOKENS_PER_MINUTE,
-    `Requests with a wrong token are limited to ${WRONG_TOKENS_PER_MINUTE} per minute`,
-    1,
-  );
+  const wrongTokenLimit = rateLimit(WRONG_TOKENS_PER_MINUTE, 1);
   const refusalOf = (reason: AdminRefusal): BrokerError => {
     if (reason === 'missing') {
       return new BrokerError('session_missing', { detail: 'Send Authorization: Bearer <ADMIN_TOKEN>' });
     }
-    return tooMany(reason) ?? new BrokerError('session_invalid', { detail: 'The bearer token is no admin token' });
+    const retryAfter = wrongTokenLimit(reason);
+    if (retryAfter === undefined) {
+      return new BrokerError('session_invalid', { detail: 'The bearer token is no admin token' });
+    }
+    const detail = `Requests with a wrong token are limited to ${WRONG_TOKENS_PER_MINUTE} per minute`;
+    return new BrokerError('rate_limited', { detail, retryAfter });
   };
 
   app.decorateRequest('audited');
@@ -109,7 +110,7 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
     });
     done();
   });
-  app.addHook('onClose', async () => refusals.flush());
+  app.addHook('onClose', async () => refusals.end());
 }
 
 /** The operationId in the OpenAPI document. */

@@ -133,12 +133,13 @@ declare module 'fastify' {
 export function callerFinder({ sessions, forwardedSession, readsPerMinute, observer }: SessionGuardOptions) {
   const sessionOf = sessionSource(forwardedSession);
   const limit = accountLimit(readsPerMinute);
+  const detail = `An account may send ${readsPerMinute} requests per minute`;
   const admit = (caller: CachedPrincipal): CachedPrincipal => {
-    const refusal = limit(caller.account);
-    if (!refusal) return caller;
+    const { account } = caller;
+    const retryAfter = limit(account);
+    if (retryAfter === undefined) return caller;
     observer.rateLimited('requests');
-    const { code, message: detail, retryAfter = 1 } = refusal;
-    throw new BrokerError(code, { detail, retryAfter, account: caller.account });
+    throw new BrokerError('rate_limited', { detail, retryAfter, account });
   };
   return (headers: IncomingHttpHeaders): CachedPrincipal | Promise<CachedPrincipal> => {
     const caller = sessions.verify(sessionOf(headers));

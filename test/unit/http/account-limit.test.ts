@@ -47,7 +47,7 @@ describe('the memory of the limit', () => {
       expect(others.slice(20_000 * round, 20_000 * (round + 1)).filter((other) => limit(other) !== undefined)).toEqual(
         [],
       );
-      expect(limit(alice)).toMatchObject({ code: 'rate_limited' });
+      expect(limit(alice)).toBeGreaterThanOrEqual(1);
     }
   });
 
@@ -62,7 +62,7 @@ describe('the memory of the limit', () => {
     const limit = accountLimit(1);
     for (const other of others.slice(0, 30_001)) limit(other);
     expect(others.slice(0, 2).map(limit)).toEqual([undefined, undefined]);
-    expect(limit(others[30_000] as AccountId)).toMatchObject({ code: 'rate_limited' });
+    expect(limit(others[30_000] as AccountId)).toBeGreaterThanOrEqual(1);
   });
 });
 
