@@ -255,7 +255,7 @@ export async function startService(
     await broker.settle(Math.max(0, drainUntil - clock.monotonic()));
     await fleet.stop();
     await Promise.all([vendor.close(), store.close(), tracing?.stop()]);
-    lines.flush();
+    lines.end();
   };
   let ended: Promise<void> | undefined;
   const close = (): Promise<void> => {

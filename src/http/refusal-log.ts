@@ -66,19 +66,14 @@ export class LogSampler<Kind> {
     interval.count += 1;
   }
 
-  /** Writes the events that wait for the end of an interval. */
-  flush(): void {
+  /** Writes the events that wait for the end of an interval, and each later one at once: the process ends. */
+  end(): void {
+    this.#isEnding = true;
     for (const interval of this.#intervals.values()) {
       clearTimeout(interval.timer);
       writeLatest(interval);
     }
     this.#intervals.clear();
-  }
-
-  /** The same, and writes each later event at once: the process ends, and few are left. */
-  end(): void {
-    this.#isEnding = true;
-    this.flush();
   }
 
   #begin(kind: Kind): void {

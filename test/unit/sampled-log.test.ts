@@ -10,7 +10,7 @@ function createLog() {
   const { logger, lines } = captureLog('info');
   const clock = new TestClock();
   const sampler = new LogSampler<string>(1_000, clock);
-  return { clock, log: sampledLog(logger, sampler), lines, endInterval: () => sampler.flush() };
+  return { clock, log: sampledLog(logger, sampler), lines, endInterval: () => sampler.end() };
 }
 
 describe('the log of an outage', () => {
