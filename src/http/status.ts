@@ -78,57 +78,46 @@ export interface StatusOptions {
 }
 
 /**
- * An answer of the store that costs much and changes slowly. It is asked for once in a time, by all callers together. A
- * caller waits only if the last answer is much too old.
+ * Returns the function that gives an answer of the store that costs much and changes slowly. It is asked for once in a
+ * time, by all callers together. A caller waits only if the last answer is much too old.
+ * @param maxAgeMs how old an answer may be. Of twice that age it is of no use: then an error of `ask` is thrown
  */
-class SlowAnswer<Answer> {
-  readonly #clock: Clock;
-  readonly #maxAgeMs: number;
-  readonly #ask: () => Promise<Answer>;
-  #asking: Promise<Answer> | undefined;
-  #newest: { readonly askedAt: number; readonly answer: Answer } | undefined;
-
-  /** @param maxAgeMs how old an answer may be. Of twice that age it is of no use */
-  constructor(clock: Clock, maxAgeMs: number, ask: () => Promise<Answer>) {
-    this.#clock = clock;
-    this.#maxAgeMs = maxAgeMs;
-    this.#ask = ask;
-  }
-
-  /** @throws the error of `ask`, if the last answer is of no use */
-  async get(): Promise<Answer> {
-    const askedAt = this.#clock.monotonic();
-    const ageMs = askedAt - (this.#newest?.askedAt ?? Number.NEGATIVE_INFINITY);
-    if (this.#newest && ageMs < this.#maxAgeMs) return this.#newest.answer;
-    this.#asking ??= this.#ask()
+function slowAnswer<Answer>(clock: Clock, maxAgeMs: number, ask: () => Promise<Answer>): () => Promise<Answer> {
+  let asking: Promise<Answer> | undefined;
+  let newest: { readonly askedAt: number; readonly answer: Answer } | undefined;
+  return async () => {
+    const askedAt = clock.monotonic();
+    const ageMs = askedAt - (newest?.askedAt ?? Number.NEGATIVE_INFINITY);
+    if (newest && ageMs < maxAgeMs) return newest.answer;
+    asking ??= ask()
       .then((answer) => {
-        this.#newest = { askedAt, answer };
+        newest = { askedAt, answer };
         return answer;
       })
       .finally(() => {
-        this.#asking = undefined;
+        asking = undefined;
       });
-    if (!this.#newest || ageMs >= 2 * this.#maxAgeMs) return this.#asking;
+    if (!newest || ageMs >= 2 * maxAgeMs) return asking;
     // The next report has the new answer.
-    this.#asking.catch(() => undefined);
-    return this.#newest.answer;
-  }
+    asking.catch(() => undefined);
+    return newest.answer;
+  };
 }
 
 /** Reports the state of the service for `GET /status`. */
 export class Status {
   readonly #options: StatusOptions;
   readonly #startedAt: string;
-  readonly #finer: SlowAnswer<readonly number[]>;
-  readonly #ends: SlowAnswer<TokenEnds>;
+  readonly #finer: () => Promise<readonly number[]>;
+  readonly #ends: () => Promise<TokenEnds>;
   #cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
 
   constructor(options: StatusOptions) {
     this.#options = options;
     this.#startedAt = isoTime(options.clock.now());
     const { clock, dueQueue } = options;
-    this.#finer = new SlowAnswer(clock, FINER_CACHE_MS, async () => (await dueQueue.outlook(FINER_MS)).dueWithin);
-    this.#ends = new SlowAnswer(clock, ENDS_CACHE_MS, () => dueQueue.ends());
+    this.#finer = slowAnswer(clock, FINER_CACHE_MS, async () => (await dueQueue.outlook(FINER_MS)).dueWithin);
+    this.#ends = slowAnswer(clock, ENDS_CACHE_MS, () => dueQueue.ends());
   }
 
   /** Never fails: a value that cannot be read is `null`. It asks the store at most once per second. */
@@ -145,8 +134,8 @@ export class Status {
       this.#answer(health.ping().then(() => true)),
       this.#answer(dueQueue.outlook(HORIZONS_MS)),
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
-      this.#answer(this.#finer.get()),
-      this.#answer(this.#ends.get(), ENDS_WAIT_MS),
+      this.#answer(this.#finer()),
+      this.#answer(this.#ends(), ENDS_WAIT_MS),
     ]);
     const { counts } = this.#options;
     const { failedRequests, failedRenewals } = counts;
