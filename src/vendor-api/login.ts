@@ -88,40 +88,32 @@ function paceOf(perSecond: number): Pace {
 }
 
 /**
- * Decides which faults of one login get another attempt, and when. Only transient faults do: at most three attempts,
- * with exponential backoff and full jitter, each only if it can end within the login budget. A login that may
- * have succeeded gets one retry at most. So does a timestamp that the vendor refused: the next attempt uses the
- * vendor's clock.
+ * Returns the function that decides which faults of one login get another attempt, and when. Only transient faults do:
+ * at most three attempts, with exponential backoff and full jitter, each only if it can end within the login budget. A
+ * login that may have succeeded gets one retry at most. So does a timestamp that the vendor refused: the next attempt
+ * uses the vendor's clock.
+ * @param latestAt by the monotonic clock; no attempt begins later
+ * @returns its result is the delay of the next attempt in ms; `undefined` if the fault is final
  */
-export class Retries {
-  readonly #clock: Clock;
-  readonly #latestAt: number;
-  #attempts = 0;
-  #lostAnswers = 0;
-  #timestampCorrected = false;
-
-  /** @param latestAt by the monotonic clock; no attempt begins later */
-  constructor(clock: Clock, latestAt: number) {
-    this.#clock = clock;
-    this.#latestAt = latestAt;
-  }
-
-  /** @returns the delay of the next attempt in ms; `undefined` if the fault is final */
-  delayAfter(fault: VendorFault): number | undefined {
-    this.#attempts += 1;
-    if (this.#attempts >= MAX_ATTEMPTS) return undefined;
+export function retryDelays(clock: Clock, latestAt: number): (fault: VendorFault) => number | undefined {
+  let attempts = 0;
+  let lostAnswers = 0;
+  let isTimestampCorrected = false;
+  return (fault) => {
+    attempts += 1;
+    if (attempts >= MAX_ATTEMPTS) return undefined;
     if (fault.kind === 'clock_skew') {
-      if (this.#timestampCorrected) return undefined;
-      this.#timestampCorrected = true;
+      if (isTimestampCorrected) return undefined;
+      isTimestampCorrected = true;
       return 0;
     }
     const { retry } = ruleFor(fault);
-    if (!retry || (retry === 'answer_lost' && ++this.#lostAnswers > 1)) return undefined;
+    if (!retry || (retry === 'answer_lost' && ++lostAnswers > 1)) return undefined;
     const pause = fault.facts.retryAfter || (fault.kind === 'too_frequent' ? TOO_FREQUENT_PAUSE_S : 0);
     // The jitter comes on top, so that clients with the same Retry-After do not return at the same moment.
-    const delayMs = 1_000 * pause + this.#clock.random() * FIRST_BACKOFF_MS * 2 ** (this.#attempts - 1);
-    return this.#clock.monotonic() + delayMs <= this.#latestAt ? delayMs : undefined;
-  }
+    const delayMs = 1_000 * pause + clock.random() * FIRST_BACKOFF_MS * 2 ** (attempts - 1);
+    return clock.monotonic() + delayMs <= latestAt ? delayMs : undefined;
+  };
 }
 
 export interface HttpVendorLoginOptions extends DomainsOptions, LoginTurnsOptions {
@@ -222,7 +214,7 @@ export class HttpVendorLogin implements VendorLogin {
     // The budget decides only whether an attempt begins. Cutting off a login that was sent may lose the old token and
     // the new.
     const latestAt = clock.monotonic() + request.budgetMs - timeoutMs;
-    const retries = new Retries(clock, latestAt);
+    const delayAfter = retryDelays(clock, latestAt);
     let sent: VendorFault | undefined;
     for (;;) {
       try {
@@ -231,7 +223,7 @@ export class HttpVendorLogin implements VendorLogin {
         if (sent && isUnsent(error)) throw sent;
         if (!(error instanceof VendorFault)) throw error;
         noteFailure(domain, error, clock.now());
-        const delayMs = retries.delayAfter(error);
+        const delayMs = delayAfter(error);
         if (delayMs === undefined) throw error;
         // A refused timestamp says nothing about the login. If its retry finds no place, the login is not refused.
         if (error.kind !== 'clock_skew') sent = error;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { type FaultFacts, type FaultKind, VendorFault } from '../../../src/vendor-api/faults.ts';
-import { Retries } from '../../../src/vendor-api/login.ts';
+import { retryDelays } from '../../../src/vendor-api/login.ts';
 import { FAULT_KINDS, kindsWithRetry } from './every-fault.ts';
 
 const DEFINITE = kindsWithRetry(undefined);
@@ -14,11 +14,11 @@ const WINDOW_MS = 7_500;
 function delays(faults: readonly VendorFault[], { random = 0, attemptMs = 1, windowMs = WINDOW_MS } = {}): number[] {
   let now = 1_800_000_000_000;
   const clock: Clock = { ...systemClock, monotonic: () => now, random: () => random };
-  const retries = new Retries(clock, now + windowMs);
+  const delayAfter = retryDelays(clock, now + windowMs);
   const taken: number[] = [];
   for (const fault of faults) {
     now += attemptMs;
-    const delayMs = retries.delayAfter(fault);
+    const delayMs = delayAfter(fault);
     if (delayMs === undefined) return taken;
     taken.push(delayMs);
     now += delayMs;
