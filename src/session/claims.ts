@@ -82,14 +82,14 @@ const REGION_IN_ANY_CASE = new RegExp(ASSIGNED_REGION_PATTERN, 'i');
  */
 export function principalFrom(claims: object, names: ClaimNames, source: ClaimSource, clock: Clock): Principal {
   const unionId = unionIdFrom(claimAt(claims, names.unionId), names.unionId, source);
-  const expiresAt = endFrom(claimAt(claims, names.expiresAt), names, source, clock) ?? Number.MAX_SAFE_INTEGER;
+  const expiresAt = endFrom(claimAt(claims, names.expiresAt), names, source, clock);
   pastFrom(claimAt(claims, 'nbf'), 'nbf', 's', source, clock);
   return {
     unionId,
     region: regionFrom(claimAt(claims, names.region), names.region),
     app: names.app === undefined ? undefined : appFrom(claimAt(claims, names.app), names.app),
     issuedAt: pastFrom(claimAt(claims, names.issuedAt), names.issuedAt, names.timeUnit, source, clock),
-    expiresAt: Math.min(expiresAt, Number.MAX_SAFE_INTEGER),
+    expiresAt: expiresAt ?? Number.MAX_SAFE_INTEGER,
   };
 }
 

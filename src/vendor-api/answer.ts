@@ -2,7 +2,7 @@ import { LosslessNumber, parse, stringify } from 'lossless-json';
 import * as z from 'zod';
 import type { ResultKind } from '../token/observer.ts';
 import { type SdkToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
-import { ACCESS_ID_MAX_LENGTH } from '../token/subject.ts';
+import { ACCESS_ID_MAX_LENGTH, isTextUpTo } from '../token/subject.ts';
 import { type FaultFacts, type FaultKind, VendorFault } from './faults.ts';
 
 /** The answer does not follow the protocol. The message names the wrong part and never quotes it. */
@@ -126,7 +126,7 @@ const MAX_OTHER_FIELDS = 64;
 const MAX_FIELD_BYTES = 500_000;
 
 /** A longer accessId could not be looked up. */
-const accessId = required.refine((text) => [...text].length <= ACCESS_ID_MAX_LENGTH && text.isWellFormed());
+const accessId = required.refine((text) => isTextUpTo(ACCESS_ID_MAX_LENGTH, text));
 
 const tokenData = z.object({
   ...Object.fromEntries(TOKEN_FIELDS.filter((name) => !OPTIONAL_FIELDS.has(name)).map((name) => [name, required])),
