@@ -45,12 +45,6 @@ export class ConnectionPlaces {
   }
 }
 
-export interface VendorClientOptions {
-  readonly clock: Clock;
-  /** Timeout in ms for opening a connection. */
-  readonly connectTimeoutMs: number;
-}
-
 export interface VendorResponse {
   readonly status: number;
   readonly text: string;
@@ -65,7 +59,8 @@ export class VendorClient {
   readonly #agent: Agent;
   readonly #clock: Clock;
 
-  constructor({ clock, connectTimeoutMs }: VendorClientOptions) {
+  /** @param connectTimeoutMs for opening a connection */
+  constructor(clock: Clock, connectTimeoutMs: number) {
     this.#clock = clock;
     this.#agent = new Agent({
       connections: MAX_CONNECTIONS,

@@ -78,7 +78,7 @@ export function measureOffset(vendorDate: number, sentAt: number, roundTripMs: n
  * @throws VendorFault if no valid answer of the vendor arrived
  */
 export async function probeVendor(login: UnsignedLogin, timeoutMs: number, clock: Clock): Promise<VendorExchange> {
-  const transport = new VendorClient({ clock, connectTimeoutMs: timeoutMs });
+  const transport = new VendorClient(clock, timeoutMs);
   const send = (offsetMs: number) => exchange(login, { transport, clock, timeoutMs, offsetMs });
   try {
     const first = await send(0);

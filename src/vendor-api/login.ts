@@ -145,7 +145,7 @@ export class HttpVendorLogin implements VendorLogin {
     this.#domains = new Domains(options);
     this.#turns = new LoginTurns(options);
     const { transport, clock, timeoutMs } = options;
-    this.#transport = transport ?? new VendorClient({ clock, connectTimeoutMs: timeoutMs });
+    this.#transport = transport ?? new VendorClient(clock, timeoutMs);
   }
 
   /** Signs each attempt from now on as these apps. */

@@ -29,7 +29,7 @@ function login(domain: URL) {
 }
 
 function client() {
-  const opened = new VendorClient({ clock: systemClock, connectTimeoutMs: PATIENT_MS });
+  const opened = new VendorClient(systemClock, PATIENT_MS);
   onTestFinished(() => opened.close());
   return opened;
 }
@@ -181,7 +181,7 @@ describe('the deadline', () => {
       },
     };
     const vendor = await scriptedVendor((response, _, index) => (index === 0 ? response.end() : response.destroy()));
-    const timed = new VendorClient({ clock, connectTimeoutMs: PATIENT_MS });
+    const timed = new VendorClient(clock, PATIENT_MS);
     onTestFinished(() => timed.close());
     await timed.post(login(vendor.url), PATIENT_MS);
     await faultOf(timed.post(login(vendor.url), PATIENT_MS + TIMEOUT_PARTS));
@@ -231,7 +231,7 @@ describe('the deadline', () => {
 
   it('is shortened by the timeout for opening a connection', async () => {
     const port = await rawServer(() => undefined);
-    const hasty = new VendorClient({ clock: systemClock, connectTimeoutMs: HASTY_MS });
+    const hasty = new VendorClient(systemClock, HASTY_MS);
     onTestFinished(() => hasty.close());
     const fault = await faultOf(hasty.post(login(new URL(`https://127.0.0.1:${port}`)), PATIENT_MS));
     expect(fault.kind).toBe('timeout');
@@ -311,7 +311,7 @@ it('a client that is closed aborts the attempts in flight', async () => {
   const arrivals = new EventEmitter();
   const arrival = once(arrivals, 'arrival');
   const vendor = await scriptedVendor(() => void arrivals.emit('arrival'));
-  const closed = new VendorClient({ clock: systemClock, connectTimeoutMs: PATIENT_MS });
+  const closed = new VendorClient(systemClock, PATIENT_MS);
   const fault = faultOf(closed.post(login(vendor.url), PATIENT_MS));
   await arrival;
   await closed.close();
@@ -320,7 +320,7 @@ it('a client that is closed aborts the attempts in flight', async () => {
 
 it('a closed client sends nothing', async () => {
   const vendor = await scriptedVendor(json('{}'));
-  const closed = new VendorClient({ clock: systemClock, connectTimeoutMs: PATIENT_MS });
+  const closed = new VendorClient(systemClock, PATIENT_MS);
   await closed.close();
   expect((await faultOf(closed.post(login(vendor.url), PATIENT_MS))).kind).toBe('unreachable');
   expect(vendor.seen).toHaveLength(0);
