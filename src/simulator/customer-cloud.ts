@@ -21,8 +21,6 @@ interface SessionRequest {
   readonly unionId: string;
   /** ISO 3166-1 alpha-2, upper case. */
   readonly region?: string;
-  /** Lifetime of this session. A negative number makes a session that has already expired. */
-  readonly sessionSeconds?: number;
   /** Additional claims. They override the standard ones. */
   readonly claims?: JWTPayload;
 }
@@ -35,16 +33,16 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}) {
   const kid = await calculateJwkThumbprint(jwk);
 
   /** Issues a session like `POST /login` does: a JWT, signed with ES256. */
-  const issueSession = (request: SessionRequest): Promise<string> => {
+  const issueSession = ({ unionId, region, claims: more }: SessionRequest): Promise<string> => {
     const iat = Math.floor(systemClock.now() / 1000);
     const claims = {
-      sub: request.unionId,
-      ...(request.region !== undefined && { region: request.region }),
+      sub: unionId,
+      ...(region !== undefined && { region }),
       iss: ISSUER,
       aud: AUDIENCE,
       iat,
-      exp: iat + (request.sessionSeconds ?? sessionSeconds),
-      ...request.claims,
+      exp: iat + sessionSeconds,
+      ...more,
     };
     return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey);
   };
