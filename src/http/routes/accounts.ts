@@ -165,18 +165,11 @@ const eraseAccount = {
   },
 };
 
-interface AccountViewOptions {
-  /** Epoch ms at which a token is due for renewal. */
-  readonly refreshAt: (record: TokenRecord) => number;
-  /** Maximum number of terminals of an account. */
-  readonly terminalLimit: number;
-}
-
 /** The public view of an account, without tokens. The terminals are sorted by app, then uniqueId. */
 function accountView(
   { accessId, region }: KnownAccount,
   { records, coolDown, erasedAt }: StoredAccount,
-  { refreshAt, terminalLimit }: AccountViewOptions,
+  { refreshAt, terminalLimit }: AccountRoutesOptions,
 ): Account {
   const pause = coolDown && { until: isoTime(coolDown.until), code: coolDown.code };
   const terminals = records.map((record) => ({
@@ -209,7 +202,11 @@ function order(a: string, b: string): number {
   return a < b ? -1 : 1;
 }
 
-export interface AccountRoutesOptions extends AccountViewOptions {
+export interface AccountRoutesOptions {
+  /** Epoch ms at which a token is due for renewal. */
+  readonly refreshAt: (record: TokenRecord) => number;
+  /** Maximum number of terminals of an account. */
+  readonly terminalLimit: number;
   readonly accounts: Pick<Accounts, 'erase'>;
   readonly accountStore: Pick<AccountStore, 'find' | 'lookUp'>;
 }
