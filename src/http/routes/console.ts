@@ -96,10 +96,7 @@ export const consoleRoutes: FastifyPluginAsyncZod<ConsoleRoutesOptions> = async 
   });
   if (adminTokens.isEmpty) return;
   serveFiles(app, CONSOLE_FILES);
-  await app.register(async (documents) => {
-    documents.addHook('onSend', async (_request, reply) => void reply.header('content-security-policy', CONSOLE_CSP));
-    serveFiles(documents, RUNBOOKS, withKey);
-  });
+  serveFiles(app, RUNBOOKS, { 'content-security-policy': CONSOLE_CSP }, withKey);
 
   app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) => {
     done(null, body);

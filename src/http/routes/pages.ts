@@ -35,16 +35,17 @@ export function staticFile(name: string, change = (file: Buffer) => file): (repl
   };
 }
 
-/** @param files names in dist/static/ by path */
+/** @param files names in dist/static/ by path @param headers of the answers, besides those of every file */
 export function serveFiles(
   app: FastifyInstance,
   files: Readonly<Record<string, string>>,
+  headers: Readonly<Record<string, string>> = {},
   change?: (file: Buffer) => Buffer,
 ): void {
   for (const [path, name] of Object.entries(files)) {
     const file = staticFile(name, change);
     app.get(path, { schema: { hide: true } }, async (_request, reply) =>
-      file(reply.header('cache-control', 'no-cache')),
+      file(reply.headers({ 'cache-control': 'no-cache', ...headers })),
     );
   }
 }
