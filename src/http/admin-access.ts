@@ -92,7 +92,7 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
   app.addHook('onRequest', (request, reply, done) => {
     const sent = bearerCredential(request.headers.authorization);
     const caller = sent === undefined ? undefined : adminTokens.callerOf(sent);
-    const fields = { action: actionOf(request), requestId: request.id };
+    const fields = { action: request.routeOptions.schema?.operationId, requestId: request.id };
     if (caller === undefined) {
       const reason = sent === undefined ? 'missing' : 'wrong';
       observer.adminRefused(reason);
@@ -111,9 +111,4 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
     done();
   });
   app.addHook('onClose', async () => refusals.end());
-}
-
-/** The operationId in the OpenAPI document. */
-function actionOf({ method, routeOptions: { schema, url } }: FastifyRequest): string {
-  return schema?.operationId ?? `${method} ${url}`;
 }
