@@ -69,8 +69,7 @@ export function sessionSource(forwarded: ForwardedSession | undefined): (headers
   const missing = `Send the session in one of these headers: ${names.join(', ')}${listed}`;
   return (headers) => {
     const parts = names.flatMap((name) => {
-      const sent = headers[name];
-      const value = name === 'cookie' && cookies !== 'all' ? namedCookies(sent, cookies) : sent;
+      const value = name === 'cookie' && cookies !== 'all' ? namedCookies(headers.cookie, cookies) : headers[name];
       return typeof value === 'string' && value !== '' ? [[name, value] as const] : [];
     });
     if (parts.length === 0) throw new BrokerError('session_missing', { detail: missing });
@@ -86,8 +85,7 @@ const ANOTHER_SITE = 'Another web site caused this request: its Sec-Fetch-Site o
  * The cookies with these names, in the order of `names`, so that other cookies and their order do not matter. Of
  * several cookies with one name it takes the first: browsers send the most specific one first (RFC 6265 §5.4).
  */
-function namedCookies(header: string | string[] | undefined, names: readonly string[]): string {
-  if (typeof header !== 'string') return '';
+function namedCookies(header = '', names: readonly string[]): string {
   const pairs = header.split(';').map((pair) => pair.trim());
   return names.flatMap((name) => pairs.find((pair) => pair.startsWith(`${name}=`)) ?? []).join('; ');
 }

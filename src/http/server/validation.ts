@@ -69,16 +69,14 @@ export function parseQueryString(text: string): Record<string, unknown> {
 export function querySchema<Shape extends z.ZodRawShape>(shape: Shape) {
   const names = Object.keys(shape);
   const allowed = names.length === 0 ? 'none is allowed' : `allowed are ${names.join(', ')}`;
-  const error = ({ code }: { readonly code: string }) =>
-    code === 'unrecognized_keys' ? `Unknown query parameter; ${allowed}` : undefined;
-  return z.strictObject(shape, { error });
+  return z.strictObject(shape, { error: `Unknown query parameter; ${allowed}` });
 }
 
 /** The schema of an optional query parameter. @param allowed completes the sentence "The parameter must be …" */
 export function queryParameter(pattern: RegExp, allowed: string, meaning: string) {
   const error = `must be ${allowed}`;
   return z
-    .string({ error: ({ input }) => (Array.isArray(input) ? 'may be given once' : error) })
+    .string({ error: 'may be given once' })
     .regex(pattern, { error })
     .optional()
     .meta({ description: `${meaning} Allowed: ${allowed}.` });
