@@ -2,43 +2,33 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import * as z from 'zod';
 import { BrokerError } from '../token/errors.ts';
-import { type ServedToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
+import type { ServedToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
 import { emptyResponse, responseWithBody } from './documented-responses.ts';
 
-interface FieldDocumentation {
-  readonly description?: string;
-  readonly example: string;
-}
-
-const ID: FieldDocumentation = { example: '-9223371996052586423' };
-const REGION_JSON = '{"area":"cn","regRegion":"CN"}';
-
-/** The documentation of the token's fields. Fields that are not here are ids. */
-const FIELDS: Readonly<Partial<Record<(typeof TOKEN_FIELDS)[number], FieldDocumentation>>> = {
-  accessToken: { description: 'Opaque, and a secret.', example: '0181a5b0c1d2e3f4' },
-  expireTime: { description: 'Epoch seconds.', example: '1699349988' },
-  expand: { description: 'JSON, byte for byte as the vendor sent it.', example: REGION_JSON },
-  expend: { description: 'The same as `expand`, under the name that the SDK uses.', example: REGION_JSON },
-};
-
-const documentedFields = TOKEN_FIELDS.map((name) => ({ name, ...(FIELDS[name] ?? ID) }));
-
 const sdkToken = z
-  .object(
-    Object.fromEntries(
-      documentedFields.map(({ name, description }) => [name, z.string().meta(description ? { description } : {})]),
-    ),
-  )
+  .object({
+    accessId: z.string(),
+    accessToken: z.string().meta({ description: 'Opaque, and a secret.' }),
+    expireTime: z.string().meta({ description: 'Epoch seconds.' }),
+    terminalId: z.string(),
+    expand: z.string().meta({ description: 'JSON, byte for byte as the vendor sent it.' }),
+    expend: z.string().meta({ description: 'The same as `expand`, under the name that the SDK uses.' }),
+  } satisfies Record<(typeof TOKEN_FIELDS)[number], z.ZodString>)
   .catchall(z.string())
   .meta({ id: 'SdkToken', description: 'The credential of the SDK, with every other field of the vendor login.' });
 
+const EXAMPLE: z.infer<typeof sdkToken> = {
+  accessId: '-9223371996052586423',
+  accessToken: '0181a5b0c1d2e3f4',
+  expireTime: '1699349988',
+  terminalId: '-9223371996052586423',
+  expand: '{"area":"cn","regRegion":"CN"}',
+  expend: '{"area":"cn","regRegion":"CN"}',
+};
+
 /** The documentation of the successful answers to a token read. */
 export const TOKEN_RESPONSES = {
-  200: responseWithBody(
-    'The token.',
-    { schema: sdkToken, example: Object.fromEntries(documentedFields.map(({ name, example }) => [name, example])) },
-    'ETag',
-  ),
+  200: responseWithBody('The token.', { schema: sdkToken, example: EXAMPLE }, 'ETag'),
   304: emptyResponse(
     'The token is still the one of the `ETag` that you sent. Never the answer to `Cache-Control: no-cache`.',
     'ETag',
