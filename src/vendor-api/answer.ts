@@ -114,9 +114,6 @@ const answer = z.object({
 
 const required = z.union([z.string().min(1), wholeNumber]);
 
-/** The SDK knows `expand` as `expend`. A vendor may send either, both or none of them. */
-const OPTIONAL_FIELDS: ReadonlySet<string> = new Set(['expand', 'expend']);
-
 /** Fields that the protocol does not know are passed on to the SDK, up to this many. */
 const MAX_OTHER_FIELDS = 64;
 /**
@@ -125,12 +122,13 @@ const MAX_OTHER_FIELDS = 64;
  */
 const MAX_FIELD_BYTES = 500_000;
 
-/** A longer accessId could not be looked up. */
-const accessId = required.refine((text) => isTextUpTo(ACCESS_ID_MAX_LENGTH, text));
-
+/** The SDK knows `expand` as `expend`. A vendor may send either, both or none of them. */
 const tokenData = z.object({
-  ...Object.fromEntries(TOKEN_FIELDS.filter((name) => !OPTIONAL_FIELDS.has(name)).map((name) => [name, required])),
-  accessId,
+  // A longer accessId could not be looked up.
+  accessId: required.refine((text) => isTextUpTo(ACCESS_ID_MAX_LENGTH, text)),
+  accessToken: required,
+  expireTime: required,
+  terminalId: required,
 });
 
 /** The envelope of an answer. {@link readToken} checks `data` after the code has said success. */
