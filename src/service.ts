@@ -92,7 +92,7 @@ export async function startService(
   const clock = systemClock;
   /** Changes when the secrets are read again. */
   let current = config;
-  const lines = new LogSampler<string>(OUTAGE_LINE_MS, clock);
+  const lines = new LogSampler(OUTAGE_LINE_MS, clock);
   const log = sampledLog(logger, lines);
   const metrics = createMetrics({ version, vendorResults: POSSIBLE_RESULTS, lostLogLines });
   const counts = countsByMinute(clock);
@@ -282,7 +282,7 @@ export async function startService(
  * The same log, with one line of a kind per interval of `lines`, and the number of the others: at `warn` and `error`,
  * and about a connection to Redis.
  */
-export function sampledLog(log: Logger, lines: LogSampler<string>): Log {
+export function sampledLog(log: Logger, lines: LogSampler): Log {
   const at = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
     const { host, role, node }: { host?: string; role?: string; node?: string } = fields;
     lines.add([message, host, role, node].join(' '), (sampled) => log[level]({ ...fields, ...sampled }, message));

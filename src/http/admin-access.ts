@@ -73,7 +73,7 @@ export interface AdminAccessOptions {
 export function requireAdminToken(app: FastifyInstance, { adminTokens, observer, logger }: AdminAccessOptions): void {
   // Audit lines do not depend on the log level, unless the log is off.
   const log = logger.child({ audit: true }, { level: logger.level === 'silent' ? 'silent' : 'info' });
-  const refusals = new LogSampler<'refusal'>();
+  const refusals = new LogSampler();
   const wrongTokenLimit = rateLimit(WRONG_TOKENS_PER_MINUTE, 1);
   const refusalOf = (reason: AdminRefusal): BrokerError => {
     if (reason === 'missing') {

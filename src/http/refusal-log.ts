@@ -33,11 +33,11 @@ interface Interval {
  * Logs the first event of a kind at once, and then at most one per kind and interval, by default a second: the latest
  * one, with the number of those that it stands for. So neither a client nor an outage fills the log.
  */
-export class LogSampler<Kind> {
+export class LogSampler {
   readonly #intervalMs: number;
   readonly #clock: Pick<Clock, 'now'>;
   /** The running interval of each kind. It began with a line. */
-  readonly #intervals = new Map<Kind, Interval>();
+  readonly #intervals = new Map<string, Interval>();
   #isEnding = false;
 
   constructor(intervalMs = INTERVAL_MS, clock: Pick<Clock, 'now'> = systemClock) {
@@ -51,11 +51,11 @@ export class LogSampler<Kind> {
   }
 
   /** Whether the kind had a line within the last interval. */
-  has(kind: Kind): boolean {
+  has(kind: string): boolean {
     return this.#intervals.has(kind);
   }
 
-  add(kind: Kind, write: Write): void {
+  add(kind: string, write: Write): void {
     const interval = this.#intervals.get(kind);
     if (!interval) {
       if (!this.#isEnding) this.#begin(kind);
@@ -76,12 +76,12 @@ export class LogSampler<Kind> {
     this.#intervals.clear();
   }
 
-  #begin(kind: Kind): void {
+  #begin(kind: string): void {
     const timer = setTimeout(() => this.#endInterval(kind), this.#intervalMs).unref();
     this.#intervals.set(kind, { timer, latest: undefined, count: 0 });
   }
 
-  #endInterval(kind: Kind): void {
+  #endInterval(kind: string): void {
     const interval = this.#intervals.get(kind);
     this.#intervals.delete(kind);
     if (!interval?.latest) return;
@@ -108,8 +108,8 @@ const FAILURE_INTERVAL_MS = 10_000;
  */
 export class RefusalLog {
   /** A kind is a code with an account, or a code alone. */
-  readonly #refused = new LogSampler<string>();
-  readonly #failed = new LogSampler<string>(FAILURE_INTERVAL_MS);
+  readonly #refused = new LogSampler();
+  readonly #failed = new LogSampler(FAILURE_INTERVAL_MS);
 
   add(error: BrokerError, request: RefusedRequest): void {
     const { code } = error;

@@ -9,7 +9,7 @@ const UNREACHABLE = 'vendor cannot be reached';
 function createLog() {
   const { logger, lines } = captureLog('info');
   const clock = new TestClock();
-  const sampler = new LogSampler<string>(1_000, clock);
+  const sampler = new LogSampler(1_000, clock);
   return { clock, log: sampledLog(logger, sampler), lines, endInterval: () => sampler.end() };
 }
 
