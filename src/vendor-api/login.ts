@@ -37,42 +37,17 @@ export interface LoginTurnsOptions extends Pick<DomainsOptions, 'clock' | 'log' 
 }
 
 /**
- * Keeps all replicas together within the login budget. While the store is unavailable, each replica uses a share of it.
+ * Returns the function that waits until a login may be sent, at most 2 s. It keeps all replicas together within the
+ * login budget. While the store is unavailable, each replica uses a share of it. A turn later than `latestAt`, by the
+ * monotonic clock, would be useless.
+ * @throws BrokerError `vendor_busy` as a rejection
  */
-export class LoginTurns {
-  readonly #options: LoginTurnsOptions;
-  readonly #localQueue = new LocalLoginQueue();
-
-  constructor(options: LoginTurnsOptions) {
-    this.#options = options;
-  }
-
-  /**
-   * Waits until the login may be sent, at most 2 s.
-   * @param latestAt by the monotonic clock; a later turn would be useless
-   * @throws BrokerError `vendor_busy`
-   */
-  async wait(account: AccountId, urgency: Urgency, latestAt: number): Promise<void> {
-    const { maxPerSecond, clock, observer } = this.#options;
-    if (maxPerSecond === 0) return;
-    const { granted, waitMs } =
-      (await this.#reserve(paceOf(maxPerSecond), urgency, account)) ??
-      this.#localQueue.reserve(clock.monotonic(), paceOf(maxPerSecond * LOCAL_SHARE), urgency, account);
-    if (!granted || clock.monotonic() + waitMs > latestAt) {
-      observer.budgetDenied(urgency);
-      throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)), waitMs });
-    }
-    observer.budgetWaited(urgency, waitMs);
-    if (waitMs > 0) await sleep(clock, waitMs);
-  }
-
-  async #reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place | undefined> {
-    const { queue, log } = this.#options;
+export function loginTurns({ queue, maxPerSecond, clock, log, observer }: LoginTurnsOptions) {
+  const localQueue = new LocalLoginQueue();
+  const reserve = async (urgency: Urgency, account: AccountId): Promise<Place | undefined> => {
     try {
-      const reservation = queue.reserve(pace, urgency, account);
-      return urgency === 'background'
-        ? await reservation
-        : await withTimeout(this.#options.clock, QUEUE_TIMEOUT_MS, reservation);
+      const reservation = queue.reserve(paceOf(maxPerSecond), urgency, account);
+      return urgency === 'background' ? await reservation : await withTimeout(clock, QUEUE_TIMEOUT_MS, reservation);
     } catch (error) {
       log.debug(
         { err: error },
@@ -80,7 +55,19 @@ export class LoginTurns {
       );
       return undefined;
     }
-  }
+  };
+  return async (account: AccountId, urgency: Urgency, latestAt: number): Promise<void> => {
+    if (maxPerSecond === 0) return;
+    const { granted, waitMs } =
+      (await reserve(urgency, account)) ??
+      localQueue.reserve(clock.monotonic(), paceOf(maxPerSecond * LOCAL_SHARE), urgency, account);
+    if (!granted || clock.monotonic() + waitMs > latestAt) {
+      observer.budgetDenied(urgency);
+      throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)), waitMs });
+    }
+    observer.budgetWaited(urgency, waitMs);
+    if (waitMs > 0) await sleep(clock, waitMs);
+  };
 }
 
 function paceOf(perSecond: number): Pace {
@@ -133,7 +120,7 @@ export class HttpVendorLogin implements VendorLogin {
   readonly #options: HttpVendorLoginOptions;
   #apps: HttpVendorLoginOptions['apps'];
   readonly #domains: Domains;
-  readonly #turns: LoginTurns;
+  readonly #waitForTurn: ReturnType<typeof loginTurns>;
   readonly #transport: VendorTransport;
   /** Accounts that the vendor has closed, the last ones. */
   readonly #closed = new LRUCache<AccountId, true>({ max: MAX_CLOSED });
@@ -143,7 +130,7 @@ export class HttpVendorLogin implements VendorLogin {
     this.#options = options;
     this.#apps = options.apps;
     this.#domains = new Domains(options);
-    this.#turns = new LoginTurns(options);
+    this.#waitForTurn = loginTurns(options);
     const { transport, clock, timeoutMs } = options;
     this.#transport = transport ?? new VendorClient(clock, timeoutMs);
   }
@@ -244,7 +231,7 @@ export class HttpVendorLogin implements VendorLogin {
     // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
     // breaker and outside the timeout, because a wait for the queue or for a connection says nothing about the vendor.
     domain.circuit.throwIfOpen();
-    await this.#turns.wait(accountId(subject.unionId), urgency, latestAt);
+    await this.#waitForTurn(accountId(subject.unionId), urgency, latestAt);
     const isConnected = await domain.connections.take(latestAt - clock.monotonic());
     waits.totalMs += clock.monotonic() - waitsFrom;
     if (!isConnected) throw new BrokerError('vendor_busy', { retryAfter: 1 });

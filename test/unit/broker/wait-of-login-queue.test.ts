@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { accountId, type Subject, subjectId } from '../../../src/token/subject.ts';
-import { LoginTurns } from '../../../src/vendor-api/login.ts';
+import { loginTurns } from '../../../src/vendor-api/login.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { claimLeases } from '../../support/due-claims.ts';
@@ -58,7 +58,7 @@ test('a login that finds no place says how long the queue asks it to wait', asyn
   const { clock } = virtualClock();
   const { logger: log } = captureLog('debug');
   const queue = { reserve: async () => ({ granted: false, waitMs: WAIT_MS }) };
-  const turns = new LoginTurns({ queue, maxPerSecond: 20, clock, log, observer: silentObserver });
-  const waiting = turns.wait(accountId('alice'), 'background', Number.POSITIVE_INFINITY);
+  const waitForTurn = loginTurns({ queue, maxPerSecond: 20, clock, log, observer: silentObserver });
+  const waiting = waitForTurn(accountId('alice'), 'background', Number.POSITIVE_INFINITY);
   await expect(waiting).rejects.toMatchObject({ code: 'vendor_busy', waitMs: WAIT_MS });
 });

@@ -3,7 +3,7 @@ import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Pace, Place, Urgency } from '../../../src/token/login-queue.ts';
 import { accountId } from '../../../src/token/subject.ts';
-import { LoginTurns } from '../../../src/vendor-api/login.ts';
+import { loginTurns } from '../../../src/vendor-api/login.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { clockWithoutTimers, refusalOf } from './running-vendor-login.ts';
@@ -23,7 +23,7 @@ function turnsBy(place: () => Place, maxPerSecond = 20, clock: Clock = systemClo
       return place();
     },
   };
-  return { turns: new LoginTurns({ ...OPTIONS, queue, maxPerSecond, clock }), asked };
+  return { turns: { wait: loginTurns({ ...OPTIONS, queue, maxPerSecond, clock }) }, asked };
 }
 
 const AT_ONCE: Place = { granted: true, waitMs: 0 };
@@ -116,7 +116,7 @@ describe('a turn', () => {
 });
 
 describe('a shared queue that does not answer', () => {
-  const turnsOf = (reserve: () => Promise<Place>) => new LoginTurns({ ...OPTIONS, queue: { reserve } });
+  const turnsOf = (reserve: () => Promise<Place>) => ({ wait: loginTurns({ ...OPTIONS, queue: { reserve } }) });
 
   it('delays a login that an app waits for by about 100 ms', async () => {
     const startedAt = performance.now();
@@ -166,12 +166,12 @@ describe('while the store is unavailable', () => {
   it('the log says so for each turn', async () => {
     const lines: unknown[][] = [];
     const err = new BrokerError('store_unavailable');
-    const turns = new LoginTurns({
+    const waitForTurn = loginTurns({
       ...OPTIONS,
       queue: { reserve: () => Promise.reject(err) },
       log: { ...QUIET, debug: (...line) => lines.push(line) },
     });
-    await turns.wait(ACCOUNT, 'foreground', NEVER);
+    await waitForTurn(ACCOUNT, 'foreground', NEVER);
     expect(lines).toEqual([[{ err }, expect.stringContaining('shared login queue is unavailable')]]);
   });
 
