@@ -3,7 +3,8 @@ import type { IncomingMessage } from 'node:http';
 
 /**
  * The headers that helmet sets for an API without pages. They are a constant, because its hook works them out for each
- * request, which takes as long as the rest of a token read from memory.
+ * request, which takes as long as the rest of a token read from memory. `Strict-Transport-Security` is not among them:
+ * it would bind the whole host and its subdomains to HTTPS, which is for the proxy that ends TLS to decide.
  */
 export const SECURITY_HEADERS = {
   'content-security-policy': "default-src 'none';frame-ancestors 'none'",
@@ -11,7 +12,6 @@ export const SECURITY_HEADERS = {
   'cross-origin-resource-policy': 'same-origin',
   'origin-agent-cluster': '?1',
   'referrer-policy': 'no-referrer',
-  'strict-transport-security': 'max-age=31536000; includeSubDomains',
   'x-content-type-options': 'nosniff',
   'x-dns-prefetch-control': 'off',
   'x-download-options': 'noopen',
