@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { type Clock, StoreTimeout, withTimeout } from '../token/clock.ts';
 import { BrokerError, type ErrorCode, LoginNotSent } from '../token/errors.ts';
 import type { RenewalCause } from '../token/observer.ts';
-import type { Announcement, AnnouncementFeed, Lease, LeaseAnswer } from '../token/ports.ts';
+import type { Announcement, AnnouncementFeed, Lease, LeaseAnswer, LoginFailure } from '../token/ports.ts';
 import { LEASE_MS, retryAt } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
@@ -256,15 +256,16 @@ export class LeasedLogins<Result> {
   async #releaseFailed(request: LoginRequest, { lease, current }: GrantedLease, error: unknown): Promise<void> {
     const { limits, clock } = this.#options;
     const { id, cause } = request;
-    const { code, isUnsent, waitMs } = error instanceof BrokerError ? error : new BrokerError('internal');
+    const failure = error instanceof BrokerError ? error : new BrokerError('internal');
+    const { code, isUnsent, waitMs } = failure;
     if (isUnsent && isCounted(cause)) void limits.giveBack(id, cause);
     const dueAt = current && retryAt(current.token, code, clock, waitMs);
-    await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined, waitMs);
+    await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? failure : undefined);
   }
 
-  async #release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs?: number): Promise<void> {
+  async #release(lease: Lease, dueAt: number | undefined, failure?: LoginFailure): Promise<void> {
     const { terminals, log } = this.#options;
-    await terminals.release(lease, dueAt, failure, waitMs).catch((error: unknown) => {
+    await terminals.release(lease, dueAt, failure).catch((error: unknown) => {
       log.warn({ subject: lease.id, err: error }, 'a lease could not be released; it expires by itself');
     });
   }
@@ -294,7 +295,8 @@ function failureFor(
   const isLogout = announcement?.kind === 'removed' && announcement.generation >= beganAt;
   if (isLogout && !request.outlivesLogout) return loggedOutMeanwhile();
   if (announcement?.kind !== 'failed') return undefined;
-  const failure = new BrokerError(announcement.code, { retryAfter: 1 });
+  const { code, retryAfter, vendorCode } = announcement;
+  const failure = new BrokerError(code, { retryAfter, vendorCode });
   return shouldRetryAlone(request, undefined, failure) ? undefined : failure;
 }
 

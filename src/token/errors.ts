@@ -75,11 +75,11 @@ export interface BrokerErrorOptions {
   /** Text for the caller: the mistake and the allowed values. Never contains a secret, a token or an account id. */
   readonly detail?: string;
   /** Seconds after which a retry makes sense, a whole number. */
-  readonly retryAfter?: number;
+  readonly retryAfter?: number | undefined;
   /** Ms that the login queue asks to wait, or the vendor, if logins of the account are too frequent. */
   readonly waitMs?: number;
   /** The vendor's result code. */
-  readonly vendorCode?: number;
+  readonly vendorCode?: number | undefined;
   /** Whether no attempt of a login was sent to the vendor. */
   readonly isUnsent?: boolean;
   /** Only for the log: the account, if the request does not tell. */

@@ -1,4 +1,4 @@
-import type { ErrorCode } from './errors.ts';
+import type { BrokerError, ErrorCode } from './errors.ts';
 import type { Pace, Place, reservePlace, returningMs, Urgency } from './login-queue.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
@@ -127,10 +127,10 @@ export interface TerminalStore {
    * Gives the lease back without a token. After repeated failures with a code that cools down, the account cools down.
    * So it does after the first one, if the vendor asks for it.
    * @param dueAt epoch ms at which the worker looks at an existing token next; `undefined` leaves its due time
-   * @param failure announced as `failed`, so that waiting replicas do not repeat the login
-   * @param waitMs if the failure cools down: the cool-down lasts at least this long. Counts up to an hour
+   * @param failure announced as `failed`, so that waiting replicas do not repeat the login. If it cools down, the
+   *   cool-down lasts at least `waitMs`, which counts up to an hour
    */
-  release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs?: number): Promise<void>;
+  release(lease: Lease, dueAt: number | undefined, failure?: LoginFailure): Promise<void>;
 
   /**
    * Writes a token without a lease: of a login that could not get one, or after the store has lost its data. A lease
@@ -278,6 +278,10 @@ export interface LoginQueue {
   nextPlaceInMs(): Promise<number | undefined>;
 }
 
+/** Of the error of a login, what requests at other replicas need that wait for it. */
+export type LoginFailure = Pick<BrokerError, 'code'> &
+  Partial<Pick<BrokerError, 'retryAfter' | 'vendorCode' | 'waitMs'>>;
+
 /**
  * A change of a subject or an account, which every replica gets. `removed`: a logout, or the vendor has ended the
  * token. `suspected`: the token of this generation has become suspect.
@@ -285,7 +289,7 @@ export interface LoginQueue {
 export type Announcement =
   | { readonly kind: 'saved' | 'suspected' | 'removed'; readonly id: SubjectId; readonly generation: number }
   | { readonly kind: 'erased'; readonly account: AccountId; readonly generation: number }
-  | { readonly kind: 'failed'; readonly id: SubjectId; readonly generation: number; readonly code: ErrorCode };
+  | ({ readonly kind: 'failed'; readonly id: SubjectId; readonly generation: number } & Omit<LoginFailure, 'waitMs'>);
 
 export interface AnnouncementFeed {
   /** Calls `listener` for each announcement from now on. */

@@ -170,7 +170,11 @@ class Run {
       case 'repeatRemoval':
         return terminals.repeatRemoval(lease.id, lease.generation);
       case 'release':
-        return terminals.release(lease, command.dueNow === undefined ? undefined : dueAt, command.code);
+        return terminals.release(
+          lease,
+          command.dueNow === undefined ? undefined : dueAt,
+          command.code && { code: command.code },
+        );
       case 'saveAccessId': {
         const { unionId } = subject;
         return terminals.saveAccessId(lease, { unionId, accessId: accessIdOf(unionId), region: 'FR' });

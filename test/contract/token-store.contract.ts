@@ -198,7 +198,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
-      await store.terminals.release(next, undefined, 'vendor_timeout');
+      await store.terminals.release(next, undefined, { code: 'vendor_timeout' });
       expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
         'lease_lost',
       );
@@ -811,7 +811,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
       for (let failure = 0; failure < 2; failure += 1) {
-        await store.terminals.release(await acquired(store, id), systemClock.now(), 'vendor_unavailable');
+        await store.terminals.release(await acquired(store, id), systemClock.now(), { code: 'vendor_unavailable' });
       }
       const failedAt = systemClock.now();
       expect(await claims(store, id)).toBe(false);
@@ -892,7 +892,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('lets an account cool down from its second failure in a row, longer each time, until it has a token', async () => {
       const { subject, id } = newSubject();
       const fail = async (code: ErrorCode) =>
-        store.terminals.release(await eventually(() => acquired(store, id)), undefined, code);
+        store.terminals.release(await eventually(() => acquired(store, id)), undefined, { code });
       for (const code of ['vendor_busy', 'vendor_rejected', 'vendor_timeout'] as const) await fail(code);
       for (const coolDownMs of [500, 1_000]) {
         await fail('vendor_unavailable');
@@ -920,16 +920,19 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         expect(Math.abs((coolDown?.until ?? 0) - systemClock.now() - answer.forMs)).toBeLessThan(5_000);
         return answer.forMs;
       };
-      await store.terminals.release(await acquired(store, id), undefined, 'vendor_busy', 600_000);
-      await store.terminals.release(await acquired(store, id), undefined, 'vendor_unavailable', 100_000);
+      await store.terminals.release(await acquired(store, id), undefined, { code: 'vendor_busy', waitMs: 600_000 });
+      await store.terminals.release(await acquired(store, id), undefined, {
+        code: 'vendor_unavailable',
+        waitMs: 100_000,
+      });
       expect(await restMs()).toBeGreaterThan(90_000);
       expect(await restMs()).toBeLessThanOrEqual(100_000);
       // Logins that began before it may lengthen it, and never shorten it.
-      await store.terminals.release(longer as Lease, undefined, 'vendor_unavailable', 200_000);
-      await store.terminals.release(shorter as Lease, undefined, 'vendor_timeout');
+      await store.terminals.release(longer as Lease, undefined, { code: 'vendor_unavailable', waitMs: 200_000 });
+      await store.terminals.release(shorter as Lease, undefined, { code: 'vendor_timeout' });
       expect(await restMs()).toBeGreaterThan(190_000);
       expect(await restMs()).toBeLessThanOrEqual(200_000);
-      await store.terminals.release(longest as Lease, undefined, 'vendor_unavailable', 7_200_000);
+      await store.terminals.release(longest as Lease, undefined, { code: 'vendor_unavailable', waitMs: 7_200_000 });
       expect(await restMs()).toBeGreaterThan(3_590_000);
       expect(await restMs()).toBeLessThanOrEqual(3_600_000);
     });
@@ -939,7 +942,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await saved(store, subject, id);
       expect((await store.accounts.find(subject.unionId)).coolDown).toBeUndefined();
       for (let round = 0; round < 2; round += 1) {
-        await store.terminals.release(await acquired(store, id), undefined, 'vendor_timeout');
+        await store.terminals.release(await acquired(store, id), undefined, { code: 'vendor_timeout' });
       }
       const { coolDown } = await store.accounts.find(subject.unionId);
       expect(coolDown?.code).toBe('vendor_timeout');
@@ -968,7 +971,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.find(subject.unionId)).toEqual({ records: [], erasedAt });
       // After four failures in a row the cool-down is longer than the next answers take.
       for (let round = 0; round < 4; round += 1) {
-        await store.terminals.release(await eventually(() => acquired(store, id)), undefined, 'vendor_timeout');
+        await store.terminals.release(await eventually(() => acquired(store, id)), undefined, {
+          code: 'vendor_timeout',
+        });
       }
       const known = await store.accounts.find(subject.unionId);
       expect(known).toEqual({ records: [], erasedAt, coolDown: { until: expect.any(Number), code: 'vendor_timeout' } });
@@ -979,7 +984,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject } = newSubject();
       const ids = Array.from({ length: 8 }, (_, phone) => subjectId({ ...subject, uniqueId: `phone-${phone}` }));
       const leases = await Promise.all(ids.map((id) => acquired(store, id)));
-      for (const lease of leases) await store.terminals.release(lease, undefined, 'vendor_timeout');
+      for (const lease of leases) await store.terminals.release(lease, undefined, { code: 'vendor_timeout' });
       const another = subjectId({ ...subject, uniqueId: 'another' });
       const answer = await store.terminals.acquire(another, LEASE_MS);
       if (answer.kind !== 'cooling') throw new Error(answer.kind);
@@ -995,19 +1000,22 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const { lease } = await saved(store, subject, id);
       const failed = await acquired(store, id);
-      await store.terminals.release(failed, undefined, 'vendor_rejected');
+      await store.terminals.release(failed, undefined, { code: 'vendor_rejected', vendorCode: 10_016 });
+      const late = await acquired(store, id);
+      await store.terminals.release(late, undefined, { code: 'vendor_timeout', retryAfter: 5, waitMs: 1 });
       await store.terminals.remove(id);
       const about = await eventually(() => {
         const mine = heard.filter((announcement) => announcement.kind !== 'erased' && announcement.id === id);
-        expect(mine).toHaveLength(3);
+        expect(mine).toHaveLength(4);
         return mine;
       });
-      expect(about.slice(0, 2)).toEqual([
+      expect(about.slice(0, 3)).toEqual([
         { kind: 'saved', id, generation: lease.generation },
-        { kind: 'failed', id, generation: failed.generation, code: 'vendor_rejected' },
+        { kind: 'failed', id, generation: failed.generation, code: 'vendor_rejected', vendorCode: 10_016 },
+        { kind: 'failed', id, generation: late.generation, code: 'vendor_timeout', retryAfter: 5 },
       ]);
-      expect(about[2]).toMatchObject({ kind: 'removed', id });
-      expect(about[2]?.generation).toBeGreaterThan(failed.generation);
+      expect(about[3]).toMatchObject({ kind: 'removed', id });
+      expect(about[3]?.generation).toBeGreaterThan(late.generation);
     });
 
     test('pins the country of an account at its first login, for all its terminals', async () => {
@@ -1297,12 +1305,12 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('ends the failures of the account with an accessId', async () => {
       const { subject, id } = newSubject();
       for (let round = 0; round < 2; round += 1) {
-        await store.terminals.release(await acquired(store, id), undefined, 'vendor_unavailable');
+        await store.terminals.release(await acquired(store, id), undefined, { code: 'vendor_unavailable' });
       }
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('cooling');
       const lease = await eventually(() => acquired(store, id));
       await store.terminals.saveAccessId(lease, { unionId: subject.unionId, accessId: '78', region: 'DE' });
-      await store.terminals.release(await acquired(store, id), undefined, 'vendor_unavailable');
+      await store.terminals.release(await acquired(store, id), undefined, { code: 'vendor_unavailable' });
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 

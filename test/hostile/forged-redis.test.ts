@@ -103,7 +103,7 @@ describe('a forged announcement', () => {
     const reading = broker.read(REQUEST);
     // By now the read waits for the announcement of the holder.
     await sleep(150);
-    for (const code of ['constructor', 'unheard_of']) await announce(store, `failed ${ID} 1 ${code}`);
+    for (const code of ['constructor', 'unheard_of']) await announce(store, `failed ${ID} 1 ${code},,`);
     await store.terminals.release(holder.lease, undefined);
     await expect(reading).resolves.toMatchObject({ body: expect.stringContaining('token-1') });
   });
@@ -228,7 +228,7 @@ async function mutate(place: number, one: Change): Promise<void> {
 async function mutatedAnnouncement(place: number, one: Change): Promise<Buffer> {
   const now = systemClock.now();
   const ofTerminal = ['saved', 'suspected', 'removed'].map((kind) => `${kind} ${ID} ${now} /1-1`);
-  const texts = [...ofTerminal, `failed ${ID} ${now} vendor_timeout`, `erased ${accountOf(ID)} ${now} /1-1`];
+  const texts = [...ofTerminal, `failed ${ID} ${now} vendor_timeout,1,10016`, `erased ${accountOf(ID)} ${now} /1-1`];
   const text = texts[place % texts.length] ?? '';
   return changed(Buffer.from(text), one);
 }

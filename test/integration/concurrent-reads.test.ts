@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { accessTokenOf, type Fleet, lateCommands, startFleet } from '../support/fleet.ts';
 
 let fleet: Fleet;
@@ -43,6 +43,23 @@ describe('three replicas on one Redis', () => {
   test('log in once for 300 simultaneous reads of one new subject, and all reads get that token', () => readAtOnce(1));
 
   test('log in 100 times for 300 simultaneous reads of 100 subjects', () => readAtOnce(100));
+
+  test.each([
+    ['frozen-app', 502, 10_901_051],
+    ['account-closed', 403, 10_902_013],
+  ] as const)('tell all that wait for one login why the vendor refused it: %s', async (fault, status, vendorCode) => {
+    onTestFinished(() => fleet.vendor.configure({ fault: 'none' }));
+    const session = await fleet.session(`account-of-${fault}`);
+    fleet.vendor.configure({ fault });
+    const reads = Array.from({ length: 30 }, (_, number) => fleet.broker(number).getToken(session, 'phone'));
+    const answers = await Promise.all(reads);
+    const told = answers.map(({ status, headers, body }) => [
+      status,
+      JSON.parse(body).vendorCode,
+      headers['retry-after'],
+    ]);
+    expect(told).toEqual(Array.from(reads, () => [status, vendorCode, undefined]));
+  });
 
   test('finish a login for the other waiting reads if the first caller disconnects', async () => {
     const before = fleet.vendor.state().requests;

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../token/clock.ts';
-import type { ErrorCode } from '../../token/errors.ts';
 import { LocalLoginQueue } from '../../token/login-queue.ts';
 import type {
   AccountIdentity,
@@ -9,6 +8,7 @@ import type {
   DueSubjects,
   Lease,
   LeaseAnswer,
+  LoginFailure,
   LoginQueue,
   RateLimiter,
   RestoreOutcome,
@@ -157,14 +157,15 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return 'saved';
   }
 
-  async release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs = 0): Promise<void> {
+  async release(lease: Lease, dueAt: number | undefined, failure?: LoginFailure): Promise<void> {
     const { id, generation } = lease;
     if (!this.#leases.release(lease)) return;
     const { schedule, failures, announcements } = this.#context;
     if (dueAt !== undefined) schedule.move(id, dueAt);
     if (!failure) return;
-    failures.add(id, failure, waitMs);
-    announcements.publish({ kind: 'failed', id, generation, code: failure });
+    const { code, retryAfter, vendorCode, waitMs = 0 } = failure;
+    failures.add(id, code, waitMs);
+    announcements.publish({ kind: 'failed', id, generation, code, retryAfter, vendorCode });
   }
 
   async restore(record: TokenRecord, dueAt: number, sessionIssuedAt?: number): Promise<RestoreOutcome> {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Redis, ReplyError } from 'ioredis';
 import { isErrorCode } from '../../token/errors.ts';
-import type { Announcement, AnnouncementFeed, DataLoss, StoreHistory } from '../../token/ports.ts';
+import type { Announcement, AnnouncementFeed, DataLoss, LoginFailure, StoreHistory } from '../../token/ports.ts';
 import { type AccountId, accountOf, isSubjectId, type SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { SHARDS } from './keys.ts';
@@ -9,8 +9,25 @@ import { runScript } from './lua-scripts.ts';
 import { MAX_LEAD_MS } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
 
-/** Kind, subject or account, generation, and then the change, or the error code of a failure. */
+/** Kind, subject or account, generation, and then the change, or a failure. */
 const MESSAGE = /^([a-z]+) ([\w-]{22}|[\w-]{44}) ([0-9]+) (\S+)$/;
+
+/** Error code, seconds after which a retry makes sense, and the vendor's result code. The last two may be empty. */
+const FAILURE = /^([a-z_]+),(\d{0,16}),(-?\d{0,16})$/;
+
+export function failureText({ code, retryAfter, vendorCode }: LoginFailure): string {
+  return [code, retryAfter, vendorCode].join();
+}
+
+function readFailure(text: string): LoginFailure | undefined {
+  const [, code = '', retryAfter, vendorCode] = FAILURE.exec(text) ?? [];
+  if (!isErrorCode(code)) return undefined;
+  return {
+    code,
+    ...(retryAfter && { retryAfter: Number(retryAfter) }),
+    ...(vendorCode && { vendorCode: Number(vendorCode) }),
+  };
+}
 
 /**
  * `undefined` for unknown texts: during a rolling update, a newer replica may announce something new. Also for a
@@ -23,7 +40,8 @@ function readAnnouncement(text: string, now: number): Announcement | undefined {
   if (generation > now + MAX_LEAD_MS) return undefined;
   if (!isSubjectId(id)) return kind === 'erased' ? { kind, account: id, generation } : undefined;
   if (kind === 'saved' || kind === 'suspected' || kind === 'removed') return { kind, id, generation };
-  return kind === 'failed' && isErrorCode(last) ? { kind, id, generation, code: last } : undefined;
+  const failure = kind === 'failed' ? readFailure(last) : undefined;
+  return failure && { kind: 'failed', id, generation, ...failure };
 }
 
 const HEARTBEAT_MS = 1_000;

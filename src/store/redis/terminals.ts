@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { ErrorCode } from '../../token/errors.ts';
 import type {
   AccountIdentity,
   Lease,
   LeaseAnswer,
+  LoginFailure,
   RestoreOutcome,
   SaveOutcome,
   StoredTerminal,
@@ -13,6 +13,7 @@ import { coolsDown, MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
 import { failureCodeOf, type RedisAccounts } from './accounts.ts';
+import { failureText } from './announcements.ts';
 import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf, regionOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
 
@@ -117,12 +118,7 @@ export class RedisTerminals implements TerminalStore {
     return 'saved';
   }
 
-  async release(
-    { id, ownerId, generation }: Lease,
-    dueAt: number | undefined,
-    failure?: ErrorCode,
-    waitMs = 0,
-  ): Promise<void> {
+  async release({ id, ownerId, generation }: Lease, dueAt: number | undefined, failure?: LoginFailure): Promise<void> {
     const { redis, keys } = this.#context;
     const account = accountOf(id);
     await redis.script(
@@ -133,9 +129,9 @@ export class RedisTerminals implements TerminalStore {
         id,
         dueAt === undefined ? '' : this.#msUntil(dueAt),
         keys.announcements,
-        failure ? `failed ${id} ${generation} ${failure}` : '',
-        failure && coolsDown(failure) ? failure : '',
-        Math.min(waitMs, MAX_COOL_DOWN_MS),
+        failure ? `failed ${id} ${generation} ${failureText(failure)}` : '',
+        failure && coolsDown(failure.code) ? failure.code : '',
+        Math.min(failure?.waitMs ?? 0, MAX_COOL_DOWN_MS),
       ],
     );
   }

@@ -176,7 +176,7 @@ describe('a failed login for an accessId', () => {
     if (answer.kind !== 'granted') throw new Error(answer.kind);
     const obtained = obtain(0);
     await pass(10);
-    await store.terminals.release(answer.lease, undefined, 'request_invalid');
+    await store.terminals.release(answer.lease, undefined, { code: 'request_invalid' });
     await pass(2_000);
     expect(await obtained).toMatchObject(OBTAINED);
     expect(vendor.requests).toHaveLength(1);

@@ -248,7 +248,7 @@ describe('a due token', () => {
   test('is due again when the cool-down of its account ends', async () => {
     const { pass, clock, vendor, renewDue, holdLease, inner, dueInMs, told } = await createReplica();
     await pass(LIFE_MS / 2);
-    await inner.terminals.release(await holdLease(), clock.now(), 'vendor_unavailable', 3_000);
+    await inner.terminals.release(await holdLease(), clock.now(), { code: 'vendor_unavailable', waitMs: 3_000 });
     expect(await renewDue()).toBeUndefined();
     expect(await dueInMs()).toBe(3_000 - vendor.latencyMs);
     expect(vendor.requests).toHaveLength(1);

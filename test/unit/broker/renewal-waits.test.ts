@@ -133,14 +133,18 @@ describe('a renewal while another replica holds the lease', () => {
     expect(renewal.result).toMatchObject({ outcome: 'login' });
   });
 
-  test('fails with the announced failure, and tells the app to retry after a second', async () => {
+  test.each([
+    { code: 'vendor_rejected', retryAfter: undefined, vendorCode: 10_016 },
+    { code: 'vendor_busy', retryAfter: 600, vendorCode: 10_015 },
+    { code: 'vendor_timeout', retryAfter: 1, vendorCode: undefined },
+  ] as const)('fails as the announced login did: $code, $retryAfter s, $vendorCode', async (failure) => {
     const { pass, inner, vendor, holdLease, renew } = createReplica();
     const lease = await holdLease(60_000);
     const renewal = renew();
     await pass(100);
-    await inner.terminals.release(lease, undefined, 'vendor_rejected');
+    await inner.terminals.release(lease, undefined, failure);
     await pass(0);
-    expect(renewal.result).toMatchObject({ code: 'vendor_rejected', retryAfter: 1 });
+    expect(renewal.result).toMatchObject(failure);
     expect(vendor.requests).toHaveLength(0);
   });
 
@@ -149,7 +153,7 @@ describe('a renewal while another replica holds the lease', () => {
     const lease = await holdLease(60_000);
     const renewal = renew();
     await pass(100);
-    await inner.terminals.release(lease, undefined, 'session_invalid');
+    await inner.terminals.release(lease, undefined, { code: 'session_invalid' });
     await pass(20);
     expect(renewal.result).toMatchObject({ outcome: 'login' });
     expect(vendor.requests).toHaveLength(1);
@@ -177,7 +181,7 @@ describe('a renewal while another replica holds the lease', () => {
     // The poll at 250 ms gets the lease. The announcement comes 10 ms later.
     await pass(150);
     await pass(10);
-    await inner.terminals.release({ ...lease, ownerId: lease.ownerId }, undefined, 'vendor_rejected');
+    await inner.terminals.release({ ...lease, ownerId: lease.ownerId }, undefined, { code: 'vendor_rejected' });
     await pass(20);
     expect(renewal.result).toMatchObject({ code: 'vendor_rejected' });
     expect(vendor.requests).toHaveLength(0);

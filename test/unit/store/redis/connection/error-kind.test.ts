@@ -64,7 +64,7 @@ test('a Redis without free memory still knows that an account cools down', async
   const redis = await operator(server.url);
   const answer = await store.terminals.acquire(ID, 1_000);
   if (answer.kind !== 'granted') throw new Error(answer.kind);
-  await store.terminals.release(answer.lease, undefined, 'vendor_unavailable', 60_000);
+  await store.terminals.release(answer.lease, undefined, { code: 'vendor_unavailable', waitMs: 60_000 });
   await redis.config('SET', 'maxmemory', '1');
   expect(await store.terminals.acquire(ID, 1_000)).toMatchObject({ kind: 'cooling', code: 'vendor_unavailable' });
 });

@@ -23,7 +23,7 @@ describe('the due queue', () => {
     expect(await dueInMs(ID)).toBeUndefined();
     expect(await store.terminals.extend([lease])).toEqual([]);
     expect(await dueInMs(ID)).toBeUndefined();
-    await store.terminals.release(lease, systemClock.now() + 1_000, 'vendor_timeout');
+    await store.terminals.release(lease, systemClock.now() + 1_000, { code: 'vendor_timeout' });
     expect(await dueInMs(ID)).toBeUndefined();
   });
 

@@ -172,7 +172,7 @@ describe('the fence', () => {
 
   test('is deleted with the failures when the token is saved', async () => {
     const { store, redis, keys } = await openRedisState();
-    await store.terminals.release(await granted(store, ID), undefined, 'vendor_timeout');
+    await store.terminals.release(await granted(store, ID), undefined, { code: 'vendor_timeout' });
     expect(await redis.exists(keys.fences(accountOf(ID)), keys.failures(accountOf(ID)))).toBe(2);
     await restored(store, { subject: SUBJECT, generation: systemClock.now() + 1_000 });
     expect(await redis.exists(keys.fences(accountOf(ID)), keys.failures(accountOf(ID)))).toBe(0);

@@ -79,14 +79,14 @@ describe('a lease that seems to last for an hour, because the clock of Redis was
 describe('the failures of an account', () => {
   test('are forgotten a minute after the last one', async () => {
     const { store, keys, lifeMs } = await openRedisState();
-    await store.terminals.release(await granted(store, ID), undefined, 'vendor_timeout');
+    await store.terminals.release(await granted(store, ID), undefined, { code: 'vendor_timeout' });
     expect(await lifeMs(keys.failures(accountOf(ID)))).toBeGreaterThan(50_000);
     expect(await lifeMs(keys.failures(accountOf(ID)))).toBeLessThanOrEqual(60_000);
   });
 
   test('are kept as long as the vendor asks to wait', async () => {
     const { store, keys, lifeMs } = await openRedisState();
-    await store.terminals.release(await granted(store, ID), undefined, 'vendor_unavailable', 200_000);
+    await store.terminals.release(await granted(store, ID), undefined, { code: 'vendor_unavailable', waitMs: 200_000 });
     expect(await lifeMs(keys.failures(accountOf(ID)))).toBeGreaterThan(190_000);
     expect(await lifeMs(keys.failures(accountOf(ID)))).toBeLessThanOrEqual(200_000);
   });
@@ -94,7 +94,7 @@ describe('the failures of an account', () => {
   test('cause the longest cool-down however many they are', async () => {
     const { store, redis, keys } = await openRedisState();
     await redis.hset(keys.failures(accountOf(ID)), 'count', 1_000);
-    await store.terminals.release(await granted(store, ID), undefined, 'vendor_timeout');
+    await store.terminals.release(await granted(store, ID), undefined, { code: 'vendor_timeout' });
     const answer = await store.terminals.acquire(ID, 1_000);
     expect(answer).toMatchObject({ kind: 'cooling', code: 'vendor_timeout' });
     expect(answer.kind === 'cooling' && answer.forMs).toBeGreaterThan(13_000);
