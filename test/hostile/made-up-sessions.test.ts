@@ -4,8 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
-import { readDuring } from '../support/honest-reads.ts';
+import { durationsDuring, expectPrompt, isMeasured } from '../support/honest-reads.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
 const MADE_UP = 600;
@@ -13,9 +14,12 @@ const MADE_UP = 600;
 const ARRIVAL_MS = 2_000;
 /** src/session/session-server.ts */
 const MAX_IN_FLIGHT = 64;
+const RESERVED_FOR_KNOWN = 16;
 const KNOWN = Array.from({ length: 20 }, (_, number) => `known-${number}`);
 /** How long the session server takes for a made-up session. It knows the others at once. */
 const SEARCH_MS = 600;
+/** After that, no session of {@link askingAt} is accepted without a new answer. */
+const STALE_MS = 2_100;
 
 interface SessionServer {
   readonly url: string;
@@ -50,14 +54,9 @@ async function startSessionServer(
   return counts;
 }
 
-test('600 made-up sessions in 2 s: few connections to the session server, and known sessions do not notice', async () => {
-  const server = await startSessionServer(async (request, response) => {
-    const token = new URLSearchParams(await text(request)).get('token') ?? '';
-    const answer = token.startsWith('known-') ? { active: true, sub: token, region: 'DE' } : { active: false };
-    if (!answer.active) await sleep(SEARCH_MS);
-    response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
-  });
-  const env = {
+/** The settings of a broker that asks this server about sessions. */
+function askingAt(server: SessionServer): Readonly<Record<string, string>> {
+  return {
     SESSION_MODE: 'introspection',
     SESSION_INTROSPECTION_URL: server.url,
     SESSION_INTROSPECTION_CLIENT_ID: 'broker',
@@ -65,7 +64,20 @@ test('600 made-up sessions in 2 s: few connections to the session server, and kn
     // Known sessions are checked again and again during the attack. It lasts longer than a stale session is accepted.
     SESSION_CACHE_SECONDS: '1',
   };
-  const fleet = await startFleet({ replicas: 1, env });
+}
+
+async function tokenIn(request: IncomingMessage): Promise<string> {
+  return new URLSearchParams(await text(request)).get('token') ?? '';
+}
+
+test('600 made-up sessions in 2 s: few connections to the session server, and known sessions do not notice', async () => {
+  const server = await startSessionServer(async (request, response) => {
+    const token = await tokenIn(request);
+    const answer = token.startsWith('known-') ? { active: true, sub: token, region: 'DE' } : { active: false };
+    if (!answer.active) await sleep(SEARCH_MS);
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
+  });
+  const fleet = await startFleet({ replicas: 1, env: askingAt(server) });
   onTestFinished(() => fleet.close());
   const broker = fleet.broker(0);
   expect(broker.log().join()).toContain('SESSION_INTROSPECTION_AUDIENCE and SESSION_INTROSPECTION_SCOPE are not set');
@@ -76,13 +88,43 @@ test('600 made-up sessions in 2 s: few connections to the session server, and kn
     const { headers, body } = await broker.getToken(`made-up-${number}`, 'phone');
     return [JSON.parse(body).code, headers['retry-after']];
   };
-  await readDuring(broker, KNOWN, async () => {
+  const durationsMs = await durationsDuring(broker, KNOWN, async () => {
     const answers = await Promise.all(Array.from({ length: MADE_UP }, askWithMadeUp));
     expect(answers.filter(([code, retryAfter]) => code !== 'session_invalid' && retryAfter === undefined)).toEqual([]);
   });
+  // Beside other tests, this process takes seconds for the requests. The next test shows who waits for whom.
+  if (isMeasured) expectPrompt(durationsMs);
   expect(server.mostConnections).toBeLessThanOrEqual(MAX_IN_FLIGHT);
   // The next newcomer is served.
   expect((await broker.getToken('known-newcomer', 'phone')).status).toBe(200);
+});
+
+test('known sessions are checked while made-up ones that get no answer hold all other places', async () => {
+  let held = 0;
+  const server = await startSessionServer(async (request, response) => {
+    const sub = await tokenIn(request);
+    if (sub.startsWith('known-')) return void response.end(JSON.stringify({ active: true, sub, region: 'DE' }));
+    held += 1;
+    await once(response, 'close');
+    held -= 1;
+  });
+  const fleet = await startFleet({ replicas: 1, env: askingAt(server) });
+  onTestFinished(() => fleet.close());
+  const broker = fleet.broker(0);
+  const read = async (session: string) => (await broker.getToken(session, 'phone')).status;
+  for (const session of KNOWN) expect(await read(session)).toBe(200);
+  await sleep(STALE_MS);
+  let isOver = false;
+  const refused = new Set<number>();
+  const attack = async (_: unknown, number: number) => {
+    for (let turn = 0; !isOver; turn += 1) refused.add(await read(`made-up-${number}-${turn}`));
+  };
+  const attacks = Array.from({ length: 3 * MAX_IN_FLIGHT }, attack);
+  await eventually(() => expect(held).toBe(MAX_IN_FLIGHT - RESERVED_FOR_KNOWN), { timeoutMs: 30_000 });
+  for (const session of KNOWN) expect(await read(session)).toBe(200);
+  isOver = true;
+  await Promise.all(attacks);
+  expect([...refused]).toEqual([503]);
 });
 
 test('junk cookies beside a valid one are no new question, and displace nobody', async () => {

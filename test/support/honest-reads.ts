@@ -7,7 +7,7 @@ import { percentile } from './statistics.ts';
  * `npm run hostile` measures times. In `npm run test:all`, where other tests run beside, only waits without an end
  *   fail.
  */
-const isMeasured = process.env['HOSTILE_TIMES'] !== undefined;
+export const isMeasured = process.env['HOSTILE_TIMES'] !== undefined;
 /** The 99th percentile of the reads of known tokens during an attack. */
 const P99_MS = isMeasured ? 250 : 3_000;
 /** How long an account that has not logged in lately may wait for its token during an attack. */
@@ -25,15 +25,21 @@ export function expectPrompt(durationsMs: readonly number[], usualMs = 0): void 
   expect(p99Ms).toBeLessThan(P99_MS + usualMs);
 }
 
+/** As {@link durationsDuring}. Expects that all reads are served soon. */
+export async function readDuring(...during: Parameters<typeof durationsDuring>): Promise<void> {
+  expectPrompt(await durationsDuring(...during));
+}
+
 /**
- * Reads known tokens, one after the other, while the attack runs. Expects that all of them are served, and soon.
+ * Reads known tokens, one after the other, while the attack runs. Expects that all of them are served.
  * @param sessions sessions that the broker has accepted before
+ * @returns how long each read took, in ms
  */
-export async function readDuring(
+export async function durationsDuring(
   broker: BrokerProcess,
   sessions: readonly string[],
   attack: () => Promise<unknown>,
-): Promise<void> {
+): Promise<readonly number[]> {
   const read = async (number: number): Promise<number> => {
     const startedAt = performance.now();
     const { status, body } = await broker.getToken(sessions[number % sessions.length] ?? '', 'phone');
@@ -49,5 +55,5 @@ export async function readDuring(
   const during: number[] = [];
   for (let number = 0; !isOver; number += 1) during.push(await read(number));
   await running;
-  expectPrompt(during);
+  return during;
 }
