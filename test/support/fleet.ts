@@ -6,6 +6,7 @@ import {
   type VendorSimulator,
   type VendorSimulatorOptions,
 } from '../../src/simulator/vendor-simulator.ts';
+import type { RedisErrorKind } from '../../src/token/observer.ts';
 import { type BrokerProcess, type StartOptions, startBroker } from './broker-process.ts';
 import { plainRequest } from './plain-request.ts';
 import { parsePrometheus } from './prometheus-text.ts';
@@ -82,9 +83,14 @@ export function accessTokenOf({ body }: { readonly body: string }): string {
 
 /** Commands of all replicas that Redis did not answer in time. */
 export async function lateCommands({ brokers }: Fleet): Promise<number> {
-  const answers = await Promise.all(brokers.map(({ adminUrl }) => plainRequest(`${adminUrl}/metrics`)));
-  const errors = answers.flatMap(
-    ({ body }) => parsePrometheus(body).get('sdk_token_broker_redis_errors_total')?.samples ?? [],
-  );
-  return errors.reduce((sum, { labels, value }) => (labels['kind'] === 'timeout' ? sum + value : sum), 0);
+  const counts = await Promise.all(brokers.map(({ adminUrl }) => failedCommands(adminUrl, ['timeout'])));
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** Commands of a replica that have failed. @param kinds as in the metric */
+export async function failedCommands(adminUrl: string, kinds: readonly RedisErrorKind[]): Promise<number> {
+  const { body } = await plainRequest(`${adminUrl}/metrics`);
+  const errors = parsePrometheus(body).get('sdk_token_broker_redis_errors_total')?.samples ?? [];
+  const counted = errors.filter(({ labels }) => kinds.some((kind) => kind === labels['kind']));
+  return counted.reduce((sum, { value }) => sum + value, 0);
 }

@@ -3,15 +3,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Chance } from '../history/chance.ts';
 import type { Terminal } from '../history/history.ts';
 import { RecordedRequests } from '../history/recorded-requests.ts';
+import type { Replica } from '../history/replica.ts';
 import { watchMachine } from '../history/run.ts';
 import { User } from '../history/users.ts';
 import { VENDOR_LATENCY_MS, type World } from '../history/world.ts';
+import { failedCommands } from '../support/fleet.ts';
 
 const USERS = 4;
 const READERS = 12;
 const LEAVERS = 3;
 const READ_EVERY_MS = 150;
 const READS_OF_SESSION = 10;
+const LOOK_EVERY_MS = 250;
+
+/** A time of the history in which a replica could not ask Redis, as its metrics show. */
+export interface LateRedis {
+  readonly from: number;
+  readonly until: number;
+}
 
 /** Whether the account only reads, so that it logs in for renewals alone. */
 export function isReader(account: string): boolean {
@@ -26,9 +35,10 @@ export function isLeaver(account: string): boolean {
 /**
  * Starts the users of `npm run history`, and beside them apps that only read, and apps that log out, also during a
  * login, and then read on all replicas at once.
- * @returns the function that ends them, and then asks every replica for the token and the account of every terminal
+ * @returns the function that ends them, and then asks every replica for the token and the account of every terminal.
+ *   It returns when Redis was late.
  */
-export function startApps(world: World, seed: number): () => Promise<void> {
+export function startApps(world: World, seed: number): () => Promise<readonly LateRedis[]> {
   const requests = new RecordedRequests(world);
   const chance = new Chance(seed);
   const over = new AbortController();
@@ -58,8 +68,10 @@ export function startApps(world: World, seed: number): () => Promise<void> {
       await sleep(READ_EVERY_MS);
     }
   };
+  const late: LateRedis[] = [];
   const acting = [
     watchMachine(world, over.signal),
+    ...world.replicas.map((replica) => watchRedis(world, replica, over.signal, late)),
     ...users.map((user) => user.run(over.signal)),
     ...readers.map((terminal) => act(terminal, false)),
     ...leavers.map((terminal) => act(terminal, true)),
@@ -73,7 +85,22 @@ export function startApps(world: World, seed: number): () => Promise<void> {
         await Promise.all([requests.read(terminal, session, index, true), requests.find(terminal.account, index)]);
       }
     }
+    return late;
   };
+}
+
+/** Notes each time between two looks in which commands of this replica failed. */
+async function watchRedis({ history }: World, replica: Replica, signal: AbortSignal, late: LateRedis[]): Promise<void> {
+  let seen = { from: history.now(), url: '', failures: 0 };
+  for (; !signal.aborted; await sleep(LOOK_EVERY_MS)) {
+    const url = replica.urls?.internal ?? seen.url;
+    const from = history.now();
+    // A process that is ending gives no answer.
+    const failures = await failedCommands(url, ['timeout', 'not_sent', 'connection']).catch(() => undefined);
+    if (failures === undefined) continue;
+    if (failures > (url === seen.url ? seen.failures : 0)) late.push({ from: seen.from, until: history.now() });
+    seen = { from, url, failures };
+  }
 }
 
 function terminals(name: string, count: number): Terminal[] {
