@@ -44,15 +44,17 @@ export interface LoginTurnsOptions extends Pick<DomainsOptions, 'clock' | 'log' 
  */
 export function loginTurns({ queue, maxPerSecond, clock, log, observer }: LoginTurnsOptions) {
   const localQueue = new LocalLoginQueue();
+  const useShare = (fields: object) =>
+    log.debug(fields, 'the shared login queue is unavailable: this replica uses its share of the login budget');
   const reserve = async (urgency: Urgency, account: AccountId): Promise<Place | undefined> => {
     try {
       const reservation = queue.reserve(paceOf(maxPerSecond), urgency, account);
-      return urgency === 'background' ? await reservation : await withTimeout(clock, QUEUE_TIMEOUT_MS, reservation);
+      if (urgency === 'background') return await reservation;
+      const place = await withTimeout(clock, QUEUE_TIMEOUT_MS, reservation);
+      if (!place) useShare({ afterMs: QUEUE_TIMEOUT_MS });
+      return place;
     } catch (error) {
-      log.debug(
-        { err: error },
-        'the shared login queue is unavailable: this replica uses its share of the login budget',
-      );
+      useShare({ err: error });
       return undefined;
     }
   };

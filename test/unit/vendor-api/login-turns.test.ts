@@ -163,16 +163,15 @@ describe('while the store is unavailable', () => {
     expect(await granted('background', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 500) / 200));
   });
 
-  it('the log says so for each turn', async () => {
+  const err = new BrokerError('store_unavailable');
+  it.each([
+    ['fails', { err }, () => Promise.reject(err)],
+    ['does not answer in time', { afterMs: 100 }, () => new Promise<Place>(() => undefined)],
+  ])('the log says so for each turn: the queue %s', async (_, fields, reserve) => {
     const lines: unknown[][] = [];
-    const err = new BrokerError('store_unavailable');
-    const waitForTurn = loginTurns({
-      ...OPTIONS,
-      queue: { reserve: () => Promise.reject(err) },
-      log: { ...QUIET, debug: (...line) => lines.push(line) },
-    });
-    await waitForTurn(ACCOUNT, 'foreground', NEVER);
-    expect(lines).toEqual([[{ err }, expect.stringContaining('shared login queue is unavailable')]]);
+    const log = { ...QUIET, debug: (...line: unknown[]) => lines.push(line) };
+    await loginTurns({ ...OPTIONS, queue: { reserve }, log })(ACCOUNT, 'foreground', NEVER);
+    expect(lines).toEqual([[fields, expect.stringContaining('shared login queue is unavailable')]]);
   });
 
   it('its burst is a quarter too, so that four replicas together keep the budget', async () => {
