@@ -217,6 +217,21 @@ describe('the status', () => {
     expect(sizes.filter((size) => size > 5)).toEqual([53, 53]);
   });
 
+  test('searches for the ends of tokens once a minute', async () => {
+    let searches = 0;
+    const ends = () => {
+      searches += 1;
+      return NO_ENDS();
+    };
+    const outlook = async () => ({ dueWithin: [], total: 1, overdueMs: 0 });
+    const { status, pass } = createStatus({ dueQueue: { outlook, ends } });
+    for (let second = 0; second < 120; second += 1) {
+      await status.report();
+      await pass(1_000);
+    }
+    expect(searches).toBe(2);
+  });
+
   test.each([
     ['fails', () => Promise.reject(new BrokerError('store_unavailable'))],
     ['does not answer', () => new Promise<never>(() => undefined)],

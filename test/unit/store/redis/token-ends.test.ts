@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { accountOf, digest, subjectId } from '../../../../src/token/subject.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { openRedisStore, saveToken } from '../../../support/filled-store.ts';
 
 /** More than a search looks at in one shard. */
@@ -32,6 +33,20 @@ test('a search for the ends of tokens says that it was cut if more tokens wait t
   const terminals = Array.from({ length: WAITING }, (_, number) => `${account}${digest(`${number}`)}`);
   await redis.zadd(due, ...terminals.flatMap((id) => ['1', id]));
   expect((await store.dueQueue.ends()).isCut).toBe(true);
+});
+
+test('a search for the ends of tokens asks Redis for 100 at once', async () => {
+  const { store, redis, account, due } = await openStore();
+  const monitor = await redis.monitor();
+  onTestFinished(() => monitor.disconnect());
+  const parts: string[] = [];
+  monitor.on('monitor', (_time, [command, key, from, to]: string[]) => {
+    if (command === 'zrange' && key === due) parts.push(`${from} to ${to}`);
+  });
+  const terminals = Array.from({ length: FOREIGN }, (_, number) => `${account}${digest(`${number}`)}`);
+  await redis.zadd(due, ...terminals.flatMap((id) => ['1', id]));
+  await store.dueQueue.ends();
+  await eventually(() => expect(parts).toEqual(['0 to 99', '100 to 199']));
 });
 
 test('a search for the ends of tokens finds one behind many entries that no broker wrote', async () => {
