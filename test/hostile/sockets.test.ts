@@ -86,10 +86,12 @@ describe('strangers that hold connections', () => {
   });
 
   test.each([
-    [4_096, 'public'],
-    [512, 'internal'],
-  ])('at most %i connections to the %s API stay open', async (most, listener) => {
-    const broker = (await runFleet()).broker(0);
+    [4_096, 'public', 'plenty of'],
+    [512, 'internal', 'plenty of'],
+    [512, 'public', 1_024],
+    [128, 'internal', 1_024],
+  ] as const)('at most %i connections to the %s API stay open, with %s descriptors', async (most, listener, limit) => {
+    const broker = (await runFleet(limit === 'plenty of' ? {} : { descriptors: limit })).broker(0);
     const held = await holdConnections(listener === 'public' ? broker.url : broker.adminUrl, most + 50, PROBE);
     const open = () => held.filter(({ socket }) => !socket.readableEnded && !socket.closed).length;
     await eventually(() => expect(open()).toBeLessThanOrEqual(most), { timeoutMs: 30_000 });

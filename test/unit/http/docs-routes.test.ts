@@ -32,6 +32,15 @@ describe('the documentation', () => {
     for (const { socket } of callers) socket.resetAndDestroy();
   });
 
+  it('has less than 2 MB of files', async () => {
+    const { origin } = await startApp();
+    const page = await (await fetch(`${origin}/docs`)).text();
+    const parts = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path);
+    const files = await Promise.all(['docs', 'openapi.json', ...parts].map((path) => fetch(`${origin}/${path}`)));
+    const sizes = await Promise.all(files.map(async (file) => (await file.arrayBuffer()).byteLength));
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(2_000_000);
+  });
+
   it('answers like every other route: with security headers, a request id, and not_found for a missing file', async () => {
     const { origin } = await startApp();
     const page = await fetch(`${origin}/docs`, { headers: { 'x-request-id': 'mine' } });

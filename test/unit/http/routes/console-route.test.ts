@@ -67,6 +67,17 @@ describe('GET /console', () => {
     expect(others.map(pathOf)).toEqual(['../icon.svg', '../console.css', language === 'en' ? 'zh' : 'en']);
   });
 
+  it('has less than 200 KB of files, with the runbooks in both languages', async () => {
+    const { origin } = await startInternalApp();
+    const sizeOf = async (path: string) => Buffer.byteLength((await plainRequest(`${origin}/${path}`)).body);
+    const files = ['console.css', 'console.js', 'icon.svg', 'runbooks/en', 'runbooks/zh'].map(
+      (name) => `console/${name}`,
+    );
+    const sizes = await Promise.all(['console', ...files].map(sizeOf));
+    expect(Math.min(...sizes)).toBeGreaterThan(200);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(200_000);
+  });
+
   it('says what is missing if there is no admin token, and serves no file', async () => {
     const { origin } = await startInternalApp({ adminToken: undefined });
     const page = await plainRequest(`${origin}/console`);

@@ -185,6 +185,19 @@ it('a caller that got its answer before the end of its body sends two more reque
 });
 
 it.each([
+  ['stays open for the rest of a body of 64 KiB', 65_536, 2],
+  ['ends before the rest of a longer body', 65_537, 1],
+])('a connection whose request was answered %s', async (_, length, answers) => {
+  const { open } = await startBounded();
+  const socket = await open(`GET /quick HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n1`);
+  const received = receivedBy(socket);
+  await eventually(() => expect(received()).toContain('HTTP/1.1 200 '));
+  socket.write(`${'2'.repeat(length - 1)}GET /last HTTP/1.1\r\nHost: x\r\n\r\n`);
+  if (!socket.closed) await once(socket, 'close');
+  expect(received().match(/HTTP\/1\.1 200 /g)).toHaveLength(answers);
+});
+
+it.each([
   ['with a body', HALF_BODY],
   [
     'with a body in chunks',
@@ -299,6 +312,16 @@ it('a connection whose request gets no answer is closed after 400 s, and an idle
   await eventually(() => expect([waiting.closed, waitingToo.closed]).toEqual([true, true]));
   expect(idle.closed).toBe(false);
   expect(await connectionCount()).toBe(1);
+});
+
+it('an idle connection is closed after the time that each answer announces, 72 s', async () => {
+  const { app, open, openUsed } = await startBounded();
+  const [answer] = await once(await open(REQUEST), 'data');
+  expect(String(answer)).toContain('\r\nKeep-Alive: timeout=72\r\n');
+  app.server.keepAliveTimeout = 50;
+  const idle = await openUsed();
+  idle.resume();
+  await eventually(() => expect(idle.closed).toBe(true));
 });
 
 it('a caller that does not close its connection after the last answer is disconnected after 1 s', async () => {

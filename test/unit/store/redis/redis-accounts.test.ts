@@ -123,6 +123,18 @@ test('a new accessId is logged once, and its pointer is written once, although t
   expect(warnings).toEqual([expect.stringContaining('another accessId')]);
 });
 
+test('a support request asks Redis for at most 1,024 fields of an account', async () => {
+  const { redis, store, account } = await withToken();
+  const monitor = await redis.monitor();
+  onTestFinished(() => monitor.disconnect());
+  const asked: string[][] = [];
+  monitor.on('monitor', (_time, [command = '', ...args]: string[], source) => {
+    if (args[0] === account && source !== 'lua') asked.push([command, ...args]);
+  });
+  await store.accounts.find('alice');
+  await eventually(() => expect(asked).toEqual([['hrandfield', account, '1024', 'WITHVALUES']]));
+});
+
 test('the pointers of an account are deleted when it has too many accessIds, and with the account', async () => {
   const { redis, store, key } = await withToken();
   const keyPrefix = key.split(':')[0] ?? '';
