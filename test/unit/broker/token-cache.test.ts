@@ -467,6 +467,16 @@ describe('the logouts and erasures that a replica remembers', () => {
     expect([cache.outdatedUntil(ID), cache.newestKnown(ID), cache.outdatedUntil(tablet)]).toEqual([12, 12, 12]);
   });
 
+  test('are 50,000, as the announcements of tokens are', () => {
+    const { cache, announce } = createCache();
+    const ids = Array.from({ length: 50_001 }, (_, number) => subjectId({ ...SUBJECT, unionId: `${number}` }));
+    const [first, second] = ids as [SubjectId, SubjectId, ...SubjectId[]];
+    for (const id of ids) announce({ kind: 'saved', id, generation: 1 });
+    expect([first, second].map((id) => cache.newestKnown(id))).toEqual([0, 1]);
+    for (const id of ids) cache.loggedOut(id, 2);
+    expect([first, second].map((id) => cache.outdatedUntil(id))).toEqual([0, 2]);
+  });
+
   test('are lost if the store was asked after them, and has an older token or no such erasure', () => {
     const { cache, clock, record, announce } = createCache();
     const account = accountOf(ID);

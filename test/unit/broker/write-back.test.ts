@@ -529,6 +529,19 @@ describe('the number of tokens that wait', () => {
     expect(restored[0]?.subject.unionId).toBe('account-3');
   });
 
+  test('is bounded for logouts and erasures too', async () => {
+    const { pass, writeBack, store, written, storeReturns } = createWriteBack();
+    const unavailable = new BrokerError('store_unavailable');
+    store.repeat = () => Promise.reject(unavailable);
+    for (let number = 0; number < MAX_MISSING + 2; number += 1) writeBack.repeatRemoval(accountId(`${number}`), 1);
+    await pass(0);
+    written.length = 0;
+    store.repeat = async () => undefined;
+    storeReturns('same');
+    await pass(1);
+    expect(written).toHaveLength(MAX_MISSING);
+  });
+
   test('does not include tokens that may no longer be served: they make room', async () => {
     const { pass, writeBack, store, restored, recordOf, storeReturns } = createWriteBack();
     // One error for all: 100,000 stack traces take longer than the rest.
