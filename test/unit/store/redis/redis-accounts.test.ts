@@ -18,6 +18,8 @@ import { silentObserver } from '../../../support/silent-observer.ts';
 const KEY = newKey('one');
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
+/** Commands that read fields of a hash without their names. */
+const READS_MANY = new Set(['hrandfield', 'hgetall', 'hvals', 'hscan']);
 
 /** A store with one token, and the keys of the look-up by its accessId. */
 async function withToken() {
@@ -127,12 +129,13 @@ test('a support request asks Redis for at most 1,024 fields of an account', asyn
   const { redis, store, account } = await withToken();
   const monitor = await redis.monitor();
   onTestFinished(() => monitor.disconnect());
-  const asked: string[][] = [];
+  const asked = new Set<string>();
   monitor.on('monitor', (_time, [command = '', ...args]: string[], source) => {
-    if (args[0] === account && source !== 'lua') asked.push([command, ...args]);
+    if (args[0] === account && READS_MANY.has(command) && source !== 'lua') asked.add([command, ...args].join(' '));
   });
-  await store.accounts.find('alice');
-  await eventually(() => expect(asked).toEqual([['hrandfield', account, '1024', 'WITHVALUES']]));
+  // On a busy machine, Redis may not answer in time.
+  await eventually(() => store.accounts.find('alice'), { timeoutMs: 30_000 });
+  await eventually(() => expect([...asked]).toEqual([`hrandfield ${account} 1024 WITHVALUES`]));
 });
 
 test('the pointers of an account are deleted when it has too many accessIds, and with the account', async () => {
