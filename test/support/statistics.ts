@@ -18,10 +18,11 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-/** The largest number of these instants (epoch ms) that lie within one second. */
-export function mostPerSecond(instants: readonly number[]): number {
+/** The largest number of these instants (epoch ms) that lie within so many seconds. */
+export function mostWithin(seconds: number, instants: readonly number[]): number {
   const sorted = ascending(instants);
-  return Math.max(0, ...sorted.map((from, index) => sorted.slice(index).filter((at) => at < from + 1_000).length));
+  const numberFrom = (from: number) => sorted.filter((at) => at >= from && at < from + 1_000 * seconds).length;
+  return Math.max(0, ...sorted.map(numberFrom));
 }
 
 function ascending(values: readonly number[]): number[] {
