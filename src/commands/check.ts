@@ -78,12 +78,13 @@ export async function check(args: readonly string[], { env, version, out, err }:
   const parts = readConfigParts(env);
   const { vendor, session, store } = parts;
   const access = { clock: systemClock, userAgent: userAgentOf(version) };
+  const settings = { ...parts, apps: vendor && [...vendor.apps.keys()] };
   const chosenLogin = vendor && login && chooseLogin(login, vendor);
   const checks = [
     checkSettings(parts),
     store && finish(untranslated('Redis'), checkStore(store.redis, systemClock)),
     session && finish({ en: 'sessions', zh: '会话校验' }, checkSessions(session, access)),
-    session && headers && finish({ en: 'session', zh: '会话' }, checkSession(session, parts, headers, access)),
+    session && headers && finish({ en: 'session', zh: '会话' }, checkSession(session, settings, headers, access)),
     vendor && finish({ en: 'vendor', zh: '厂商' }, checkVendor(vendor, systemClock, chosenLogin)),
   ];
   const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);

@@ -89,6 +89,13 @@ export function requestedSubject(
   return { app: requestedApp(rules.apps, app, requested.app), unionId, uniqueId };
 }
 
+/** @param bound the app of the session. @throws BrokerError `session_forbidden` if no app has this name */
+export function requireConfiguredApp(apps: SubjectRules['apps'], bound: string): void {
+  if (!apps.includes(bound)) {
+    throw new BrokerError('session_forbidden', { detail: 'The session is bound to an app that is not configured' });
+  }
+}
+
 function requestedApp(apps: readonly string[], bound: string | undefined, requested: string | undefined): string {
   if (bound !== undefined) {
     if (requested !== undefined && requested !== bound) {
@@ -96,9 +103,7 @@ function requestedApp(apps: readonly string[], bound: string | undefined, reques
         detail: 'The session is bound to an app other than the requested one',
       });
     }
-    if (!apps.includes(bound)) {
-      throw new BrokerError('session_forbidden', { detail: 'The session is bound to an app that is not configured' });
-    }
+    requireConfiguredApp(apps, bound);
     return bound;
   }
   const app = requested ?? (apps.length === 1 ? apps[0] : undefined);

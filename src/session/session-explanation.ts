@@ -58,7 +58,7 @@ async function explainAnswer<Answer extends object>(
 }
 
 /** The result, or the error that refuses the session. */
-async function decisionOf<Result>(decide: () => Promise<Result>): Promise<Result | BrokerError> {
+export async function decisionOf<Result>(decide: () => Promise<Result>): Promise<Result | BrokerError> {
   try {
     return await decide();
   } catch (error) {

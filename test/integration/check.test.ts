@@ -187,6 +187,10 @@ test('with --session it says whose session standard input holds, or why it is re
     expect.stringMatching(/^FAIL session aud — .*: must hold other\nTo fix it: .*SESSION_JWT_AUDIENCE/),
     expect.stringMatching(/^FAIL session — refused with session_invalid: The session's claim aud has a wrong value\n/),
   ]);
+  const ofAnotherApp = await checkAsProcess({ SESSION_CLAIM_APP: 'sub' }, ['--session'], session);
+  expect(ofAnotherApp.problems).toContainEqual(
+    expect.stringMatching(/^FAIL session — refused with session_forbidden: .* an app that is not configured\n/),
+  );
 });
 
 test('reports each problem of the configuration in a line, and still checks the valid parts', async () => {

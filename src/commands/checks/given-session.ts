@@ -5,8 +5,9 @@ import { text } from 'node:stream/consumers';
 import type { ConfigParts } from '../../config/config.ts';
 import type { VariableName } from '../../config/variables.ts';
 import { sessionSource } from '../../http/credentials.ts';
-import { type CheckedClaim, type ClaimNames, isPresent, reasonOf } from '../../session/claims.ts';
-import { explainSession } from '../../session/session-explanation.ts';
+import { requireConfiguredApp } from '../../http/requested-subject.ts';
+import { type CheckedClaim, type ClaimNames, isPresent, problemOf, reasonOf } from '../../session/claims.ts';
+import { decisionOf, explainSession, type SessionExplanation } from '../../session/session-explanation.ts';
 import type { SessionServerAccess } from '../../session/session-server.ts';
 import type { SessionOptions } from '../../session/session-verifier.ts';
 import type { Clock } from '../../token/clock.ts';
@@ -65,21 +66,28 @@ export function headersIn(session: string): IncomingHttpHeaders {
   return { authorization: `Bearer ${session.replace(/^bearer +/i, '')}` };
 }
 
+/** The other settings that decide about a session. */
+interface SessionSettings extends Pick<ConfigParts, 'forwardedSession' | 'defaultRegion'> {
+  /** The names of the configured apps; `undefined` if the settings of the vendor are not valid. */
+  readonly apps: readonly string[] | undefined;
+}
+
 /** Whose session it is, or why the broker refuses it, claim by claim. The results do not show the session. */
 export async function checkSession(
   options: SessionOptions,
-  { forwardedSession, defaultRegion }: Pick<ConfigParts, 'forwardedSession' | 'defaultRegion'>,
+  settings: SessionSettings,
   headers: IncomingHttpHeaders,
   access: SessionServerAccess,
 ): Promise<CheckResult[]> {
   try {
-    const session = sessionSource(forwardedSession)(headers);
-    const { decision, claims } = await explainSession(options, session, access);
-    const results = claims.map((claim) => claimResult(claim, options, defaultRegion));
+    const session = sessionSource(settings.forwardedSession)(headers);
+    const explanation = await explainSession(options, session, access);
+    const { decision, claims } = await withRuleForApps(explanation, options.claims, settings);
+    const results = claims.map((claim) => claimResult(claim, options, settings));
     const last =
       decision instanceof BrokerError
         ? refused(decision, claims, options)
-        : accepted(decision, access.clock, defaultRegion);
+        : accepted(decision, access.clock, settings.defaultRegion);
     return [...results, last];
   } catch (error) {
     if (error instanceof BrokerError) return [refused(error, [], options)];
@@ -87,7 +95,27 @@ export async function checkSession(
   }
 }
 
-function claimResult(claim: CheckedClaim, options: SessionOptions, defaultRegion: string | undefined): CheckResult {
+/** Refuses a session of an app that is not configured, which the verifiers cannot know. */
+async function withRuleForApps(
+  { decision, claims }: SessionExplanation,
+  { app: appClaim }: ClaimNames,
+  { apps }: SessionSettings,
+): Promise<SessionExplanation> {
+  if (apps === undefined) return { decision, claims };
+  return {
+    decision: await decisionOf(async () => {
+      if (!(decision instanceof BrokerError) && decision.app !== undefined) requireConfiguredApp(apps, decision.app);
+      return decision;
+    }),
+    claims: claims.map((claim) => {
+      const { name, value, problem } = claim;
+      if (name !== appClaim || typeof value !== 'string' || problem !== undefined) return claim;
+      return { ...claim, problem: problemOf(() => requireConfiguredApp(apps, value)) };
+    }),
+  };
+}
+
+function claimResult(claim: CheckedClaim, options: SessionOptions, settings: SessionSettings): CheckResult {
   const { name, value, problem } = claim;
   const shownName = visible(name);
   const label = { en: `session ${shownName}`, zh: `会话 ${NOT_CLAIMS.get(name) ?? shownName}` };
@@ -97,19 +125,19 @@ function claimResult(claim: CheckedClaim, options: SessionOptions, defaultRegion
       : untranslated(`${shortened(value)}${dateOf(claim, options.claims)}`);
   const because = (reason: Text): Text => ({ en: `${shown.en}: ${reason.en}`, zh: `${shown.zh}：${reason.zh}` });
   if (problem !== undefined) {
-    return fail(label, { detail: because(reasonText(problem)), fix: fixFor(name, value, options) });
+    return fail(label, { detail: because(reasonText(problem)), fix: fixFor(name, value, options, settings) });
   }
-  const consequence = isPresent(value) ? undefined : consequenceWithout(name, options.claims, defaultRegion);
+  const consequence = isPresent(value) ? undefined : consequenceWithout(name, options.claims, settings);
   return consequence === undefined
     ? ok(label, shown)
-    : warn(label, { detail: because(consequence), fix: fixFor(name, value, options) });
+    : warn(label, { detail: because(consequence), fix: fixFor(name, value, options, settings) });
 }
 
 /** The consequence for an app or an account whose sessions lack this optional claim. */
 function consequenceWithout(
   name: string,
-  { region, issuedAt, expiresAt }: SessionOptions['claims'],
-  defaultRegion: string | undefined,
+  { region, app, issuedAt, expiresAt }: SessionOptions['claims'],
+  { defaultRegion }: SessionSettings,
 ): Text | undefined {
   if (name === expiresAt && expiresAt !== 'exp') {
     return {
@@ -123,6 +151,7 @@ function consequenceWithout(
       zh: '账号清除之后的 400 天内，Broker 会拒绝该会话和之后的所有会话',
     };
   }
+  if (name === app) return { en: 'the session is valid for every app', zh: '该会话对所有 App 有效' };
   if (name === region && defaultRegion === undefined) {
     return {
       en: 'the first request of its account gets 400 request_invalid, unless the app sends regRegion',
@@ -178,7 +207,7 @@ const FIXES: ReadonlyMap<string, Text> = new Map(
   }),
 );
 
-function fixFor(name: string, value: unknown, options: SessionOptions): Text {
+function fixFor(name: string, value: unknown, options: SessionOptions, settings: SessionSettings): Text {
   const { mode, claims } = options;
   if (name === 'aud') {
     const setting = mode === 'introspection' ? 'SESSION_INTROSPECTION_AUDIENCE' : 'SESSION_JWT_AUDIENCE';
@@ -196,7 +225,7 @@ function fixFor(name: string, value: unknown, options: SessionOptions): Text {
   return (
     (mode === 'forward' ? undefined : FIXES.get(name)) ??
     (isPresent(value) ? fixForTime(name, claims) : undefined) ??
-    fixForPrincipal(name, value, options)
+    fixForPrincipal(name, value, options, settings)
   );
 }
 
@@ -238,7 +267,7 @@ const CLAIM_SETTINGS = {
 } as const satisfies Record<Exclude<keyof ClaimNames, 'timeUnit'>, VariableName>;
 const NAMED_CLAIMS = Object.keys(CLAIM_SETTINGS) as (keyof typeof CLAIM_SETTINGS)[];
 
-function fixForPrincipal(name: string, value: unknown, options: SessionOptions): Text {
+function fixForPrincipal(name: string, value: unknown, options: SessionOptions, { apps }: SessionSettings): Text {
   const named = NAMED_CLAIMS.find((one) => options.claims[one] === name) ?? 'unionId';
   const setting = CLAIM_SETTINGS[named];
   const claim = visible(name);
@@ -249,6 +278,10 @@ function fixForPrincipal(name: string, value: unknown, options: SessionOptions):
     en: `${correct} in the sessions that your cloud issues, or name another claim in ${setting}.`,
     zh: `在你的云签发的会话中${correctInChinese}，或用 ${setting} 指定另一个声明。`,
   };
+  if (named === 'app' && apps) {
+    const names = apps.join(', ');
+    return { en: `${fix.en} Configured apps: ${names}.`, zh: `${fix.zh}已配置的 App：${names}。` };
+  }
   if (isPresent(value)) return fix;
   if (named === 'region') return { en: `${fix.en} Or set DEFAULT_REGION.`, zh: `${fix.zh}也可以设置 DEFAULT_REGION。` };
   const mayBeEnvelope = options.mode === 'forward' && !options.accepted && named === 'unionId';

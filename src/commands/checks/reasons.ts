@@ -168,6 +168,7 @@ const REASONS: Readonly<Record<string, string>> = {
     '响应既不满足 SESSION_FORWARD_ACCEPTED，也不满足 SESSION_FORWARD_REFUSED',
   'The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED: it has no {}':
     '响应既不满足 SESSION_FORWARD_ACCEPTED，也不满足 SESSION_FORWARD_REFUSED：其中没有 {}',
+  'The session is bound to an app that is not configured': '会话绑定的 App 没有配置',
   'The session cannot be sent in HTTP headers': '会话无法放进 HTTP 请求头',
 };
 

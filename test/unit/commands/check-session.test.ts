@@ -41,7 +41,7 @@ async function check(
   forwardedSession?: ForwardedSession,
   defaultRegion?: string,
 ) {
-  const settings = { forwardedSession, defaultRegion };
+  const settings = { forwardedSession, defaultRegion, apps: ['ios', 'android'] };
   const results = await checkSession(options, settings, headersIn(session), { clock: new TestClock() });
   for (const part of [session, ...session.split('.').filter((one) => one.length > 20)]) {
     expect(JSON.stringify(results)).not.toContain(part);
@@ -56,6 +56,7 @@ async function check(
     failed: failed.map(({ name }) => name.en),
     namesInChinese: results.map(({ name }) => name.zh),
     fixes: failed.map(({ fix }) => fix.en),
+    inChinese: results.map(({ detail }) => detail.zh),
     warnings: withLevel('warn').map(({ level, name, detail, fix }) => {
       return { level, name: name.en, detail: detail.en, fix: fix.en };
     }),
@@ -106,6 +107,43 @@ describe('a JWT', () => {
   ])('with a wrong %s: the only setting that names this claim', async (_, claims, setting) => {
     const { fixes } = await check({ ...JWT, claims: { ...CLAIM_NAMES, app: 'app' } }, await session(claims));
     expect(fixes[0]?.match(/SESSION_\w+/g)).toEqual([setting]);
+  });
+
+  test('bound to an app that is not configured: refused as every read is, with the names of the apps', async () => {
+    const options = { ...JWT, claims: { ...CLAIM_NAMES, app: 'app' } };
+    const { failed, lines, fixes, inChinese } = await check(options, await session({ app: 'iOS' }));
+    expect(failed).toEqual(['session app', 'session']);
+    expect(lines).toContain('FAIL session app: iOS: The session is bound to an app that is not configured');
+    expect(lines.at(-1)).toBe(
+      'FAIL session: refused with session_forbidden: The session is bound to an app that is not configured',
+    );
+    expect(fixes[0]).toMatch(/Correct the value of the claim app.*Configured apps: ios, android\.$/);
+    expect(fixes.at(-1)).toBe('See the lines above.');
+    expect(inChinese).toContain('iOS：会话绑定的 App 没有配置');
+    const configured = await check(options, await session({ app: 'ios' }));
+    expect(configured.failed).toEqual([]);
+    expect(configured.lines.at(-1)).toContain('app ios');
+  });
+
+  test('that has expired and names an app that is not configured: both', async () => {
+    const options = { ...JWT, claims: { ...CLAIM_NAMES, app: 'app' } };
+    const { failed, lines } = await check(options, await session({ app: 'iOS', exp: START_SECONDS - 10 }));
+    expect(failed).toEqual(['session exp', 'session app', 'session']);
+    expect(lines.at(-1)).toContain('refused with session_expired');
+  });
+
+  test('without the app that a setting names: a warning that it is valid for every app', async () => {
+    const options = { ...JWT, claims: { ...CLAIM_NAMES, app: 'app' } };
+    const { warnings, failed } = await check(options, await session({ region: 'DE', iat: START_SECONDS }));
+    expect(failed).toEqual([]);
+    expect(warnings).toEqual([
+      {
+        level: 'warn',
+        name: 'session app',
+        detail: 'not there: the session is valid for every app',
+        fix: expect.stringMatching(/SESSION_CLAIM_APP.*Configured apps: ios, android\.$/),
+      },
+    ]);
   });
 
   test('with several problems: all of them, where the verifier stops at the first', async () => {
@@ -252,6 +290,15 @@ describe('an opaque token', () => {
     expect(fixes[0]?.match(/SESSION_\w+/g)).toEqual(['SESSION_INTROSPECTION_AUDIENCE']);
   });
 
+  test('bound to an app that is not configured: refused', async () => {
+    const options = await introspectionAt({ active: true, aud: ['broker'], sub: ACCOUNT, app: 'iOS' });
+    const { failed } = await check(
+      { ...options, claims: { ...CLAIM_NAMES, app: 'app' } },
+      'opaque-session-of-somebody',
+    );
+    expect(failed).toEqual(['session app', 'session']);
+  });
+
   test('that cannot be checked: that, and nothing about its claims', async () => {
     const options = { ...(await introspectionAt({})), url: new URL('http://127.0.0.1:1/introspect') } as SessionOptions;
     const { lines } = await check(options, 'opaque-session-of-somebody');
@@ -301,6 +348,13 @@ describe('headers', () => {
       expect(headers.cookie).toBe(COOKIE);
       expect(headers['user-agent']).not.toBe('app');
     }
+  });
+
+  test('of an app that is not configured: refused', async () => {
+    const { options } = await forwardTo(200, { sub: ACCOUNT, app: 'iOS' });
+    const claims = { ...CLAIM_NAMES, app: 'app' };
+    const { failed } = await check({ ...options, claims }, `Cookie: ${COOKIE}`, forwarded);
+    expect(failed).toEqual(['session app', 'session']);
   });
 
   test('with a time that is no number: the claim, and how to fix it, although the session cannot be checked', async () => {
