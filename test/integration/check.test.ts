@@ -297,12 +297,27 @@ describe('Redis', () => {
     }
   });
 
-  test('that evicts keys, and unencrypted tokens, cause warnings', async () => {
-    const { url } = await ownRedis('--maxmemory-policy', 'allkeys-lru');
-    const { code, problems } = await check({ REDIS_URL: url, TOKEN_ENCRYPTION_KEYS: 'off' });
+  test.each(['allkeys-lru', 'volatile-lru'])('that evicts keys (%s) would forget erasures', async (policy) => {
+    const { url } = await ownRedis('--maxmemory-policy', policy);
+    const { problems } = await check({ REDIS_URL: url });
+    expect(problems).toEqual([
+      expect.stringMatching(
+        `^FAIL Redis memory — maxmemory-policy ${policy} lets Redis evict erasures.* sessions from before.*\nTo fix it: .*noeviction`,
+      ),
+    ]);
+  });
+
+  test('of which the user cannot read the policy, and unencrypted tokens, cause warnings', async () => {
+    const { url, port } = await ownRedis('--maxmemory-policy', 'allkeys-lru');
+    const admin = new Redis(url);
+    onTestFinished(() => admin.disconnect());
+    const password = canary('password');
+    await admin.call('ACL', 'SETUSER', 'broker', 'reset', 'on', `>${password}`, '~*', '&*', '+@all', '-info');
+    const REDIS_URL = `redis://broker:${password}@127.0.0.1:${port}`;
+    const { code, problems } = await check({ REDIS_URL, TOKEN_ENCRYPTION_KEYS: 'off' });
     expect(code).toBe(0);
     expect(problems).toEqual([
-      expect.stringMatching(/^warn Redis memory — maxmemory-policy allkeys-lru/),
+      expect.stringMatching(/^warn Redis version — the version is unknown/),
       expect.stringMatching(/^warn token encryption — off/),
     ]);
   });

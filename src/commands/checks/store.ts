@@ -197,14 +197,14 @@ function checkMemory(policy: string | undefined): CheckResult[] {
     return [ok(name, { en: 'Redis evicts no keys (noeviction)', zh: 'Redis 不淘汰键（noeviction）' })];
   }
   const detail = {
-    en: `maxmemory-policy ${policy} lets Redis evict tokens and leases; each evicted token costs a login`,
-    zh: `maxmemory-policy ${policy} 会使 Redis 淘汰令牌和租约；每淘汰一个令牌，就要多登录一次`,
+    en: `maxmemory-policy ${policy} lets Redis evict erasures: the broker then accepts sessions from before them again. Each evicted token costs a login`,
+    zh: `maxmemory-policy ${policy} 会使 Redis 淘汰清除记录：此后 Broker 会重新接受清除之前的会话。每淘汰一个令牌，就要多登录一次`,
   };
   const fix = {
     en: 'Set maxmemory-policy to noeviction, and maxmemory high enough.',
     zh: '把 maxmemory-policy 设为 noeviction，并留足 maxmemory。',
   };
-  return [warn(name, { detail, fix })];
+  return [fail(name, { detail, fix })];
 }
 
 function checkPersistence(info: ReadonlyMap<string, string>): CheckResult[] {
