@@ -321,6 +321,13 @@ describe('Redis', () => {
       expect.stringMatching(/^warn token encryption — off/),
     ]);
   });
+
+  test('without cluster mode, at the URL of a cluster', async () => {
+    const { problems } = await check({ REDIS_URL: redis.url.replace('redis:', 'redis-cluster:') });
+    expect(problems).toEqual([
+      expect.stringMatching(/^FAIL Redis — it runs without cluster mode.*\nTo fix it: Use redis:\/\/ or rediss:\/\//),
+    ]);
+  });
 });
 
 describe('sessions', () => {

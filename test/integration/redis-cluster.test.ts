@@ -68,6 +68,19 @@ describe('on a Redis Cluster', () => {
     expect(JSON.stringify(finding)).not.toContain('canary');
   });
 
+  test('the check command names the scheme for a cluster if the URL names one node, whichever it is', async () => {
+    for (const { port } of cluster.nodes.slice(0, 3)) {
+      const settings = { url: `redis://127.0.0.1:${port}`, keyPrefix: 'sdkt', encryptionKeys: [] };
+      const findings = await checkStore(settings, systemClock);
+      expect(findings).toContainEqual(
+        expect.objectContaining({
+          level: 'FAIL',
+          fix: expect.objectContaining({ en: expect.stringContaining('redis-cluster://') }),
+        }),
+      );
+    }
+  });
+
   test('commands follow a slot that moves to another node', async () => {
     const { keys, commands } = openCommands(cluster.url);
     await waitUntilWorking(commands, keys);

@@ -70,10 +70,10 @@ test('if the server becomes a replica, the broker reconnects once to find the ma
   const connections = () => count;
   await eventually(() => connections() === 1);
   await askRedis(redis, (operator) => operator.replicaof('127.0.0.1', 1));
-  await expect(commands.set(keys.probe, '1')).rejects.toThrow('READONLY');
+  await expect(commands.set(keys.probe(0), '1')).rejects.toThrow('READONLY');
   await eventually(() => connections() === 2);
-  await expect(commands.set(keys.probe, '1')).rejects.toThrow('READONLY');
+  await expect(commands.set(keys.probe(0), '1')).rejects.toThrow('READONLY');
   await askRedis(redis, (operator) => operator.replicaof('NO', 'ONE'));
-  expect(await commands.set(keys.probe, '1', 'PX', 1_000)).toBe('OK');
+  expect(await commands.set(keys.probe(0), '1', 'PX', 1_000)).toBe('OK');
   expect(connections()).toBe(2);
 });

@@ -78,6 +78,16 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
       zh: '使用集群的写法：redis-cluster://host:port,host:port。',
     },
   },
+  NOCLUSTER: {
+    detail: {
+      en: 'it runs without cluster mode, but REDIS_URL has the scheme for a cluster',
+      zh: 'Redis 没有启用集群模式，但 REDIS_URL 用了集群的写法',
+    },
+    fix: {
+      en: 'Use redis:// or rediss:// in REDIS_URL, or switch cluster mode on in Redis (cluster-enabled yes).',
+      zh: '在 REDIS_URL 中改用 redis:// 或 rediss://，或启用 Redis 的集群模式（cluster-enabled yes）。',
+    },
+  },
   NOMASTER: {
     detail: { en: 'the Sentinels know no master of that name', zh: 'Sentinel 不知道这个名称的主节点' },
     fix: {

@@ -107,9 +107,9 @@ export class Keys {
     return `${this.#prefix}:{replicas}`;
   }
 
-  /** STRING: `check` writes and deletes it to test its rights. */
-  get probe(): string {
-    return `${this.#prefix}:probe`;
+  /** STRING: `check` writes and deletes it in each shard to test its rights. */
+  probe(shard: number): string {
+    return `${this.#prefix}:{${shard}}:probe`;
   }
 
   /** Pub/sub channel of the announcements. */

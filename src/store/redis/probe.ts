@@ -1,6 +1,6 @@
 import { databaseOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, isOfSelect } from './connection/connection.ts';
-import { Keys } from './keys.ts';
+import { Keys, SHARDS } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
 import type { RedisStoreOptions } from './redis-store.ts';
 
@@ -12,7 +12,8 @@ export interface RedisProbeOptions extends Pick<RedisStoreOptions, 'url' | 'keyP
 /**
  * The result of a probe. A trouble is the system's error code, the first word of Redis's error (`NOAUTH`), `NOSENTINEL`
  * or `NONODE` (no Sentinel or node answers), `NOMASTER` (the Sentinels do not know the master), `NODATABASE` (Redis
- * refuses to select it), `timeout`, `closed` (by the server), or `unknown`.
+ * refuses to select it), `NOCLUSTER` (Redis runs without cluster mode), `timeout`, `closed` (by the server), or
+ * `unknown`.
  */
 export type RedisProbe =
   | { readonly connected: false; readonly trouble: string }
@@ -42,8 +43,11 @@ export async function probeRedis({ url, keyPrefix, timeoutMs, clock }: RedisProb
     await redis.ping().catch(() => undefined);
     const roundTripMs = Math.round(clock.monotonic() - askedAt);
     const info = await redis.info().then(fieldsOf, () => new Map());
-    const script = runScript(redis, ['probe', [keys.probe], [keys.announcements]]);
-    const scriptTrouble = await script.then(() => undefined, codeOf);
+    // One node of a cluster, at the URL of a single Redis, accepts only the keys that it holds.
+    const scripts = Array.from({ length: SHARDS }, (_, shard) =>
+      runScript(redis, ['probe', [keys.probe(shard)], [keys.announcements]]),
+    );
+    const scriptTrouble = await Promise.all(scripts).then(() => undefined, codeOf);
     return { connected: true, roundTripMs, info, scriptTrouble };
   } finally {
     redis.disconnect();
@@ -72,6 +76,7 @@ function codeOf(error: Error): string {
   if (isOfSelect(error)) return 'NODATABASE';
   if ('code' in error && typeof error.code === 'string') return error.code;
   if (/^(Command timed out|Socket timeout)/.test(error.message)) return 'timeout';
+  if (error.message.includes('cluster support disabled')) return 'NOCLUSTER';
   if (SCRIPT_MAY_NOT.test(error.message)) return 'NOPERM';
   return /^[A-Z]{2,} /.exec(error.message)?.[0].trim() ?? 'unknown';
 }

@@ -22,7 +22,7 @@ const PACE = { intervalMs: 1_000, burst: 1 };
 
 /** Every value under the prefix, and none that expires by itself meanwhile. */
 async function contents(redis: Redis, keys: Keys): Promise<ReadonlyMap<string, string>> {
-  const [prefix = ''] = keys.probe.split(':');
+  const [prefix = ''] = keys.probe(0).split(':');
   const found = new Map<string, string>();
   for (const key of (await redis.keys(`${prefix}:*`)).sort()) {
     found.set(key, (await redis.dumpBuffer(key))?.toString('base64') ?? '');

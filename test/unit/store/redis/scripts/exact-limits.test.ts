@@ -54,7 +54,7 @@ test('a script is executed until the last ms of its deadline, and refused 1 ms l
   const { redis, keys } = await openRedisState();
   const latenesses = new Set<number>();
   const call = async (deadline: number) => {
-    const beat = runScript(redis, ['beat', [keys.changes(0)], [keys.probe, 'beat', '']], deadline);
+    const beat = runScript(redis, ['beat', [keys.changes(0)], [keys.probe(0), 'beat', '']], deadline);
     const [isDone, time] = await beat.then(
       (answer) => [true, Number((answer as Buffer[])[0])] as const,
       (error: Error) => [false, Number(/^LATE (\d+)/.exec(error.message)?.[1])] as const,
@@ -307,7 +307,7 @@ describe('the stream of changes', () => {
     const filling = redis.pipeline();
     for (let number = 0; number < count; number += 1) filling.xadd(changes, `${first + number}-0`, '', '');
     await filling.exec();
-    const beat = await runScript(redis, ['beat', [changes], [keys.probe, 'beat', known]]);
+    const beat = await runScript(redis, ['beat', [changes], [keys.probe(0), 'beat', known]]);
     const [time, last, state] = (beat as Buffer[]).map(String);
     expect([last, state]).toEqual([count === 0 ? '' : `${first + count - 1}-0`, expected]);
     expect(Math.abs(Number(time) - systemClock.now())).toBeLessThan(1_000);
