@@ -18,7 +18,7 @@ import { UsageError } from '../command-line.ts';
 import { type CheckResult, fail, ok, warn } from './check-result.ts';
 import { type Language, type Text, untranslated } from './language.ts';
 import { reasonText } from './reasons.ts';
-import { FOR_ENVELOPES } from './sessions.ts';
+import { connectionProblem, FOR_ENVELOPES } from './sessions.ts';
 
 const HEADER_LINE = /^([A-Za-z0-9-]+):[ \t]*(.*)$/;
 const MAX_SHOWN = 120;
@@ -320,7 +320,7 @@ function accepted(
 const SESSION: Text = { en: 'session', zh: '会话' };
 
 function refused(error: BrokerError, claims: readonly CheckedClaim[], options: SessionOptions): CheckResult {
-  const reason = reasonText(reasonOf(error));
+  const reason = connectionProblem(error.cause, options)?.detail ?? reasonText(reasonOf(error));
   const detail = {
     en: `refused with ${error.code}: ${reason.en}`,
     zh: `被拒绝，错误码 ${error.code}：${reason.zh}`,
@@ -328,17 +328,20 @@ function refused(error: BrokerError, claims: readonly CheckedClaim[], options: S
   return fail(SESSION, { detail, fix: fixForRefusal(error, claims, options) });
 }
 
-function fixForRefusal({ code }: BrokerError, claims: readonly CheckedClaim[], { mode }: SessionOptions): Text {
+function fixForRefusal({ code, cause }: BrokerError, claims: readonly CheckedClaim[], options: SessionOptions): Text {
+  const { mode } = options;
   const isExplained = claims.some(({ problem }) => problem !== undefined);
   // A JWT cannot cause it, but a claim in the answer of a session server can.
   if (code === 'session_check_unavailable' && mode === 'jwt') {
     return { en: 'See the check of the session keys.', zh: '见会话密钥一项的检查结果。' };
   }
   if (code === 'session_check_unavailable' && !isExplained) {
-    return {
-      en: 'Correct the URL of the session server, or look in its log: it does not say whether it accepts this session.',
-      zh: '请修正会话服务器的 URL，或查看它的日志：它没有说明是否接受该会话。',
-    };
+    return (
+      connectionProblem(cause, options)?.fix ?? {
+        en: 'Correct the URL of the session server, or look in its log: it does not say whether it accepts this session.',
+        zh: '请修正会话服务器的 URL，或查看它的日志：它没有说明是否接受该会话。',
+      }
+    );
   }
   if (isExplained) return { en: 'See the lines above.', zh: '见上面各行。' };
   if (mode !== 'forward') {

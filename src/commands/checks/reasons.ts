@@ -159,6 +159,10 @@ const REASONS: Readonly<Record<string, string>> = {
   'The session server refused the session with {}': '会话服务器拒绝了该会话（{}）',
   'status {}': '状态码 {}',
   'The session server answered {}': '会话服务器返回了 {}',
+  'The introspection URL answered {} instead of 200': 'introspection URL 返回了 {}，而不是 200',
+  // What follows is a sentence of a library.
+  'The introspection URL: {}': 'introspection URL 的响应不符合 RFC 7662',
+  'The JWKS URL answered {} instead of 200': 'JWKS URL 返回了 {}，而不是 200',
   'The session server did not answer with a JSON object': '会话服务器返回的不是 JSON 对象',
   'The answer is not a JWK Set': '响应不是 JWK Set',
   'The answer may have at most {} bytes': '响应最多 {} 字节',

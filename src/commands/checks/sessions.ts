@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { compactVerify, createLocalJWKSet, errors, type JWK } from 'jose';
+import type { VariableName } from '../../config/variables.ts';
 import { reasonOf } from '../../session/claims.ts';
 import { IntrospectionVerifier } from '../../session/introspection-verifier.ts';
 import { fetchJwks } from '../../session/published-keys.ts';
@@ -8,7 +9,7 @@ import { networkErrorCode, type SessionServerAccess, UnexpectedStatus } from '..
 import { acceptanceRisks, type SessionOptions } from '../../session/session-verifier.ts';
 import { verificationKey } from '../../session/verification-key.ts';
 import { BrokerError } from '../../token/errors.ts';
-import { type CheckResult, fail, networkProblem, ok, type Target, warn } from './check-result.ts';
+import { type CheckResult, fail, networkProblem, ok, type Problem, type Target, warn } from './check-result.ts';
 import { type Text, untranslated } from './language.ts';
 import { reasonText } from './reasons.ts';
 
@@ -30,6 +31,20 @@ function checkServer(session: SessionOptions, access: SessionServerAccess): Prom
     case 'forward':
       return checkForward(session, access);
   }
+}
+
+const URL_SETTINGS = {
+  jwt: 'SESSION_JWT_JWKS_URL',
+  introspection: 'SESSION_INTROSPECTION_URL',
+  forward: 'SESSION_FORWARD_URL',
+} as const satisfies Record<SessionOptions['mode'], VariableName>;
+
+/** Why the server that checks sessions or publishes their keys cannot be reached; `undefined` if it has answered. */
+export function connectionProblem(error: unknown, session: SessionOptions): Problem | undefined {
+  const code = networkErrorCode(error);
+  const url = session.mode === 'jwt' ? 'jwksUrl' in session.key && session.key.jwksUrl : session.url;
+  if (!code || !url) return undefined;
+  return networkProblem(code, { address: withoutQuery(url), setting: URL_SETTINGS[session.mode] });
 }
 
 type Mode<Name extends SessionOptions['mode']> = Extract<SessionOptions, { readonly mode: Name }>;
@@ -60,7 +75,7 @@ async function checkKey({ key, algorithms }: Mode<'jwt'>, access: SessionServerA
     });
   } catch (error) {
     const jwkSet = { en: 'a JWK Set, {"keys":[…]}', zh: 'JWK Set（{"keys":[…]}）' };
-    return requestFailed(name, error, { address, setting: 'SESSION_JWT_JWKS_URL' }, jwkSet);
+    return requestFailed(name, error, { address, setting: URL_SETTINGS.jwt }, jwkSet);
   }
 }
 
@@ -119,7 +134,7 @@ async function checkIntrospection(session: Mode<'introspection'>, access: Sessio
       });
     }
     const json = { en: 'JSON as in RFC 7662', zh: 'RFC 7662 规定的 JSON' };
-    return requestFailed(name, error, { address, setting: 'SESSION_INTROSPECTION_URL' }, json);
+    return requestFailed(name, error, { address, setting: URL_SETTINGS.introspection }, json);
   }
 }
 
@@ -132,11 +147,10 @@ export const FOR_ENVELOPES: Text = {
 async function checkForward(session: Mode<'forward'>, access: SessionServerAccess): Promise<CheckResult> {
   const name = { en: 'session server', zh: '会话服务器' };
   const address = withoutQuery(session.url);
-  const setting = 'SESSION_FORWARD_URL';
   const { decision, claims } = await explainSession(session, '{}', access);
   const refuse: Text = {
-    en: `Make the server answer 401 or 403 to such a request, without a redirect, or correct ${setting}.`,
-    zh: `让服务器对这种请求直接返回 401 或 403，不要重定向；或修正 ${setting}。`,
+    en: `Make the server answer 401 or 403 to such a request, without a redirect, or correct ${URL_SETTINGS.forward}.`,
+    zh: `让服务器对这种请求直接返回 401 或 403，不要重定向；或修正 ${URL_SETTINGS.forward}。`,
   };
   const hasAccount = claims.some((claim) => claim.name === session.claims.unionId && claim.problem === undefined);
   if (hasAccount || !(decision instanceof BrokerError)) {
@@ -153,8 +167,8 @@ async function checkForward(session: Mode<'forward'>, access: SessionServerAcces
     };
     return ok(name, detail);
   }
-  const code = networkErrorCode(decision.cause);
-  if (code) return fail(name, networkProblem(code, { address, setting }));
+  const unreachable = connectionProblem(decision.cause, session);
+  if (unreachable) return fail(name, unreachable);
   const reason = reasonText(reasonOf(decision));
   const orEnvelopes = { en: refuse.en + FOR_ENVELOPES.en, zh: refuse.zh + FOR_ENVELOPES.zh };
   return fail(name, {
