@@ -81,6 +81,18 @@ export function networkProblem(code: string, { address, setting }: Target): Prob
           zh: `检查服务器是否要求 TLS。如果是，请在 ${setting} 中使用 https:// 或 rediss://。`,
         },
       };
+    case 'CERT_NOT_YET_VALID':
+    case 'CERT_HAS_EXPIRED':
+      return {
+        detail: {
+          en: `by the clock of this machine, the certificate of ${address} is not valid now (${code})`,
+          zh: `按本机时钟，${address} 的证书目前不在有效期内（${code}）`,
+        },
+        fix: {
+          en: 'Correct the clock of this machine (NTP) if it is wrong. Otherwise renew the certificate.',
+          zh: '如果本机时钟不准，请用 NTP 校准。否则请更新证书。',
+        },
+      };
     case 'unknown':
       return {
         detail: { en: `${address} answers with an unexpected protocol`, zh: `${address} 响应所用的协议不对` },

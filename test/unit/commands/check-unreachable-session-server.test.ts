@@ -8,6 +8,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { networkProblem } from '../../../src/commands/checks/check-result.ts';
 import { checkSession, headersIn } from '../../../src/commands/checks/given-session.ts';
 import { checkSessions } from '../../../src/commands/checks/sessions.ts';
 import type { SessionOptions } from '../../../src/session/session-verifier.ts';
@@ -71,4 +72,12 @@ test.each<[string, () => Promise<string>]>([
     expect(isChinese(result.detail.zh), result.detail.zh).toBe(true);
     expect(isChinese(result.fix.zh), result.fix.zh).toBe(true);
   }
+});
+
+test.each(['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED'])('the fix of %s names the clock of this machine', (code) => {
+  const { fix } = networkProblem(code, { address: 'https://cloud.example', setting: 'SESSION_FORWARD_URL' });
+  expect(fix).toEqual({
+    en: expect.stringContaining('clock of this machine'),
+    zh: expect.stringContaining('本机时钟'),
+  });
 });
