@@ -158,7 +158,11 @@ async function checkForward(session: Mode<'forward'>, access: SessionServerAcces
       en: `${address} answers a request without a session: anyone could get in`,
       zh: `${address} 对不带会话的请求也返回账号：任何人都能通过`,
     };
-    return fail(name, { detail, fix: refuse });
+    const fix = {
+      en: `${refuse.en} Make sure that no cache between the broker and the server answers instead of it.`,
+      zh: `${refuse.zh}同时确认 Broker 与服务器之间没有缓存代替它响应。`,
+    };
+    return fail(name, { detail, fix });
   }
   if (decision.code === 'session_invalid') {
     const detail = {

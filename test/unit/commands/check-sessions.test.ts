@@ -212,6 +212,11 @@ describe('the check of a session server that gets the headers of the app', () =>
     expect((await check(envelopes)).line).toBe(line);
   });
 
+  it('names a cache as a possible reason why anyone could get in', async () => {
+    answerWith(200, '{"sub":"somebody"}');
+    expect((await check()).fix).toContain('no cache between the broker and the server');
+  });
+
   it('names the settings for envelopes, if an answer may be one', async () => {
     answerWith(200, '{"code":401}');
     expect((await check()).fix).toMatch(/envelope.*SESSION_FORWARD_ACCEPTED and SESSION_FORWARD_REFUSED/);
