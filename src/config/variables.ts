@@ -158,7 +158,8 @@ export const VARIABLES = {
     schema: redisUrl,
     allowed:
       'a redis:// or rediss:// URL, redis-sentinel://host:port,host:port/name or redis-cluster://host:port,host:port ' +
-      '(with user:password@ before the hosts if needed, and ?tls=true for TLS with the last two), ' +
+      '(with user:password@ before the hosts if needed, where characters such as @ / : # ? % are percent-encoded, ' +
+      'and ?tls=true for TLS with the last two), ' +
       'without white space or quotes around it; without the setting, the process keeps the tokens in its memory',
     secret: true,
   },

@@ -79,8 +79,8 @@ const REASONS: Readonly<Record<string, string>> = {
   'all, or a comma-separated list of cookie names, like PHPSESSID': 'all，或用逗号分隔的 cookie 名称，例如 PHPSESSID',
   'an assigned country code (ISO 3166-1 alpha-2), two capital letters':
     '已分配的国家代码（ISO 3166-1 alpha-2），两个大写字母',
-  'a redis:// or rediss:// URL, redis-sentinel://host:port,host:port/name or redis-cluster://host:port,host:port (with user:password@ before the hosts if needed, and ?tls=true for TLS with the last two), without white space or quotes around it; without the setting, the process keeps the tokens in its memory':
-    'redis:// 或 rediss:// 开头的 URL、redis-sentinel://host:port,host:port/name 或 redis-cluster://host:port,host:port（需要时在主机之前加 user:password@；后两种用 ?tls=true 启用 TLS），前后没有空白或引号；不设时令牌保存在进程内存中',
+  'a redis:// or rediss:// URL, redis-sentinel://host:port,host:port/name or redis-cluster://host:port,host:port (with user:password@ before the hosts if needed, where characters such as @ / : # ? % are percent-encoded, and ?tls=true for TLS with the last two), without white space or quotes around it; without the setting, the process keeps the tokens in its memory':
+    'redis:// 或 rediss:// 开头的 URL、redis-sentinel://host:port,host:port/name 或 redis-cluster://host:port,host:port（需要时在主机之前加 user:password@，其中 @ / : # ? % 等字符需做 URL 编码；后两种用 ?tls=true 启用 TLS），前后没有空白或引号；不设时令牌保存在进程内存中',
   '1 to 64 letters, digits, dots, underscores, colons and hyphens': '1 到 64 个字母、数字、点、下划线、冒号或连字符',
   'off, or id:key[,id:key…] with different ids and 32-byte keys in base64 (the output of openssl rand -base64 32)':
     'off，或 id:key[,id:key…]：id 互不相同，key 是 Base64 编码的 32 字节密钥（openssl rand -base64 32 的输出）',

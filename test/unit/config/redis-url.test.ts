@@ -36,6 +36,10 @@ describe('REDIS_URL may not be', () => {
     ['with several path segments for the name', ['redis-sentinel://a.example/my/master']],
     ['with a user but without a password', ['redis-cluster://canary@a.example', 'redis-sentinel://canary@a.example/m']],
     ['with a password that is not percent-encoded', ['redis-cluster://:can@ary@a.example', 'redis://:%@a.example']],
+    [
+      'with a password that ends the host part of the URL',
+      EACH.flatMap((scheme) => ['#', '/', '?'].map((character) => `${scheme}://user:12${character}canary@a.example`)),
+    ],
     ['with an invalid percent-encoding', EACH.map((scheme) => `${scheme}://:canary%zz@a.example/1`)],
     ['with an unknown option', ['redis-cluster://a.example?canary=1', 'redis-sentinel://a.example/m?db=1']],
     ['with an option for Sentinels on a cluster', ['redis-cluster://a.example?sentinelPassword=canary']],
@@ -49,7 +53,7 @@ describe('REDIS_URL may not be', () => {
     for (const value of values) {
       const [problem, ...others] = problemsOf({ ...USABLE, REDIS_URL: value });
       expect(problem, value).toMatch(
-        /^REDIS_URL must be a redis:\/\/ or rediss:\/\/ URL, redis-sentinel:\/\/.*\/name or redis-cluster:\/\//,
+        /^REDIS_URL must be a redis:\/\/ or rediss:\/\/ URL, redis-sentinel:\/\/.*\/name or redis-cluster:\/\/.*percent-encoded/,
       );
       expect(problem).not.toMatch(/can@?ary/);
       expect(others).toEqual([]);

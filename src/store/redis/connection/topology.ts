@@ -40,7 +40,7 @@ export type Topology = SingleTopology | SentinelTopology | ClusterTopology;
 
 const SENTINEL_PORT = 26_379;
 const CLUSTER_PORT = 6_379;
-const SEVERAL = /^redis-(sentinel|cluster):\/\/(?:([^:@/?#]*):([^@/?#]*)@)?([^@/?#]+)(?:\/([^/?#]*))?(?:\?([^#]*))?$/;
+const SEVERAL = /^redis-(sentinel|cluster):\/\/(?:([^:@/?#]*):([^@/?#]*)@)?([^@/?#]+)(?:\/([^@/?#]*))?(?:\?([^#]*))?$/;
 
 /**
  * Reads REDIS_URL: `redis://` and `rediss://` as ioredis reads them, with `/0`, `/1`, … for another database;
@@ -88,8 +88,9 @@ export function hasSameServers(oneUrl: string, otherUrl: string): boolean {
 
 function readSingle(url: string): SingleTopology | undefined {
   if (!URL.canParse(url)) return undefined;
-  const { hostname, pathname, username, password, hash } = new URL(url);
-  const isValid = hostname !== '' && /^(\/\d{0,5})?$/.test(pathname) && hash === '';
+  const { hostname, pathname, username, password, search, hash } = new URL(url);
+  // An @ in the query belongs to a password with a question mark.
+  const isValid = hostname !== '' && /^(\/\d{0,5})?$/.test(pathname) && !search.includes('@') && hash === '';
   return isValid && isComplete([decoded(username), decoded(password)]) ? { kind: 'single', url } : undefined;
 }
 
