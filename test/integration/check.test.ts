@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
@@ -13,9 +13,12 @@ import { run } from '../../src/commands/run.ts';
 import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import { listen } from '../../src/simulator/http-server.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import { Keys } from '../../src/store/redis/keys.ts';
+import { accountId } from '../../src/token/subject.ts';
 import { exitOf } from '../support/child-process.ts';
+import { fillStore, keyRing, newKey, openRedisStore, type TestKey } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
-import { type RedisServer, startRedis } from '../support/redis-server.ts';
+import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
 
 const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 /** Values that must not appear in any output. */
@@ -174,6 +177,78 @@ test('reports ok if nothing is wrong, logs nobody in and leaves nothing in Redis
   const client = new Redis(redis.url);
   expect(await client.keys('checked*')).toEqual([]);
   client.disconnect();
+});
+
+describe('the keys of stored tokens', () => {
+  const [fleetKey, formerKey] = [newKey('2026-11'), newKey('2025-11')];
+
+  async function fill(keyPrefix: string, keys: readonly TestKey[], count: number) {
+    const store = await openRedisStore(redis.url, keyPrefix, keys);
+    const names = Array.from({ length: count }, (_, number) => `${keys[0]?.id}-${number}`);
+    const subjects = names.map((unionId) => ({ app: 'default', unionId, uniqueId: 'phone' }));
+    await fillStore(store, subjects);
+    await store.close();
+    return subjects;
+  }
+
+  /** Checks with `ring`, after each of `rings` has encrypted ten tokens. */
+  async function checkStored(rings: readonly TestKey[][], ring: string, args: readonly string[] = []) {
+    const REDIS_KEY_PREFIX = `checked-${randomUUID()}`;
+    for (const keys of rings) await fill(REDIS_KEY_PREFIX, keys, 10);
+    const env = { ...(await validEnv()), REDIS_KEY_PREFIX, TOKEN_ENCRYPTION_KEYS: ring };
+    const { code, out } = await outputOf(checkCommand, args, env);
+    const lines = out.split('\n');
+    const at = lines.findIndex((line) => /token encryption|令牌加密/.test(line));
+    return { code, line: lines[at]?.replace(/\s+/g, ' '), fix: lines[at + 1] };
+  }
+
+  test('pass if the replica has all of them', async () => {
+    const { code, line } = await checkStored([[fleetKey], [formerKey]], keyRing(fleetKey, formerKey));
+    expect([code, line]).toEqual([0, expect.stringMatching(/^ok token encryption — AES-256-GCM with key 2026-11;/)]);
+  });
+
+  test('fail if the replica lacks one, has another one of that id, or none, with the ids and the number', async () => {
+    const missing = await checkStored([[fleetKey], [formerKey]], keyRing(fleetKey));
+    expect(missing.code).toBe(1);
+    expect(missing.line).toMatch(
+      /^FAIL token encryption — no key of TOKEN_ENCRYPTION_KEYS decrypts 10 of 20 stored tokens that were looked at\. They need 2025-11$/,
+    );
+    expect(missing.fix).toMatch(
+      /^ {6}To fix it: Use the same TOKEN_ENCRYPTION_KEYS as the other replicas, .*docs\/key-rotation\.md/,
+    );
+    const other = await checkStored([[fleetKey]], keyRing(newKey('2026-11')));
+    expect(other.line).toMatch(/decrypts 10 of 10 .*They need 2026-11 \(not the key of this id that is set\)$/);
+    expect((await checkStored([[fleetKey]], 'off')).line).toMatch(/^FAIL .*decrypts 10 of 10 .*They need 2026-11$/);
+    const chinese = await checkStored([[fleetKey], [formerKey]], keyRing(formerKey), ['--lang', 'zh']);
+    expect(chinese.line).toMatch(
+      /^FAIL 令牌加密 — 抽查的 20 个已存令牌中，有 10 个用 TOKEN_ENCRYPTION_KEYS 的任何密钥都无法解密，需要 2026-11$/,
+    );
+    expect(chinese.fix).toMatch(/^ {6}修正方法：.*docs\/zh\/key-rotation\.md/);
+  });
+
+  test('do not fail, but warn, if the tokens are not encrypted yet', async () => {
+    const { code, line } = await checkStored([[]], keyRing(fleetKey));
+    expect(code).toBe(0);
+    expect(line).toMatch(/^warn token encryption — 10 of 10 stored tokens that were looked at are not encrypted/);
+  });
+
+  test('are looked at in a small number of tokens, and damaged or foreign entries do not end the check', async () => {
+    const REDIS_KEY_PREFIX = `checked-${randomUUID()}`;
+    const subjects = await fill(REDIS_KEY_PREFIX, [fleetKey], 400);
+    const keys = new Keys(REDIS_KEY_PREFIX);
+    await askRedis(redis, async (client) => {
+      for (const { unionId } of subjects.slice(0, 200)) await client.set(keys.account(accountId(unionId)), 'no hash');
+      await client.zadd(keys.due(0), 0, 'foreign', 1, 'x'.repeat(44));
+      await client.set(keys.due(1), 'no queue');
+    });
+    const { problems } = await check({ REDIS_KEY_PREFIX, TOKEN_ENCRYPTION_KEYS: keyRing(formerKey) });
+    expect(problems).toEqual([
+      expect.stringMatching(/^FAIL token encryption — .* decrypts \d\d of \d\d stored tokens/),
+    ]);
+    const [, some, all] = /decrypts (\d+) of (\d+)/.exec(problems[0] ?? '') ?? [];
+    expect(some).toBe(all);
+    expect(Number(all)).toBeLessThanOrEqual(64);
+  });
 });
 
 test('with --session it says whose session standard input holds, or why it is refused, and does not print it', async () => {

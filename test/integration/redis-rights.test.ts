@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { checkStore } from '../../src/commands/checks/store.ts';
 import { rekey } from '../../src/commands/rekey.ts';
+import { loadStoreConfig } from '../../src/config/config.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
@@ -84,8 +85,7 @@ test.each([
     expect(JSON.parse(found.body)).toEqual({ [accessId]: 'alice' });
     const terminal = { out: () => undefined, err: () => undefined, redraw: undefined, version: '', env: fleet.env };
     expect(await rekey([], terminal)).toBe(0);
-    const checked = { url: env.REDIS_URL, keyPrefix, encryptionKeys: [] };
-    const failed = (await checkStore(checked, systemClock)).filter(({ level }) => level === 'FAIL');
+    const failed = (await checkStore(loadStoreConfig(fleet.env), systemClock)).filter(({ level }) => level === 'FAIL');
     expect(failed).toEqual([]);
     expect((await admin('DELETE', '/accounts/alice/terminals/phone')).status).toBe(204);
     expect((await admin('DELETE', '/accounts/alice')).status).toBe(204);

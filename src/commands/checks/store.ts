@@ -1,5 +1,5 @@
 import type { RedisConfig } from '../../config/config.ts';
-import { probeRedis } from '../../store/redis/probe.ts';
+import { probeRedis, type TokenSample } from '../../store/redis/probe.ts';
 import type { Clock } from '../../token/clock.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
 import { type Text, untranslated } from './language.ts';
@@ -147,7 +147,7 @@ const SCRIPT_SUCCEEDED: Text = {
   zh: '脚本写入了一个键，发布了一条消息，并删除了该键',
 };
 
-/** Checks that the broker can use Redis, that Redis does not lose tokens, and that the tokens are encrypted. */
+/** Checks that the broker can use Redis, that Redis does not lose tokens, and that the broker has their keys. */
 export async function checkStore(redis: RedisConfig | undefined, clock: Clock): Promise<CheckResult[]> {
   if (!redis) {
     const detail = {
@@ -163,9 +163,10 @@ export async function checkStore(redis: RedisConfig | undefined, clock: Clock): 
   // A password may contain an @ that is not percent-encoded: the last one ends it.
   const [, password, address = ''] = /:\/\/(?:[^:/?#]*:?([^/?#]*)@)?([^/?#]*)/.exec(redis.url) ?? [];
   const probe = await probeRedis({ ...redis, timeoutMs: CONNECT_TIMEOUT_MS, clock });
-  const encryption = checkEncryption(redis);
-  if (!probe.connected) return [fail(REDIS, redisProblem(probe.trouble, address, redis.keyPrefix)), encryption];
-  const { info, roundTripMs, scriptTrouble } = probe;
+  if (!probe.connected) {
+    return [fail(REDIS, redisProblem(probe.trouble, address, redis.keyPrefix)), checkEncryption(redis)];
+  }
+  const { info, roundTripMs, scriptTrouble, sample } = probe;
   // A writable replica accepts the script, but loses what it wrote at its next synchronisation.
   const scriptError = scriptTrouble ?? (info.get('role') === 'slave' ? 'READONLY' : undefined);
   return [
@@ -177,7 +178,7 @@ export async function checkStore(redis: RedisConfig | undefined, clock: Clock): 
     scriptError ? fail(SCRIPTS, redisProblem(scriptError, address, redis.keyPrefix)) : ok(SCRIPTS, SCRIPT_SUCCEEDED),
     ...checkMemory(info.get('maxmemory_policy')),
     ...checkPersistence(info),
-    encryption,
+    checkStoredTokens(redis, sample) ?? checkEncryption(redis),
   ];
 }
 
@@ -233,8 +234,38 @@ function checkPersistence(info: ReadonlyMap<string, string>): CheckResult[] {
   return [ok(name, detail)];
 }
 
+const ENCRYPTION: Text = { en: 'token encryption', zh: '令牌加密' };
+
+/** @returns `undefined` if the keys decrypt every stored token that was looked at */
+function checkStoredTokens({ encryptionKeys }: RedisConfig, sample: TokenSample): CheckResult | undefined {
+  const { lookedAt, inTheClear, unreadable, keyIds } = sample;
+  if (unreadable > 0) {
+    const isSet = (id: string) => encryptionKeys.some((key) => key.id === id);
+    const en = keyIds.map((id) => (isSet(id) ? `${id} (not the key of this id that is set)` : id)).join(', ');
+    const zh = keyIds.map((id) => (isSet(id) ? `${id}（不是已设置的同名密钥）` : id)).join('、');
+    const detail = {
+      en: `no key of TOKEN_ENCRYPTION_KEYS decrypts ${unreadable} of ${lookedAt} stored tokens that were looked at${en && `. They need ${en}`}`,
+      zh: `抽查的 ${lookedAt} 个已存令牌中，有 ${unreadable} 个用 TOKEN_ENCRYPTION_KEYS 的任何密钥都无法解密${zh && `，需要 ${zh}`}`,
+    };
+    const fix = {
+      en: 'Use the same TOKEN_ENCRYPTION_KEYS as the other replicas, or append the missing key: docs/key-rotation.md. Otherwise this replica logs in for each of these tokens again, and the others cannot read the new ones. If nobody has the key any more, each token costs one login.',
+      zh: '使用与其他副本相同的 TOKEN_ENCRYPTION_KEYS，或把缺少的密钥加在末尾：docs/zh/key-rotation.md。否则本副本会为这些令牌重新登录，而其他副本读不出新的令牌。如果密钥已经丢失，每个令牌要多登录一次。',
+    };
+    return fail(ENCRYPTION, { detail, fix });
+  }
+  if (inTheClear === 0) return undefined;
+  const detail = {
+    en: `${inTheClear} of ${lookedAt} stored tokens that were looked at are not encrypted: with keys, the broker ignores them, and each costs one login`,
+    zh: `抽查的 ${lookedAt} 个已存令牌中，有 ${inTheClear} 个未加密：设置密钥后，Broker 会忽略它们，每个令牌要多登录一次`,
+  };
+  const fix = {
+    en: 'Give all replicas the keys at the same time: docs/key-rotation.md.',
+    zh: '同时为所有副本设置密钥：docs/zh/key-rotation.md。',
+  };
+  return warn(ENCRYPTION, { detail, fix });
+}
+
 function checkEncryption({ encryptionKeys }: RedisConfig): CheckResult {
-  const name = { en: 'token encryption', zh: '令牌加密' };
   const [first, ...others] = encryptionKeys.map(({ id }) => id);
   if (first === undefined) {
     const detail = {
@@ -245,10 +276,10 @@ function checkEncryption({ encryptionKeys }: RedisConfig): CheckResult {
       en: 'Set TOKEN_ENCRYPTION_KEYS to what this prints: echo "k1:$(openssl rand -base64 32)".',
       zh: '把 TOKEN_ENCRYPTION_KEYS 设为此命令的输出：echo "k1:$(openssl rand -base64 32)"',
     };
-    return warn(name, { detail, fix });
+    return warn(ENCRYPTION, { detail, fix });
   }
   const older = others.join(', ');
-  return ok(name, {
+  return ok(ENCRYPTION, {
     en: `AES-256-GCM with key ${first}${older && `; ${older} can still decrypt`}`,
     zh: `AES-256-GCM，密钥 ${first}${older && `；${older} 仍可解密`}`,
   });

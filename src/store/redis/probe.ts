@@ -1,10 +1,13 @@
+import { accountOf, isSubjectId, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { databaseOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, isOfSelect } from './connection/connection.ts';
 import { Keys, SHARDS } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
+import { RecordCodec } from './records/record-codec.ts';
+import { isKeyId, keyIdOf, type SealedField, TokenCipher } from './records/token-cipher.ts';
 import type { RedisStoreOptions } from './redis-store.ts';
 
-export interface RedisProbeOptions extends Pick<RedisStoreOptions, 'url' | 'keyPrefix' | 'clock'> {
+export interface RedisProbeOptions extends Pick<RedisStoreOptions, 'url' | 'keyPrefix' | 'encryptionKeys' | 'clock'> {
   /** Maximum ms until the connection is ready. */
   readonly timeoutMs: number;
 }
@@ -25,7 +28,19 @@ export type RedisProbe =
       readonly info: ReadonlyMap<string, string>;
       /** Why a script could not write a key, publish, and delete the key. */
       readonly scriptTrouble: string | undefined;
+      readonly sample: TokenSample;
     };
+
+/** Numbers of stored tokens, among a few that were looked at. */
+export interface TokenSample {
+  readonly lookedAt: number;
+  /** Not encrypted, although there are encryption keys. */
+  readonly inTheClear: number;
+  /** Encrypted, but no key decrypts them. */
+  readonly unreadable: number;
+  /** The ids of the keys that encrypted the unreadable ones, as far as they can be read. */
+  readonly keyIds: readonly string[];
+}
 
 /** The messages of Redis 7 and of earlier versions when an ACL denies a command inside a script. */
 const SCRIPT_MAY_NOT = /ACL failure in script|The user executing the script can't/;
@@ -33,7 +48,8 @@ const SCRIPT_MAY_NOT = /ACL failure in script|The user executing the script can'
 const SILENT = { info: () => undefined, warn: () => undefined };
 
 /** Connects like the store, tests what it needs, and leaves nothing in Redis. Never throws. */
-export async function probeRedis({ url, keyPrefix, timeoutMs, clock }: RedisProbeOptions): Promise<RedisProbe> {
+export async function probeRedis(options: RedisProbeOptions): Promise<RedisProbe> {
+  const { url, keyPrefix, encryptionKeys, timeoutMs, clock } = options;
   const redis = connectRedis(url, 'check', SILENT);
   const keys = new Keys(keyPrefix, databaseOf(redis));
   try {
@@ -48,10 +64,47 @@ export async function probeRedis({ url, keyPrefix, timeoutMs, clock }: RedisProb
       runScript(redis, ['probe', [keys.probe(shard)], [keys.announcements]]),
     );
     const scriptTrouble = await Promise.all(scripts).then(() => undefined, codeOf);
-    return { connected: true, roundTripMs, info, scriptTrouble };
+    const sample = await sampleTokens(redis, keys, new TokenCipher(encryptionKeys));
+    return { connected: true, roundTripMs, info, scriptTrouble, sample };
   } finally {
     redis.disconnect();
   }
+}
+
+/** In each shard, so many tokens that are due first, and so many that are due last: in general old and new ones. */
+const SAMPLED_AT_EACH_END = 2;
+
+async function sampleTokens(redis: RedisClient, keys: Keys, cipher: TokenCipher): Promise<TokenSample> {
+  const records = new RecordCodec(cipher);
+  const shards = Array.from({ length: SHARDS }, (_, shard) => sampledFields(redis, keys, shard, records));
+  const fields = (await Promise.all(shards)).flat();
+  const closed = fields.filter(({ sealed, additionalData }) => !cipher.open(sealed, additionalData));
+  const ids = closed.map(({ sealed }) => keyIdOf(sealed)).filter((id) => id !== undefined);
+  return {
+    lookedAt: fields.length,
+    inTheClear: closed.length - ids.length,
+    unreadable: ids.length,
+    keyIds: [...new Set(ids)].filter(isKeyId).sort(),
+  };
+}
+
+/** Anyone who can write to Redis can write any entry or value there, which then counts as none. */
+async function sampledFields(
+  redis: RedisClient,
+  keys: Keys,
+  shard: number,
+  records: RecordCodec,
+): Promise<SealedField[]> {
+  const due = keys.due(shard);
+  const ends = [redis.zrange(due, 0, String(SAMPLED_AT_EACH_END - 1)), redis.zrange(due, -SAMPLED_AT_EACH_END, '-1')];
+  const entries = await Promise.all(ends.map((end) => end.catch(() => [])));
+  const ids = [...new Set(entries.flat() as SubjectId[])].filter(isSubjectId);
+  const fields = ids.map(async (id) => {
+    const key = keys.account(accountOf(id));
+    const bytes = await redis.hgetBuffer(key, terminalOf(id)).catch(() => null);
+    return bytes ? (records.sealedField(bytes, id, key) ?? []) : [];
+  });
+  return (await Promise.all(fields)).flat();
 }
 
 function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<string | undefined> {

@@ -6,7 +6,7 @@ import { connectRedis, type RedisLog, storeUnavailable } from './connection/conn
 import { Keys } from './keys.ts';
 import { resealScript, runScript } from './lua-scripts.ts';
 import { ACCOUNT_FIELDS, DirectoryCodec, RecordCodec } from './records/record-codec.ts';
-import { keyIdOf, type SealedField, TokenCipher } from './records/token-cipher.ts';
+import { type SealedField, TokenCipher } from './records/token-cipher.ts';
 import type { RedisStoreOptions } from './redis-store.ts';
 
 /** Number of keys per SCAN and of accounts per batch. Both are small, so that the replicas are not slowed down. */
@@ -38,7 +38,6 @@ type Outcome = 'resealed' | 'current' | 'changed' | { readonly unreadable: strin
 export class Rekey {
   readonly #redis: RedisClient;
   readonly #keys: Keys;
-  readonly #keyIds: readonly string[];
   readonly #cipher: TokenCipher;
   readonly #records: RecordCodec;
   readonly #directory: DirectoryCodec;
@@ -46,7 +45,6 @@ export class Rekey {
   constructor({ url, keyPrefix, encryptionKeys, log }: RekeyOptions) {
     this.#redis = connectRedis(url, 'rekey', log);
     this.#keys = new Keys(keyPrefix);
-    this.#keyIds = encryptionKeys.map(({ id }) => id);
     this.#cipher = new TokenCipher(encryptionKeys);
     this.#records = new RecordCodec(this.#cipher);
     this.#directory = new DirectoryCodec(this.#cipher);
@@ -122,18 +120,10 @@ export class Rekey {
 
   async #reseal(field: SealedField): Promise<Outcome> {
     const plain = this.#cipher.open(field.sealed, field.additionalData);
-    if (!plain) return { unreadable: this.#whyUnreadable(field) };
+    if (!plain) return { unreadable: this.#cipher.whyUnreadable(field.sealed) };
     if (this.#cipher.isCurrent(field.sealed)) return 'current';
     const resealed = this.#cipher.seal(plain, field.additionalData);
     return (await runScript(this.#redis, resealScript(field, resealed))) === 1 ? 'resealed' : 'changed';
-  }
-
-  #whyUnreadable({ sealed }: SealedField): string {
-    const id = keyIdOf(sealed);
-    if (id === undefined) return 'in the clear';
-    if (this.#keyIds.includes(id)) return `damaged, or sealed under another key that was called ${id}`;
-    // Anyone with access to Redis may have written any bytes here.
-    return /^[\x21-\x7e]{1,32}$/.test(id) ? `sealed under key ${id}, which is not among them` : 'damaged';
   }
 }
 

@@ -54,6 +54,14 @@ export class TokenCipher {
     return keyIdOf(sealed) === this.#ring.currentId;
   }
 
+  /** Why `open` gives nothing. It contains no secret. */
+  whyUnreadable(sealed: Buffer): string {
+    const id = keyIdOf(sealed);
+    if (id === undefined) return 'in the clear';
+    if (this.#ring.keys.has(id)) return `damaged, or sealed under another key that was called ${id}`;
+    return isKeyId(id) ? `sealed under key ${id}, which is not among them` : 'damaged';
+  }
+
   seal(plain: Buffer, additionalData: Buffer): Buffer {
     const { keys, currentId, head } = this.#ring;
     const key = keys.get(currentId ?? '');
@@ -91,4 +99,9 @@ export class TokenCipher {
 export function keyIdOf(sealed: Buffer): string | undefined {
   const length = sealed[0] ?? 0;
   return length === 0 ? undefined : sealed.toString('latin1', 1, 1 + length);
+}
+
+/** Whether a text can be the id of a key: anyone with access to Redis may have written any bytes there. */
+export function isKeyId(id: string): boolean {
+  return /^[\x21-\x7e]{1,32}$/.test(id);
 }

@@ -9,7 +9,7 @@ async function probed(right: string) {
   const rights = ['on', '>secret', '~*', '&*', '+@all', right].filter((one) => one !== '');
   await askRedis(server, (redis) => redis.acl('SETUSER', 'broker', ...rights));
   const url = server.url.replace('redis://', 'redis://broker:secret@');
-  const probe = await probeRedis({ url, keyPrefix: 'probe', timeoutMs: 5_000, clock: systemClock });
+  const probe = await probeRedis({ url, keyPrefix: 'probe', encryptionKeys: [], timeoutMs: 5_000, clock: systemClock });
   return { probe, keys: await askRedis(server, (redis) => redis.keys('*')) };
 }
 

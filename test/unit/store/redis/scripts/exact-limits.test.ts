@@ -319,6 +319,6 @@ test.each(['-xadd', '-xrevrange', '-xrange', '-xlen'])('a probe needs each right
   onTestFinished(() => server.stop());
   await askRedis(server, (redis) => redis.acl('SETUSER', 'broker', 'on', '>secret', '~*', '&*', '+@all', right));
   const url = server.url.replace('redis://', 'redis://broker:secret@');
-  const probe = await probeRedis({ url, keyPrefix: 'probe', timeoutMs: 5_000, clock: systemClock });
+  const probe = await probeRedis({ url, keyPrefix: 'probe', encryptionKeys: [], timeoutMs: 5_000, clock: systemClock });
   expect(probe).toMatchObject({ connected: true, scriptTrouble: 'NOPERM' });
 });
