@@ -206,6 +206,11 @@ describe('a thousand tokens encrypted with key A', () => {
       strangers.map(() => 1),
     );
     await onlyC.stop();
+    // One line at once, and the others together at the end.
+    const warnings = onlyC.log().filter((line) => line.includes('no key of TOKEN_ENCRYPTION_KEYS decrypts'));
+    expect(warnings.length).toBeGreaterThan(0);
+    expect(warnings.length).toBeLessThanOrEqual(3);
+    for (const line of warnings) expect(line).toContain('sealed under key B, which is not among them');
     const { code: left, out: told } = await runRekey(stored, keyRing(C));
     expect([left, figure(told, 'unreadable')]).toEqual([0, sumOf((await count())['B'])]);
     expect(told).toMatch(/ sealed under key B, which is not among them$/m);

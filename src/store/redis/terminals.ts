@@ -19,6 +19,10 @@ import type { StoreContext } from './store-context.ts';
 
 type AcquireResult = readonly [kind: Buffer, value: number, ...details: (Buffer | null)[]];
 
+const UNREADABLE =
+  'no key of TOKEN_ENCRYPTION_KEYS decrypts a stored token, so it counts as missing: compare the keys of all ' +
+  'replicas, docs/key-rotation.md#what-no-key-opens';
+
 /** The records of terminals, and the leases to renew them. */
 export class RedisTerminals implements TerminalStore {
   readonly #context: StoreContext;
@@ -30,11 +34,11 @@ export class RedisTerminals implements TerminalStore {
   }
 
   async read(id: SubjectId): Promise<StoredTerminal> {
-    const { redis, keys, records } = this.#context;
+    const { redis, keys } = this.#context;
     const key = keys.account(accountOf(id));
     const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
     const [bytes, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
-    return { record: records.decode(bytes, id, key), erasedAt: instantOf(erasedAt) };
+    return { record: this.#recordIn(bytes, id, key), erasedAt: instantOf(erasedAt) };
   }
 
   async markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean> {
@@ -46,7 +50,7 @@ export class RedisTerminals implements TerminalStore {
 
   async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
     const ownerId = randomUUID();
-    const { redis, keys, records, terminalsPerAccount } = this.#context;
+    const { redis, keys, terminalsPerAccount } = this.#context;
     const args = [ownerId, durationMs, terminalOf(id), id, terminalsPerAccount];
     const answer = (await redis.script('acquire', this.#keysOf(id), args)) as AcquireResult;
     const [kind, value, ...details] = answer;
@@ -61,7 +65,7 @@ export class RedisTerminals implements TerminalStore {
       default: {
         const [generation, bytes, region, erasedAt] = details;
         const lease = { id, ownerId, generation: Number(generation), durationMs };
-        const current = records.decode(bytes, id, keys.account(accountOf(id)));
+        const current = this.#recordIn(bytes, id, keys.account(accountOf(id)));
         return { kind: 'granted', lease, current, region: regionOf(region), erasedAt: instantOf(erasedAt), endedRead };
       }
     }
@@ -192,6 +196,15 @@ export class RedisTerminals implements TerminalStore {
       await this.#accounts.remember(lease, entry, previous);
     }
     return outcome.toString() as SaveOutcome;
+  }
+
+  /** A record that no key opens counts as missing: if its key is lost, it must cost no more than a login. */
+  #recordIn(bytes: Buffer | null | undefined, id: SubjectId, key: string): TokenRecord | undefined {
+    const { records, log } = this.#context;
+    const record = records.decode(bytes, id, key);
+    const reason = bytes && !record ? records.whyUnreadable(bytes, id, key) : undefined;
+    if (reason !== undefined) log.warn({ subject: id, reason }, UNREADABLE);
+    return record;
   }
 
   /** Redis gets durations instead of times, because its clock may differ from ours. */

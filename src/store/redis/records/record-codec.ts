@@ -132,6 +132,12 @@ export class RecordCodec {
     const [read, suspect, unreadRenewals] = [bytes[1] === 1, bytes[2] === 1, bytes.readUInt8(3)];
     return { subject, region, token, generation, answeredAt, read, suspect, unreadRenewals };
   }
+
+  /** See {@link TokenCipher.whyUnreadable}; `undefined` when the bytes are no record. */
+  whyUnreadable(bytes: Buffer, id: SubjectId, key: string): string | undefined {
+    const field = this.sealedField(bytes, id, key);
+    return field && this.#cipher.whyUnreadable(field.sealed);
+  }
 }
 
 function boundTo(record: Buffer, id: SubjectId, key: string): Buffer {

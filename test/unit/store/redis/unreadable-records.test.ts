@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto';
+import { expect, inject, onTestFinished, test } from 'vitest';
+import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
+import { systemClock } from '../../../../src/token/clock.ts';
+import { subjectId } from '../../../../src/token/subject.ts';
+import { newKey, openRedisStore, PATIENT, saveToken, type TestKey } from '../../../support/filled-store.ts';
+import { silentObserver } from '../../../support/silent-observer.ts';
+
+const [FLEET, OTHER, SAME_ID] = [newKey('2026-11'), newKey('k9'), newKey('2026-11')];
+const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+
+/** What a store with the keys `own` logs as it reads a token that a store with the keys `theirs` wrote. */
+async function warningsOf(theirs: readonly TestKey[], own: readonly TestKey[]) {
+  const [url, keyPrefix] = [inject('redisUrl'), `unreadable-${randomUUID()}`];
+  const writer = await openRedisStore(url, keyPrefix, theirs);
+  onTestFinished(() => writer.close());
+  await saveToken(writer, SUBJECT);
+  const warnings: [object, string][] = [];
+  const log = {
+    info: () => undefined,
+    error: () => undefined,
+    warn: (...line: [object, string]) => warnings.push(line),
+  };
+  const observer = silentObserver;
+  const options = { url, keyPrefix, terminalsPerAccount: 20, clock: systemClock, observer, ...PATIENT };
+  const reader = createRedisStore({ ...options, encryptionKeys: own, log });
+  onTestFinished(() => reader.close());
+  await reader.health.ping();
+  const { record } = await reader.terminals.read(ID);
+  const lease = await reader.terminals.acquire(ID, 1_000);
+  expect(lease).toMatchObject({ kind: 'granted', current: record });
+  return warnings;
+}
+
+test.each([
+  ['lacks the key', [OTHER], 'sealed under key 2026-11, which is not among them'],
+  ['has another key of that id', [SAME_ID], 'damaged, or sealed under another key that was called 2026-11'],
+  ['has no keys', [], 'sealed under key 2026-11, which is not among them'],
+])(
+  'a replica that %s logs each token that it cannot read, with the id of the key and no secret',
+  async (_, own, reason) => {
+    const warnings = await warningsOf([FLEET], own);
+    const line = [
+      { subject: ID, reason },
+      expect.stringMatching(/^no key of TOKEN_ENCRYPTION_KEYS .*docs\/key-rotation\.md/),
+    ];
+    expect(warnings).toEqual([line, line]);
+  },
+);
+
+test('a replica with the key logs nothing, also if another one encrypts', async () => {
+  expect(await warningsOf([FLEET], [OTHER, FLEET])).toEqual([]);
+});
