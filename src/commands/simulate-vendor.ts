@@ -1,3 +1,4 @@
+import { loadVendorConfig } from '../config/config.ts';
 import type { Environment } from '../config/environment.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
 import type { RegisteredApp } from '../simulator/login-verifier.ts';
@@ -36,22 +37,23 @@ Runs a simulated camera vendor. It checks the signature of every login and answe
   --customer-cloud-port N  also run a customer cloud on this port, which issues sessions
   -h, --help
 
-The app that may log in is that of VENDOR_APP_ID, VENDOR_APP_TOKEN and VENDOR_APP_KEY. Without them, it is a demo app.`;
+The apps that may log in are those of VENDOR_APPS, or that of VENDOR_APP_ID, VENDOR_APP_TOKEN and VENDOR_APP_KEY, as in
+the settings of the broker. Without them, it is a demo app.`;
 
-/** The `simulate-vendor` command. It runs until a signal ends it. @throws UsageError, HelpRequested */
+/** The `simulate-vendor` command. It runs until a signal ends it. @throws UsageError, HelpRequested, ConfigError */
 export async function simulateVendor(args: readonly string[], context: CommandContext): Promise<void> {
   const { close } = await startSimulators(args, context);
   closeOnSignal(close);
 }
 
-/** @throws UsageError, HelpRequested */
+/** @throws UsageError, HelpRequested, ConfigError */
 export async function startSimulators(
   args: readonly string[],
   { env, out }: Pick<CommandContext, 'env' | 'out'>,
 ): Promise<{ close(): Promise<void> }> {
   const flags = parseFlags(args, FLAGS, HELP);
   const { host, 'customer-cloud-port': cloudPort } = flags;
-  const app = readApp(env);
+  const apps = readApps(env);
   const vendorOptions = {
     host,
     port: flagValue('port', flags.port, PORTS),
@@ -60,13 +62,13 @@ export async function startSimulators(
     mode: flagValue('mode', flags.mode, RULES.mode),
     maxLoginsPerSecond: flagValue('max-rps', flags['max-rps'], RULES.maxLoginsPerSecond),
     fault: flagValue('fault', flags.fault, RULES.fault),
-    apps: [app],
+    apps: [...apps.values()],
   };
   const cloudOptions =
     cloudPort === undefined ? undefined : { host, port: flagValue('customer-cloud-port', cloudPort, PORTS) };
 
   const vendor = await startVendorSimulator(vendorOptions);
-  out(vendorBanner(vendor, app));
+  out(vendorBanner(vendor, apps));
   if (cloudOptions === undefined) return vendor;
   const cloud = await startCustomerCloud(cloudOptions).catch(async (error: unknown) => {
     await vendor.close();
@@ -80,16 +82,19 @@ export async function startSimulators(
   };
 }
 
-/** From the environment alone: everyone on the machine sees the flags of a process. */
-function readApp(env: Environment): RegisteredApp {
-  const { VENDOR_APP_ID: appId, VENDOR_APP_TOKEN: appToken, VENDOR_APP_KEY: appKey, VENDOR_ACCESS_ID: accessId } = env;
-  if (appId && appToken && appKey) return { appId, appToken, appKey, ...(accessId && { accessId }) };
-  if (!appId && !appToken && !appKey) return DEMO_APP;
-  const missing = ['VENDOR_APP_ID', 'VENDOR_APP_TOKEN', 'VENDOR_APP_KEY'].filter((name) => !env[name]);
-  throw new UsageError(
-    `The app is incomplete: ${missing.join(' and ')} is missing. ` +
-      'Set its id, token and key, or none of them to use the demo app',
-  );
+type Apps = ReadonlyMap<string, RegisteredApp>;
+
+const DEMO_APPS: Apps = new Map([['default', DEMO_APP]]);
+
+/**
+ * By name, from the environment alone: everyone on the machine sees the flags of a process. The rules are those of the
+ * broker. @throws ConfigError
+ */
+function readApps(env: Environment): Apps {
+  const settings = Object.entries(env).filter(([name, value]) => value && /^VENDOR_(APP|ACCESS_ID)/.test(name));
+  if (!settings.some(([name]) => name.startsWith('VENDOR_APP'))) return DEMO_APPS;
+  // The apps are read together with an address, which the simulator does not need.
+  return loadVendorConfig({ VENDOR_BASE_URL: 'http://simulator', ...Object.fromEntries(settings) }).apps;
 }
 
 function flagValue<Value>(flag: string, text: string, { allowed, permits }: Rule<Value>): Value {
@@ -98,19 +103,18 @@ function flagValue<Value>(flag: string, text: string, { allowed, permits }: Rule
   throw new UsageError(`--${flag} must be ${allowed}, not ${JSON.stringify(text)}`);
 }
 
-function vendorBanner(vendor: VendorSimulator, app: RegisteredApp): string {
+function vendorBanner(vendor: VendorSimulator, apps: Apps): string {
   const { mode, tokenLifetimeSeconds, latencyMs, maxLoginsPerSecond, fault } = vendor.state().settings;
-  // The token and the key of a real app are secret.
-  const settings = Object.entries(vendor.brokerEnvironment).filter(
-    ([name]) => app === DEMO_APP || !/_(TOKEN|KEY)$/.test(name),
-  );
+  // The token and the key of a real app are secret, and its other settings are known.
+  const settings = apps === DEMO_APPS ? vendor.brokerEnvironment : { VENDOR_BASE_URL: vendor.url };
   return table('Vendor simulator', vendor.url, [
     ['mode', mode],
     ['lifetime', `${tokenLifetimeSeconds} s`],
     ['latency', `${latencyMs} ms`],
     ['limit', maxLoginsPerSecond === 0 ? 'none' : `${maxLoginsPerSecond} logins/s`],
     ['fault', fault],
-    ...settingsRows(settings),
+    ['apps', [...apps].map(([name, { appId }]) => `${name} (appId ${appId})`).join(', ')],
+    ...settingsRows(Object.entries(settings)),
     ['control', 'GET  /simulator/state'],
     ['', 'POST /simulator/configure    {"fault":"http-500","faultCount":3}'],
     ['', 'POST /simulator/check-token  {"accessToken":"…"}'],

@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { HelpRequested, UsageError } from '../../../src/commands/command-line.ts';
 import { startSimulators } from '../../../src/commands/simulate-vendor.ts';
 import { startVendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
@@ -18,7 +21,7 @@ test('starts a vendor that accepts the app of the environment, and shows neither
   const app = { appId: 'env-app', appToken: 'env-token', appKey: 'env-key-secret' };
   expect(await logIn({ url: String(urls[0]) }, { app })).toMatchObject({ code: 0 });
   expect(output).toMatch(/mode +replace\n +lifetime +60 s\n/);
-  expect(output).toContain('VENDOR_APP_ID=env-app');
+  expect(output).toMatch(/^ {2}apps +default \(appId env-app\)$/m);
   expect(output).not.toMatch(/env-token|env-key/);
   await close();
 });
@@ -28,6 +31,26 @@ test('accepts a demo app if the environment has none', async () => {
   expect(await logIn({ url: String(demo.urls[0]) })).toMatchObject({ code: 0 });
   expect(demo.output).toContain('VENDOR_APP_KEY=demo-app-key');
   await demo.close();
+});
+
+test.each(['VENDOR_APPS', 'VENDOR_APPS_FILE'])('accepts each app of %s, and shows their names alone', async (name) => {
+  const ios = { appId: 'ios-app', appToken: 'ios-token', appKey: 'ios-key-secret' };
+  const android = {
+    appId: 'android-app',
+    appToken: 'android-token',
+    appKey: 'android-key',
+    accessId: 'android-access',
+  };
+  const text = JSON.stringify({ ios, android });
+  const path = join(mkdtempSync(join(tmpdir(), 'apps-')), name);
+  onTestFinished(() => rmSync(dirname(path), { recursive: true }));
+  writeFileSync(path, text);
+  const { close, output, urls } = await run(['--port', '0'], { [name]: name.endsWith('_FILE') ? path : text });
+  for (const app of [ios, android]) expect(await logIn({ url: String(urls[0]) }, { app })).toMatchObject({ code: 0 });
+  expect(output).toMatch(/^ {2}apps +ios \(appId ios-app\), android \(appId android-app\)$/m);
+  expect(output).toContain(`VENDOR_BASE_URL=${urls[0]}`);
+  expect(output).not.toMatch(/(ios|android)-(token|key)|VENDOR_APP_ID/);
+  await close();
 });
 
 test('also starts the customer cloud if its flag is set', async () => {
@@ -60,10 +83,17 @@ test.each([
   expect(error).toHaveProperty('message', expect.stringMatching(message));
 });
 
-test('refuses an incomplete app, and names what is missing', async () => {
-  await expect(run([], { VENDOR_APP_ID: 'a' })).rejects.toThrow(
-    'The app is incomplete: VENDOR_APP_TOKEN and VENDOR_APP_KEY is missing',
-  );
+test.each([
+  [{ VENDOR_APP_ID: 'a' }, /VENDOR_APP_TOKEN is required: .*\n.* VENDOR_APP_KEY is required: .*$/],
+  [{ VENDOR_APPS: '{"ios":{"appId":"secret-text"}}' }, /VENDOR_APPS must be a JSON object of 1 to 64 apps/],
+  [
+    { ...APP_ENV, VENDOR_APPS: '{"ios":{"appId":"a","appToken":"b","appKey":"c"}}' },
+    /VENDOR_APPS replaces VENDOR_APP_ID/,
+  ],
+])('refuses apps that the broker would refuse, and says why: %j', async (env, message) => {
+  const error = await run([], env).catch((thrown: unknown) => thrown);
+  expect(error).toHaveProperty('message', expect.stringMatching(message));
+  expect(String(error)).not.toContain('secret-text');
 });
 
 test('names the port that is in use, and leaves nothing running', async () => {
