@@ -1,8 +1,11 @@
 import { spawn } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { createServer as createTlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +19,7 @@ import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/
 import { Keys } from '../../src/store/redis/keys.ts';
 import { accountId } from '../../src/token/subject.ts';
 import { exitOf } from '../support/child-process.ts';
+import { readFile } from '../support/documents.ts';
 import { fillStore, keyRing, newKey, openRedisStore, type TestKey } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
 import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
@@ -539,6 +543,34 @@ describe('the vendor', () => {
     ]);
     expect(out).toMatch(new RegExp(`ok +app ios at 127.0.0.1:${vendor.port} +— signature accepted`));
   });
+
+  test.each(['VENDOR_APP_KEY', 'VENDOR_APPS'])(
+    'accepts a new value of %s by the command of docs/key-rotation.md, although the old one is in a file',
+    async (name) => {
+      const [, command = ''] =
+        /^ {3}```sh\n([^`]*?< secrets\/[^`]*?) {3}```$/m.exec(readFile('docs/key-rotation.md')) ?? [];
+      const script = command
+        .replace(/kubectl .* -- \\\n/, '')
+        .replace('NAME=VENDOR_APP_KEY', `NAME=${name}`)
+        .replace('node dist/main.js', `'${process.execPath}' '${ENTRY}'`);
+      const folder = mkdtempSync(join(tmpdir(), 'new-key-'));
+      onTestFinished(() => rmSync(folder, { recursive: true }));
+      mkdirSync(join(folder, 'secrets'));
+      const [wrongKey, file] = [canary('old-key'), join(folder, 'old')];
+      const valueWith = (appKey: string) =>
+        name === 'VENDOR_APPS' ? JSON.stringify({ ios: { ...APP, appKey } }, undefined, 2) : appKey;
+      writeFileSync(file, valueWith(wrongKey));
+      writeFileSync(join(folder, 'secrets', name), `${valueWith(APP.appKey)}\n`);
+      const { VENDOR_APP_ID, VENDOR_APP_TOKEN, VENDOR_APP_KEY: _, ...others } = await validEnv();
+      const app = name === 'VENDOR_APPS' ? {} : { VENDOR_APP_ID, VENDOR_APP_TOKEN };
+      const env = { ...others, ...app, [`${name}_FILE`]: file, PATH: process.env['PATH'] };
+      const child = spawn('sh', ['-c', script], { cwd: folder, env, stdio: 'pipe' });
+      const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
+      expect([code, err]).toEqual([0, '']);
+      expect(out).toMatch(/ok +app (ios|default) at .* signature accepted/);
+      expect(out).not.toContain(wrongKey);
+    },
+  );
 
   test('gets a real login with --login, and only then', async () => {
     const { out, problems } = await check({}, LOGIN);
