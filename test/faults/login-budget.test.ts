@@ -1,9 +1,9 @@
-import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Keys } from '../../src/store/redis/keys.ts';
 import { startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { monitorRedis } from '../support/redis-monitor.ts';
 import { mostWithin } from '../support/statistics.ts';
 import { failedReads, repeatedly, reportFault, timedRead } from './fault-report.ts';
 
@@ -45,21 +45,15 @@ interface Turn {
 
 /** The turns from now on, as the monitor of Redis shows them. */
 async function watchTurns({ env, keyPrefix }: Fleet, maxRps: number): Promise<readonly Turn[]> {
-  const redis = new Redis(env['REDIS_URL'] ?? '');
-  const monitor = await redis.monitor();
-  onTestFinished(() => {
-    monitor.disconnect();
-    redis.disconnect();
-  });
   const queue = new Keys(keyPrefix).loginQueue;
   const turns: Turn[] = [];
-  monitor.on('monitor', (seconds: string, [command, key, , next, , newcomersUntil]: string[]) => {
+  await monitorRedis(env['REDIS_URL'] ?? '', ({ at, words: [command, key, , next, , newcomersUntil] }) => {
     if (command !== 'HSET' || key !== queue) return;
     // The script stores the place after the one that it has given. A place in the past is a turn at once.
     const place = Number(next) - 1_000 / maxRps;
-    const waitMs = Math.max(0, place - 1_000 * Number(seconds));
+    const waitMs = Math.max(0, place - 1_000 * at);
     turns.push({
-      at: Math.max(place, 1_000 * Number(seconds)),
+      at: Math.max(place, 1_000 * at),
       waitMs,
       isOfNewcomer: Math.abs(Number(newcomersUntil) - place) < 0.01,
     });

@@ -5,6 +5,7 @@ import { systemClock } from '../../../../src/token/clock.ts';
 import { accountOf, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../../../support/filled-store.ts';
+import { monitorRedis } from '../../../support/redis-monitor.ts';
 import { startRedis } from '../../../support/redis-server.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -17,11 +18,10 @@ async function watch(url: string, keyPrefix: string) {
   const keys = new Keys(keyPrefix);
   const watched = [keys.account(accountOf(ID)), keys.dueOf(accountOf(ID)), keys.fences(accountOf(ID)), keys.lease(ID)];
   const redis = new Redis(url);
-  const monitor = await redis.duplicate().monitor();
-  onTestFinished(() => [redis, monitor].forEach((client) => void client.disconnect()));
+  onTestFinished(() => redis.disconnect());
   let seen: string[] = [];
-  monitor.on('monitor', (_time: string, [command = '', ...args]: string[], source: string) => {
-    if (source === 'lua') return;
+  await monitorRedis(url, ({ isOfScript, words: [command = '', ...args] }) => {
+    if (isOfScript) return;
     if (!args.some((arg) => watched.includes(arg) || arg === END)) return;
     if (!/^h?m?get$/i.test(command)) seen.push(command.toLowerCase());
   });

@@ -12,6 +12,7 @@ import { eventually } from '../../../support/eventually.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../../../support/filled-store.ts';
 import { madeUpRecord, madeUpToken } from '../../../support/made-up-tokens.ts';
 import { makeDue } from '../../../support/make-due.ts';
+import { monitorRedis } from '../../../support/redis-monitor.ts';
 import { askRedis, startRedis } from '../../../support/redis-server.ts';
 import { silentObserver } from '../../../support/silent-observer.ts';
 
@@ -36,7 +37,8 @@ async function withToken() {
   const accessId = accessIdOf(SUBJECT.unionId);
   const found = async () => [...(await store.accounts.lookUp([accessId])).values()];
   const keys = new Keys(keyPrefix);
-  return { redis, open, store, found, key: keys.accessId(accessId), account: keys.account(accountId(SUBJECT.unionId)) };
+  const account = keys.account(accountId(SUBJECT.unionId));
+  return { url, redis, open, store, found, key: keys.accessId(accessId), account };
 }
 
 /** Renews the subject's token with a claim, as the worker does. */
@@ -126,12 +128,10 @@ test('a new accessId is logged once, and its pointer is written once, although t
 });
 
 test('a support request asks Redis for at most 1,024 fields of an account', async () => {
-  const { redis, store, account } = await withToken();
-  const monitor = await redis.monitor();
-  onTestFinished(() => monitor.disconnect());
+  const { url, store, account } = await withToken();
   const asked = new Set<string>();
-  monitor.on('monitor', (_time, [command = '', ...args]: string[], source) => {
-    if (args[0] === account && READS_MANY.has(command) && source !== 'lua') asked.add([command, ...args].join(' '));
+  await monitorRedis(url, ({ isOfScript, words: [command = '', ...args] }) => {
+    if (args[0] === account && READS_MANY.has(command) && !isOfScript) asked.add([command, ...args].join(' '));
   });
   // On a busy machine, Redis may not answer in time.
   await eventually(() => store.accounts.find('alice'), { timeoutMs: 30_000 });

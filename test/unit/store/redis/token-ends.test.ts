@@ -5,6 +5,7 @@ import { Keys } from '../../../../src/store/redis/keys.ts';
 import { accountOf, digest, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { openRedisStore, saveToken } from '../../../support/filled-store.ts';
+import { monitorRedis } from '../../../support/redis-monitor.ts';
 
 /** More than a search looks at in one shard. */
 const WAITING = 3_300;
@@ -24,7 +25,7 @@ async function openStore() {
   const id = subjectId(subject);
   const { generation, token } = await saveToken(store, subject);
   await store.terminals.markRead(id, generation, token.expiresAt);
-  return { store, redis, account: accountOf(id), due: new Keys(keyPrefix).dueOf(accountOf(id)) };
+  return { url, store, redis, account: accountOf(id), due: new Keys(keyPrefix).dueOf(accountOf(id)) };
 }
 
 test('a search for the ends of tokens says that it was cut if more tokens wait than it looks at', async () => {
@@ -36,11 +37,9 @@ test('a search for the ends of tokens says that it was cut if more tokens wait t
 });
 
 test('a search for the ends of tokens asks Redis for 100 at once', async () => {
-  const { store, redis, account, due } = await openStore();
-  const monitor = await redis.monitor();
-  onTestFinished(() => monitor.disconnect());
+  const { url, store, redis, account, due } = await openStore();
   const parts = new Set<string>();
-  monitor.on('monitor', (_time, [command, key, from, to]: string[]) => {
+  await monitorRedis(url, ({ words: [command, key, from, to] }) => {
     if (command === 'zrange' && key === due) parts.add(`${from} to ${to}`);
   });
   const terminals = Array.from({ length: FOREIGN }, (_, number) => `${account}${digest(`${number}`)}`);
