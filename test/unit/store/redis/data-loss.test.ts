@@ -4,7 +4,7 @@ import { describe, expect, type TestContext, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
-import type { StoreHistory } from '../../../../src/token/ports.ts';
+import type { Announcement, StoreHistory } from '../../../../src/token/ports.ts';
 import { type Subject, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { saveToken } from '../../../support/filled-store.ts';
@@ -33,16 +33,18 @@ async function openStores({ onTestFinished }: TestContext) {
     onTestFinished(() => store.close());
     const returns: StoreHistory[] = [];
     store.health.onReturn((history) => void returns.push(history));
+    const heard = new Set<Announcement['kind']>();
+    store.announcements.subscribe(({ kind }) => void heard.add(kind));
     await eventually(() => expect(store.announcements.completeSince()).toBeDefined());
-    return { store, returns, errors, told };
+    return { store, returns, heard, errors, told };
   };
   const [writer, reader] = [await open(), await open()];
   const admin = new Redis(server.url);
   admin.on('error', () => undefined);
   onTestFinished(() => admin.disconnect());
-  /** Waits until the replica has heard of the last change. */
-  const heardAll = () => new Promise((resolve) => setTimeout(resolve, 100));
   const replicas = [writer, reader];
+  /** Waits until both replicas have heard of the last change. */
+  const heardAll = (last: Announcement['kind']) => eventually(() => replicas.every(({ heard }) => heard.has(last)));
   return { server, admin, writer, reader, replicas, heardAll, keys: new Keys(keyPrefix) };
 }
 
@@ -73,7 +75,7 @@ describe.concurrent('each replica, also one that only heard of the changes, repo
     await saveToken(writer.store, SUBJECT);
     await admin.save();
     await writer.store.terminals.remove(subjectId(SUBJECT));
-    await heardAll();
+    await heardAll('removed');
     await server.restart();
     await Promise.all(replicas.map((replica) => expectLoss(replica, 'went_back')));
     expect((await writer.store.terminals.read(subjectId(SUBJECT))).record).toBeDefined();
@@ -84,7 +86,7 @@ describe.concurrent('each replica, also one that only heard of the changes, repo
     await saveToken(writer.store, SUBJECT);
     await admin.save();
     await writer.store.terminals.remove(subjectId(SUBJECT));
-    await heardAll();
+    await heardAll('removed');
     await server.restart();
     const other = new Redis(server.url);
     context.onTestFinished(() => other.disconnect());
@@ -95,7 +97,7 @@ describe.concurrent('each replica, also one that only heard of the changes, repo
   test('without its data: that it has lost it', async (context) => {
     const { server, writer, replicas, heardAll } = await openStores(context);
     await saveToken(writer.store, SUBJECT);
-    await heardAll();
+    await heardAll('saved');
     await server.restart();
     await Promise.all(replicas.map((replica) => expectLoss(replica, 'lost')));
   });
@@ -104,7 +106,7 @@ describe.concurrent('each replica, also one that only heard of the changes, repo
     const { server, admin, writer, replicas, heardAll } = await openStores(context);
     await saveToken(writer.store, SUBJECT);
     await writer.store.accounts.erase('bob');
-    await heardAll();
+    await heardAll('erased');
     await admin.save();
     await server.restart();
     await Promise.all(replicas.map(expectNoLoss));
@@ -120,7 +122,7 @@ describe.concurrent('each replica, also one that only heard of the changes, repo
 test.concurrent('a Redis that has dropped the last known change, because many others came after it, is the same', async (context) => {
   const { admin, writer, replicas, heardAll, keys } = await openStores(context);
   await saveToken(writer.store, SUBJECT);
-  await heardAll();
+  await heardAll('saved');
   const changes = admin.multi();
   for (let number = 0; number < MAX_CHANGES + 50; number += 1) {
     changes.xadd(keys.changes(0), 'MAXLEN', MAX_CHANGES, '*', '', '');
@@ -133,7 +135,7 @@ test.concurrent('a Redis that has dropped the last known change, because many ot
 test.concurrent('a loss is reported although the connection was never lost, as after a restore in place', async (context) => {
   const { admin, writer, replicas, heardAll } = await openStores(context);
   await saveToken(writer.store, SUBJECT);
-  await heardAll();
+  await heardAll('saved');
   await admin.flushall();
   await Promise.all(replicas.map((replica) => expectLoss(replica, 'lost')));
 });
