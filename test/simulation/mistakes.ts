@@ -42,7 +42,7 @@ const MEMORY_STORE: readonly Change[] = [
   },
   {
     name: 'a logout does not reach a renewal in flight',
-    from: "fences.raise(id, 'outdated', generation);",
+    from: 'fences.raise(id, { outdated: generation });',
     to: '',
   },
   {

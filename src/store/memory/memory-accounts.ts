@@ -150,8 +150,10 @@ export class MemoryFailures {
   }
 }
 
-/** Maximum number of fences. Only the logins that run need theirs, and they are far fewer. */
-const MAX_FENCES = 100_000;
+const MAX_FENCED_ACCOUNTS = 100_000;
+
+/** Maximum number of fences of an account: this many, or two per terminal that the account may have. */
+const MAX_FENCES = 64;
 
 /** What refuses the tokens of earlier logins of a terminal: epoch ms, 0 for none. */
 interface Fence {
@@ -165,32 +167,59 @@ interface Fence {
 
 const NO_FENCE: Fence = { granted: 0, outdated: 0, dropped: 0 };
 
+function latestOf(one: Fence, other: Fence): Fence {
+  return {
+    granted: Math.max(one.granted, other.granted),
+    outdated: Math.max(one.outdated, other.outdated),
+    dropped: Math.max(one.dropped, other.dropped),
+  };
+}
+
 export function newestOf({ granted, outdated, dropped }: Fence): number {
   return Math.max(granted, outdated, dropped);
 }
 
+interface AccountFences {
+  readonly bySubject: Map<SubjectId, Fence>;
+  /** Stands for the oldest fences of the account. */
+  floor: Fence;
+}
+
 /** The fences of all terminals. */
 export class MemoryFences {
-  readonly #fences = new LRUCache<SubjectId, Fence>({ max: MAX_FENCES });
+  readonly #accounts = new LRUCache<AccountId, AccountFences>({ max: MAX_FENCED_ACCOUNTS });
+  readonly #perAccount: number;
+
+  constructor(terminalsPerAccount: number) {
+    this.#perAccount = Math.max(MAX_FENCES, 2 * terminalsPerAccount);
+  }
 
   get(id: SubjectId): Fence {
-    return this.#fences.get(id) ?? NO_FENCE;
+    const fences = this.#accounts.get(accountOf(id));
+    return latestOf(fences?.bySubject.get(id) ?? NO_FENCE, fences?.floor ?? NO_FENCE);
   }
 
   /** The newest number of all terminals of the account; 0 when there is none. */
   newestOf(account: AccountId): number {
-    const own = [...this.#fences].filter(([id]) => accountOf(id) === account);
-    return own.reduce((newest, [, fence]) => Math.max(newest, newestOf(fence)), 0);
+    const fences = this.#accounts.get(account);
+    return Math.max(...[...(fences?.bySubject.values() ?? []), fences?.floor ?? NO_FENCE].map(newestOf));
   }
 
-  /** Raises one number of the terminal's fence. */
-  raise(id: SubjectId, kind: keyof Fence, instant: number): void {
-    const fence = this.get(id);
-    this.#fences.set(id, { ...fence, [kind]: Math.max(fence[kind], instant) });
+  /** Above the limit, the oldest fence of the account becomes its floor. */
+  raise(id: SubjectId, change: Partial<Fence>): void {
+    const fences = this.#accounts.get(accountOf(id)) ?? { bySubject: new Map(), floor: NO_FENCE };
+    this.#accounts.set(accountOf(id), fences);
+    const { bySubject } = fences;
+    bySubject.set(id, latestOf(bySubject.get(id) ?? NO_FENCE, { ...NO_FENCE, ...change }));
+    if (bySubject.size <= this.#perAccount) return;
+    const [oldest] = [...bySubject].sort(([, one], [, other]) => newestOf(one) - newestOf(other));
+    if (!oldest) return;
+    bySubject.delete(oldest[0]);
+    fences.floor = latestOf(fences.floor, oldest[1]);
   }
 
   delete(id: SubjectId): void {
-    this.#fences.delete(id);
+    this.#accounts.get(accountOf(id))?.bySubject.delete(id);
   }
 }
 

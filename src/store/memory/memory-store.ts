@@ -117,7 +117,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     }
     if (this.#accounts.exceedsLimit(id)) return { kind: 'terminal_limit', endedRead };
     const lease = { id, ownerId: randomUUID(), generation, durationMs };
-    fences.raise(id, 'granted', generation);
+    fences.raise(id, { granted: generation });
     this.#hold(lease);
     return {
       kind: 'granted',
@@ -196,7 +196,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
 
   #remove(id: SubjectId, generation: number): void {
     const { schedule, fences, announcements } = this.#context;
-    fences.raise(id, 'outdated', generation);
+    fences.raise(id, { outdated: generation });
     this.#accounts.get(id)?.records.delete(id);
     schedule.remove(id);
     announcements.publish({ kind: 'removed', id, generation });
@@ -246,7 +246,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     /** The token is not written, but its login may have ended the token of a later one at the vendor. */
     const drop = <Outcome extends SaveOutcome>(outcome: Outcome): Outcome => {
       if (stored && stored.generation > answeredAt) return outcome;
-      fences.raise(id, 'dropped', answeredAt);
+      fences.raise(id, { dropped: answeredAt });
       if (stored && stored.generation >= generation) {
         account.records.set(id, { ...stored, suspect: true });
         schedule.advance(id, clock.now());
@@ -265,7 +265,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     this.#accounts.remember(account, identity);
     account.records.set(id, suspect ? { ...record, suspect } : record);
     schedule.add(id, suspect ? clock.now() : dueAt);
-    if (suspect) fences.raise(id, 'dropped', stored?.answeredAt ?? 0);
+    if (suspect) fences.raise(id, { dropped: stored?.answeredAt ?? 0 });
     else if (newestOf(fence) <= generation) fences.delete(id);
     failures.clear(id);
     announcements.publish({ kind: 'saved', id, generation });
@@ -319,7 +319,7 @@ export interface MemoryStoreOptions {
 export function createMemoryStore({ clock, terminalsPerAccount }: MemoryStoreOptions): TokenStore {
   const announcements = memoryAnnouncements(clock);
   const failures = new MemoryFailures(clock);
-  const fences = new MemoryFences();
+  const fences = new MemoryFences(terminalsPerAccount);
   const context = { clock, schedule: new MemorySchedule(), announcements, fences, failures, terminalsPerAccount };
   const accounts = new MemoryAccounts(context);
   const terminals = new MemoryTerminals(context, accounts);
