@@ -78,8 +78,8 @@ export interface StatusOptions {
 }
 
 /**
- * Returns the function that gives an answer of the store that costs much and changes slowly. It is asked for once in a
- * time, by all callers together. A caller waits only if the last answer is much too old.
+ * Returns the function that gives an answer of the store that costs much and changes slowly. All callers share one
+ * question, and its answer for a while. A caller waits only if the last answer is much too old.
  * @param maxAgeMs how old an answer may be. Of twice that age it is of no use: then an error of `ask` is thrown
  */
 function slowAnswer<Answer>(clock: Clock, maxAgeMs: number, ask: () => Promise<Answer>): () => Promise<Answer> {

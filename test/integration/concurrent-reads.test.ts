@@ -51,6 +51,7 @@ describe('three replicas on one Redis', () => {
     onTestFinished(() => fleet.vendor.configure({ fault: 'none' }));
     const session = await fleet.session(`account-of-${fault}`);
     fleet.vendor.configure({ fault });
+    const [before, lateBefore] = [fleet.vendor.state().requests, await lateCommands(fleet)];
     const reads = Array.from({ length: 30 }, (_, number) => fleet.broker(number).getToken(session, 'phone'));
     const answers = await Promise.all(reads);
     const told = answers.map(({ status, headers, body }) => [
@@ -59,6 +60,8 @@ describe('three replicas on one Redis', () => {
       headers['retry-after'],
     ]);
     expect(told).toEqual(Array.from(reads, () => [status, vendorCode, undefined]));
+    const isLate = (await lateCommands(fleet)) > lateBefore;
+    if (!isLate) expect(fleet.vendor.state().requests - before).toBe(1);
   });
 
   test('finish a login for the other waiting reads if the first caller disconnects', async () => {

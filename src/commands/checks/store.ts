@@ -176,7 +176,7 @@ export async function checkStore(redis: RedisConfig | undefined, clock: Clock): 
     }),
     checkVersion(info.get('redis_version')),
     scriptError ? fail(SCRIPTS, redisProblem(scriptError, address, redis.keyPrefix)) : ok(SCRIPTS, SCRIPT_SUCCEEDED),
-    ...checkMemory(info.get('maxmemory_policy')),
+    ...checkMemory(info),
     ...checkPersistence(info),
     checkStoredTokens(redis, sample) ?? checkEncryption(redis),
   ];
@@ -201,8 +201,9 @@ function checkVersion(version: string | undefined): CheckResult {
   });
 }
 
-function checkMemory(policy: string | undefined): CheckResult[] {
+function checkMemory(info: ReadonlyMap<string, string>): CheckResult[] {
   const name = { en: 'Redis memory', zh: 'Redis 内存' };
+  const policy = info.get('maxmemory_policy');
   if (policy === undefined) return [];
   if (policy === 'noeviction') {
     return [ok(name, { en: 'Redis evicts no keys (noeviction)', zh: 'Redis 不淘汰键（noeviction）' })];
@@ -215,7 +216,8 @@ function checkMemory(policy: string | undefined): CheckResult[] {
     en: 'Set maxmemory-policy to noeviction, and maxmemory high enough.',
     zh: '把 maxmemory-policy 设为 noeviction，并留足 maxmemory。',
   };
-  return [fail(name, { detail, fix })];
+  // Without a limit, Redis evicts nothing yet.
+  return [info.get('maxmemory') === '0' ? warn(name, { detail, fix }) : fail(name, { detail, fix })];
 }
 
 function checkPersistence(info: ReadonlyMap<string, string>): CheckResult[] {
@@ -241,8 +243,10 @@ function checkStoredTokens({ encryptionKeys }: RedisConfig, sample: TokenSample)
   const { lookedAt, inTheClear, unreadable, keyIds } = sample;
   if (unreadable > 0) {
     const isSet = (id: string) => encryptionKeys.some((key) => key.id === id);
-    const en = keyIds.map((id) => (isSet(id) ? `${id} (not the key of this id that is set)` : id)).join(', ');
-    const zh = keyIds.map((id) => (isSet(id) ? `${id}（不是已设置的同名密钥）` : id)).join('、');
+    const en = keyIds
+      .map((id) => (isSet(id) ? `${id} (another key of this id, unless the tokens are damaged)` : id))
+      .join(', ');
+    const zh = keyIds.map((id) => (isSet(id) ? `${id}（另一个同名密钥，除非令牌已损坏）` : id)).join('、');
     const detail = {
       en: `no key of TOKEN_ENCRYPTION_KEYS decrypts ${unreadable} of ${lookedAt} stored tokens that were looked at${en && `. They need ${en}`}`,
       zh: `抽查的 ${lookedAt} 个已存令牌中，有 ${unreadable} 个用 TOKEN_ENCRYPTION_KEYS 的任何密钥都无法解密${zh && `，需要 ${zh}`}`,

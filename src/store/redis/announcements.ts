@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Redis, ReplyError } from 'ioredis';
 import { isErrorCode } from '../../token/errors.ts';
 import type { Announcement, AnnouncementFeed, DataLoss, LoginFailure, StoreHistory } from '../../token/ports.ts';
+import { MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import { type AccountId, accountOf, isSubjectId, type SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { SHARDS } from './keys.ts';
@@ -12,8 +13,13 @@ import type { StoreContext } from './store-context.ts';
 /** Kind, subject or account, generation, and then the change, or a failure. */
 const MESSAGE = /^([a-z]+) ([\w-]{22}|[\w-]{44}) ([0-9]+) (\S+)$/;
 
-/** Error code, seconds after which a retry makes sense, and the vendor's result code. The last two may be empty. */
-const FAILURE = /^([a-z_]+),(\d{0,16}),(-?\d{0,16})$/;
+/**
+ * Error code, seconds after which a retry makes sense, and the vendor's result code. The last two may be empty. A newer
+ * replica may add more.
+ */
+const FAILURE = /^([a-z_]+),(\d{0,16}),(-?\d{0,16})(?:,|$)/;
+/** As long as a cool-down at most. Anyone with access to Redis may have written any number. */
+const MAX_RETRY_AFTER_S = MAX_COOL_DOWN_MS / 1_000;
 
 export function failureText({ code, retryAfter, vendorCode }: LoginFailure): string {
   return [code, retryAfter, vendorCode].join();
@@ -24,7 +30,7 @@ function readFailure(text: string): LoginFailure | undefined {
   if (!isErrorCode(code)) return undefined;
   return {
     code,
-    ...(retryAfter && { retryAfter: Number(retryAfter) }),
+    ...(retryAfter && { retryAfter: Math.min(Number(retryAfter), MAX_RETRY_AFTER_S) }),
     ...(vendorCode && { vendorCode: Number(vendorCode) }),
   };
 }

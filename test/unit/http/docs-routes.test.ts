@@ -37,6 +37,7 @@ describe('the documentation', () => {
     const page = await (await fetch(`${origin}/docs`)).text();
     const parts = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path);
     const files = await Promise.all(['docs', 'openapi.json', ...parts].map((path) => fetch(`${origin}/${path}`)));
+    expect(new Set(files.map(({ status }) => status))).toEqual(new Set([200]));
     const sizes = await Promise.all(files.map(async (file) => (await file.arrayBuffer()).byteLength));
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(2_000_000);
   });

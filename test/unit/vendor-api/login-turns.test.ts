@@ -23,7 +23,7 @@ function turnsBy(place: () => Place, maxPerSecond = 20, clock: Clock = systemClo
       return place();
     },
   };
-  return { turns: { wait: loginTurns({ ...OPTIONS, queue, maxPerSecond, clock }) }, asked };
+  return { waitForTurn: loginTurns({ ...OPTIONS, queue, maxPerSecond, clock }), asked };
 }
 
 const AT_ONCE: Place = { granted: true, waitMs: 0 };
@@ -37,9 +37,9 @@ describe('a turn', () => {
   ])(
     'is reserved at a pace of %i per second over all replicas: every %i ms, %i at once',
     async (perSecond, intervalMs, burst) => {
-      const { turns, asked } = turnsBy(() => AT_ONCE, perSecond);
-      await turns.wait(ACCOUNT, 'foreground', NEVER);
-      await turns.wait(ACCOUNT, 'background', NEVER);
+      const { waitForTurn, asked } = turnsBy(() => AT_ONCE, perSecond);
+      await waitForTurn(ACCOUNT, 'foreground', NEVER);
+      await waitForTurn(ACCOUNT, 'background', NEVER);
       const pace = { intervalMs, burst };
       expect(asked).toEqual([
         { pace, urgency: 'foreground' },
@@ -49,20 +49,20 @@ describe('a turn', () => {
   );
 
   it('is free without a limit, and the queue is not used', async () => {
-    const { turns, asked } = turnsBy(() => ({ granted: false, waitMs: 1 }), 0);
-    await Promise.all(Array.from({ length: 100 }, () => turns.wait(ACCOUNT, 'background', NEVER)));
+    const { waitForTurn, asked } = turnsBy(() => ({ granted: false, waitMs: 1 }), 0);
+    await Promise.all(Array.from({ length: 100 }, () => waitForTurn(ACCOUNT, 'background', NEVER)));
     expect(asked).toEqual([]);
   });
 
   it('that has come needs no timer, which a busy process would run late', async () => {
-    const { turns } = turnsBy(() => AT_ONCE, 20, clockWithoutTimers);
-    await turns.wait(ACCOUNT, 'background', NEVER);
+    const { waitForTurn } = turnsBy(() => AT_ONCE, 20, clockWithoutTimers);
+    await waitForTurn(ACCOUNT, 'background', NEVER);
   });
 
   it('starts when the queue says, not before', async () => {
-    const { turns } = turnsBy(() => ({ granted: true, waitMs: 80 }));
+    const { waitForTurn } = turnsBy(() => ({ granted: true, waitMs: 80 }));
     let come = false;
-    const turn = turns.wait(ACCOUNT, 'foreground', NEVER).then(() => {
+    const turn = waitForTurn(ACCOUNT, 'foreground', NEVER).then(() => {
       come = true;
     });
     for (const until = performance.now() + 40; performance.now() < until; ) {
@@ -78,37 +78,37 @@ describe('a turn', () => {
     [1_001, 2],
     [60_000, 60],
   ])('that is denied for %i ms is vendor_busy with Retry-After %i s', async (waitMs, retryAfter) => {
-    const { turns } = turnsBy(() => ({ granted: false, waitMs }));
-    expect(await refusalOf(turns.wait(ACCOUNT, 'foreground', NEVER))).toMatchObject({
+    const { waitForTurn } = turnsBy(() => ({ granted: false, waitMs }));
+    expect(await refusalOf(waitForTurn(ACCOUNT, 'foreground', NEVER))).toMatchObject({
       code: 'vendor_busy',
       retryAfter,
     });
   });
 
   it('may start at the last moment, and not 1 ms later', async () => {
-    const { turns } = turnsBy(() => ({ granted: true, waitMs: 5 }), 20, new TestClock());
+    const { waitForTurn } = turnsBy(() => ({ granted: true, waitMs: 5 }), 20, new TestClock());
     const latest = new TestClock().monotonic() + 5;
-    await turns.wait(ACCOUNT, 'foreground', latest);
-    expect(await refusalOf(turns.wait(ACCOUNT, 'foreground', latest - 1))).toMatchObject({
+    await waitForTurn(ACCOUNT, 'foreground', latest);
+    expect(await refusalOf(waitForTurn(ACCOUNT, 'foreground', latest - 1))).toMatchObject({
       code: 'vendor_busy',
       retryAfter: 1,
     });
   });
 
   it('that is free, but too late, is vendor_busy with Retry-After 1 s', async () => {
-    const { turns } = turnsBy(() => AT_ONCE, 20, new TestClock());
+    const { waitForTurn } = turnsBy(() => AT_ONCE, 20, new TestClock());
     const latest = new TestClock().monotonic();
-    await turns.wait(ACCOUNT, 'foreground', latest);
-    expect(await refusalOf(turns.wait(ACCOUNT, 'foreground', latest - 1))).toMatchObject({
+    await waitForTurn(ACCOUNT, 'foreground', latest);
+    expect(await refusalOf(waitForTurn(ACCOUNT, 'foreground', latest - 1))).toMatchObject({
       code: 'vendor_busy',
       retryAfter: 1,
     });
   });
 
   it('that would start too late is vendor_busy at once', async () => {
-    const { turns } = turnsBy(() => ({ granted: true, waitMs: 3_600_000 }));
+    const { waitForTurn } = turnsBy(() => ({ granted: true, waitMs: 3_600_000 }));
     const latest = systemClock.monotonic() + 3_599_000;
-    expect(await refusalOf(turns.wait(ACCOUNT, 'foreground', latest))).toMatchObject({
+    expect(await refusalOf(waitForTurn(ACCOUNT, 'foreground', latest))).toMatchObject({
       code: 'vendor_busy',
       retryAfter: 3_600,
     });
@@ -116,11 +116,11 @@ describe('a turn', () => {
 });
 
 describe('a shared queue that does not answer', () => {
-  const turnsOf = (reserve: () => Promise<Place>) => ({ wait: loginTurns({ ...OPTIONS, queue: { reserve } }) });
+  const turnsOf = (reserve: () => Promise<Place>) => loginTurns({ ...OPTIONS, queue: { reserve } });
 
   it('delays a login that an app waits for by about 100 ms', async () => {
     const startedAt = performance.now();
-    await turnsOf(() => new Promise(() => undefined)).wait(ACCOUNT, 'foreground', NEVER);
+    await turnsOf(() => new Promise(() => undefined))(ACCOUNT, 'foreground', NEVER);
     const tookMs = performance.now() - startedAt;
     expect(tookMs).toBeGreaterThan(90);
     expect(tookMs).toBeLessThan(2_000);
@@ -132,7 +132,7 @@ describe('a shared queue that does not answer', () => {
       await new Promise((resolve) => setTimeout(resolve, 400));
       return AT_ONCE;
     };
-    await turnsOf(slow).wait(ACCOUNT, 'background', NEVER);
+    await turnsOf(slow)(ACCOUNT, 'background', NEVER);
     expect(performance.now() - startedAt).toBeGreaterThan(390);
   });
 });
@@ -145,10 +145,10 @@ describe('while the store is unavailable', () => {
   /** Asks for a turn every `everyMs` for `forMs`. @returns the number of granted turns */
   async function granted(urgency: Urgency, perSecond: number, forMs: number, everyMs: number): Promise<number> {
     const clock = new TestClock();
-    const { turns } = turnsBy(away, perSecond, clock);
+    const { waitForTurn } = turnsBy(away, perSecond, clock);
     const all: Promise<boolean>[] = [];
     for (let passedMs = 0; passedMs < forMs; passedMs += everyMs) {
-      const turn = turns.wait(accountId(`account-${passedMs}`), urgency, NEVER);
+      const turn = waitForTurn(accountId(`account-${passedMs}`), urgency, NEVER);
       all.push(turn.then(() => true).catch((error: BrokerError) => error.code !== 'vendor_busy'));
       // The place is reserved before the clock advances.
       await new Promise(setImmediate);
@@ -176,22 +176,22 @@ describe('while the store is unavailable', () => {
 
   it('its burst is a quarter too, so that four replicas together keep the budget', async () => {
     const clock = new TestClock();
-    const { turns } = turnsBy(away, 40, clock);
+    const { waitForTurn } = turnsBy(away, 40, clock);
     const all = await Promise.allSettled(
-      Array.from({ length: 100 }, () => turns.wait(ACCOUNT, 'background', clock.monotonic())),
+      Array.from({ length: 100 }, () => waitForTurn(ACCOUNT, 'background', clock.monotonic())),
     );
     expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
   it('and the next turn after that comes from the queue again', async () => {
     let isAway = true;
-    const { turns, asked } = turnsBy(() => (isAway ? away() : AT_ONCE), 4);
-    await turns.wait(ACCOUNT, 'foreground', NEVER);
-    expect(await refusalOf(turns.wait(ACCOUNT, 'foreground', systemClock.monotonic()))).toMatchObject({
+    const { waitForTurn, asked } = turnsBy(() => (isAway ? away() : AT_ONCE), 4);
+    await waitForTurn(ACCOUNT, 'foreground', NEVER);
+    expect(await refusalOf(waitForTurn(ACCOUNT, 'foreground', systemClock.monotonic()))).toMatchObject({
       code: 'vendor_busy',
     });
     isAway = false;
-    await turns.wait(ACCOUNT, 'foreground', systemClock.monotonic() + 60_000);
+    await waitForTurn(ACCOUNT, 'foreground', systemClock.monotonic() + 60_000);
     expect(asked).toHaveLength(3);
   });
 });

@@ -51,14 +51,16 @@ describe('announcements', () => {
     const { heard, publish, known } = await open();
     await known();
     await publish(`saved ${ID} 1800000000001 /7-0`);
-    await publish(`failed ${ID} 1800000000002 vendor_timeout,3,-7`);
+    await publish(`failed ${ID} 1800000000002 vendor_timeout,3,-7,new`);
+    await publish(`failed ${ID} 1800000000006 vendor_busy,${'9'.repeat(16)},`);
     await publish(`removed ${ID} 1800000000003 7-0/7-1`);
     await publish(`suspected ${ID} 1800000000004 7-1/7-2`);
     await publish(`erased ${accountOf(ID)} 1800000000005 7-2/8-0`);
-    await eventually(() => heard.length === 5);
+    await eventually(() => heard.length === 6);
     expect(heard).toEqual([
       { kind: 'saved', id: ID, generation: 1_800_000_000_001 },
       { kind: 'failed', id: ID, generation: 1_800_000_000_002, code: 'vendor_timeout', retryAfter: 3, vendorCode: -7 },
+      { kind: 'failed', id: ID, generation: 1_800_000_000_006, code: 'vendor_busy', retryAfter: 3_600 },
       { kind: 'removed', id: ID, generation: 1_800_000_000_003 },
       { kind: 'suspected', id: ID, generation: 1_800_000_000_004 },
       { kind: 'erased', account: accountOf(ID), generation: 1_800_000_000_005 },
