@@ -164,14 +164,16 @@ describe('while the store is unavailable', () => {
   });
 
   const err = new BrokerError('store_unavailable');
+  const ownShare = expect.stringContaining('shared login queue is unavailable');
   it.each([
-    ['fails', { err }, () => Promise.reject(err)],
-    ['does not answer in time', { afterMs: 100 }, () => new Promise<Place>(() => undefined)],
-  ])('the log says so for each turn: the queue %s', async (_, fields, reserve) => {
+    ['answers', async () => AT_ONCE, []],
+    ['fails', () => Promise.reject(err), [[{ err }, ownShare]]],
+    ['does not answer in time', () => new Promise<Place>(() => undefined), [[{ afterMs: 100 }, ownShare]]],
+  ])('the log says so for each turn, and of no other: the queue %s', async (_, reserve, expected) => {
     const lines: unknown[][] = [];
     const log = { ...QUIET, debug: (...line: unknown[]) => lines.push(line) };
     await loginTurns({ ...OPTIONS, queue: { reserve }, log })(ACCOUNT, 'foreground', NEVER);
-    expect(lines).toEqual([[fields, expect.stringContaining('shared login queue is unavailable')]]);
+    expect(lines).toEqual(expected);
   });
 
   it('its burst is a quarter too, so that four replicas together keep the budget', async () => {
