@@ -81,8 +81,8 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   rate_limited: {
     app: { en: 'wait, then ask again. Look for a loop in the app', zh: '等待后重试。检查 App 是否在循环请求' },
     operator: {
-      en: 'the metric of refusals names the limit: `RATE_LIMIT_PER_MINUTE` or `LOGIN_LIMIT_PER_HOUR`',
-      zh: '拒绝次数的指标会指出是哪个限制：`RATE_LIMIT_PER_MINUTE` 或 `LOGIN_LIMIT_PER_HOUR`',
+      en: '[the metric of refusals](metrics.md#labels) names the limit',
+      zh: '[拒绝次数的指标](metrics.md#labels)会指出是哪个限制',
     },
   },
   internal: {
