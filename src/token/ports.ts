@@ -278,7 +278,7 @@ export interface LoginQueue {
   nextPlaceInMs(): Promise<number | undefined>;
 }
 
-/** Of the error of a login, what requests at other replicas need that wait for it. */
+/** The parts of a login's error that requests need which wait for it at other replicas. */
 export type LoginFailure = Pick<BrokerError, 'code'> &
   Partial<Pick<BrokerError, 'retryAfter' | 'vendorCode' | 'waitMs'>>;
 

@@ -13,6 +13,8 @@ import { makeDue } from '../support/make-due.ts';
 
 const LEASE_MS = 10_000;
 const SHORT_LEASE_MS = 60;
+/** For a guarantee of an order that takes many commands, one after the other. */
+const SLOW = { timeoutMs: 30_000 };
 /** Maximum number of terminals per account in the stores under test. */
 export const TERMINALS = 20;
 let subjects = 0;
@@ -683,7 +685,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(async () => {
         claimed.push(...idsOf(await claim(store, 1)));
         return due.every(({ id }) => claimed.includes(id));
-      });
+      }, SLOW);
     });
 
     test('does not claim a subject before it is due, and reports when the next is due', async () => {
@@ -799,7 +801,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
       await eventually(() => claims(store, id, 100));
-      const lease = await eventually(() => acquired(store, id, 1_500));
+      const lease = await eventually(() => acquired(store, id));
       const until = systemClock.now() + 400;
       while (systemClock.now() < until) expect(await claims(store, id, 1)).toBe(false);
       expect(await store.terminals.extend([lease])).toEqual([]);

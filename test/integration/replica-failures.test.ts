@@ -97,7 +97,7 @@ describe.concurrent('a replica that crashes during renewals', () => {
     await killed?.exit;
     const requests = () => fleet.vendor.state().requests;
     let interrupted = 0;
-    // What it has sent may still be on its way to a busy vendor. Nobody else sends anything now.
+    // Its last requests may still be on their way to a busy vendor. No other replica sends any now.
     for (; interrupted !== requests() - 40; await sleep(500)) interrupted = requests() - 40;
     survivor?.signal('SIGCONT');
     fleet.vendor.configure({ latencyMs: 50 });
