@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { type CachedToken, CachedTokens, cachedToken, recordOf } from '../../../src/broker/cached-tokens.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../../../src/token/subject.ts';
+import { wellFormedText } from '../../support/any-text.ts';
 
 interface Changes {
   readonly unionId?: string;
@@ -35,7 +36,7 @@ function all(memory: CachedTokens): CachedToken[] {
   return [...memory.confirmed(Number.POSITIVE_INFINITY, 0)];
 }
 
-const TEXTS = fc.string({ unit: 'binary', minLength: 1, maxLength: 128 });
+const TEXTS = wellFormedText({ minLength: 1, maxLength: 128 });
 
 describe('tokens in memory', () => {
   test('are returned as they were added, whatever their texts and numbers', () => {

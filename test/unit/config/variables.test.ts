@@ -7,6 +7,7 @@ import { loadConfig } from '../../../src/config/config.ts';
 import { ConfigError } from '../../../src/config/environment.ts';
 import { text } from '../../../src/config/value-schemas.ts';
 import { VARIABLES, type VariableName } from '../../../src/config/variables.ts';
+import { wellFormedText } from '../../support/any-text.ts';
 import { problemsOf, USABLE } from './usable-environment.ts';
 
 const KEY = Buffer.alloc(32, 7).toString('base64');
@@ -271,7 +272,7 @@ const secrets = names.filter((name) => 'secret' in VARIABLES[name]);
 const canary = fc.string({ unit: fc.constantFrom('ж', 'щ', 'ю'), minLength: 8, maxLength: 12 });
 const around = fc.constantFrom('', 'off', '-----BEGIN PUBLIC KEY-----\n', 'redis://', 'k1:', '\n', ',', ' ', '\0');
 const garbage = fc.oneof(
-  fc.string({ unit: 'binary', maxLength: 40 }),
+  wellFormedText({ maxLength: 40 }),
   fc.constantFrom('', '0', '1', 'true', 'off', '{}', 'https://a.example', 'redis://a', `k1:${KEY}`, '0.5-0.6', 'CN'),
 );
 

@@ -4,6 +4,7 @@ import { CompactSign, SignJWT } from 'jose';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
 import type { JwtKey } from '../../../src/session/verification-key.ts';
+import { wellFormedText } from '../../support/any-text.ts';
 import {
   ACCOUNT,
   AUDIENCE,
@@ -230,7 +231,7 @@ describe('a text that is not a session is refused', () => {
       fc.json().map((json) => btoa(encodeURI(json))),
     );
     const noise = fc.oneof(
-      fc.string({ unit: 'binary' }),
+      wellFormedText(),
       fc.array(segment, { maxLength: 6 }).map((segments) => segments.join('.')),
     );
     await fc.assert(

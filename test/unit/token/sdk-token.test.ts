@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { serveToken } from '../../../src/token/sdk-token.ts';
+import { wellFormedText } from '../../support/any-text.ts';
 import { tokenRecord } from './records.ts';
 
-const anyFields = fc.dictionary(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), { maxKeys: 8 });
+const anyFields = fc.dictionary(wellFormedText(), wellFormedText(), { maxKeys: 8 });
 
 describe('a token in an answer', () => {
   test('has exactly the vendor’s fields as its body', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Subject } from '../../../src/token/subject.ts';
-import { anyText } from '../vendor-api/any-text.ts';
+import { anyText, wellFormedText } from '../../support/any-text.ts';
 
 /** Strings of separator characters. They make near-collisions of joined parts likely. */
 const delimiters = fc.string({ unit: fc.constantFrom('a', '"', ',', '[', ']', '\\', ':', ' ', '\0'), maxLength: 3 });
@@ -9,7 +9,7 @@ const loneSurrogates = fc.string({ unit: fc.constantFrom('a', '"', ',', '\ud800'
 const anyPart = fc.oneof(delimiters, loneSurrogates, anyText(0));
 
 /** The session verifier only accepts a unionId that is well-formed Unicode. */
-const unionId = fc.oneof(delimiters, fc.string({ unit: 'binary' }));
+const unionId = fc.oneof(delimiters, wellFormedText());
 
 export const anySubject: fc.Arbitrary<Subject> = fc.record({ app: anyPart, unionId, uniqueId: anyPart });
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TOKEN_FIELDS } from '../../../src/token/sdk-token.ts';
 import { BrokenAnswer, parseAnswer, readToken } from '../../../src/vendor-api/answer.ts';
-import { anyText } from './any-text.ts';
+import { anyText } from '../../support/any-text.ts';
 
 const TIMES = { sentAt: 1_700_000_000_000, offsetMs: 0 };
 const NEEDED = '"accessId":"a","accessToken":"t","terminalId":"i","expireTime":3600';

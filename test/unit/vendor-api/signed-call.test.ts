@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { newNonce, prepareLogin } from '../../../src/vendor-api/signed-call.ts';
 import vectors from '../../fixtures/signature-vectors.json' with { type: 'json' };
+import { anyText } from '../../support/any-text.ts';
 import { readFile, tableAfter } from '../../support/documents.ts';
-import { anyText } from './any-text.ts';
 
 const APP = { name: 'ios', appId: 'id', appToken: 'token', appKey: 'key', accessId: 'access' };
 const SUBJECT = { app: 'ios', unionId: 'union', uniqueId: 'phone' };

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../src/token/errors.ts';
 import type { StoredAccount } from '../../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../../src/token/sdk-token.ts';
+import { wellFormedText } from '../../../support/any-text.ts';
 import { ACCESS_TOKEN, RECORD, UNION_ID } from '../running-app.ts';
 import { recordingAccounts, startInternalApp } from '../running-internal-app.ts';
 
@@ -147,7 +148,7 @@ describe('the unionId in the path', () => {
     const { accounts, found } = recordingAccounts();
     const { ask } = await startInternalApp({ accounts });
     const text = fc.oneof(
-      fc.string({ unit: 'binary', minLength: 1, maxLength: 128 }),
+      wellFormedText({ minLength: 1, maxLength: 128 }),
       fc.stringMatching(/^[%25/?#;+&=. a-z]{1,20}$/),
       fc.constantFrom('lookup', 'a/terminals/b', '%2F', '%', '😀'.repeat(128), '\0', 'a\n'),
     );

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hasSameServers, readTopology } from '../../../../../src/store/redis/connection/topology.ts';
+import { wellFormedText } from '../../../../support/any-text.ts';
 
 describe('a topology', () => {
   test('of one server is its URL', () => {
@@ -54,7 +55,7 @@ describe('a topology', () => {
   test('is undefined for any other text, without an exception', () => {
     const scheme = fc.constantFrom('redis', 'rediss', 'redis-sentinel', 'redis-cluster', '');
     fc.assert(
-      fc.property(scheme, fc.string({ unit: 'binary' }), (start, rest) => {
+      fc.property(scheme, wellFormedText(), (start, rest) => {
         const topology = readTopology(`${start}://${rest}`);
         if (start === '') expect(topology).toBeUndefined();
       }),

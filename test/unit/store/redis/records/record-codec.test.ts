@@ -5,6 +5,7 @@ import { instantOf, RecordCodec } from '../../../../../src/store/redis/records/r
 import { TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';
 import type { TokenRecord } from '../../../../../src/token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../../../../../src/token/subject.ts';
+import { wellFormedText } from '../../../../support/any-text.ts';
 import { tokenRecord } from '../../../token/records.ts';
 
 const OLD = { id: 'k1', key: randomBytes(32) };
@@ -18,7 +19,7 @@ const clear = new RecordCodec(new TokenCipher([]));
 const record = tokenRecord();
 const id = subjectId(record.subject);
 
-const text = fc.string({ unit: 'binary' });
+const text = wellFormedText();
 const instant = fc.nat(2 ** 48 - 1);
 const KNOWN = ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend'];
 
