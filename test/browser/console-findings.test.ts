@@ -132,6 +132,7 @@ describe('the verdict', () => {
     const opening = page.context().waitForEvent('page');
     await page.keyboard.press('Enter');
     const runbook = await opening;
+    await runbook.waitForLoadState();
     expect(await runbook.locator(':target').textContent()).toBe('SdkTokenBrokerLoginsFail');
     expect(await runbook.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
     await runbook.evaluate(axe.source);

@@ -4,7 +4,7 @@ import { runSchedule } from './run-schedule.ts';
 import { SCENARIOS } from './scenario.ts';
 
 /** Schedules per scenario with the same seeds in every run, and as many with fresh seeds. */
-const SCHEDULES = 3;
+const SCHEDULES = 2;
 const MAX_SEED = 2 ** 31;
 /** Lines of the trace that a failure shows. `npm run simulate` shows all. */
 const TRACE_LINES = 40;
