@@ -20,7 +20,7 @@ beforeAll(async () => {
   const exit = exitOf(child);
   const lines = linesOf(child, 1_000);
   stopDemo = () => end(child, exit, 5_000);
-  await eventually(() => expect(lines().join('\n')).toMatch(/^curl /m), { timeoutMs: 30_000 });
+  await eventually(() => expect(lines().join('\n')).toMatch(/^curl /m));
   [url = ''] = /http:\S+\/console/.exec(lines().join('\n')) ?? [];
 }, 300_000);
 

@@ -13,8 +13,6 @@ import { makeDue } from '../support/make-due.ts';
 
 const LEASE_MS = 10_000;
 const SHORT_LEASE_MS = 60;
-/** For a guarantee of an order that takes many commands, one after the other. */
-const SLOW = { timeoutMs: 30_000 };
 /** Maximum number of terminals per account in the stores under test. */
 export const TERMINALS = 20;
 let subjects = 0;
@@ -685,7 +683,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(async () => {
         claimed.push(...idsOf(await claim(store, 1)));
         return due.every(({ id }) => claimed.includes(id));
-      }, SLOW);
+      });
     });
 
     test('does not claim a subject before it is due, and reports when the next is due', async () => {
@@ -812,13 +810,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('makes no subject due while its account cools down', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
-      for (let failure = 0; failure < 2; failure += 1) {
-        await store.terminals.release(await acquired(store, id), systemClock.now(), { code: 'vendor_unavailable' });
-      }
-      const failedAt = systemClock.now();
-      expect(await claims(store, id)).toBe(false);
+      const failure = { code: 'vendor_unavailable' } as const;
+      await store.terminals.release(await acquired(store, id), systemClock.now(), failure);
+      const lease = await acquired(store, id);
+      const failedAt = systemClock.monotonic();
+      await store.terminals.release(lease, systemClock.now(), failure);
       await eventually(() => claims(store, id));
-      expect(systemClock.now() - failedAt).toBeGreaterThan(400);
+      expect(systemClock.monotonic() - failedAt).toBeGreaterThan(400);
     });
 
     test('makes a released subject due at the given time', async () => {
@@ -983,12 +981,20 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('lets all terminals of an account cool down together, and counts failures at once as one; other accounts go on', async () => {
-      const { subject } = newSubject();
-      const ids = Array.from({ length: 8 }, (_, phone) => subjectId({ ...subject, uniqueId: `phone-${phone}` }));
-      const leases = await Promise.all(ids.map((id) => acquired(store, id)));
-      for (const lease of leases) await store.terminals.release(lease, undefined, { code: 'vendor_timeout' });
-      const another = subjectId({ ...subject, uniqueId: 'another' });
-      const answer = await store.terminals.acquire(another, LEASE_MS);
+      const failTogether = async () => {
+        const { subject } = newSubject();
+        const ids = Array.from({ length: 8 }, (_, phone) => subjectId({ ...subject, uniqueId: `phone-${phone}` }));
+        const leases = await Promise.all(ids.map((id) => acquired(store, id)));
+        const another = subjectId({ ...subject, uniqueId: 'another' });
+        const startedAt = systemClock.monotonic();
+        for (const lease of leases) await store.terminals.release(lease, undefined, { code: 'vendor_timeout' });
+        const answer = await store.terminals.acquire(another, LEASE_MS);
+        return { subject, ids, another, answer, tookMs: systemClock.monotonic() - startedAt };
+      };
+      let failed = await failTogether();
+      // The cool-down may be over if the machine is slow.
+      while (failed.tookMs > 400) failed = await failTogether();
+      const { subject, ids, another, answer } = failed;
       if (answer.kind !== 'cooling') throw new Error(answer.kind);
       expect(answer.forMs).toBeLessThanOrEqual(500);
       expect((await store.terminals.acquire(newSubject().id, LEASE_MS)).kind).toBe('granted');

@@ -346,7 +346,7 @@ async function startAll({ odd, knownReads = 20 }: Played): Promise<Installation>
     const alerts = (await prometheus.alerts()).filter(({ labels }) => labels['alertname'] === 'SdkTokenBrokerDown');
     return alerts.length === 0 && (await prometheus.seriesOf('up == 1')) === replicas.length;
   };
-  await eventually(isReady, { timeoutMs: 30_000, everyMs: 100 });
+  await eventually(isReady, { everyMs: 100 });
   return { fleet, cloud, strangers, redis, redisProxy, keyProxy, adminTokens, prometheus, newTerminal };
 }
 

@@ -110,10 +110,10 @@ async function startSentinels(): Promise<SentinelRedis> {
     links: [],
     masters: async () => [await master()],
     untilReplaced: async (former) => {
-      await eventually(async () => (await master()) !== former, { timeoutMs: 15_000, everyMs: 50 });
+      await eventually(async () => (await master()) !== former, { everyMs: 50 });
     },
     untilReplicated: async () => {
-      await eventually(async () => hasReplica(await master()), { timeoutMs: 30_000, everyMs: 200 });
+      await eventually(async () => hasReplica(await master()), { everyMs: 200 });
     },
     async failOver() {
       // The Sentinels refuse while another failover runs, or without a replica in good health.
@@ -141,7 +141,7 @@ async function startCluster(): Promise<RedisUnderTest> {
     untilReplaced: (former) => cluster.waitUntilServing(former),
     untilReplicated: async () => {
       const areReplicated = async () => (await Promise.all((await masters()).map(hasReplica))).every(Boolean);
-      await eventually(areReplicated, { timeoutMs: 30_000, everyMs: 200 });
+      await eventually(areReplicated, { everyMs: 200 });
     },
     close: cluster.close,
   };

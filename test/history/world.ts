@@ -89,6 +89,6 @@ export async function startWorld(options: WorldOptions): Promise<World> {
 export async function untilReady(replicas: readonly Replica[]): Promise<void> {
   for (const { urls } of replicas) {
     const isReady = async () => (await plainRequest(`${urls?.public}/readyz`, { timeoutMs: 2_000 })).status === 200;
-    await eventually(isReady, { timeoutMs: 15_000, everyMs: 50 });
+    await eventually(isReady, { everyMs: 50 });
   }
 }

@@ -31,7 +31,7 @@ async function newVictim() {
   const idOf = (uniqueId: string) => subjectId({ app: 'default', unionId, uniqueId });
   const account = accountId(unionId);
   // The attack before may have ended the connection, so that the token is stored later.
-  await eventually(async () => (await redis.exists(keys.account(account))) === 1, { timeoutMs: 30_000 });
+  await eventually(async () => (await redis.exists(keys.account(account))) === 1);
   onTestFinished(async () => void (await redis.unlink(keys.account(account), keys.failures(account))));
   return { unionId, session, account, phone: idOf('phone'), tablet: idOf('tablet') };
 }
@@ -96,7 +96,7 @@ const ATTACKS: readonly Attack[] = [
     undo: async (key, written) => {
       const beats = async () => Number(/xrevrange:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
       const before = await beats();
-      await eventually(async () => (await beats()) >= before + 2, { timeoutMs: 30_000 });
+      await eventually(async () => (await beats()) >= before + 2);
       await redis.xdel(key, String(written));
     },
   },
@@ -113,7 +113,7 @@ function accountAt(path = '', method = 'GET') {
 
 /** Resolves when Redis answers the replica again: a long value keeps it busy, or has ended the connection. */
 async function redisAnswers(): Promise<void> {
-  await eventually(async () => (await accountAt(KNOWN[0])).status === 200, { timeoutMs: 30_000 });
+  await eventually(async () => (await accountAt(KNOWN[0])).status === 200);
 }
 
 /** Asks for everything that the broker reads about the account. */

@@ -66,7 +66,7 @@ async function startDemo(expected: RegExp) {
   onTestFinished(async () => void (await end(child, exit, 5_000)));
   const lines = linesOf(child, 1_000);
   const shown = () => lines().join('\n');
-  await eventually(() => expect(shown()).toMatch(expected), { timeoutMs: 20_000 });
+  await eventually(() => expect(shown()).toMatch(expected));
   const interrupt = async () => {
     child.kill('SIGINT');
     expect(await exit).toEqual({ code: 0, signal: null });
@@ -146,7 +146,7 @@ test('serve logs that it is ready only when /readyz says so: Redis has answered'
   await eventually(() => log().some((line) => line.includes('Redis connection failed')));
   expect([(await plainRequest(`${url}/readyz`)).status, isLogged()]).toEqual([503, false]);
   await redis.restart();
-  await eventually(isLogged, { timeoutMs: 10_000 });
+  await eventually(isLogged);
   expect((await plainRequest(`${url}/readyz`)).status).toBe(200);
 });
 

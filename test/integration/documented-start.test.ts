@@ -76,7 +76,7 @@ function paste(block = '') {
 async function pasteServer(block: string | undefined, port: string) {
   const server = paste(block);
   stops.unshift(server.interrupt);
-  await eventually(() => fetch(urlOf(port)), { timeoutMs: 20_000, everyMs: 100 }).catch((cause: unknown) => {
+  await eventually(() => fetch(urlOf(port)), { everyMs: 100 }).catch((cause: unknown) => {
     throw new Error(`nothing listens on ${port}:\n${server.output()}`, { cause });
   });
   return server;

@@ -70,7 +70,7 @@ describe('an idle replica with stored tokens that are not due', () => {
           commands = await commandsOn(servers);
           return commands.looks >= looks + SHARDS;
         };
-        await eventually(isOver, { timeoutMs: 15_000, everyMs: 200 });
+        await eventually(isOver, { everyMs: 200 });
         return { ...commands, at: performance.now() };
       };
       // Each login announces its token, so the worker looks once more after a second.
@@ -142,6 +142,6 @@ test('an idle replica keeps an object of process.nextTick through a full garbage
     const [file = ''] = readdirSync(folder);
     return JSON.parse(readFileSync(join(folder, file), 'utf8'));
   };
-  const heap = await eventually(snapshot, { timeoutMs: 30_000, everyMs: 500 });
+  const heap = await eventually(snapshot, { everyMs: 500 });
   expect(hasFunction('callback', 'keepTick', heap)).toBe(true);
 });

@@ -57,7 +57,7 @@ async function reencrypt({ REDIS_URL: url, REDIS_KEY_PREFIX: keyPrefix }: Stored
   onTestFinished(() => store.close());
   const walk = () => store.walk(new AbortController().signal, () => undefined);
   // On a busy machine, Redis may answer too late. The next walk does the rest.
-  return (await eventually(walk, { timeoutMs: 30_000 })).resealed;
+  return (await eventually(walk)).resealed;
 }
 
 function figure(out: string, label: string): number {

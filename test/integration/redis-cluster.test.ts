@@ -15,7 +15,6 @@ import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.t
 import { openAnnouncements, openCommands } from '../support/redis-connections.ts';
 import { askRedis } from '../support/redis-server.ts';
 
-const SLOW = { timeoutMs: 20_000 };
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 const EVERY_SHARD = Array.from({ length: SHARDS }, (_, shard) => shard);
 
@@ -31,7 +30,7 @@ function inEveryShard(commands: RedisClient, keys: Keys): Promise<unknown[]> {
 }
 
 const waitUntilWorking = (commands: RedisClient, keys: Keys) =>
-  eventually(() => inEveryShard(commands, keys).then(() => true), SLOW);
+  eventually(() => inEveryShard(commands, keys).then(() => true));
 
 /** Finds an account whose keys are in this shard. */
 function accountIn(shard: number, keys: Keys): string {
@@ -123,7 +122,7 @@ describe('on a Redis Cluster', () => {
     for (const node of cluster.nodes.slice(0, 3).filter(({ port }) => port !== subscriber.options.port)) {
       const before = await untilComplete();
       node.pause();
-      await eventually(() => completeSince() !== before, SLOW).finally(() => node.resume());
+      await eventually(() => completeSince() !== before).finally(() => node.resume());
       expect(await untilComplete()).toBeGreaterThan(before);
       await cluster.waitUntilServing();
     }
@@ -136,7 +135,7 @@ describe('on a Redis Cluster', () => {
     const node = cluster.nodes.find((candidate) => candidate.port === port);
     node?.pause();
     onTestFinished(() => node?.resume());
-    await eventually(() => completeSince() === undefined, SLOW);
+    await eventually(() => completeSince() === undefined);
     await waitUntilWorking(commands, keys);
     expect(await untilComplete()).toBeGreaterThan(first);
     expect(subscriber.options.port).not.toBe(port);

@@ -10,7 +10,6 @@ import { openAnnouncements, openCommands } from '../support/redis-connections.ts
 import { type RedisSentinels, startRedisSentinels } from '../support/redis-sentinel.ts';
 import { askRedis, startRedis } from '../support/redis-server.ts';
 
-const SLOW = { timeoutMs: 20_000 };
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
 let sentinels: RedisSentinels;
@@ -51,7 +50,7 @@ describe('behind Sentinels', () => {
     const { keys, commands, received, completeSince, untilComplete } = openAnnouncements(sentinels.url);
     const first = await untilComplete();
     await sentinels.master.kill();
-    await eventually(() => completeSince() === undefined, SLOW);
+    await eventually(() => completeSince() === undefined);
     expect(await untilComplete()).toBeGreaterThan(first);
     await runScript(commands, ['beat', [keys.changes(0)], [keys.announcements, `saved ${ID} 1 1-1`, '']]);
     await eventually(() => received.length === 1);

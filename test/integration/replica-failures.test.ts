@@ -13,15 +13,12 @@ const TAKEOVER_MS = 7_000;
 /** Waits until both replicas serve the same token of alice's phone, and the vendor takes it. */
 async function expectOneLiveToken(fleet: Awaited<ReturnType<typeof startFleet>>): Promise<void> {
   const session = await fleet.session('alice');
-  await eventually(
-    async () => {
-      const answers = await Promise.all([0, 1, 0, 1].map((n) => fleet.broker(n).getToken(session, 'phone')));
-      const tokens = new Set(answers.map(accessTokenOf));
-      expect(tokens.size).toBe(1);
-      for (const token of tokens) expect(fleet.vendor.checkToken(token).live).toBe(true);
-    },
-    { timeoutMs: 10_000 },
-  );
+  await eventually(async () => {
+    const answers = await Promise.all([0, 1, 0, 1].map((n) => fleet.broker(n).getToken(session, 'phone')));
+    const tokens = new Set(answers.map(accessTokenOf));
+    expect(tokens.size).toBe(1);
+    for (const token of tokens) expect(fleet.vendor.checkToken(token).live).toBe(true);
+  });
 }
 
 describe.concurrent('a replica that freezes during a login, until after the end of its lease', () => {
@@ -161,7 +158,7 @@ describe.concurrent('a replica that dies, with leases that it has extended beyon
     vendor.configure({ latencyMs: HANGING_MS });
     read(dying, waitedFor).catch(() => undefined);
     const attempts = RENEWED + WAITED_FOR + RENEWED;
-    await eventually(() => vendor.state().requests === attempts, { timeoutMs: 15_000 });
+    await eventually(() => vendor.state().requests === attempts);
     const survivor = await startBroker(fleet.env);
     onTestFinished(async () => void (await survivor.stop()));
     await sleep(LEASE_MS + 1_000);

@@ -160,13 +160,13 @@ describe('two replicas whose secrets are replaced one after the other', () => {
     const load = await startLoad(fleet, callers);
     const next = newSecret();
     const exportsWith = (key: string) => backend.raw().filter((request) => request.includes(key)).length;
-    await eventually(() => exportsWith(tracingKey) > 0, { timeoutMs: 15_000 });
+    await eventually(() => exportsWith(tracingKey) > 0);
     expect(await fleet.reload({ OTEL_EXPORTER_OTLP_HEADERS: `x-api-key=${next}` })).toMatchObject(
       Array(2).fill({ changed: ['tracing'] }),
     );
-    await eventually(() => exportsWith(next) > 1, { timeoutMs: 15_000 });
+    await eventually(() => exportsWith(next) > 1);
     const before = exportsWith(tracingKey);
-    await eventually(() => exportsWith(next) > 3, { timeoutMs: 15_000 });
+    await eventually(() => exportsWith(next) > 3);
     expect(exportsWith(tracingKey)).toBe(before);
     await expectNoFailure(load, fleet);
   });
@@ -425,17 +425,14 @@ test.each([
   // New connections use the new password.
   await onNodes('CLIENT', 'KILL', 'USER', user);
   const ofUser = new RegExp(`name=(\\S+) .*user=${user} `, 'g');
-  await eventually(
-    async () => {
-      const clients = (await onNodes('CLIENT', 'LIST')).join('\n').matchAll(ofUser);
-      const names = new Set([...clients].map(([, name]) => name));
-      expect(names).toEqual(new Set(['sdk-token-broker:commands', 'sdk-token-broker:announcements']));
-      for (const { url } of fleet.brokers) {
-        expect((await plainRequest(`${url}/readyz`)).body).toContain('"store":"ok"');
-      }
-    },
-    { timeoutMs: 10_000 },
-  );
+  await eventually(async () => {
+    const clients = (await onNodes('CLIENT', 'LIST')).join('\n').matchAll(ofUser);
+    const names = new Set([...clients].map(([, name]) => name));
+    expect(names).toEqual(new Set(['sdk-token-broker:commands', 'sdk-token-broker:announcements']));
+    for (const { url } of fleet.brokers) {
+      expect((await plainRequest(`${url}/readyz`)).body).toContain('"store":"ok"');
+    }
+  });
   const after = await callers.session('after');
   for (const broker of fleet.brokers) expect((await broker.getToken(after, 'phone')).status).toBe(200);
   expect(fleet.brokers.flatMap((broker) => broker.log()).join('\n')).not.toMatch(/WRONGPASS|NOAUTH|canary/);

@@ -43,7 +43,7 @@ async function open(store: Environment, options: VendorSimulatorOptions = {}) {
     const redis = config.redis && { ...config.redis, ...PATIENT };
     const service = await startService({ ...config, redis }, log.logger, '1.2.3');
     onTestFinished(() => service.close());
-    await eventually(async () => (await plainRequest(`${service.url}/readyz`)).status === 200, { timeoutMs: 10_000 });
+    await eventually(async () => (await plainRequest(`${service.url}/readyz`)).status === 200);
     return service;
   };
   const getToken = (service: Service, headers: Environment = {}): Promise<PlainAnswer> =>
@@ -94,7 +94,7 @@ describe.each([
     const { vendor, start, getToken, isLive } = await open(store(), { tokenLifetimeSeconds: 8 });
     const service = await start();
     const first = accessTokenOf(await getToken(service));
-    await eventually(() => vendor.loginsOf(UNION_ID, UNIQUE_ID) === 2, { timeoutMs: 20_000 });
+    await eventually(() => vendor.loginsOf(UNION_ID, UNIQUE_ID) === 2);
     expect(isLive(first)).toBe(true);
     let second = first;
     await eventually(async () => {
@@ -158,7 +158,7 @@ describe('services on one Redis', () => {
     expect(answer.status).toBe(200);
     expect(accessTokenOf(answer)).toBe(token);
     await redis.restart();
-    await eventually(async () => expect((await readiness()).body).toContain('"store":"ok"'), { timeoutMs: 10_000 });
+    await eventually(async () => expect((await readiness()).body).toContain('"store":"ok"'));
     expect(isLive(accessTokenOf(await getToken(service)))).toBe(true);
   });
 });

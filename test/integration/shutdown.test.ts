@@ -112,7 +112,7 @@ describe('a signal during the start', () => {
 
   test('ends the process with 0 after the start is complete', async () => {
     const { log, kill, ended } = startCommand(['serve'], await env(undefined));
-    await eventually(() => log().includes('soon listening'), { timeoutMs: 20_000 });
+    await eventually(() => log().includes('soon listening'));
     kill('SIGTERM');
     const { code, out } = await ended();
     expect(out).toContain('"msg":"closed"');
@@ -122,7 +122,7 @@ describe('a signal during the start', () => {
   test('SIGHUP does not end the process while it loads its code', async () => {
     const { log, kill, ended } = startCommand(['serve'], { ...(await env(0)), NODE_OPTIONS: SIGHUP_WHILE_LOADING });
     const hasEnded = ended();
-    await Promise.race([hasEnded, eventually(() => log().join().includes('"msg":"ready"'), { timeoutMs: 20_000 })]);
+    await Promise.race([hasEnded, eventually(() => log().join().includes('"msg":"ready"'))]);
     kill('SIGTERM');
     expect((await hasEnded).code).toBe(0);
     expect(log()).toContain('SIGHUP true');
@@ -135,7 +135,7 @@ describe('a signal during the start', () => {
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo;
     const { log, kill, ended } = startCommand(['serve'], await env(port));
-    await eventually(() => log().includes('soon listening'), { timeoutMs: 20_000 });
+    await eventually(() => log().includes('soon listening'));
     kill('SIGINT');
     const { code, out } = await ended();
     expect(out).toContain('EADDRINUSE');

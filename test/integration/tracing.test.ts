@@ -246,7 +246,7 @@ describe('with an endpoint', () => {
     await fleet.broker(0).getToken(session, 'phone-canary', { headers: parent.headers });
     fleet.vendor.configure({ tokenLifetimeSeconds: 86_400 });
     const isRenewal = ({ name, parentSpanId }: ReceivedSpan) => name === 'renewal' && !parentSpanId;
-    await eventually(() => receiver.spans().some(isRenewal), { timeoutMs: 10_000 });
+    await eventually(() => receiver.spans().some(isRenewal));
     const renewal = named(receiver.spans().filter(isRenewal), 'renewal');
     expect(renewal.attributes).toEqual({ 'broker.renewal_cause': 'background', 'broker.renewal_outcome': 'login' });
     expect(treeOf(receiver.spans(), renewal.traceId, shown)).toEqual([

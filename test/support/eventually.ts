@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 interface RetryOptions {
-  /** Default: 5,000. */
+  /** Default: 30,000, as the machine may be busy. */
   readonly timeoutMs?: number;
   /** Pause between two calls. Default: 20. */
   readonly everyMs?: number;
@@ -13,7 +13,7 @@ interface RetryOptions {
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
-  { timeoutMs = 5_000, everyMs = 20 }: RetryOptions = {},
+  { timeoutMs = 30_000, everyMs = 20 }: RetryOptions = {},
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {

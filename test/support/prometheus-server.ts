@@ -78,7 +78,7 @@ export async function startPrometheus(targets: readonly string[], factor: number
   };
   const isReady = async () => (await fetch(`http://127.0.0.1:${port}/-/ready`)).ok;
   try {
-    await eventually(isReady, { timeoutMs: 20_000 });
+    await eventually(isReady);
   } catch (error) {
     await stop();
     throw new Error(`Prometheus does not serve:\n${log().join('\n')}`, { cause: error });

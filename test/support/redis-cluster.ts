@@ -31,7 +31,7 @@ export async function startRedisCluster(args: readonly string[] = []): Promise<R
   };
   const waitUntilServing = async (dead?: RedisServer) => {
     for (const node of nodes) {
-      if (node !== dead) await eventually(() => isServingAllSlots(node), { timeoutMs: 15_000, everyMs: 50 });
+      if (node !== dead) await eventually(() => isServingAllSlots(node), { everyMs: 50 });
     }
   };
   try {
@@ -78,9 +78,7 @@ async function makeCluster(nodes: readonly RedisServer[]): Promise<void> {
     const master = masters[index] as RedisServer;
     const id = await askRedis(master, (redis) => redis.cluster('MYID'));
     await askRedis(replica, (redis) => redis.cluster('REPLICATE', id));
-    await eventually(() => askRedis(replica, (redis) => redis.info('replication')).then(hasMaster), {
-      timeoutMs: 15_000,
-    });
+    await eventually(() => askRedis(replica, (redis) => redis.info('replication')).then(hasMaster));
   }
 }
 

@@ -34,9 +34,7 @@ export function openAnnouncements(url: string) {
   const completeSince = () => announcements.completeSince();
   /** Waits until the announcements are complete. Returns the time since when they are. */
   const untilComplete = () =>
-    eventually(() => completeSince() ?? Promise.reject(new Error('announcements may be incomplete')), {
-      timeoutMs: 20_000,
-    });
+    eventually(() => completeSince() ?? Promise.reject(new Error('announcements may be incomplete')));
   return { keys, log, commands, subscriber, received, completeSince, untilComplete };
 }
 

@@ -47,7 +47,7 @@ export async function startRedisSentinels(): Promise<RedisSentinels> {
       sentinels.push(sentinel);
     }
     for (const sentinel of sentinels) {
-      await eventually(() => askRedis(sentinel, knowsTheOthers), { timeoutMs: 20_000, everyMs: 100 });
+      await eventually(() => askRedis(sentinel, knowsTheOthers), { everyMs: 100 });
     }
     const addresses = sentinels.map(({ port }) => `127.0.0.1:${port}`);
     return { url: `redis-sentinel://${addresses.join(',')}/${NAME}`, master, replica, close };
@@ -88,7 +88,7 @@ export async function startSentinel({ masterPort, quorum, password, lines = [] }
   const child = spawn(redisBinary(), [config, '--sentinel'], { stdio: 'ignore' });
   const exit = exitOf(child);
   const address = { port, ...(password !== undefined && { password }) };
-  await eventually(() => askRedis(address, (redis) => redis.ping()), { timeoutMs: 10_000 });
+  await eventually(() => askRedis(address, (redis) => redis.ping()));
   return {
     port,
     async stop() {

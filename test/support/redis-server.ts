@@ -100,7 +100,7 @@ async function spawnRedis(port: number, { args = [] }: RedisOptions, dir: string
   try {
     // Wait for its log line first: if the port is taken, another Redis would answer the PING.
     const isReady = async () => log().some((line) => line.includes('Ready to accept')) && (await answersPing(port));
-    await Promise.race([died, eventually(isReady, { timeoutMs: 10_000 })]);
+    await Promise.race([died, eventually(isReady)]);
   } catch (error) {
     child.kill('SIGKILL');
     throw error;

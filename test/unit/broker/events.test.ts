@@ -174,7 +174,7 @@ describe('a write-back', () => {
     const { second, watched, eventsOf, clock, read } = parts();
     watched.down.add('save');
     await read();
-    await eventually(() => eventsOf('wroteBack').length === 1, { timeoutMs: 5_000 });
+    await eventually(() => eventsOf('wroteBack').length === 1);
     expect(eventsOf('wroteBack')).toEqual([['saved']]);
     watched.down.add('acquire').add('restore');
     clock.advance(56_000);
@@ -185,7 +185,7 @@ describe('a write-back', () => {
     // Another replica logs in.
     await read(second);
     watched.down.delete('restore');
-    await eventually(() => eventsOf('wroteBack').length === 2, { timeoutMs: 5_000 });
+    await eventually(() => eventsOf('wroteBack').length === 2);
     expect(eventsOf('wroteBack')[1]).toEqual(['outdated']);
   });
 });

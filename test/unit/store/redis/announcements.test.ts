@@ -34,14 +34,11 @@ async function open(clock: Clock = systemClock) {
   const publish = (text: string) => publisher.publish(KEYS.announcements, text);
   const since = () => announcements.completeSince();
   const known = () =>
-    eventually(
-      () => {
-        const instant = since();
-        if (instant === undefined) throw new Error('announcements may be missed');
-        return instant;
-      },
-      { timeoutMs: 10_000 },
-    );
+    eventually(() => {
+      const instant = since();
+      if (instant === undefined) throw new Error('announcements may be missed');
+      return instant;
+    });
   const unknown = (timeoutMs: number) => eventually(() => since() === undefined, { timeoutMs });
   return { server, subscriber, announcements, log, heard, publish, since, known, unknown };
 }

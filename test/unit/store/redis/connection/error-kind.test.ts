@@ -126,11 +126,11 @@ test('a Redis that hangs for long, so that its connection ends, is a timeout and
   server.pause();
   onTestFinished(() => server.resume());
   const hasEnded = () => ended.some(({ role }) => role === 'commands');
-  await eventually(async () => (await write()) && hasEnded(), { timeoutMs: 10_000 });
+  await eventually(async () => (await write()) && hasEnded());
   const sent = () => kinds().filter((kind) => kind !== 'not_sent').length;
   const before = sent();
   // Some of these find no connection, others one that does not answer.
-  await eventually(async () => (await write()) && sent() > before + 5, { timeoutMs: 10_000 });
+  await eventually(async () => (await write()) && sent() > before + 5);
   expect(new Set(kinds())).toEqual(new Set(['timeout', 'not_sent']));
 });
 
