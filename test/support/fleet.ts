@@ -83,14 +83,29 @@ export function accessTokenOf({ body }: { readonly body: string }): string {
 
 /** Commands of all replicas that Redis did not answer in time. */
 export async function lateCommands({ brokers }: Fleet): Promise<number> {
-  const counts = await Promise.all(brokers.map(({ adminUrl }) => failedCommands(adminUrl, ['timeout'])));
-  return counts.reduce((sum, count) => sum + count, 0);
+  return sum(await Promise.all(brokers.map(({ adminUrl }) => failedCommands(adminUrl, ['timeout']))));
 }
 
 /** Commands of a replica that have failed. @param kinds as in the metric */
 export async function failedCommands(adminUrl: string, kinds: readonly RedisErrorKind[]): Promise<number> {
+  return counted(adminUrl, 'redis_errors_total', (labels) => kinds.some((kind) => kind === labels['kind']));
+}
+
+/** Login requests of all replicas beyond one for each login, because the vendor did not answer in time or not well. */
+export async function repeatedAttempts({ brokers }: Fleet): Promise<number> {
+  const ofReplica = async ({ adminUrl }: BrokerProcess) =>
+    (await counted(adminUrl, 'login_attempts_total')) - (await counted(adminUrl, 'logins_total'));
+  return sum(await Promise.all(brokers.map(ofReplica)));
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+async function counted(adminUrl: string, metric: string, matches: (labels: Labels) => boolean = () => true) {
   const { body } = await plainRequest(`${adminUrl}/metrics`);
-  const errors = parsePrometheus(body).get('sdk_token_broker_redis_errors_total')?.samples ?? [];
-  const counted = errors.filter(({ labels }) => kinds.some((kind) => kind === labels['kind']));
-  return counted.reduce((sum, { value }) => sum + value, 0);
+  const samples = parsePrometheus(body).get(`sdk_token_broker_${metric}`)?.samples ?? [];
+  return sum(samples.filter(({ labels }) => matches(labels)).map(({ value }) => value));
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }
