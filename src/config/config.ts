@@ -80,9 +80,9 @@ export function loadConfig(environment: Environment) {
   if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
     /** See {@link configurationDigest}. */
-    digest: configurationDigest(values),
+    digest: configurationDigest({ ...values, REFRESH_MODE: refreshModeOf(values), API_DOCS: showsApiDocs(values) }),
     logLevel: values.LOG_LEVEL,
-    http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS ?? !isProduction(values) },
+    http: { host: values.HOST, port: values.PORT, apiDocs: showsApiDocs(values) },
     admin,
     vendor,
     session,
@@ -144,6 +144,10 @@ function tracesBelow(base: URL): URL {
 /** With one terminal per account, a login may log out the user, so by default the broker makes no background logins. */
 function refreshModeOf({ REFRESH_MODE: mode, TERMINAL_POLICY: policy }: Values): RefreshPolicy['mode'] {
   return mode ?? (policy === 'single' ? 'on-demand' : 'proactive');
+}
+
+function showsApiDocs(values: Values): boolean {
+  return values.API_DOCS ?? !isProduction(values);
 }
 
 /** The two APIs cannot listen on one port of one address. 0 is any free port. */

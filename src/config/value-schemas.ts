@@ -146,12 +146,17 @@ export const answerCondition = text
   })
   .refine(({ path, values }) => claimPath.safeParse(path).success && !values.includes(''));
 
-/** Header names (RFC 9110 §5.1) in lower case, as in Node. The headers of a connection cannot be forwarded. */
+/**
+ * Header names (RFC 9110 §5.1) in lower case, as in Node. The headers of a connection cannot be forwarded. Others are
+ * the broker's own.
+ */
 export const headerNames = commaList
   .transform((names) => names.map((name) => name.toLowerCase()))
-  .refine((names) => names.every((name) => /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) && !CONNECTION_HEADERS.has(name)));
+  .refine((names) => names.every((name) => /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) && !NOT_FORWARDED.has(name)));
 
-const CONNECTION_HEADERS = new Set([
+const NOT_FORWARDED = new Set([
+  'accept',
+  'accept-encoding',
   'connection',
   'content-length',
   'expect',
@@ -161,6 +166,7 @@ const CONNECTION_HEADERS = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  'user-agent',
 ]);
 
 const vendorApp = z.strictObject({

@@ -139,7 +139,8 @@ export const VARIABLES = {
   SESSION_FORWARD_URL: httpUrl('that returns the claims of a session'),
   SESSION_FORWARD_HEADERS: {
     schema: headerNames,
-    allowed: 'a comma-separated list of header names, like authorization,cookie, without headers of a connection',
+    allowed:
+      'a comma-separated list of header names, like authorization,cookie, without host, accept, user-agent or the like',
     default: 'authorization,cookie',
   },
   SESSION_FORWARD_COOKIES: {

@@ -74,8 +74,8 @@ const REASONS: Readonly<Record<string, string>> = {
   'the client secret of the broker, {}': 'Broker 的 client secret，{}',
   'the `aud` of tokens that are meant for the broker': '发给 Broker 的令牌的 aud',
   'the scopes that a token must have, separated by spaces': '令牌必须具有的 scope，用空格分隔',
-  'a comma-separated list of header names, like authorization,cookie, without headers of a connection':
-    '用逗号分隔的请求头名称，例如 authorization,cookie，不含与连接有关的请求头',
+  'a comma-separated list of header names, like authorization,cookie, without host, accept, user-agent or the like':
+    '用逗号分隔的请求头名称，例如 authorization,cookie，不含 host、accept、user-agent 等',
   'all, or a comma-separated list of cookie names, like PHPSESSID': 'all，或用逗号分隔的 cookie 名称，例如 PHPSESSID',
   'an assigned country code (ISO 3166-1 alpha-2), two capital letters':
     '已分配的国家代码（ISO 3166-1 alpha-2），两个大写字母',

@@ -228,7 +228,9 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountRoutesOptions> = async 
   app.post('/accounts/lookup', { schema: lookUpAccounts }, async (request, reply) => {
     const found = await accountStore.lookUp(request.body.accessIds);
     audit(request, 'account', [...found.values()].map(accountId));
-    return reply.send(Object.fromEntries(found));
+    // The serializer of the schema would leave out the accessId `__proto__`.
+    const whole = reply.type('application/json; charset=utf-8').serializer(JSON.stringify);
+    return whole.send(Object.fromEntries(found));
   });
 
   await app.register(async (scope: typeof app) => {

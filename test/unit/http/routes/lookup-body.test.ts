@@ -58,16 +58,16 @@ describe('the accessIds of a lookup', () => {
 
 describe('POST /accounts/lookup', () => {
   const json = { 'content-type': 'application/json' };
-  const known = new Map([['user-1', { identity: { accessId: ID, region: 'DE' }, records: [RECORD] }]]);
 
-  it('answers with the known accounts by accessId', async () => {
+  it.each([ID, '__proto__'])('answers with the known accounts by accessId: %s', async (accessId) => {
+    const known = new Map([['user-1', { identity: { accessId, region: 'DE' }, records: [RECORD] }]]);
     const { accounts, lookedUp } = recordingAccounts(known);
     const { ask } = await startInternalApp({ accounts });
-    const answer = await ask('POST', '/accounts/lookup', { headers: json, body: `{"accessIds":["${ID}","7"]}` });
-    expect(answer.status).toBe(200);
+    const answer = await ask('POST', '/accounts/lookup', { headers: json, body: `{"accessIds":["${accessId}","7"]}` });
+    expect(answer).toMatchObject({ status: 200, body: `{"${accessId}":"user-1"}` });
     expect(answer.headers['cache-control']).toBe('no-store');
-    expect(JSON.parse(answer.body)).toEqual({ [ID]: 'user-1' });
-    expect(lookedUp).toEqual([[ID, '7']]);
+    expect(answer.headers['content-type']).toMatch('application/json');
+    expect(lookedUp).toEqual([[accessId, '7']]);
   });
 
   it('answers with an empty object if all are unknown', async () => {
