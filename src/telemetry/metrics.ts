@@ -199,9 +199,8 @@ const WITHOUT_CODE = [
   ...(['busy', 'circuit_open', 'timeout', 'unreachable', 'outage'] as const),
   ...(['too_frequent', 'too_large', 'broken_answer'] as const),
 ] satisfies LoginOutcome[];
-const CIRCUIT_STATES = { closed: 0, 'half-open': 1, open: 2 } as const;
 
-/** Vendor logins, the login budget and the vendor's domains. */
+/** Vendor logins and the login budget. */
 function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResults']) {
   const registers = [registry];
   const logins = new Counter({
@@ -245,24 +244,6 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
     name: 'sdk_token_broker_accounts_closed_total',
     help: 'Accounts that the vendor has closed, as its answers to logins show. Each counts once, over all replicas.',
   });
-  const circuits = new Gauge({
-    registers,
-    name: 'sdk_token_broker_vendor_circuit_state',
-    help: 'Circuit breaker of a vendor domain: 0 closed, 1 half-open, 2 open. While it is open, this replica sends no logins there.',
-    labelNames: ['host'],
-  });
-  const lastLogins = new Gauge({
-    registers,
-    name: 'sdk_token_broker_last_login_timestamp_seconds',
-    help: 'Unix time of the last successful login of this replica at a vendor domain; 0 before the first.',
-    labelNames: ['host'],
-  });
-  const offsets = new Gauge({
-    registers,
-    name: 'sdk_token_broker_vendor_clock_offset_seconds',
-    help: 'Clock of a vendor domain minus the clock of this host; 0 unless a difference is known.',
-    labelNames: ['host'],
-  });
   return {
     loginSent: () => sent.inc(),
     loginEnded(outcome, vendorCode, durationMs) {
@@ -273,9 +254,6 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
     accountClosed: () => closed.inc(),
     budgetWaited: (urgency, waitMs) => waits.observe({ urgency }, waitMs / 1_000),
     budgetDenied,
-    circuitChanged: (host, status) => circuits.set({ host }, CIRCUIT_STATES[status]),
-    lastLoginSeen: (host, at) => lastLogins.set({ host }, at / 1_000),
-    clockOffsetSeen: (host, offsetMs) => offsets.set({ host }, offsetMs / 1_000),
   } satisfies Partial<Observer>;
 }
 

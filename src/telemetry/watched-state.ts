@@ -12,6 +12,8 @@ export interface WatchedState {
   readonly vendorDomains: () => readonly VendorDomain[];
 }
 
+const CIRCUIT_STATES = { closed: 0, 'half-open': 1, open: 2 } as const;
+
 /** Registers the gauges that read `state` at each scrape. */
 export function watchState(registry: Registry, version: string, state: WatchedState): void {
   const { cache, vendorDomains } = state;
@@ -35,6 +37,31 @@ export function watchState(registry: Registry, version: string, state: WatchedSt
       if (missing !== undefined) this.set(missing);
     },
   });
+  const ofDomains = (name: string, help: string, measure: (domain: VendorDomain) => number) =>
+    new Gauge({
+      registers,
+      name,
+      help,
+      labelNames: ['host'],
+      collect() {
+        for (const domain of vendorDomains()) this.set({ host: domain.host }, measure(domain));
+      },
+    });
+  ofDomains(
+    'sdk_token_broker_vendor_circuit_state',
+    'Circuit breaker of a vendor domain: 0 closed, 1 half-open, 2 open. While it is open, this replica sends no logins there.',
+    ({ circuit }) => CIRCUIT_STATES[circuit],
+  );
+  ofDomains(
+    'sdk_token_broker_last_login_timestamp_seconds',
+    'Unix time of the last successful login of this replica at a vendor domain; 0 before the first.',
+    ({ lastSuccessAt = 0 }) => lastSuccessAt / 1_000,
+  );
+  ofDomains(
+    'sdk_token_broker_vendor_clock_offset_seconds',
+    'Clock of a vendor domain minus the clock of this host; 0 unless a difference is known.',
+    ({ clockOffsetMs }) => clockOffsetMs / 1_000,
+  );
   new Gauge({
     registers,
     name: 'sdk_token_broker_vendor_failing',

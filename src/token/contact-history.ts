@@ -1,5 +1,4 @@
 import type { Clock } from './clock.ts';
-import type { CircuitStatus } from './observer.ts';
 
 export interface ContactFailure {
   /** Epoch ms. */
@@ -14,6 +13,9 @@ export interface ContactFailure {
 
 /** When another system was last reached, and when not. */
 export type Contact = Readonly<Omit<ContactHistory, 'succeeded' | 'works' | 'failed' | 'refused'>>;
+
+/** Of a vendor domain. `open`: no login is sent there. `half-open`: one trial attempt is. */
+export type CircuitStatus = 'closed' | 'half-open' | 'open';
 
 /** One domain of the vendor, as this replica sees it. */
 export interface VendorDomain extends Contact {

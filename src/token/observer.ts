@@ -74,9 +74,6 @@ export type RedisErrorKind =
   | 'not_sent'
   | 'other';
 
-/** Of a vendor domain. `open`: no login is sent there. `half-open`: one trial attempt is. */
-export type CircuitStatus = 'closed' | 'half-open' | 'open';
-
 /** Why the internal API refused a request: it had no bearer token, or a wrong one. */
 export type AdminRefusal = 'missing' | 'wrong';
 
@@ -129,12 +126,6 @@ export interface Observer {
   accountClosed(): void;
   budgetWaited(urgency: Urgency, waitMs: number): void;
   budgetDenied(urgency: Urgency): void;
-  /** @param host host of the vendor's domain, with the port if it is not the default */
-  circuitChanged(host: string, status: CircuitStatus): void;
-  /** @param at epoch ms of the last successful login at the domain; 0 before the first */
-  lastLoginSeen(host: string, at: number): void;
-  /** @param offsetMs the vendor's clock minus ours */
-  clockOffsetSeen(host: string, offsetMs: number): void;
 
   sessionChecked(outcome: SessionOutcome): void;
   /** A command for Redis began, whatever its result. */

@@ -1,8 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
-import { ContactHistory, type VendorDomain } from '../token/contact-history.ts';
+import { type CircuitStatus, ContactHistory, type VendorDomain } from '../token/contact-history.ts';
 import type { Log } from '../token/log.ts';
-import type { CircuitStatus, Observer } from '../token/observer.ts';
 import type { AccountId } from '../token/subject.ts';
 import { ConnectionPlaces } from './client.ts';
 import { ruleFor, VendorFault } from './faults.ts';
@@ -97,7 +96,6 @@ export interface DomainsOptions {
   readonly regionUrls: ReadonlyMap<string, URL>;
   readonly clock: Clock;
   readonly log: Log;
-  readonly observer: Observer;
 }
 
 export interface Domain {
@@ -145,17 +143,14 @@ export class Domains {
   }
 }
 
-function newOriginState({ host }: URL, { clock, log, observer }: DomainsOptions): OriginState {
+function newOriginState({ host }: URL, { clock, log }: DomainsOptions): OriginState {
   let logged: CircuitStatus | undefined;
   const circuit = new CircuitBreaker(clock, (circuitState) => {
-    observer.circuitChanged(host, circuitState);
     // In an outage, it is half-open and open again every 5 s, which is no news.
     if (circuitState === 'half-open' || circuitState === logged) return;
     logged = circuitState;
     log.warn({ host, circuitState }, 'circuit breaker of a vendor domain changed its state');
   });
-  observer.circuitChanged(host, circuit.status);
-  observer.lastLoginSeen(host, 0);
   return {
     clock: { offsetMs: 0 },
     circuit,

@@ -3,7 +3,7 @@ import { type Clock, sleep, withTimeout } from '../token/clock.ts';
 import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
 import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/login-queue.ts';
-import type { LoginOutcome } from '../token/observer.ts';
+import type { LoginOutcome, Observer } from '../token/observer.ts';
 import type { LoginQueue, LoginRequest, RateLimiter, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { type AccountId, accountId, subjectId } from '../token/subject.ts';
@@ -29,7 +29,8 @@ const LOCAL_SHARE = 1 / 4;
 /** Timeout of the shared queue for a login that an app waits for. */
 const QUEUE_TIMEOUT_MS = 100;
 
-export interface LoginTurnsOptions extends Pick<DomainsOptions, 'clock' | 'log' | 'observer'> {
+export interface LoginTurnsOptions extends Pick<DomainsOptions, 'clock' | 'log'> {
+  readonly observer: Observer;
   /** The queue of logins over all replicas. */
   readonly queue: Pick<LoginQueue, 'reserve'>;
   /** The login budget: logins per second over all replicas; 0: no limit. */
@@ -154,7 +155,6 @@ export class HttpVendorLogin implements VendorLogin {
       const token = await this.#loginWithRetries(request, domain, waits);
       ended('success', SUCCESS);
       domain.logins.succeeded(clock.now());
-      observer.lastLoginSeen(domain.url.host, clock.now());
       return token;
     } catch (error) {
       if (error instanceof BrokerError) ended('busy');
@@ -253,10 +253,7 @@ export class HttpVendorLogin implements VendorLogin {
       observer.loginSent();
       const options = { transport: this.#transport, clock, timeoutMs, offsetMs: vendorClock.offsetMs };
       const answer = await exchange({ domain: url, app, subject, region }, options);
-      if (answer.offsetMs !== undefined) {
-        vendorClock.offsetMs = answer.offsetMs;
-        observer.clockOffsetSeen(url.host, answer.offsetMs);
-      }
+      if (answer.offsetMs !== undefined) vendorClock.offsetMs = answer.offsetMs;
       if (!answer.token) throw new VendorFault(answer.kind, answer.facts);
       return answer.token;
     };

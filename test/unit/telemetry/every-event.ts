@@ -60,11 +60,6 @@ export const EVENTS: { readonly [Event in keyof Observer]: readonly Parameters<O
   accountClosed: [[]],
   budgetWaited: URGENCIES.map((urgency) => [urgency, 400]),
   budgetDenied: URGENCIES.map((urgency) => [urgency]),
-  circuitChanged: all<Parameters<Observer['circuitChanged']>[1]>({ closed: true, 'half-open': true, open: true }).map(
-    (status) => ['vendor.example', status],
-  ),
-  lastLoginSeen: [['vendor.example', 1_700_000_000_000]],
-  clockOffsetSeen: [['vendor.example', -15_000]],
   sessionChecked: [...SESSIONS, ...CODES].map((outcome) => [outcome]),
   redisAsked: KINDS.map(() => []),
   redisFailed: KINDS.map((kind) => [kind]),

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import { systemClock } from '../../../src/token/clock.ts';
+import { type CircuitStatus, ContactHistory, type VendorDomain } from '../../../src/token/contact-history.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { WATCHED } from '../../support/named-metrics.ts';
 import { parsePrometheus, sampled } from '../../support/prometheus-text.ts';
@@ -99,31 +101,45 @@ describe('times and durations', () => {
     observer.budgetWaited('foreground', 0);
     observer.budgetWaited('foreground', 250);
     observer.renewalClaimed(45_000);
-    observer.clockOffsetSeen('vendor.example', -900_500);
     expect(await value('login_duration_seconds_sum', { outcome: 'success' })).toBe(1.5);
     expect(await value('login_budget_wait_seconds_sum', { urgency: 'foreground' })).toBe(0.25);
     expect(await value('login_budget_wait_seconds_bucket', { le: '0' })).toBe(1);
     expect(await value('due_lateness_seconds_sum')).toBe(45);
-    expect(await value('vendor_clock_offset_seconds', { host: 'vendor.example' })).toBe(-900.5);
   });
 });
 
 describe('a gauge', () => {
   test('shows the latest value for each domain', async () => {
-    const { observer, value } = newMetrics();
-    const state = (host: string) => value('vendor_circuit_state', { host });
-    observer.circuitChanged('cn.example', 'closed');
-    observer.circuitChanged('de.example:8443', 'open');
-    expect([await state('cn.example'), await state('de.example:8443')]).toEqual([0, 2]);
-    observer.circuitChanged('de.example:8443', 'half-open');
-    expect(await state('de.example:8443')).toBe(1);
+    const { observer, watch, value } = newMetrics();
+    const domain = (host: string, state: Partial<VendorDomain>): VendorDomain => ({
+      ...new ContactHistory(systemClock),
+      host,
+      circuit: 'closed',
+      clockOffsetMs: 0,
+      ...state,
+    });
+    let circuit: CircuitStatus = 'open';
+    watch({
+      ...WATCHED,
+      vendorDomains: () => [
+        domain('cn.example', { lastSuccessAt: 1_700_000_000_250 }),
+        domain('de.example:8443', { circuit, clockOffsetMs: -900_500 }),
+      ],
+    });
+    const ofBoth = async (name: string) => [
+      await value(name, { host: 'cn.example' }),
+      await value(name, { host: 'de.example:8443' }),
+    ];
+    expect(await ofBoth('vendor_circuit_state')).toEqual([0, 2]);
+    circuit = 'half-open';
+    expect(await ofBoth('vendor_circuit_state')).toEqual([0, 1]);
+    expect(await ofBoth('last_login_timestamp_seconds')).toEqual([1_700_000_000.25, 0]);
+    expect(await ofBoth('vendor_clock_offset_seconds')).toEqual([0, -900.5]);
     observer.backlogSeen(40);
     observer.backlogSeen(2);
     expect(await value('due_backlog')).toBe(2);
     observer.overdueSeen(90_500);
     expect(await value('oldest_overdue_seconds')).toBe(90.5);
-    observer.lastLoginSeen('cn.example', 1_700_000_000_250);
-    expect(await value('last_login_timestamp_seconds', { host: 'cn.example' })).toBe(1_700_000_000.25);
   });
 });
 

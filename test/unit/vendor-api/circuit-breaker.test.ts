@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { CircuitStatus } from '../../../src/token/observer.ts';
+import type { CircuitStatus } from '../../../src/token/contact-history.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
 import { CircuitBreaker } from '../../../src/vendor-api/domains.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';

@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { accountId } from '../../../src/token/subject.ts';
 import { CircuitBreaker, Domains } from '../../../src/vendor-api/domains.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
-import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
 const OPEN_MS = 5_000;
@@ -61,7 +60,6 @@ test('an outage of ten minutes has a line when the circuit opens and one when it
     regionUrls: new Map(),
     clock,
     log: { debug: ignore, info: ignore, warn, error: ignore },
-    observer: recordingObserver().observer,
   });
   const { circuit } = domains.forRegion('DE');
   const fail = (account: string) =>
