@@ -97,10 +97,10 @@ function readApps(env: Environment): Apps {
   return loadVendorConfig({ VENDOR_BASE_URL: 'http://simulator', ...Object.fromEntries(settings) }).apps;
 }
 
-function flagValue<Value>(flag: string, text: string, { allowed, permits }: Rule<Value>): Value {
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : text;
-  if (permits(value)) return value;
-  throw new UsageError(`--${flag} must be ${allowed}, not ${JSON.stringify(text)}`);
+function flagValue<Value>(flag: string, text: string, rule: Rule<Value>): Value {
+  const read = rule.safeParse(/^\d{1,15}$/.test(text) ? Number(text) : text);
+  if (read.success) return read.data;
+  throw new UsageError(`--${flag} ${read.error.issues[0]?.message}, not ${JSON.stringify(text)}`);
 }
 
 function vendorBanner(vendor: VendorSimulator, apps: Apps): string {

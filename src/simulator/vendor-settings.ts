@@ -1,3 +1,4 @@
+import * as z from 'zod';
 import { BadRequest } from './http-server.ts';
 
 /** Errors that the simulator can produce for a login that passed every check. */
@@ -28,25 +29,37 @@ export type Mode = (typeof MODES)[number];
 /** The unit of `expireTime`. The vendor sends epoch seconds. Epoch milliseconds allow tests with short lives. */
 const EXPIRE_TIME_UNITS = ['s', 'ms'] as const;
 
-/** Settings that can change while the simulator runs. */
-export interface VendorSettings {
+/** Ten years. A Date header can show any clock within this offset. */
+const MAX_CLOCK_OFFSET_MS = 10 * 365 * 86_400_000;
+
+/** The allowed values of a setting or a flag. */
+export type Rule<Value> = z.ZodType<Value>;
+
+/** The allowed values of the settings that can change while the simulator runs. */
+export const RULES = {
   /** Time between the arrival of a login and its answer, in ms. */
-  readonly latencyMs: number;
+  latencyMs: wholeNumber(0, 600_000),
   /** Tokens expire to the ms. `expireTime` gives the time in its unit, rounded down. */
-  readonly tokenLifetimeSeconds: number;
-  readonly mode: Mode;
+  tokenLifetimeSeconds: wholeNumber(1, 999_999_999),
+  mode: oneOf(MODES),
   /** Logins above this limit are refused with 10015. 0: no limit. */
-  readonly maxLoginsPerSecond: number;
-  readonly expireTimeUnit: (typeof EXPIRE_TIME_UNITS)[number];
+  maxLoginsPerSecond: wholeNumber(0, 1_000_000),
+  expireTimeUnit: oneOf(EXPIRE_TIME_UNITS),
   /** How far the vendor's clock, and its `Date` header, is ahead, in ms. */
-  readonly clockOffsetMs: number;
+  clockOffsetMs: wholeNumber(-MAX_CLOCK_OFFSET_MS, MAX_CLOCK_OFFSET_MS),
   /** Applies to logins that would otherwise succeed. */
-  readonly fault: Fault;
+  fault: oneOf(FAULTS),
   /**
    * Number of logins that the fault still applies to. `null`: all logins. Setting `fault` alone sets this to `null`.
    */
-  readonly faultCount: number | null;
-}
+  faultCount: wholeNumber(1, Number.MAX_SAFE_INTEGER, 'must be a whole number from 1, or null').nullable(),
+};
+
+const vendorSettings = z.strictObject(RULES, {
+  error: ({ keys }) => `unknown setting ${keys}, allowed are ${Object.keys(RULES).join(', ')}`,
+});
+
+export type VendorSettings = Readonly<z.infer<typeof vendorSettings>>;
 
 const defaultSettings: VendorSettings = {
   latencyMs: 0,
@@ -59,37 +72,15 @@ const defaultSettings: VendorSettings = {
   faultCount: null,
 };
 
-/** Ten years. A Date header can show any clock within this offset. */
-const MAX_CLOCK_OFFSET_MS = 10 * 365 * 86_400_000;
-
-/** The allowed values of a setting or a flag. */
-export interface Rule<Value> {
-  readonly allowed: string;
-  readonly permits: (value: unknown) => value is Value;
-}
-
-export const RULES: { readonly [Name in keyof VendorSettings]: Rule<VendorSettings[Name]> } = {
-  latencyMs: wholeNumber(0, 600_000),
-  tokenLifetimeSeconds: wholeNumber(1, 999_999_999),
-  mode: oneOf(MODES),
-  maxLoginsPerSecond: wholeNumber(0, 1_000_000),
-  expireTimeUnit: oneOf(EXPIRE_TIME_UNITS),
-  clockOffsetMs: wholeNumber(-MAX_CLOCK_OFFSET_MS, MAX_CLOCK_OFFSET_MS),
-  fault: oneOf(FAULTS),
-  faultCount: {
-    allowed: 'a whole number from 1, or null',
-    permits: (value): value is number | null => value === null || (Number.isSafeInteger(value) && Number(value) >= 1),
-  },
-};
-
 /** @throws BadRequest that names every wrong setting, and the values that are allowed */
-export function changeSettings(change: unknown, current: VendorSettings = defaultSettings): VendorSettings {
+export function changeSettings(change: unknown, current = defaultSettings): VendorSettings {
   if (typeof change !== 'object' || change === null || Array.isArray(change)) {
     throw new BadRequest('settings must be an object');
   }
-  const problems = Object.entries(change).flatMap(([name, value]) => problemOf(name, value) ?? []);
-  if (problems.length > 0) throw new BadRequest(problems.join('; '));
-  return { ...current, ...('fault' in change && { faultCount: null }), ...change };
+  const changed = { ...current, ...('fault' in change && { faultCount: null }), ...change };
+  const { data, error } = vendorSettings.safeParse(changed);
+  if (data) return data;
+  throw new BadRequest(error.issues.map(({ path, message }) => [...path, message].join(' ')).join('; '));
 }
 
 /** The settings after the fault was applied to one more login. */
@@ -99,22 +90,14 @@ export function afterFault(settings: VendorSettings): VendorSettings {
   return { ...settings, faultCount: settings.faultCount - 1 };
 }
 
-function problemOf(name: string, value: unknown): string | undefined {
-  if (!Object.hasOwn(RULES, name)) return `unknown setting ${name}, allowed are ${Object.keys(RULES).join(', ')}`;
-  const rule = RULES[name as keyof VendorSettings];
-  return rule.permits(value) ? undefined : `${name} must be ${rule.allowed}`;
+export function wholeNumber(
+  lowest: number,
+  highest: number,
+  error = `must be a whole number from ${lowest} to ${highest}`,
+) {
+  return z.int({ error }).min(lowest, { error }).max(highest, { error });
 }
 
-export function wholeNumber(lowest: number, highest: number): Rule<number> {
-  return {
-    allowed: `a whole number from ${lowest} to ${highest}`,
-    permits: (value): value is number => Number.isInteger(value) && Number(value) >= lowest && Number(value) <= highest,
-  };
-}
-
-function oneOf<Value extends string>(values: readonly Value[]): Rule<Value> {
-  return {
-    allowed: `one of ${values.join(', ')}`,
-    permits: (value): value is Value => values.some((one) => one === value),
-  };
+function oneOf<const Values extends readonly string[]>(values: Values) {
+  return z.enum(values, { error: `must be one of ${values.join(', ')}` });
 }
