@@ -4,10 +4,10 @@ import { styleText } from 'node:util';
 import { loadConfig } from '../config/config.ts';
 import { createLogger } from '../logger.ts';
 import { type Service, startService } from '../service.ts';
-import { CameraSdk, type UserC2CInfo } from '../simulator/camera-sdk.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
 import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { systemClock } from '../token/clock.ts';
+import type { TOKEN_FIELDS } from '../token/sdk-token.ts';
 import { type CommandContext, closeOnSignal, parseFlags, progressBar } from './command-line.ts';
 import { DemoEvents, shorten, startDemoConsole } from './demo-console.ts';
 
@@ -22,6 +22,9 @@ const DEFAULT_PORT = 8080;
 const TOKEN_PATH = '/sdk-token?uniqueId=phone-of-alice';
 const POLL_MS = 100;
 const ACCOUNT = { account: 'alice', region: 'DE' };
+
+/** The answer of the broker to the app. */
+type Credentials = Readonly<Record<(typeof TOKEN_FIELDS)[number], string>>;
 
 interface DemoServices {
   readonly vendor: VendorSimulator;
@@ -128,14 +131,17 @@ async function playFlow(
   screen.step('SDK → app', 'onRequestUserC2CInfo: the camera SDK asks the app for credentials');
   screen.step('App → broker', 'the only call that your app adds; the broker logs in to the vendor');
   let etag = '';
-  const getCredentials = () =>
-    events.appRequest(async () => {
-      const answer = await getToken();
-      etag = answer.etag;
-      return answer.body;
+  const getCredentials = async (): Promise<Credentials> => {
+    const answer = await events.appRequest(async () => {
+      const { body, etag: tag } = await getToken();
+      etag = tag;
+      return body;
     });
-  const sdk = new CameraSdk(vendor.url, getCredentials);
-  const first = await sdk.logIn();
+    if (typeof answer['accessToken'] !== 'string') throw new Error('the broker has given the app no token');
+    return answer as Credentials;
+  };
+  const verdictOn = ({ accessToken }: Credentials) => (vendor.checkToken(accessToken).live ? 'online ✓' : 'refused');
+  const first = await getCredentials();
   countLogins();
 
   screen.step('App → SDK', 'the SDK takes five of the six strings, unchanged');
@@ -144,7 +150,7 @@ async function playFlow(
   screen.row('expireTime', `${first.expireTime}   in ${secondsLeft(first).toFixed(1)} s`);
   screen.row('terminalId', first.terminalId);
   screen.row('expend', first.expend);
-  screen.row('vendor says', (await sdk.isOnline(first)) ? 'online ✓' : 'refused');
+  screen.row('vendor says', verdictOn(first));
 
   screen.step('App → broker', 'the app asks again; the broker answers from memory');
   await getToken();
@@ -162,9 +168,9 @@ async function playFlow(
   }
   screen.clearProgress();
   screen.note(`renewed ${secondsLeft(first).toFixed(1)} s before the first token expires; no app had to ask`);
-  const renewed = await sdk.logIn();
+  const renewed = await getCredentials();
   screen.row('accessToken', `${shorten(renewed.accessToken)}   was ${shorten(first.accessToken)}`);
-  screen.row('vendor says', (await sdk.isOnline(renewed)) ? 'online ✓' : 'refused');
+  screen.row('vendor says', verdictOn(renewed));
 
   screen.title('Your turn');
   screen.row('console', `${consoleUrl}   break the vendor there, and watch`);
@@ -190,7 +196,7 @@ async function pause(stopped: AbortSignal): Promise<void> {
   await sleep(POLL_MS, undefined, { signal: stopped }).catch(() => undefined);
 }
 
-function secondsLeft({ expireTime }: UserC2CInfo): number {
+function secondsLeft({ expireTime }: Credentials): number {
   return Number(expireTime) - systemClock.now() / 1000;
 }
 
