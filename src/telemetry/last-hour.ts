@@ -25,29 +25,12 @@ const SLOT_MS = MINUTE_MS / SLOTS;
 const MINUTES_OF_FINDINGS = 5;
 
 /**
- * The minutes in which a replica counts: those of the wall clock at the start. A later change of the wall clock moves
- * no event.
+ * Returns the function that tells the time as epoch ms, by the wall clock of this moment. A later change of the wall
+ * clock moves no event.
  */
-class Minutes {
-  readonly #clock: Clock;
-  /** The wall clock minus the monotonic clock, at the start. */
-  readonly #startMs: number;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-    this.#startMs = clock.now() - clock.monotonic();
-  }
-
-  /** The present moment as epoch ms, by the wall clock at the start. */
-  now(): number {
-    return this.#startMs + this.#clock.monotonic();
-  }
-
-  /** Epoch ms by the wall clock of now. Its minute and the minute of the counts may begin a millisecond apart. */
-  startOf(minute: number): number {
-    const setMinutes = Math.round((this.#clock.now() - this.now()) / MINUTE_MS);
-    return (minute + setMinutes) * MINUTE_MS;
-  }
+export function steadyTime(clock: Clock): () => number {
+  const startMs = clock.now() - clock.monotonic();
+  return () => startMs + clock.monotonic();
 }
 
 /** The number of a slot since 1970. */
@@ -68,16 +51,17 @@ interface Slot<Kind> {
 
 /** Counts events by kind, for the last hour. Its memory is bounded: one number per kind and slot. It needs no timer. */
 export class MinuteCounts<Kind extends string> {
-  readonly #minutes: Minutes;
+  readonly #now: () => number;
   /** A slot takes the place of the one an hour before it. Slots without an event are missing. */
   readonly #slots: Slot<Kind>[] = [];
 
-  constructor(clock: Clock, minutes = new Minutes(clock)) {
-    this.#minutes = minutes;
+  /** @param now see {@link steadyTime}. Counts with the same one have the same minutes */
+  constructor(now: () => number) {
+    this.#now = now;
   }
 
   add(kind: Kind, times = 1): void {
-    const number = slotOf(this.#minutes.now());
+    const number = slotOf(this.#now());
     const place = number % (MINUTES * SLOTS);
     const former = this.#slots[place];
     const slot = former?.number === number ? former : { number, counts: new Map<Kind, number>() };
@@ -90,7 +74,7 @@ export class MinuteCounts<Kind extends string> {
    * event.
    * @param minute the current one
    */
-  series(minute = minuteOf(slotOf(this.#minutes.now()))): Record<string, number[]> {
+  series(minute = minuteOf(slotOf(this.#now()))): Record<string, number[]> {
     const lists: Record<string, number[]> = {};
     this.#slots.forEach(({ number, counts }) => {
       const at = minuteOf(number) - minute + MINUTES - 1;
@@ -109,17 +93,17 @@ export class MinuteCounts<Kind extends string> {
    * @param minutes at most 60
    */
   within(minutes: number): Readonly<Partial<Record<Kind, number>>> {
-    return this.#since((minuteOf(slotOf(this.#minutes.now())) - minutes) * SLOTS);
+    return this.#since((minuteOf(slotOf(this.#now())) - minutes) * SLOTS);
   }
 
   /** Returns the counts of the last 60 to 70 s, without zeros. */
   lately(): Readonly<Partial<Record<Kind, number>>> {
-    return this.#since(slotOf(this.#minutes.now()) - SLOTS);
+    return this.#since(slotOf(this.#now()) - SLOTS);
   }
 
   /** The mean number of events of a kind per second, over the last whole minute and the current one. */
   perSecond(kind: Kind): number {
-    const now = this.#minutes.now();
+    const now = this.#now();
     const seconds = (MINUTE_MS + (now % MINUTE_MS)) / 1_000;
     return (this.#since((minuteOf(slotOf(now)) - 1) * SLOTS)[kind] ?? 0) / seconds;
   }
@@ -172,25 +156,25 @@ class FailuresInRow {
 
 /** The counts of a replica by minute, for its status and its findings. `failedRenewals`: those in the background. */
 export function countsByMinute(clock: Clock) {
-  const minutes = new Minutes(clock);
+  const now = steadyTime(clock);
   const counts = {
-    reads: new MinuteCounts<ReadOutcome | ErrorCode>(clock, minutes),
-    renewals: new MinuteCounts<RenewalOutcome | ErrorCode>(clock, minutes),
-    logins: new MinuteCounts<LoginOutcome>(clock, minutes),
-    sessions: new MinuteCounts<SessionOutcome>(clock, minutes),
+    reads: new MinuteCounts<ReadOutcome | ErrorCode>(now),
+    renewals: new MinuteCounts<RenewalOutcome | ErrorCode>(now),
+    logins: new MinuteCounts<LoginOutcome>(now),
+    sessions: new MinuteCounts<SessionOutcome>(now),
   };
   return {
     ...counts,
-    failedRequests: new MinuteCounts<ErrorCode>(clock, minutes),
-    failedRenewals: new MinuteCounts<ErrorCode>(clock, minutes),
-    loginsSent: new MinuteCounts<'login'>(clock, minutes),
-    endedTokens: new MinuteCounts<'token'>(clock, minutes),
-    shares: new MinuteCounts<keyof ShareCounts>(clock, minutes),
+    failedRequests: new MinuteCounts<ErrorCode>(now),
+    failedRenewals: new MinuteCounts<ErrorCode>(now),
+    loginsSent: new MinuteCounts<'login'>(now),
+    endedTokens: new MinuteCounts<'token'>(now),
+    shares: new MinuteCounts<keyof ShareCounts>(now),
     /** Why the events of a share failed. A refused login: its outcome and result code. */
     reasons: {
-      failedLogins: new MinuteCounts<string>(clock, minutes),
-      rejectedLogins: new MinuteCounts<string>(clock, minutes),
-      failedReads: new MinuteCounts<string>(clock, minutes),
+      failedLogins: new MinuteCounts<string>(now),
+      rejectedLogins: new MinuteCounts<string>(now),
+      failedReads: new MinuteCounts<string>(now),
     },
     readsInRow: new FailuresInRow(),
     rejectionsInRow: new FailuresInRow(),
@@ -199,9 +183,11 @@ export function countsByMinute(clock: Clock) {
      * The series of one and the same hour, and its start: the clock is read once, because the next minute may begin.
      */
     lastHour() {
-      const minute = minuteOf(slotOf(minutes.now()));
+      const minute = minuteOf(slotOf(now()));
+      // By the wall clock of now. Its minute and the minute of the counts may begin a millisecond apart.
+      const setMinutes = Math.round((clock.now() - now()) / MINUTE_MS);
       return {
-        from: minutes.startOf(minute - MINUTES + 1),
+        from: (minute + setMinutes - MINUTES + 1) * MINUTE_MS,
         reads: counts.reads.series(minute),
         renewals: counts.renewals.series(minute),
         logins: counts.logins.series(minute),

@@ -2,7 +2,13 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { NO_SHARES } from '../../../src/telemetry/finding-facts.ts';
-import { countingObserver, countsByMinute, MinuteCounts, recentCounts } from '../../../src/telemetry/last-hour.ts';
+import {
+  countingObserver,
+  countsByMinute,
+  MinuteCounts,
+  recentCounts,
+  steadyTime,
+} from '../../../src/telemetry/last-hour.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { LoginOutcome } from '../../../src/token/observer.ts';
@@ -283,7 +289,7 @@ describe('the series of the last hour', () => {
 function createCounts() {
   const clock = new TestClock();
   clock.advance(MINUTE_MS - (clock.now() % MINUTE_MS));
-  return { clock, counts: new MinuteCounts<'one' | 'two'>(clock) };
+  return { clock, counts: new MinuteCounts<'one' | 'two'>(steadyTime(clock)) };
 }
 
 describe('the counts of the last minutes', () => {
