@@ -12,5 +12,4 @@ process.exitCode = await run(process.argv.slice(2), {
   version,
   out: (line) => void process.stdout.write(`${line}\n`),
   err: (line) => void process.stderr.write(`${line}\n`),
-  redraw: process.stdout.isTTY ? (text) => void process.stdout.write(`\r${text}\x1b[K`) : undefined,
 });

@@ -79,7 +79,6 @@ test('docs/commands.md lists every command', async () => {
     err: () => undefined,
     env: {},
     version,
-    redraw: undefined,
   };
   expect(await run(['--help'], terminal)).toBe(0);
   const commands = [...help.join('\n').matchAll(/^ {2}([a-z-]+) {2,}/gm)].map(([, name]) => `\`${name}\``);

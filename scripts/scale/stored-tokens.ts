@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { progressBar } from '../../src/commands/command-line.ts';
 import { SHARDS } from '../../src/store/redis/keys.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
@@ -12,7 +11,6 @@ import { type Figures, formatCount } from './figures.ts';
 import type { MeasuredRedis } from './measured-redis.ts';
 
 const BATCH = 250;
-const BAR_WIDTH = 40;
 /** A store that is slow for a moment must not end the script. */
 const RETRIES = { timeoutMs: 30_000, everyMs: 500 };
 const SAMPLES = 500;
@@ -92,7 +90,7 @@ function newRecord(): TokenRecord {
 function showProgress(share: number, before: number): void {
   const percent = `${(100 * share).toFixed(1).padStart(5)} %`;
   if (process.stdout.isTTY) {
-    process.stdout.write(share < 1 ? `\r${progressBar(share, BAR_WIDTH)} ${percent}` : '\r\x1b[K');
+    process.stdout.write(share < 1 ? `\r${percent}` : '\r\x1b[K');
   } else if (Math.floor(10 * share) > Math.floor(10 * before)) {
     process.stdout.write(`loading ${percent}\n`);
   }

@@ -15,8 +15,6 @@ export interface CommandContext {
   readonly version: string;
   readonly out: (line: string) => void;
   readonly err: (line: string) => void;
-  /** Replaces the current line. Only defined if the output is a terminal. */
-  readonly redraw: ((text: string) => void) | undefined;
 }
 
 /** The command line asks for help. The message is the text to print. The process ends with exit code 0. */
@@ -39,12 +37,6 @@ export function parseFlags<const T extends NonNullable<ParseArgsConfig['options'
     if (error instanceof HelpRequested) throw error;
     throw new UsageError(`${error instanceof Error ? error.message : error}\n\n${help}`);
   }
-}
-
-/** @param share of the work that is done, from 0 to 1 */
-export function progressBar(share: number, width: number): string {
-  const filled = Math.round(Math.min(1, share) * width);
-  return '█'.repeat(filled) + '░'.repeat(width - filled);
 }
 
 /** After this time, in ms, the process exits even if `close` has not finished. */

@@ -8,7 +8,7 @@ import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cl
 import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { systemClock } from '../token/clock.ts';
 import type { TOKEN_FIELDS } from '../token/sdk-token.ts';
-import { type CommandContext, closeOnSignal, parseFlags, progressBar } from './command-line.ts';
+import { type CommandContext, closeOnSignal, parseFlags } from './command-line.ts';
 import { DemoEvents, shorten, startDemoConsole } from './demo-console.ts';
 
 const HELP = `sdk-token-broker demo
@@ -50,7 +50,7 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
   const cloud = await startCustomerCloud();
   const adminToken = randomBytes(24).toString('base64url');
   const broker = await startBroker(vendor, cloud, adminToken, context.version);
-  const screen = new DemoScreen(context);
+  const screen = new DemoScreen(context.out);
   const demoConsole = await startDemoConsole(
     {
       vendor,
@@ -65,7 +65,6 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
   const stopped = new AbortController();
   closeOnSignal(async () => {
     stopped.abort();
-    screen.clearProgress();
     screen.line('\n   Stopped.');
     await demoConsole.close();
     await broker.close();
@@ -159,14 +158,11 @@ async function playFlow(
   countLogins();
 
   screen.step('Broker → vendor', 'the broker renews the token in the background, before it expires');
-  const lifetime = secondsLeft(first);
+  screen.note(`the first token expires in ${secondsLeft(first).toFixed(1)} s: wait for its renewal`);
   while (vendor.state().succeeded < 2) {
-    const left = secondsLeft(first);
-    screen.progress('first token', 1 - left / lifetime, `expires in ${left.toFixed(1)} s`);
     await pause(stopped);
     if (stopped.aborted) return;
   }
-  screen.clearProgress();
   screen.note(`renewed ${secondsLeft(first).toFixed(1)} s before the first token expires; no app had to ask`);
   const renewed = await getCredentials();
   screen.row('accessToken', `${shorten(renewed.accessToken)}   was ${shorten(first.accessToken)}`);
@@ -201,23 +197,18 @@ function secondsLeft({ expireTime }: Credentials): number {
 }
 
 const LABEL_WIDTH = 18;
-const BAR_WIDTH = 30;
 
-/** The layout of the demo's output. Colours and progress bars appear only on a terminal. */
+/** The layout of the demo's output. Colours appear only on a terminal. */
 class DemoScreen {
-  readonly #context: CommandContext;
+  readonly line: CommandContext['out'];
   #steps = 0;
 
-  constructor(context: CommandContext) {
-    this.#context = context;
-  }
-
-  line(text: string): void {
-    this.#context.out(text);
+  constructor(out: CommandContext['out']) {
+    this.line = out;
   }
 
   title(text: string): void {
-    this.line(`\n\n${this.#style('bold', text)}\n`);
+    this.line(`\n\n${styleText('bold', text)}\n`);
   }
 
   note(text: string): void {
@@ -225,12 +216,12 @@ class DemoScreen {
   }
 
   row(label: string, value: string): void {
-    this.note(this.#label(label) + value);
+    this.note(styleText('dim', label.padEnd(LABEL_WIDTH)) + value);
   }
 
   step(participants: string, description: string): void {
     this.#steps += 1;
-    this.line(`\n${this.#style('cyan', String(this.#steps))}  ${this.#style('bold', participants)}  ${description}`);
+    this.line(`\n${styleText('cyan', String(this.#steps))}  ${styleText('bold', participants)}  ${description}`);
   }
 
   /** Sends a request and prints its status and duration. */
@@ -240,26 +231,9 @@ class DemoScreen {
     const text = await response.text();
     const tookMs = (performance.now() - startedAt).toFixed(1).padStart(6);
     this.note(
-      `${label.padEnd(44)} ${this.#style(response.status < 400 ? 'green' : 'yellow', String(response.status))}  ${tookMs} ms`,
+      `${label.padEnd(44)} ${styleText(response.status < 400 ? 'green' : 'yellow', String(response.status))}  ${tookMs} ms`,
     );
     const body: Record<string, unknown> = text ? JSON.parse(text) : {};
     return { body, etag: response.headers.get('etag') ?? '' };
-  }
-
-  /** @param share from 0 to 1 */
-  progress(label: string, share: number, rest: string): void {
-    this.#context.redraw?.(`   ${this.#label(label)}${progressBar(share, BAR_WIDTH)}  ${rest}`);
-  }
-
-  clearProgress(): void {
-    this.#context.redraw?.('');
-  }
-
-  #label(text: string): string {
-    return this.#style('dim', text.padEnd(LABEL_WIDTH));
-  }
-
-  #style(style: 'bold' | 'dim' | 'green' | 'cyan' | 'yellow', text: string): string {
-    return this.#context.redraw ? styleText(style, text) : text;
   }
 }

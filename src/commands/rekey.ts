@@ -3,7 +3,7 @@ import { ConfigError } from '../config/environment.ts';
 import { Rekey, type RekeyTotals } from '../store/redis/rekey.ts';
 import { systemClock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import { type CommandContext, parseFlags, progressBar } from './command-line.ts';
+import { type CommandContext, parseFlags } from './command-line.ts';
 
 const HELP = `sdk-token-broker rekey
 
@@ -35,7 +35,7 @@ export async function rekey(args: readonly string[], context: CommandContext): P
   // The walk stops after the current batch. A second signal has its default effect and ends the process at once.
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stopped.abort());
   context.out(`Re-encrypting the records in Redis at ${config.keyPrefix}:* with key ${current.id}`);
-  return reencrypt(config, new RekeyReport(context, current.id), stopped.signal);
+  return reencrypt(config, new RekeyReport(context.out, current.id), stopped.signal);
 }
 
 /** Walks twice if the first walk changed something: the second one shows whether a replica still uses an older key. */
@@ -69,31 +69,26 @@ function redisFailed({ cause }: BrokerError, lastProblem: string | undefined): E
   return new Error(`Redis failed: ${reason}. Finished records stay re-encrypted. Run rekey again to continue`);
 }
 
-const BAR_WIDTH = 20;
-const REDRAW_INTERVAL_MS = 100;
-/** Interval of progress lines where the output is not a terminal. */
+/** Interval of the progress lines. */
 const LINE_INTERVAL_MS = 5_000;
 
 /** Prints the progress and the result. The methods that end the report return the exit code. */
 class RekeyReport {
-  readonly #context: CommandContext;
+  readonly #line: CommandContext['out'];
   readonly #keyId: string;
   #progressAt = systemClock.now();
 
-  constructor(context: CommandContext, keyId: string) {
-    this.#context = context;
+  constructor(out: CommandContext['out'], keyId: string) {
+    this.#line = out;
     this.#keyId = keyId;
   }
 
   progress(activity: string, share: number, { lookedAt, resealed }: RekeyTotals): void {
-    const { out, redraw } = this.#context;
     const now = systemClock.now();
-    if (now - this.#progressAt < (redraw ? REDRAW_INTERVAL_MS : LINE_INTERVAL_MS)) return;
+    if (now - this.#progressAt < LINE_INTERVAL_MS) return;
     this.#progressAt = now;
     const percent = `${Math.floor(share * 100)} %`.padStart(5);
-    const counts = `${percent}  ${format(lookedAt)} read, ${format(resealed)} re-encrypted`;
-    if (redraw) redraw(`${activity.padEnd(13)} ${progressBar(share, BAR_WIDTH)}${counts}`);
-    else out(`${activity.padEnd(13)}${counts}`);
+    this.#line(`${activity.padEnd(13)}${percent}  ${format(lookedAt)} read, ${format(resealed)} re-encrypted`);
   }
 
   totals({ lookedAt, resealed, current, changed, unreadable }: RekeyTotals): void {
@@ -150,12 +145,6 @@ class RekeyReport {
 
   #row(label: string, count: number, note = ''): void {
     this.#line(`  ${label.padEnd(18)}${format(count).padStart(12)}   ${count > 0 ? note : ''}`.trimEnd());
-  }
-
-  /** Replaces the progress bar, if there is one. */
-  #line(text: string): void {
-    this.#context.redraw?.('');
-    this.#context.out(text);
   }
 }
 

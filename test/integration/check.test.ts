@@ -92,7 +92,7 @@ async function outputOf(command: typeof checkCommand, args: readonly string[], e
   const to = (stream: 'out' | 'err') => (line: string) => {
     lines[stream] += `${line}\n`;
   };
-  const code = await command(args, { env, version: '0', out: to('out'), err: to('err'), redraw: undefined });
+  const code = await command(args, { env, version: '0', out: to('out'), err: to('err') });
   return { code, ...lines };
 }
 

@@ -45,7 +45,7 @@ async function runHere(args: readonly string[]) {
   const to = (stream: 'out' | 'err') => (line: string) => {
     lines[stream] += `${line}\n`;
   };
-  const code = await run(args, { env: {}, version: '0', out: to('out'), err: to('err'), redraw: undefined });
+  const code = await run(args, { env: {}, version: '0', out: to('out'), err: to('err') });
   return { code, ...lines };
 }
 

@@ -45,7 +45,7 @@ function startRekey(stored: Stored, ring: string) {
 async function runRekey(stored: Stored, ring: string) {
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
-  const context = { out: write, err: write, redraw: undefined, version: '' };
+  const context = { out: write, err: write, version: '' };
   const code = await rekey([], { ...context, env: { ...stored, TOKEN_ENCRYPTION_KEYS: ring } });
   return { code, out: lines.join('\n') };
 }

@@ -83,7 +83,7 @@ test.each([
     const { accessId } = JSON.parse(first.body) as { accessId: string };
     const found = await admin('POST', '/accounts/lookup', JSON.stringify({ accessIds: [accessId] }));
     expect(JSON.parse(found.body)).toEqual({ [accessId]: 'alice' });
-    const terminal = { out: () => undefined, err: () => undefined, redraw: undefined, version: '', env: fleet.env };
+    const terminal = { out: () => undefined, err: () => undefined, version: '', env: fleet.env };
     expect(await rekey([], terminal)).toBe(0);
     const failed = (await checkStore(loadStoreConfig(fleet.env), systemClock)).filter(({ level }) => level === 'FAIL');
     expect(failed).toEqual([]);

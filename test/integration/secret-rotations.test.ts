@@ -185,7 +185,7 @@ describe('two replicas whose secrets are replaced one after the other', () => {
     }
     expect(Object.keys(await count()).sort()).toEqual(['new', 'old']);
     const env = { REDIS_URL, REDIS_KEY_PREFIX, TOKEN_ENCRYPTION_KEYS: `${next},${encryptionKey}` };
-    const silent = { out: () => undefined, err: () => undefined, redraw: undefined, version: '' };
+    const silent = { out: () => undefined, err: () => undefined, version: '' };
     expect(await rekey([], { ...silent, env })).toBe(0);
     expect(Object.keys(await count())).toEqual(['new']);
     await fleet.reload({ TOKEN_ENCRYPTION_KEYS: next });

@@ -31,7 +31,7 @@ const REASON =
 
 async function outputOf(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const lines: string[] = [];
-  const context = { env, version: '0', out: (line: string) => lines.push(...line.split('\n')), redraw: undefined };
+  const context = { env, version: '0', out: (line: string) => lines.push(...line.split('\n')) };
   const code = await check(args, { ...context, err: () => undefined });
   return { code, lines };
 }

@@ -6,7 +6,7 @@ import { subjectId } from '../../../src/token/subject.ts';
 async function linesOf(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string[]> {
   const lines: string[] = [];
   const out = (line: string) => void lines.push(line);
-  await digest(args, { env, version: '1', out, err: out, redraw: undefined });
+  await digest(args, { env, version: '1', out, err: out });
   return lines;
 }
 
