@@ -6,8 +6,6 @@ import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
 import { accountLimit } from './account-limit.ts';
 
 const BEARER_HEADER = /^bearer +(.+)$/i;
-/** As nearly every client writes it. It takes less time than the pattern. */
-const USUAL_SCHEME = 'Bearer ';
 /** RFC 6750 §2.1. */
 const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
 
@@ -24,8 +22,6 @@ export function bearerCredential(authorization: string | undefined): string | un
  * @throws BrokerError `session_missing` without the scheme `Bearer`, `session_invalid` if the token is malformed
  */
 export function bearerToken(authorization: string | undefined): string {
-  const usual = authorization?.startsWith(USUAL_SCHEME) ? authorization.slice(USUAL_SCHEME.length) : '';
-  if (B64TOKEN.test(usual)) return usual;
   const token = bearerCredential(authorization);
   if (token === undefined) {
     throw new BrokerError('session_missing', { detail: 'Send the session as Authorization: Bearer <session>' });
