@@ -43,7 +43,7 @@ final class PackageTests: XCTestCase {
         let app = folder.appendingPathComponent("app")
         // Swift Package Manager remembers tags. Here each test has its own. Nothing uses an index or a debugger: without
         // what they need, the build takes less CPU.
-        let cheaper = ["--disable-index-store", "--jobs", "1", "-Xswiftc", "-gnone"]
+        let cheaper = ["--disable-index-store", "-Xswiftc", "-gnone"]
         let output = try run(
             ["swift", "run", "-q", "--cache-path", "../cache", "--security-path", "../security"] + cheaper + ["App"], in: app,
             environment: [
