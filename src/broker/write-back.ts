@@ -58,11 +58,9 @@ export class WriteBack {
 
   constructor(options: WriteBackOptions) {
     this.#options = options;
-    options.health.onReturn((history) => {
-      if (history !== 'same') {
-        this.#lost = this.#known();
-        this.#lostAt = options.clock.monotonic();
-      }
+    options.health.onDataLoss(() => {
+      this.#lost = this.#known();
+      this.#lostAt = options.clock.monotonic();
       void this.#flush();
     });
   }

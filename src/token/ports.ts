@@ -302,16 +302,13 @@ export interface AnnouncementFeed {
   completeSince(): number | undefined;
 }
 
-/**
- * What has become of the changes that this replica knows of. `lost`: the store has none of them, for example after a
- * start without its data. `went_back`: it has older ones, but not the last one, for example after a start from an old
- * snapshot, or after a failover that lost writes.
- */
-export type StoreHistory = 'same' | 'lost' | 'went_back';
-
-/** When the store was last found to have lost data. */
+/** When the store was last found to have lost changes that this replica knows of. */
 export interface DataLoss {
-  readonly history: Exclude<StoreHistory, 'same'>;
+  /**
+   * `lost`: the store has none of them, for example after a start without its data. `went_back`: it has older ones, but
+   * not the last one, for example after a start from an old snapshot, or after a failover that lost writes.
+   */
+  readonly history: 'lost' | 'went_back';
   /** Epoch ms. */
   readonly at: number;
   /** The same by the monotonic clock. */
@@ -322,10 +319,8 @@ export interface StoreHealth {
   /** @throws BrokerError `store_unavailable` when the store does not answer */
   ping(): Promise<void>;
 
-  /**
-   * Calls `listener` whenever the store answers again after a failure or is back after an outage, or has lost a change.
-   */
-  onReturn(listener: (history: StoreHistory) => void): void;
+  /** Calls `listener` whenever the store has lost changes that this replica knows of. */
+  onDataLoss(listener: () => void): void;
 }
 
 /** A text that another replica has left. */

@@ -192,8 +192,8 @@ const CACHE: readonly Change[] = [
 const WRITE_BACK: readonly Change[] = [
   {
     name: 'a store that went back in time counts as the same',
-    from: "if (history !== 'same')",
-    to: "if (history === 'lost')",
+    from: 'this.#lost = this.#known();',
+    to: '',
   },
   {
     name: 'lost logouts and erasures are not repeated',

@@ -83,10 +83,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
         if (connection.status !== 'ready') await withTimeout(clock, RECONNECT_WAIT_MS, nextConnection());
         await redis.ping();
       },
-      onReturn(listener) {
-        announcements.onReturn(listener);
-        redis.onRecovery(() => listener('same'));
-      },
+      onDataLoss: (listener) => announcements.onDataLoss(listener),
     },
     replicas: redisReplicas(context),
     contact: redis.contact,

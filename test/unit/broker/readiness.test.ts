@@ -12,7 +12,7 @@ function createReadiness() {
         pingCount += 1;
         if (!isStoreUp) throw new Error('unreachable');
       },
-      onReturn: () => undefined,
+      onDataLoss: () => undefined,
     },
     systemClock,
   );

@@ -70,12 +70,9 @@ export class CommandBreaker {
     return true;
   }
 
-  /** @returns whether the breaker has closed */
-  settle(result: 'answered' | 'timeout'): boolean {
-    const wasOpen = this.#openUntil !== undefined;
+  settle(result: 'answered' | 'timeout'): void {
     this.#probing = false;
     this.#openUntil = result === 'answered' ? undefined : this.#clock.monotonic() + OPEN_MS;
-    return wasOpen && result === 'answered';
   }
 }
 
@@ -157,7 +154,6 @@ export class RedisCommands {
   readonly #clock: Clock;
   readonly #parts = new Map<string, Part>();
   readonly #observer: Pick<Observer, 'redisAsked' | 'redisFailed'>;
-  readonly #recoveryListeners: (() => void)[] = [];
   /** Whether Redis took the last connection, but did not answer: it hangs. */
   #isSilent = false;
   readonly clocks: ServerClocks;
@@ -183,11 +179,6 @@ export class RedisCommands {
     redis.on('ready', () => {
       this.#isSilent = false;
     });
-  }
-
-  /** Calls `listener` when Redis answers again after a timeout. */
-  onRecovery(listener: () => void): void {
-    this.#recoveryListeners.push(listener);
   }
 
   /**
@@ -252,7 +243,7 @@ export class RedisCommands {
           if (timeout.isOver) return;
           timeout.cancel();
           for (const history of [this.contact, contact]) history.succeeded(this.#clock.now());
-          if (breaker.settle('answered')) for (const listener of this.#recoveryListeners) listener();
+          breaker.settle('answered');
           resolve(answer);
         },
         (error: unknown) => {
