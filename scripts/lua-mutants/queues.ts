@@ -11,8 +11,10 @@ export const QUEUE_MUTANTS: LuaMutants = {
     ],
     ['claimed subjects are not hidden', "redis.call('ZADD', KEYS[1], now + hiddenFor, due[index])", ''],
     ['claimed subjects are hidden for ever', 'now + hiddenFor', 'now * hiddenFor'],
-    ['long entries are claimed', '#due[index] <= 2 * DIGEST_LENGTH', 'true'],
-    ['long entries are kept', "redis.call('ZREM', KEYS[1], due[index])", ''],
+    ['long entries are claimed', '#due[index] == 2 * DIGEST_LENGTH and', ''],
+    ['entries that no broker wrote are claimed', 'string.find(due[index], pattern)', 'true'],
+    ['entries that no broker wrote are kept', "redis.call('ZREM', KEYS[1], due[index])", ''],
+    ['entries that no broker wrote are not counted', '#due / 2 - #claimed', '0'],
     [
       'subjects that are not due count as backlog',
       "'ZCOUNT', KEYS[1], '-inf', now",

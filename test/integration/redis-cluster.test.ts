@@ -26,7 +26,7 @@ afterAll(() => cluster.close());
 
 /** Runs a script in every shard. The shards are distributed over all three masters. */
 function inEveryShard(commands: RedisClient, keys: Keys): Promise<unknown[]> {
-  return Promise.all(EVERY_SHARD.map((shard) => runScript(commands, ['claimDue', [keys.due(shard)], [1, 1_000]])));
+  return Promise.all(EVERY_SHARD.map((shard) => runScript(commands, ['claimDue', [keys.due(shard)], [1, 1_000, '^']])));
 }
 
 const waitUntilWorking = (commands: RedisClient, keys: Keys) =>

@@ -131,6 +131,11 @@ export class Keys {
   }
 }
 
+/** The characters with which the ids in a shard begin. */
+export function initialsIn(shard: number): string {
+  return [...BASE64URL].filter((initial) => shardOf(initial) === shard).join('');
+}
+
 function shardOf(digested: string): number {
   return BASE64URL.indexOf(digested.charAt(0)) % SHARDS;
 }

@@ -3,7 +3,7 @@ import type { DueQueue, DueSubjects, LoginQueue, RateLimiter, ScheduleOutlook } 
 import { HIDDEN_MS } from '../../token/renewal-timing.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { EndsSearch, type TokenEnds } from '../../token/token-ends.ts';
-import { SHARDS } from './keys.ts';
+import { initialsIn, SHARDS } from './keys.ts';
 import type { StoreContext } from './store-context.ts';
 
 /** The rate limits and the queue of vendor logins. */
@@ -39,10 +39,6 @@ export class RedisDueQueue implements DueQueue {
   readonly #context: StoreContext;
   /** The first shard that gets one more than the others. It changes with each claim. */
   #first = 0;
-  /** Entries that no line of the log has counted. */
-  #dropped = 0;
-  /** When the last line was written, by the monotonic clock. */
-  #reportedAt = Number.NEGATIVE_INFINITY;
 
   constructor(context: StoreContext) {
     this.#context = context;
@@ -107,32 +103,12 @@ export class RedisDueQueue implements DueQueue {
   }
 
   async #claimIn(shard: number, most: number): Promise<DueSubjects> {
-    const { redis, keys } = this.#context;
-    const due = keys.due(shard);
-    const answer = await redis.script('claimDue', [due], [most, HIDDEN_MS]);
-    const [next, backlog, overdueMs, ...claimed] = answer as [number, number, number, ...Buffer[]];
-    const ids: SubjectId[] = [];
-    const foreign: Buffer[] = [];
-    for (const member of claimed) {
-      const id = member.toString('latin1') as SubjectId;
-      if (SUBJECT_ID.test(id) && keys.dueOf(accountOf(id)) === due) ids.push(id);
-      else foreign.push(member);
-    }
-    if (foreign.length > 0) {
-      // No token's end would remove them, so they would be claimed again and again.
-      await redis.run(due, (client) => client.zrem(due, ...foreign));
-      this.#reportDropped(foreign.length);
-    }
+    const { redis, keys, log } = this.#context;
+    const args = [most, HIDDEN_MS, `^[${initialsIn(shard)}][A-Za-z0-9_-]+$`];
+    const answer = await redis.script('claimDue', [keys.due(shard)], args);
+    const [next, backlog, overdueMs, dropped, ...claimed] = answer as [number, number, number, number, ...Buffer[]];
+    if (dropped > 0) log.warn({ entries: dropped }, 'due entries are dropped: no broker wrote them');
+    const ids = claimed.map(String) as SubjectId[];
     return { ids, nextInMs: next < 0 ? undefined : next, backlog, overdueMs };
-  }
-
-  /** At most one line a second, because anyone who can write to Redis can write any number of entries. */
-  #reportDropped(entries: number): void {
-    const { clock, log } = this.#context;
-    this.#dropped += entries;
-    if (clock.monotonic() - this.#reportedAt < 1_000) return;
-    log.warn({ entries: this.#dropped }, 'due entries are dropped: no broker wrote them');
-    this.#dropped = 0;
-    this.#reportedAt = clock.monotonic();
   }
 }

@@ -10,17 +10,16 @@ import { silentObserver } from '../../../support/silent-observer.ts';
 
 const ENTRIES = 2_000;
 
-test('any number of due entries that no broker wrote are dropped, with one line in the log each second', async () => {
+test('any number of due entries that no broker wrote are dropped, and counted in the log', async () => {
   const [url, keyPrefix] = [inject('redisUrl'), `test-${randomUUID()}`];
   const counted: number[] = [];
   const warn = (fields: object) => void counted.push((fields as { entries: number }).entries);
-  let now = 0;
   const store = createRedisStore({
     url,
     keyPrefix,
     encryptionKeys: [],
     terminalsPerAccount: 20,
-    clock: { ...systemClock, monotonic: () => now },
+    clock: systemClock,
     log: { info: () => undefined, warn, error: () => undefined },
     observer: silentObserver,
     ...PATIENT,
@@ -35,10 +34,5 @@ test('any number of due entries that no broker wrote are dropped, with one line 
   const due = new Keys(keyPrefix).due(0);
   await redis.zadd(due, ...Array.from({ length: ENTRIES }, (_, number) => ['1', `foreign ${number}`]).flat());
   while ((await redis.zcard(due)) > 0) expect((await store.dueQueue.claim(300)).ids).toEqual([]);
-  expect(counted).toHaveLength(1);
-  now += 1_000;
-  await redis.zadd(due, '1', 'one more');
-  await eventually(async () => (await store.dueQueue.claim(300)).ids.length === 0 && (await redis.zcard(due)) === 0);
-  expect(counted).toHaveLength(2);
-  expect(counted.reduce((sum, entries) => sum + entries, 0)).toBe(ENTRIES + 1);
+  expect(counted.reduce((sum, entries) => sum + entries, 0)).toBe(ENTRIES);
 });
