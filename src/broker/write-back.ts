@@ -212,7 +212,9 @@ export class WriteBack {
   #takeBatch(): Missing[] {
     const batch: Missing[] = [];
     for (const missing of this.#take()) {
-      const { record } = missing;
+      const { id, record } = missing;
+      // Memory does not know the session of a token that has waited.
+      if (record && batch.some((other) => other.record && other.id === id)) continue;
       if (!record || this.#options.clock.now() < servableUntil(record.token)) batch.push(missing);
       if (batch.length === BATCH_SIZE) break;
     }

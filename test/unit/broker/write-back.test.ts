@@ -603,11 +603,21 @@ describe('after the store has lost its data', () => {
   test('the tokens that the store missed are written first', async () => {
     const { pass, restored, inMemory, recordOf, miss, storeLosesData } = createWriteBack();
     inMemory.push(recordOf('alice', 1), recordOf('bob', 1));
-    await miss(recordOf('bob', 2));
+    await miss(recordOf('carol', 2));
     storeLosesData();
     await pass(1);
     const written = restored.map(({ subject, generation }) => `${subject.unionId} ${generation}`);
-    expect(written).toEqual(['bob 2', 'alice 1', 'bob 1']);
+    expect(written).toEqual(['carol 2', 'alice 1', 'bob 1']);
+  });
+
+  test('a token that waits is written once, as only its own write knows its session', async () => {
+    const { pass, written, inMemory, recordOf, miss, storeLosesData } = createWriteBack();
+    const record = recordOf('alice');
+    inMemory.push(record, recordOf('bob'));
+    await miss(record);
+    storeLosesData();
+    await pass(1);
+    expect(written).toEqual(['token of alice', 'token of bob']);
   });
 
   test('a token that is on its way to the store is not written again, as only its own write knows its session', async () => {
