@@ -191,7 +191,7 @@ const CACHE: readonly Change[] = [
 
 const WRITE_BACK: readonly Change[] = [
   {
-    name: 'a store that went back in time counts as the same',
+    name: 'lost data is not written back from memory',
     from: 'this.#lost = this.#known();',
     to: '',
   },
