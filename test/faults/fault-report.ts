@@ -1,8 +1,9 @@
 import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BrokerProcess } from '../support/broker-process.ts';
-import { accessTokenOf, type Fleet } from '../support/fleet.ts';
+import type { Fleet } from '../support/fleet.ts';
 import type { PlainAnswer } from '../support/plain-request.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 
 interface Row {
   readonly fault: string;

@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { CompactSign } from 'jose';
 import { expect, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
-import { accessTokenOf, startFleet } from '../support/fleet.ts';
+import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 import { RecordingServer } from '../unit/session/recording-server.ts';
 
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';

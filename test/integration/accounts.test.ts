@@ -4,8 +4,9 @@ import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vites
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { keyRing, newKey } from '../support/filled-store.ts';
-import { accessTokenOf, type Fleet, type FleetOptions, startFleet } from '../support/fleet.ts';
+import { type Fleet, type FleetOptions, startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import type { Fault } from '../../src/simulator/vendor-settings.ts';
-import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 
 interface Outcome {
   readonly status: number;

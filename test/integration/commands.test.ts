@@ -13,9 +13,10 @@ import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { end, exitOf, linesOf } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
-import { accessTokenOf, startFleet } from '../support/fleet.ts';
+import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { startRedis } from '../support/redis-server.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SESSION_ENV = { SESSION_JWT_SECRET: 's'.repeat(32), SESSION_JWT_ISSUER: 'issuer', SESSION_JWT_AUDIENCE: 'us' };

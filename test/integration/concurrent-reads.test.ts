@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { accessTokenOf, type Fleet, lateCommands, repeatedAttempts, startFleet } from '../support/fleet.ts';
+import { type Fleet, lateCommands, repeatedAttempts, startFleet } from '../support/fleet.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 
 let fleet: Fleet;
 

@@ -3,9 +3,10 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
-import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 
 const ADMIN_TOKEN = 'admin-token-of-the-order-tests';
 const PHONE = 'phone';

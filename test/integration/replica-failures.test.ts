@@ -5,7 +5,8 @@ import type { SubjectId } from '../../src/token/subject.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { keyRing, newKey, openRedisStore } from '../support/filled-store.ts';
-import { accessTokenOf, startFleet } from '../support/fleet.ts';
+import { startFleet } from '../support/fleet.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 
 /** A lease of 5 s, a second until another replica notices its end, and a second for the login. */
 const TAKEOVER_MS = 7_000;

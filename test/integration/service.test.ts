@@ -9,9 +9,9 @@ import { DEMO_APP, startVendorSimulator, type VendorSimulatorOptions } from '../
 import { captureLog } from '../support/captured-log.ts';
 import { eventually } from '../support/eventually.ts';
 import { PATIENT } from '../support/filled-store.ts';
-import { accessTokenOf } from '../support/fleet.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { startRedis } from '../support/redis-server.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 
 const UNION_ID = 'union-canary-3d4e5f';
 const UNIQUE_ID = 'terminal-canary-6a7b8c';

@@ -7,9 +7,10 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { startCommand } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
-import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import type { PlainAnswer } from '../support/plain-request.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 
 const LOGINS = 10;
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';

@@ -10,10 +10,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
-import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver, treeOf } from '../support/otlp-receiver.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 const EXPORT_KEY = 'export-key-canary-7c1d';

@@ -76,11 +76,6 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   };
 }
 
-/** Reads the accessToken from the body of an answer. */
-export function accessTokenOf({ body }: { readonly body: string }): string {
-  return JSON.parse(body).accessToken;
-}
-
 /** Commands of all replicas that Redis did not answer in time. */
 export async function lateCommands({ brokers }: Fleet): Promise<number> {
   return sum(await Promise.all(brokers.map(({ adminUrl }) => failedCommands(adminUrl, ['timeout']))));
