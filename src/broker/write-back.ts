@@ -58,9 +58,11 @@ export class WriteBack {
 
   constructor(options: WriteBackOptions) {
     this.#options = options;
-    options.health.onDataLoss(() => {
-      this.#lost = this.#known();
-      this.#lostAt = options.clock.monotonic();
+    options.health.onReturn((history) => {
+      if (history !== 'same') {
+        this.#lost = this.#known();
+        this.#lostAt = options.clock.monotonic();
+      }
       void this.#flush();
     });
   }
@@ -212,9 +214,9 @@ export class WriteBack {
   #takeBatch(): Missing[] {
     const batch: Missing[] = [];
     for (const missing of this.#take()) {
-      const { id, record } = missing;
+      const { id, generation, record } = missing;
       // Memory does not know the session of a token that has waited.
-      if (record && batch.some((other) => other.record && other.id === id)) continue;
+      if (record && batch.some((other) => other.record && other.id === id && other.generation >= generation)) continue;
       if (!record || this.#options.clock.now() < servableUntil(record.token)) batch.push(missing);
       if (batch.length === BATCH_SIZE) break;
     }

@@ -302,13 +302,16 @@ export interface AnnouncementFeed {
   completeSince(): number | undefined;
 }
 
-/** When the store was last found to have lost changes that this replica knows of. */
+/**
+ * What has become of the changes that this replica knows of. `lost`: the store has none of them, for example after a
+ * start without its data. `went_back`: it has older ones, but not the last one, for example after a start from an old
+ * snapshot, or after a failover that lost writes.
+ */
+export type StoreHistory = 'same' | 'lost' | 'went_back';
+
+/** When the store was last found to have lost data. */
 export interface DataLoss {
-  /**
-   * `lost`: the store has none of them, for example after a start without its data. `went_back`: it has older ones, but
-   * not the last one, for example after a start from an old snapshot, or after a failover that lost writes.
-   */
-  readonly history: 'lost' | 'went_back';
+  readonly history: Exclude<StoreHistory, 'same'>;
   /** Epoch ms. */
   readonly at: number;
   /** The same by the monotonic clock. */
@@ -319,8 +322,10 @@ export interface StoreHealth {
   /** @throws BrokerError `store_unavailable` when the store does not answer */
   ping(): Promise<void>;
 
-  /** Calls `listener` whenever the store has lost changes that this replica knows of. */
-  onDataLoss(listener: () => void): void;
+  /**
+   * Calls `listener` whenever the store answers again after a failure or is back after an outage, or has lost a change.
+   */
+  onReturn(listener: (history: StoreHistory) => void): void;
 }
 
 /** A text that another replica has left. */

@@ -191,9 +191,9 @@ const CACHE: readonly Change[] = [
 
 const WRITE_BACK: readonly Change[] = [
   {
-    name: 'lost data is not written back from memory',
-    from: 'this.#lost = this.#known();',
-    to: '',
+    name: 'a store that went back in time counts as the same',
+    from: "if (history !== 'same')",
+    to: "if (history === 'lost')",
   },
   {
     name: 'lost logouts and erasures are not repeated',

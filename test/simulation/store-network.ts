@@ -1,7 +1,7 @@
 import { CommandBreaker } from '../../src/store/redis/connection/commands.ts';
 import { type Clock, type Timer, withTimeout } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
-import type { Announcement, AnnouncementFeed, StoreHealth, TokenStore } from '../../src/token/ports.ts';
+import type { Announcement, AnnouncementFeed, StoreHealth, StoreHistory, TokenStore } from '../../src/token/ports.ts';
 import type { StoreCommand, StoreServer } from './store-server.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
@@ -55,7 +55,7 @@ export class StoreConnection {
   readonly #options: StoreConnectionOptions;
   readonly #breaker: CommandBreaker;
   readonly #listeners: Listener[] = [];
-  readonly #lossListeners: (() => void)[] = [];
+  readonly #returnListeners: ((history: StoreHistory) => void)[] = [];
   #isCut = false;
   #isReady = false;
   #joinedAt: number;
@@ -66,6 +66,7 @@ export class StoreConnection {
   #isBreakerWrong = false;
   #epoch: number;
   #timesGoneBack: number;
+  #wasAway = false;
   #heartbeat: Timer | undefined;
   #heardAt: number;
   /** What the last heartbeat showed of the server's clock, and when that was by the monotonic clock. */
@@ -221,7 +222,8 @@ export class StoreConnection {
       time.after(this.#linkMs() + requestMs, () => server.whenRunning(execute));
     });
     const answer = await withTimeout(clock, COMMAND_TIMEOUT_MS, exchange);
-    this.#breaker.settle(answer ? 'answered' : 'timeout');
+    const hasRecovered = this.#breaker.settle(answer ? 'answered' : 'timeout');
+    if (hasRecovered) for (const listener of this.#returnListeners) listener('same');
     this.#isReady ||= answer !== undefined;
     // The first heartbeat is sent as soon as the replica is connected.
     if (answer && !this.#serverClock) this.#readServerClock();
@@ -263,7 +265,7 @@ export class StoreConnection {
   #health(): StoreHealth {
     return {
       ping: async () => void (await this.#roundTrip(() => undefined)),
-      onDataLoss: (listener) => void this.#lossListeners.push(listener),
+      onReturn: (listener) => void this.#returnListeners.push(listener),
     };
   }
 
@@ -292,18 +294,29 @@ export class StoreConnection {
 
   #beat(): void {
     const { server, clock } = this.#options;
-    if (!this.isConnected || !server.answers || this.#linkMs() > 0) return;
+    if (!this.isConnected) {
+      this.#wasAway = true;
+      return;
+    }
+    if (!server.answers || this.#linkMs() > 0) return;
     const now = clock.monotonic();
     this.#readServerClock();
-    const hasLostData = this.#epoch !== server.epoch || this.#timesGoneBack !== server.timesGoneBack;
+    const change = this.#changeOfData();
     // A server that starts anew has no connection of before.
-    if (hasLostData) this.#missedAnnouncement = true;
+    if (change !== 'same') this.#missedAnnouncement = true;
     if (this.#since === undefined || this.#missedAnnouncement || now - this.#heardAt >= GAP_MS) this.#since = now;
     this.#missedAnnouncement = false;
     this.#heardAt = now;
-    if (!hasLostData) return;
+    if (change === 'same' && !this.#wasAway) return;
     this.#epoch = server.epoch;
     this.#timesGoneBack = server.timesGoneBack;
-    for (const listener of this.#lossListeners) listener();
+    this.#wasAway = false;
+    for (const listener of this.#returnListeners) listener(change);
+  }
+
+  #changeOfData(): StoreHistory {
+    const { server } = this.#options;
+    if (this.#epoch !== server.epoch) return 'lost';
+    return this.#timesGoneBack === server.timesGoneBack ? 'same' : 'went_back';
   }
 }

@@ -331,7 +331,7 @@ export function createMemoryStore({ clock, terminalsPerAccount }: MemoryStoreOpt
     rateLimiter: rates,
     loginQueue: rates,
     announcements,
-    health: { ping: async () => undefined, onDataLoss: () => undefined },
+    health: { ping: async () => undefined, onReturn: () => undefined },
     // There is one replica.
     replicas: { leave: async () => undefined, others: async () => [], end: async () => undefined },
     close: async () => undefined,

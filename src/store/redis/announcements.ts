@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Redis, ReplyError } from 'ioredis';
 import { isErrorCode } from '../../token/errors.ts';
-import type { Announcement, AnnouncementFeed, DataLoss, LoginFailure } from '../../token/ports.ts';
+import type { Announcement, AnnouncementFeed, DataLoss, LoginFailure, StoreHistory } from '../../token/ports.ts';
 import { MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import { type AccountId, accountOf, isSubjectId, type SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
@@ -67,8 +67,6 @@ interface Heartbeat {
   readonly heard: Set<number>;
 }
 
-type History = DataLoss['history'] | 'same';
-
 type AnnouncementsContext = Pick<StoreContext, 'redis' | 'keys' | 'changes' | 'clock' | 'log' | 'observer'>;
 
 const LOSSES = {
@@ -92,7 +90,9 @@ export class RedisAnnouncements implements AnnouncementFeed {
   readonly #commands: RedisClient;
   readonly #channel: string;
   readonly #listeners: ((announcement: Announcement) => void)[] = [];
-  readonly #lossListeners: (() => void)[] = [];
+  readonly #returnListeners: ((history: StoreHistory) => void)[] = [];
+  /** Whether the connection for commands was lost since the last heartbeat that all shards have answered. */
+  #isReturning = false;
   /** The last time that Redis was found to have lost data. */
   lastLoss: DataLoss | undefined;
   readonly #timer: NodeJS.Timeout;
@@ -112,6 +112,9 @@ export class RedisAnnouncements implements AnnouncementFeed {
     this.#shards = Array.from({ length: commands.isCluster ? SHARDS : 1 }, (_, shard) => shard);
     subscriber.on('ready', () => void this.#subscribe());
     commands.on('ready', () => this.#checkConnection());
+    commands.on('close', () => {
+      this.#isReturning = true;
+    });
     subscriber.on('close', () => {
       this.#subscribed = false;
       this.#completeSince = undefined;
@@ -129,8 +132,8 @@ export class RedisAnnouncements implements AnnouncementFeed {
   }
 
   /** See `StoreHealth`. */
-  onDataLoss(listener: () => void): void {
-    this.#lossListeners.push(listener);
+  onReturn(listener: (history: StoreHistory) => void): void {
+    this.#returnListeners.push(listener);
   }
 
   completeSince(): number | undefined {
@@ -171,30 +174,34 @@ export class RedisAnnouncements implements AnnouncementFeed {
     void this.#compareHistory(this.#shards.map((shard) => this.#beat(heartbeat, shard)));
   }
 
-  async #beat({ number, sentAt, published }: Heartbeat, shard: number): Promise<History> {
+  async #beat({ number, sentAt, published }: Heartbeat, shard: number): Promise<StoreHistory> {
     const { redis, keys, changes } = this.#context;
     const key = keys.changes(shard);
     const known = changes.lastOf(shard);
     const args = [this.#channel, `${number} ${shard}`, known];
     const answer = (await runScript(this.#commands, ['beat', [key], args])) as Buffer[];
-    const [time, last, history] = answer.map(String) as [string, string, History];
+    const [time, last, history] = answer.map(String) as [string, string, StoreHistory];
     published.add(shard);
     redis.clocks.note(redis.partOf(key), Number(time), sentAt);
     // Of two heartbeats at the same time, the first one reports a loss.
     return changes.compared(shard, known, last) ? history : 'same';
   }
 
-  /** Tells the listeners when Redis has lost changes. */
-  async #compareHistory(beats: readonly Promise<History>[]): Promise<void> {
+  /** Tells the listeners when Redis is back after an outage, and whenever it has lost changes. */
+  async #compareHistory(beats: readonly Promise<StoreHistory>[]): Promise<void> {
     const { clock, log, observer } = this.#context;
     // If a heartbeat fails, it does not arrive, which completeSince() notices.
-    const histories = await Promise.all(beats.map((beat) => beat.catch(() => 'same' as const)));
-    const loss = histories.find((history) => history !== 'same');
-    if (!loss) return;
-    this.lastLoss = { history: loss, at: clock.now(), monotonic: clock.monotonic() };
-    observer.storeLostData(loss);
-    log.error({}, LOSSES[loss]);
-    for (const listener of this.#lossListeners) listener();
+    const outcomes = await Promise.allSettled(beats);
+    const histories = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    const loss = histories.find((history) => history === 'lost' || history === 'went_back');
+    const isBack = this.#isReturning && histories.length === beats.length;
+    if (loss) {
+      this.lastLoss = { history: loss, at: clock.now(), monotonic: clock.monotonic() };
+      observer.storeLostData(loss);
+      log.error({}, LOSSES[loss]);
+    }
+    if (isBack) this.#isReturning = false;
+    if (loss || isBack) for (const listener of this.#returnListeners) listener(loss ?? 'same');
   }
 
   /** Whether Redis has accepted a message that did not arrive in time, so that a new connection may help. */

@@ -83,7 +83,10 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
         if (connection.status !== 'ready') await withTimeout(clock, RECONNECT_WAIT_MS, nextConnection());
         await redis.ping();
       },
-      onDataLoss: (listener) => announcements.onDataLoss(listener),
+      onReturn(listener) {
+        announcements.onReturn(listener);
+        redis.onRecovery(() => listener('same'));
+      },
     },
     replicas: redisReplicas(context),
     contact: redis.contact,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { Announcement, AnnouncementFeed, Lease } from '../../../src/token/ports.ts';
+import type { Announcement, AnnouncementFeed, Lease, StoreHistory } from '../../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
@@ -20,8 +20,8 @@ const POLICY: RefreshPolicy = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
 async function createReplica(policy: Partial<RefreshPolicy> = {}) {
   const { clock, pass } = virtualClock();
   const inner = createMemoryStore({ clock, terminalsPerAccount: 1 });
-  const listeners: (() => void)[] = [];
-  const health = { ...inner.health, onDataLoss: (one: () => void) => void listeners.push(one) };
+  const listeners: ((history: StoreHistory) => void)[] = [];
+  const health = { ...inner.health, onReturn: (one: (history: StoreHistory) => void) => void listeners.push(one) };
   const hearers: ((announcement: Announcement) => void)[] = [];
   const announcements: AnnouncementFeed = {
     subscribe: (hear) => {
@@ -35,7 +35,7 @@ async function createReplica(policy: Partial<RefreshPolicy> = {}) {
   };
   const watched = watchedStore({ ...inner, health, announcements });
   const loseData = () => {
-    for (const listener of listeners) listener();
+    for (const listener of listeners) listener('went_back');
   };
   const { observer, told } = recordingObserver();
   const parts = brokerParts({ clock, store: watched.store, observer, policy: { ...POLICY, ...policy } });

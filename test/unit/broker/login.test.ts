@@ -4,7 +4,7 @@ import { HeldLeases } from '../../../src/broker/held-leases.ts';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { Announcement, SaveOutcome } from '../../../src/token/ports.ts';
+import type { Announcement, SaveOutcome, StoreHistory } from '../../../src/token/ports.ts';
 import { LEASE_MS, refreshAt } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
@@ -496,12 +496,17 @@ describe('a token that the store does not take', () => {
 });
 
 describe('a login without a lease', () => {
-  /** A replica that gets no lease. */
+  /** A replica that gets no lease. `health` reports the return of the store. */
   function createReplicaWithoutLease({ hears = true, knowsClock = true } = {}) {
     const { clock, pass } = virtualClock();
     const memory = createMemoryStore({ clock, terminalsPerAccount: 20 });
+    const listeners: ((history: StoreHistory) => void)[] = [];
+    const health = {
+      ping: async () => undefined,
+      onReturn: (listener: (history: StoreHistory) => void) => void listeners.push(listener),
+    };
     const silence = { subscribe: () => undefined, completeSince: () => undefined };
-    const watched = watchedStore({ ...memory, ...(!hears && { announcements: silence }) });
+    const watched = watchedStore({ ...memory, health, ...(!hears && { announcements: silence }) });
     const { observer, told } = recordingObserver();
     const { store, down } = watched;
     // The first answer of the store shows its clock.
@@ -517,6 +522,10 @@ describe('a login without a lease', () => {
         .read({ subject: SUBJECT, region: 'CN', sessionIssuedAt })
         .then(accessTokenOf)
         .catch(({ code }: BrokerError) => code);
+    const storeReturns = () => {
+      down.clear();
+      for (const listener of listeners) listener('same');
+    };
     const stored = async () => (await memory.terminals.read(ID)).record;
     /** A token that another replica obtained, `agoMs` ago. */
     const storeToken = async (agoMs: number, read = true): Promise<TokenRecord> => {
@@ -529,7 +538,7 @@ describe('a login without a lease', () => {
       return record;
     };
     const pair = { memory, watched, down, told };
-    return { ...parts, ...pair, other, clock, pass, read, stored, storeToken };
+    return { ...parts, ...pair, other, clock, pass, read, stored, storeToken, storeReturns };
   }
 
   const ENDS = [
@@ -543,11 +552,11 @@ describe('a login without a lease', () => {
 
     test('gives its token to nobody: not to the app, not to memory, not to the store', async () => {
       const replica = createReplicaWithoutLease();
-      const { pass, vendor, cache, read, stored, down } = replica;
+      const { pass, vendor, cache, read, stored, storeReturns } = replica;
       vendor.latencyMs = 3_000;
       const answer = read();
       await pass(500);
-      down.clear();
+      storeReturns();
       await end(replica);
       await pass(2_500);
       expect(await answer).toBe(code);
@@ -560,7 +569,7 @@ describe('a login without a lease', () => {
 
     test('is not written back either, if the store fails when the login ends', async () => {
       const replica = createReplicaWithoutLease();
-      const { pass, vendor, cache, down, read, stored, writeBack } = replica;
+      const { pass, vendor, cache, down, read, stored, writeBack, storeReturns } = replica;
       vendor.latencyMs = 3_000;
       const answer = read();
       await pass(500);
@@ -569,18 +578,18 @@ describe('a login without a lease', () => {
       await pass(2_500);
       expect(await answer).toBe(code);
       expect([writeBack.hasRecordOf(ID), cache.tokens.find(ID)]).toEqual([false, undefined]);
-      down.clear();
+      storeReturns();
       await pass(10_000);
       expect(await stored()).toBeUndefined();
     });
 
     test('is refused by the store, if the announcement was lost', async () => {
       const replica = createReplicaWithoutLease({ hears: false });
-      const { pass, vendor, cache, read, stored, down } = replica;
+      const { pass, vendor, cache, read, stored, storeReturns } = replica;
       vendor.latencyMs = 3_000;
       const answer = read();
       await pass(500);
-      down.clear();
+      storeReturns();
       await end(replica);
       await pass(2_500);
       expect(await answer).toBe(code);
@@ -590,7 +599,7 @@ describe('a login without a lease', () => {
 
     test('is refused by the store and leaves memory, if the announcement was lost and the write is late', async () => {
       const replica = createReplicaWithoutLease({ hears: false });
-      const { pass, vendor, cache, down, read, stored } = replica;
+      const { pass, vendor, cache, down, read, stored, storeReturns } = replica;
       vendor.latencyMs = 3_000;
       const answer = read();
       await pass(500);
@@ -600,8 +609,8 @@ describe('a login without a lease', () => {
       // Neither this replica nor a store that answers knows of it so far.
       expect(await answer).toBe('token-1');
       expect(cache.tokens.find(ID)).toBeDefined();
-      down.clear();
-      await pass(1_000);
+      storeReturns();
+      await pass(0);
       expect([cache.tokens.find(ID), await stored()]).toEqual([undefined, undefined]);
     });
   });
@@ -797,8 +806,8 @@ describe('a login without a lease', () => {
     expect(await memory.accounts.erase('alice')).toBeLessThanOrEqual(clock.now());
   });
 
-  test('is written within a second when the store is healthy again, and then no worker renews it', async () => {
-    const { pass, vendor, down, clock, memory, read, storeToken, stored } = createReplicaWithoutLease();
+  test('is written at once when the store is healthy again, so no worker renews the token before it', async () => {
+    const { pass, vendor, down, clock, memory, read, storeToken, stored, storeReturns } = createReplicaWithoutLease();
     await storeToken(30_000);
     await makeDue(memory, ID, clock.now());
     down.add('read').add('restore');
@@ -807,8 +816,8 @@ describe('a login without a lease', () => {
     expect(await answer).toBe('token-1');
     expect(await stored()).toMatchObject({ token: { fields: { accessToken: 'of another replica' } } });
     await pass(300);
-    down.clear();
-    await pass(700);
+    storeReturns();
+    await pass(0);
     expect(await stored()).toMatchObject({ token: { fields: { accessToken: 'token-1' } } });
     expect((await claimLeases(memory, 10, LEASE_MS)).claims).toEqual([]);
     expect(vendor.requests).toHaveLength(1);

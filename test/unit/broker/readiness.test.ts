@@ -12,7 +12,7 @@ function createReadiness() {
         pingCount += 1;
         if (!isStoreUp) throw new Error('unreachable');
       },
-      onDataLoss: () => undefined,
+      onReturn: () => undefined,
     },
     systemClock,
   );

@@ -5,7 +5,7 @@ import type { TokenCache } from '../../../src/broker/token-cache.ts';
 import { WriteBack } from '../../../src/broker/write-back.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { AccountStore, RestoreOutcome, TerminalStore } from '../../../src/token/ports.ts';
+import type { AccountStore, RestoreOutcome, StoreHistory, TerminalStore } from '../../../src/token/ports.ts';
 import { dueAt, dueOnceRead } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type AccountId, accountId, type SubjectId, subjectId } from '../../../src/token/subject.ts';
@@ -51,7 +51,7 @@ function createWriteBack() {
   };
   /** The ids and generations of the repeated logouts and erasures, and the restored tokens, in order. */
   const written: string[] = [];
-  let storeLosesData = (): void => undefined;
+  let storeReturns = (_history: StoreHistory): void => undefined;
   const { logger: log, lines } = captureLog('debug');
   const { observer, told } = recordingObserver();
   const restore = (record: TokenRecord, due: number) => {
@@ -62,8 +62,8 @@ function createWriteBack() {
   };
   const health = {
     ping: async () => undefined,
-    onDataLoss: (listener: () => void) => {
-      storeLosesData = listener;
+    onReturn: (listener: (history: StoreHistory) => void) => {
+      storeReturns = listener;
     },
   };
   const writeBack = new WriteBack({
@@ -118,7 +118,7 @@ function createWriteBack() {
     written,
     recordOf,
     miss,
-    storeLosesData: () => storeLosesData(),
+    storeReturns,
     ...memory,
     ...logs,
   };
@@ -206,16 +206,26 @@ describe('a token that the store missed', () => {
     expect(restored).toEqual([]);
   });
 
-  test('is written once, even if the store loses data twice while it is written', async () => {
-    const { pass, writeBack, store, restored, recordOf, storeLosesData } = createWriteBack();
+  test('is written at once when the store is back', async () => {
+    const { pass, restored, recordOf, miss, storeReturns } = createWriteBack();
+    await miss(recordOf('alice'));
+    storeReturns('same');
+    await pass(0);
+    expect(restored).toHaveLength(1);
+    await pass(10_000);
+    expect(restored).toHaveLength(1);
+  });
+
+  test('is written once, even if the store comes back twice while it is written', async () => {
+    const { pass, writeBack, store, restored, recordOf, storeReturns } = createWriteBack();
     let answer = (): void => undefined;
     store.restore = () =>
       new Promise((resolve) => {
         answer = () => resolve('saved');
       });
     writeBack.add(recordOf('alice'));
-    storeLosesData();
-    storeLosesData();
+    storeReturns('same');
+    storeReturns('same');
     await pass(2_000);
     answer();
     await pass(2_000);
@@ -490,42 +500,50 @@ describe('a logout or an erasure that the store has lost', () => {
     expect(written).toEqual([`logout ${ALICE} 9`, 'token of carol']);
   });
 
-  test('is repeated before the tokens in memory if the store has lost data', async () => {
-    const { pass, written, removals, inMemory, recordOf, storeLosesData } = createWriteBack();
-    removals.push([ALICE, 5], [BOB, 6]);
-    inMemory.push(recordOf('carol'));
-    storeLosesData();
-    await pass(0);
-    expect(written).toEqual([`logout ${ALICE} 5`, `erasure ${BOB} 6`, 'token of carol']);
-  });
+  test.each(['lost', 'went_back'] as const)(
+    'is repeated before the tokens in memory if the data of the store is reported as %s, and not if it is the same',
+    async (history) => {
+      const { pass, written, removals, inMemory, recordOf, storeReturns } = createWriteBack();
+      removals.push([ALICE, 5], [BOB, 6]);
+      inMemory.push(recordOf('carol'));
+      storeReturns('same');
+      await pass(1_000);
+      expect(written).toEqual([]);
+      storeReturns(history);
+      await pass(0);
+      expect(written).toEqual([`logout ${ALICE} 5`, `erasure ${BOB} 6`, 'token of carol']);
+    },
+  );
 });
 
 describe('the number of tokens that wait', () => {
   const MAX_MISSING = 50_000;
 
   test('is bounded: the oldest ones are given up', async () => {
-    const { pass, restored, recordOf, miss } = createWriteBack();
+    const { pass, restored, recordOf, miss, storeReturns } = createWriteBack();
     // The first one is tried alone, and then waits behind all others.
     await miss(...Array.from({ length: MAX_MISSING + 2 }, (_, number) => recordOf(`account-${number}`)));
-    await pass(1_000);
+    storeReturns('same');
+    await pass(1);
     expect(restored).toHaveLength(MAX_MISSING);
     expect(restored[0]?.subject.unionId).toBe('account-3');
   });
 
   test('is bounded for logouts and erasures too', async () => {
-    const { pass, writeBack, store, written } = createWriteBack();
+    const { pass, writeBack, store, written, storeReturns } = createWriteBack();
     const unavailable = new BrokerError('store_unavailable');
     store.repeat = () => Promise.reject(unavailable);
     for (let number = 0; number < MAX_MISSING + 2; number += 1) writeBack.repeatRemoval(accountId(`${number}`), 1);
     await pass(0);
     written.length = 0;
     store.repeat = async () => undefined;
-    await pass(1_000);
+    storeReturns('same');
+    await pass(1);
     expect(written).toHaveLength(MAX_MISSING);
   });
 
   test('does not include tokens that may no longer be served: they make room', async () => {
-    const { pass, writeBack, store, restored, recordOf } = createWriteBack();
+    const { pass, writeBack, store, restored, recordOf, storeReturns } = createWriteBack();
     // One error for all: 100,000 stack traces take longer than the rest.
     const unavailable = new BrokerError('store_unavailable');
     store.restore = () => Promise.reject(unavailable);
@@ -535,16 +553,17 @@ describe('the number of tokens that wait', () => {
     for (let number = 64; number < MAX_MISSING; number += 1) writeBack.add(recordOf(`new-${number}`));
     restored.length = 0;
     store.restore = async () => 'saved';
+    storeReturns('same');
     await pass(1_000);
     expect(restored.filter(({ subject }) => subject.unionId.startsWith('long'))).toHaveLength(64);
     expect(restored).toHaveLength(MAX_MISSING);
   });
 
   test('does not include the tokens in memory that the store has lost: all of them are written', async () => {
-    const { pass, restored, inMemory, recordOf, miss, storeLosesData } = createWriteBack();
+    const { pass, restored, inMemory, recordOf, miss, storeReturns } = createWriteBack();
     for (let number = 0; number < MAX_MISSING + 2; number += 1) inMemory.push(recordOf(`account-${number}`));
     await miss(recordOf('alice'));
-    storeLosesData();
+    storeReturns('lost');
     await pass(1);
     expect(restored).toHaveLength(MAX_MISSING + 3);
   });
@@ -559,10 +578,10 @@ function twoReplicas() {
   const terminals = new Proxy(full.terminals, {
     get: (_, name) => (Reflect.get(current.terminals, name) as () => unknown).bind(current.terminals),
   });
-  const lossListeners: (() => void)[] = [];
+  const storeReturns: ((history: StoreHistory) => void)[] = [];
   const health = {
     ping: async () => undefined,
-    onDataLoss: (listener: () => void) => void lossListeners.push(listener),
+    onReturn: (listener: (history: StoreHistory) => void) => void storeReturns.push(listener),
   };
   const store = { ...full, terminals, health };
   const [renewing, reading] = [brokerParts({ clock, store }), brokerParts({ clock, store })];
@@ -573,7 +592,7 @@ function twoReplicas() {
     empty,
     renewing,
     reading,
-    lossListeners,
+    storeReturns,
     subject,
     id,
     stored: async () => (await current.terminals.read(id)).record,
@@ -585,14 +604,14 @@ function twoReplicas() {
 
 describe('after the store has lost its data', () => {
   test('a token in memory is read only when its turn comes', async () => {
-    const { pass, store, restored, inMemory, recordOf, storeLosesData } = createWriteBack();
+    const { pass, store, restored, inMemory, recordOf, storeReturns } = createWriteBack();
     for (let number = 0; number < 64; number += 1) inMemory.push(recordOf(`account-${number}`));
     let answer = (): void => undefined;
     const answered = new Promise<void>((resolve) => {
       answer = resolve;
     });
     store.restore = () => answered.then(() => 'saved');
-    storeLosesData();
+    storeReturns('lost');
     await pass(1);
     inMemory.push(recordOf('late'));
     answer();
@@ -600,28 +619,29 @@ describe('after the store has lost its data', () => {
     expect(restored).toHaveLength(65);
   });
 
-  test('the tokens that the store missed are written first', async () => {
-    const { pass, restored, inMemory, recordOf, miss, storeLosesData } = createWriteBack();
-    inMemory.push(recordOf('alice', 1), recordOf('bob', 1));
-    await miss(recordOf('carol', 2));
-    storeLosesData();
+  test('the tokens that the store missed are written first, and the newest one in memory too', async () => {
+    const { pass, restored, inMemory, recordOf, miss, storeReturns } = createWriteBack();
+    inMemory.push(recordOf('alice', 1), recordOf('bob', 1), recordOf('carol', 3));
+    await miss(recordOf('bob', 2), recordOf('carol', 2));
+    storeReturns('lost');
     await pass(1);
     const written = restored.map(({ subject, generation }) => `${subject.unionId} ${generation}`);
-    expect(written).toEqual(['carol 2', 'alice 1', 'bob 1']);
+    expect(written.slice(0, 2).sort()).toEqual(['bob 2', 'carol 2']);
+    expect(written.slice(2)).toEqual(['alice 1', 'carol 3']);
   });
 
   test('a token that waits is written once, as only its own write knows its session', async () => {
-    const { pass, written, inMemory, recordOf, miss, storeLosesData } = createWriteBack();
+    const { pass, written, inMemory, recordOf, miss, storeReturns } = createWriteBack();
     const record = recordOf('alice');
     inMemory.push(record, recordOf('bob'));
     await miss(record);
-    storeLosesData();
+    storeReturns('lost');
     await pass(1);
     expect(written).toEqual(['token of alice', 'token of bob']);
   });
 
   test('a token that is on its way to the store is not written again, as only its own write knows its session', async () => {
-    const { pass, writeBack, store, written, inMemory, recordOf, miss, storeLosesData } = createWriteBack();
+    const { pass, writeBack, store, written, inMemory, recordOf, miss, storeReturns } = createWriteBack();
     await miss(recordOf('bob'));
     let answer = (): void => undefined;
     const answered = new Promise<void>((resolve) => {
@@ -631,7 +651,7 @@ describe('after the store has lost its data', () => {
     const record = recordOf('alice');
     inMemory.push(record);
     writeBack.add(record, 1);
-    storeLosesData();
+    storeReturns('lost');
     await pass(0);
     answer();
     await pass(0);
@@ -639,21 +659,22 @@ describe('after the store has lost its data', () => {
   });
 
   test('all tokens in memory are written even if the store fails for long meanwhile, and no more than 64 wait', async () => {
-    const { pass, store, restored, inMemory, recordOf, storeLosesData } = createWriteBack();
+    const { pass, store, restored, inMemory, recordOf, storeReturns } = createWriteBack();
     for (let number = 0; number < 200; number += 1) inMemory.push(recordOf(`account-${number}`));
     store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
-    storeLosesData();
+    storeReturns('lost');
     await pass(100_000);
     expect(restored.length).toBeGreaterThan(6_000);
     expect(new Set(restored.map(({ subject }) => subject.unionId)).size).toBe(64);
     restored.length = 0;
     store.restore = async () => 'saved';
-    await pass(1_000);
+    storeReturns('same');
+    await pass(1);
     expect(restored).toHaveLength(200);
   });
 
   test('all tokens in memory are written, at most 64 at a time, and their number is logged', async () => {
-    const { pass, store, restored, inMemory, recordOf, storeLosesData, lines } = createWriteBack();
+    const { pass, store, restored, inMemory, recordOf, storeReturns, lines } = createWriteBack();
     inMemory.push(...Array.from({ length: 130 }, (_, number) => recordOf(`account-${number}`)));
     let [open, most] = [0, 0];
     store.restore = async () => {
@@ -663,7 +684,7 @@ describe('after the store has lost its data', () => {
       open -= 1;
       return 'saved';
     };
-    storeLosesData();
+    storeReturns('lost');
     for (let turn = 0; turn < 20; turn += 1) await pass(1);
     expect(new Set(restored.map(({ subject }) => subject.unionId)).size).toBe(130);
     expect(restored).toHaveLength(130);
@@ -672,7 +693,7 @@ describe('after the store has lost its data', () => {
   });
 
   test('an app’s read of a token is written too, even if another replica has restored the token as unread', async () => {
-    const { clock, empty, renewing, reading, lossListeners, subject, id, stored, loseData } = twoReplicas();
+    const { clock, empty, renewing, reading, storeReturns, subject, id, stored, loseData } = twoReplicas();
     const read = ({ broker }: typeof reading) => broker.read({ subject, region: 'CN', sessionIssuedAt: clock.now() });
     const isRead = async () => (await stored())?.read;
     await read(renewing);
@@ -680,22 +701,31 @@ describe('after the store has lost its data', () => {
     await read(reading);
     await eventually(async () => expect(await isRead()).toBe(true));
     loseData();
-    lossListeners[0]?.();
+    storeReturns[0]?.('lost');
     await eventually(async () => expect(await isRead()).toBe(false));
-    lossListeners[1]?.();
+    storeReturns[1]?.('lost');
     await eventually(async () => expect(await isRead()).toBe(true));
     expect((await claimLeases(empty, 1, 1)).nextInMs).toBe(dueOnceRead(record, PROACTIVE) - clock.now());
   });
 
   test('a token that a later login has ended is written as suspect, because nobody may have the later token', async () => {
-    const { clock, empty, renewing, reading, lossListeners, subject, id, stored, loseData } = twoReplicas();
+    const { clock, empty, renewing, reading, storeReturns, subject, id, stored, loseData } = twoReplicas();
     await reading.broker.read({ subject, region: 'CN', sessionIssuedAt: clock.now() });
     const generation = (await stored())?.generation;
     clock.advance(1_000);
     await renewing.renewInBackground(id);
     loseData();
-    for (const lose of lossListeners) lose();
+    for (const returns of storeReturns) returns('went_back');
     await eventually(async () => expect(await stored()).toMatchObject({ generation, suspect: true }));
     expect((await empty.dueQueue.claim(1)).ids).toEqual([id]);
+  });
+
+  test('only what it missed is written if it still has its data', async () => {
+    const { pass, restored, inMemory, recordOf, storeReturns, lines } = createWriteBack();
+    inMemory.push(recordOf('alice'));
+    storeReturns('same');
+    await pass(10_000);
+    expect(restored).toEqual([]);
+    expect(lines()).toEqual([]);
   });
 });

@@ -70,9 +70,12 @@ export class CommandBreaker {
     return true;
   }
 
-  settle(result: 'answered' | 'timeout'): void {
+  /** @returns whether the breaker has closed */
+  settle(result: 'answered' | 'timeout'): boolean {
+    const wasOpen = this.#openUntil !== undefined;
     this.#probing = false;
     this.#openUntil = result === 'answered' ? undefined : this.#clock.monotonic() + OPEN_MS;
+    return wasOpen && result === 'answered';
   }
 }
 
@@ -154,6 +157,7 @@ export class RedisCommands {
   readonly #clock: Clock;
   readonly #parts = new Map<string, Part>();
   readonly #observer: Pick<Observer, 'redisAsked' | 'redisFailed'>;
+  readonly #recoveryListeners: (() => void)[] = [];
   /** Whether Redis took the last connection, but did not answer: it hangs. */
   #isSilent = false;
   readonly clocks: ServerClocks;
@@ -179,6 +183,11 @@ export class RedisCommands {
     redis.on('ready', () => {
       this.#isSilent = false;
     });
+  }
+
+  /** Calls `listener` when Redis answers again after a timeout. */
+  onRecovery(listener: () => void): void {
+    this.#recoveryListeners.push(listener);
   }
 
   /**
@@ -243,7 +252,7 @@ export class RedisCommands {
           if (timeout.isOver) return;
           timeout.cancel();
           for (const history of [this.contact, contact]) history.succeeded(this.#clock.now());
-          breaker.settle('answered');
+          if (breaker.settle('answered')) for (const listener of this.#recoveryListeners) listener();
           resolve(answer);
         },
         (error: unknown) => {

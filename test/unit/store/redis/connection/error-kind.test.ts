@@ -100,6 +100,18 @@ test('a Redis that cannot save its data fails the ping, so that no new replica i
   await expect(store.health.ping()).rejects.toMatchObject({ code: 'store_unavailable' });
 });
 
+test('a store says that Redis is back as soon as a Redis that hung answers, also with the same connection', async () => {
+  const { server, store, write } = await openStore();
+  const returns: unknown[] = [];
+  store.health.onReturn((history) => returns.push(history));
+  server.pause();
+  onTestFinished(() => server.resume());
+  expect(await write()).toBe(true);
+  server.resume();
+  await eventually(async () => !(await write()));
+  expect(returns).toEqual(['same']);
+});
+
 test('a Redis that hangs gets one command, then none for a while', async () => {
   const { server, kinds, write } = await openStore();
   server.pause();
