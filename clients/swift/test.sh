@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-# The last two options save a sixth of the CPU: no debugger needs its information, and the index, which finds the tests, is
+# The last two options save CPU: no debugger needs its information, and the index, which finds the tests, is
 # made of this package alone.
 swift test --enable-code-coverage -Xswiftc -warnings-as-errors -Xswiftc -gnone -Xswiftc -index-ignore-system-modules "$@"
 # The report covers the tests too. These are the files of the client.

@@ -198,7 +198,7 @@ function secondsLeft({ expireTime }: Credentials): number {
 
 const LABEL_WIDTH = 18;
 
-/** The layout of the demo's output. Colours appear only on a terminal. */
+/** The layout of the demo's output. Colours appear only where the output shows them. */
 class DemoScreen {
   readonly line: CommandContext['out'];
   #steps = 0;

@@ -80,7 +80,12 @@ export function loadConfig(environment: Environment) {
   if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
     /** See {@link configurationDigest}. */
-    digest: configurationDigest({ ...values, REFRESH_MODE: refreshModeOf(values), API_DOCS: showsApiDocs(values) }),
+    digest: configurationDigest({
+      ...values,
+      REFRESH_MODE: refreshModeOf(values),
+      API_DOCS: showsApiDocs(values),
+      VENDOR_ACCESS_ID: values.VENDOR_ACCESS_ID ?? values.VENDOR_APP_ID,
+    }),
     logLevel: values.LOG_LEVEL,
     http: { host: values.HOST, port: values.PORT, apiDocs: showsApiDocs(values) },
     admin,

@@ -147,8 +147,8 @@ export const answerCondition = text
   .refine(({ path, values }) => claimPath.safeParse(path).success && !values.includes(''));
 
 /**
- * Header names (RFC 9110 §5.1) in lower case, as in Node. The headers of a connection cannot be forwarded. Others are
- * the broker's own.
+ * Header names (RFC 9110 §5.1) in lower case, as in Node. The headers of a connection cannot be forwarded. The broker
+ * says itself who asks, and that the answer is JSON, not compressed.
  */
 export const headerNames = commaList
   .transform((names) => names.map((name) => name.toLowerCase()))

@@ -56,7 +56,7 @@ export const RULES = {
 };
 
 const vendorSettings = z.strictObject(RULES, {
-  error: ({ keys }) => `unknown setting ${keys}, allowed are ${Object.keys(RULES).join(', ')}`,
+  error: ({ keys }) => `unknown setting ${[keys].flat().join(', ')}, allowed are ${Object.keys(RULES).join(', ')}`,
 });
 
 export type VendorSettings = Readonly<z.infer<typeof vendorSettings>>;
@@ -80,7 +80,9 @@ export function changeSettings(change: unknown, current = defaultSettings): Vend
   const changed = { ...current, ...('fault' in change && { faultCount: null }), ...change };
   const { data, error } = vendorSettings.safeParse(changed);
   if (data) return data;
-  throw new BadRequest(error.issues.map(({ path, message }) => [...path, message].join(' ')).join('; '));
+  // A number that is too large is no safe integer either.
+  const problems = new Set(error.issues.map(({ path, message }) => [...path, message].join(' ')));
+  throw new BadRequest([...problems].join('; '));
 }
 
 /** The settings after the fault was applied to one more login. */

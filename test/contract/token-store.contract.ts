@@ -993,7 +993,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       };
       let failed = await failTogether();
       // The cool-down may be over if the machine is slow.
-      while (failed.tookMs > 400) failed = await failTogether();
+      for (let attempt = 2; failed.tookMs > 400 && attempt <= 10; attempt += 1) failed = await failTogether();
       const { subject, ids, another, answer } = failed;
       if (answer.kind !== 'cooling') throw new Error(answer.kind);
       expect(answer.forMs).toBeLessThanOrEqual(500);

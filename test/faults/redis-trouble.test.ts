@@ -65,10 +65,13 @@ describe('Redis', () => {
     const client = new Redis(redis.url);
     onTestFinished(() => void client.quit());
     const expected = 0.8 * ACCOUNTS;
-    await eventually(async () => {
-      const accounts = (await client.keys(`${fleet.keyPrefix}:*:a:*`)).length;
-      expect(accounts).toBeGreaterThanOrEqual(expected);
-    });
+    await eventually(
+      async () => {
+        const accounts = (await client.keys(`${fleet.keyPrefix}:*:a:*`)).length;
+        expect(accounts).toBeGreaterThanOrEqual(expected);
+      },
+      { timeoutMs: 10_000 },
+    );
     const third = await startBroker(fleet.env);
     onTestFinished(() => void third.stop());
     const loginsBefore = fleet.vendor.state().succeeded;

@@ -15,6 +15,6 @@ export function accessTokenOf({ body }: Answer): string {
  */
 export function wasTaken(vendor: Pick<VendorSimulator, 'checkToken'>, { body }: Answer, askedAt: number): boolean {
   const { accessToken, expireTime } = JSON.parse(body);
-  const { live, replaced } = vendor.checkToken(accessToken);
-  return live || (!replaced && Number(expireTime) * 1_000 > askedAt);
+  const { live, expired, replaced } = vendor.checkToken(accessToken);
+  return live || (expired && !replaced && Number(expireTime) * 1_000 > askedAt);
 }

@@ -114,7 +114,7 @@ interface Failures {
 /** The failed logins of accounts, and the cool-down that they cause. */
 export class MemoryFailures {
   readonly #clock: Clock;
-  readonly #failures = lastUsed<AccountId, Failures>(MAX_FAILING_ACCOUNTS);
+  readonly #failures = boundedCache<AccountId, Failures>(MAX_FAILING_ACCOUNTS);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -187,7 +187,7 @@ interface AccountFences {
 
 /** The fences of all terminals. */
 export class MemoryFences {
-  readonly #accounts = lastUsed<AccountId, AccountFences>(MAX_FENCED_ACCOUNTS);
+  readonly #accounts = boundedCache<AccountId, AccountFences>(MAX_FENCED_ACCOUNTS);
   readonly #perAccount: number;
 
   constructor(terminalsPerAccount: number) {
@@ -328,7 +328,9 @@ export class MemoryAccounts implements AccountStore {
   }
 }
 
-/** Keeps the last `most` entries that were used. With `max`, it would take the memory for all of them at once. */
-export function lastUsed<Key extends string, Value extends NonNullable<unknown>>(most: number): LRUCache<Key, Value> {
+/** The `most` entries that were used last. With `max`, it would take the memory for all of them at once: 10 ms. */
+export function boundedCache<Key extends string, Value extends NonNullable<unknown>>(
+  most: number,
+): LRUCache<Key, Value> {
   return new LRUCache({ maxSize: most, sizeCalculation: () => 1 });
 }

@@ -22,7 +22,7 @@ import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId } from '../../token/subject.ts';
 import { EndsSearch, type TokenEnds } from '../../token/token-ends.ts';
 import {
-  lastUsed,
+  boundedCache,
   MemoryAccounts,
   MemoryFailures,
   MemoryFences,
@@ -290,7 +290,7 @@ function isSameLogin(one: TokenRecord, other: TokenRecord): boolean {
 /** Rate limits and the queue of vendor logins within this process. */
 export function memoryRates(clock: Clock): RateLimiter & LoginQueue {
   /** By name: when the next permit is due, by the monotonic clock. */
-  const dueTimes = lastUsed<string, number>(MAX_RATES);
+  const dueTimes = boundedCache<string, number>(MAX_RATES);
   const queue = new LocalLoginQueue();
   return {
     async take(name, intervalMs, burst) {

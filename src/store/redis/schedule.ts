@@ -39,6 +39,8 @@ export class RedisDueQueue implements DueQueue {
   readonly #context: StoreContext;
   /** The first shard that gets one more than the others. It changes with each claim. */
   #first = 0;
+  /** Entries that no broker wrote, since the start. */
+  #dropped = 0;
 
   constructor(context: StoreContext) {
     this.#context = context;
@@ -107,7 +109,8 @@ export class RedisDueQueue implements DueQueue {
     const args = [most, HIDDEN_MS, `^[${initialsIn(shard)}][A-Za-z0-9_-]+$`];
     const answer = await redis.script('claimDue', [keys.due(shard)], args);
     const [next, backlog, overdueMs, dropped, ...claimed] = answer as [number, number, number, number, ...Buffer[]];
-    if (dropped > 0) log.warn({ entries: dropped }, 'due entries are dropped: no broker wrote them');
+    this.#dropped += dropped;
+    if (dropped > 0) log.warn({ entries: this.#dropped }, 'due entries are dropped: no broker wrote them');
     const ids = claimed.map(String) as SubjectId[];
     return { ids, nextInMs: next < 0 ? undefined : next, backlog, overdueMs };
   }

@@ -18,7 +18,9 @@ describe('the digest of a configuration', () => {
   test('is short, and the same for the same settings', () => {
     expect(digestOf()).toMatch(/^[0-9a-f]{12}$/);
     expect(digestOf({ REFRESH_AT: '0.7-0.9', VENDOR_REGION_URLS: '{}' })).toBe(digestOf());
-    expect(digestOf({ REFRESH_MODE: 'proactive', API_DOCS: 'true' })).toBe(digestOf());
+    expect(digestOf({ REFRESH_MODE: 'proactive', API_DOCS: 'true', VENDOR_ACCESS_ID: USABLE['VENDOR_APP_ID'] })).toBe(
+      digestOf(),
+    );
   });
 
   test.each<Environment>([

@@ -32,6 +32,10 @@ test('changes the given settings and answers with all settings', async () => {
 test.each([
   ['{"latency":1}', /^unknown setting latency, allowed are latencyMs, /],
   ['{"__proto__":{}}', /^unknown setting __proto__/],
+  [
+    '{"latencyMs":1e20,"a":1,"b":2}',
+    /^latencyMs must be a whole number from 0 to 600000; unknown setting a, b, allowed are [^;]+$/,
+  ],
   ['{"mode":"both"}', /^mode must be one of overlap, replace$/],
   ['{"latencyMs":-1}', /^latencyMs must be a whole number from 0 to 600000$/],
   ['{"latencyMs":"5"}', /^latencyMs must be a whole number/],

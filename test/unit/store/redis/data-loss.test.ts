@@ -52,7 +52,7 @@ type Replica = Awaited<ReturnType<typeof openStores>>['writer'];
 
 /** Expects that the replica has reported this loss once, and that it reports nothing more. */
 async function expectLoss({ store, returns, errors, told }: Replica, history: 'lost' | 'went_back'): Promise<void> {
-  await eventually(() => expect(returns).toContain(history));
+  await eventually(() => expect(returns).toContain(history), { timeoutMs: 10_000 });
   await new Promise((resolve) => setTimeout(resolve, 2_200));
   expect(returns.filter((one) => one !== 'same')).toEqual([history]);
   expect(told('storeLostData')).toEqual([[history]]);

@@ -34,5 +34,5 @@ test('any number of due entries that no broker wrote are dropped, and counted in
   const due = new Keys(keyPrefix).due(0);
   await redis.zadd(due, ...Array.from({ length: ENTRIES }, (_, number) => ['1', `foreign ${number}`]).flat());
   while ((await redis.zcard(due)) > 0) expect((await store.dueQueue.claim(300)).ids).toEqual([]);
-  expect(counted.reduce((sum, entries) => sum + entries, 0)).toBe(ENTRIES);
+  expect(counted.at(-1)).toBe(ENTRIES);
 });
