@@ -159,7 +159,7 @@ describe('more logins than there are connections', () => {
     });
     const { vendorLogin, lines } = vendorLoginAt(vendor.url, { timeoutMs: 1_500 });
     const logins = Array.from({ length: 400 }, (_, number) =>
-      vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, unionId: `account-${number}` } }),
+      vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, unionId: `account-${number}` }, budgetMs: 60_000 }),
     );
     const failed = (await Promise.allSettled(logins)).filter(({ status }) => status === 'rejected');
     expect(failed).toHaveLength(0);
