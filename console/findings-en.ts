@@ -53,15 +53,17 @@ export const FINDINGS_EN: Findings = {
       oom: 'its memory is full',
       readonly: 'it is read-only',
       misconf: 'it cannot save to its disk',
+      noperm: 'its user lacks a right',
+    };
+    const next: Readonly<Record<string, string>> = {
+      '': 'See why in the log of Redis. Do not restart the replicas: their memory holds the tokens.',
+      readonly:
+        'See which Redis is the master, and whether enough replicas follow it. Do not restart the replicas of the broker.',
+      noperm: 'Run the command check. It names the rights. Do not restart the replicas: their memory holds the tokens.',
     };
     return {
       text: `Redis refuses writes${reason === '' ? '' : `: ${why[reason] ?? reason}`}. Apps still get tokens, but logouts and erasures fail.`,
-      next:
-        reason === 'readonly'
-          ? 'See which Redis is the master, and whether enough replicas follow it. Do not restart the replicas of the broker.'
-          : reason === ''
-            ? 'See why in the log of Redis. Do not restart the replicas: their memory holds the tokens.'
-            : 'Give Redis more room. Do not restart the replicas: their memory holds the tokens.',
+      next: next[reason] ?? 'Give Redis more room. Do not restart the replicas: their memory holds the tokens.',
     };
   },
   vendor_rejects: ({ host, reason, vendorCode, share, count }, f) => {

@@ -35,15 +35,16 @@ export const FINDINGS_ZH: Findings = {
       oom: '内存已满',
       readonly: '处于只读状态',
       misconf: '无法写入磁盘',
+      noperm: '用户缺少权限',
+    };
+    const next: Readonly<Record<string, string>> = {
+      '': '在 Redis 的日志中查看原因。不要重启副本：令牌还在它们的内存里。',
+      readonly: '确认哪个 Redis 是主节点，以及跟随它的从节点是否足够。不要重启 Broker 的副本。',
+      noperm: '运行 check 命令，它会列出所需的权限。不要重启副本：令牌还在它们的内存里。',
     };
     return {
       text: `Redis 拒绝写入${reason === '' ? '' : `：${why[reason] ?? reason}`}。App 仍能得到令牌，但登出和清除会失败。`,
-      next:
-        reason === 'readonly'
-          ? '确认哪个 Redis 是主节点，以及跟随它的从节点是否足够。不要重启 Broker 的副本。'
-          : reason === ''
-            ? '在 Redis 的日志中查看原因。不要重启副本：令牌还在它们的内存里。'
-            : '给 Redis 更多空间。不要重启副本：令牌还在它们的内存里。',
+      next: next[reason] ?? '给 Redis 更多空间。不要重启副本：令牌还在它们的内存里。',
     };
   },
   vendor_rejects: ({ host, reason, vendorCode, share, count }, f) => {

@@ -143,7 +143,7 @@ export async function startService(
       redis: redisStore && {
         outage: redisStore.outage(),
         refusedWrites: redisStore.refusedWrites(),
-        lastLoss: redisStore.lastLoss(),
+        losses: redisStore.losses(),
       },
       vendorDomains: vendor.domains(),
       sessionServer: sessionContact,

@@ -39,8 +39,8 @@ function also({ en, zh }: Texts, more: Texts): Texts {
 }
 
 const LOST: Texts = {
-  en: `for ${hours(dataLossMs)} hours after a replica noticed it`,
-  zh: `某个副本发现之后的 ${hours(dataLossMs)} 小时内`,
+  en: `for ${hours(dataLossMs)} hours after a replica noticed it, unless it restarts`,
+  zh: `某个副本发现之后的 ${hours(dataLossMs)} 小时内，除非它重启`,
 };
 
 /** When the facts become a finding, with the numbers of the code. */

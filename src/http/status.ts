@@ -61,7 +61,7 @@ export interface StatusOptions {
   readonly cache: { readonly size: number; readonly bytes: number };
   readonly vendorDomains: () => readonly VendorDomain[];
   /** `undefined`: the store is in this process. */
-  readonly redis: { readonly contact: Contact; lastLoss(): Pick<DataLoss, 'at' | 'history'> | undefined } | undefined;
+  readonly redis: { readonly contact: Contact; losses(): readonly Pick<DataLoss, 'at' | 'history'>[] } | undefined;
   /** Ids of the key ring. */
   readonly encryptionKeys: () => string[];
   /** The server is `undefined` if session checks need none. */
@@ -140,7 +140,7 @@ export class Status {
     const { counts } = this.#options;
     const { failedRequests, failedRenewals } = counts;
     const { from, ...series } = counts.lastHour();
-    const loss = redis?.lastLoss();
+    const loss = redis?.losses().at(-1);
     const fleet = this.#options.fleet.report(others, outlook);
     return {
       version,

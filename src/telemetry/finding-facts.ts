@@ -111,7 +111,7 @@ export interface ReplicaFacts {
         /** Set while it, or a part of it, does not answer. */
         readonly outage: Contact | undefined;
         readonly refusedWrites: Contact | undefined;
-        readonly lastLoss: DataLoss | undefined;
+        readonly losses: readonly DataLoss[];
       }
     | undefined;
   readonly vendorDomains: readonly VendorDomain[];

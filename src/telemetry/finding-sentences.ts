@@ -5,6 +5,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   oom: 'its memory is full: give it more',
   readonly: 'it is read-only: it is no master, or too few replicas follow it',
   misconf: 'it cannot save its data to its disk',
+  noperm: 'its user lacks a right: run check',
 };
 
 type Sentence = (facts: FindingFacts, part: (fact: unknown, text: string) => string) => string;

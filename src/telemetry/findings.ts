@@ -30,7 +30,7 @@ export function replicaFindings(facts: ReplicaFacts, standing: StandingShares = 
 
 function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
   if (!redis) return [];
-  const { outage, refusedWrites, lastLoss } = redis;
+  const { outage, refusedWrites, losses } = redis;
   const found: FoundFacts[] = [];
   if (outage && isLong(outage, monotonic, THRESHOLDS.redisOutage)) {
     found.push({ code: 'redis_unreachable', since: outage.failingSince, reason: outage.lastFailure?.reason });
@@ -40,8 +40,9 @@ function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
     const { failingSince: since, lastFailure } = refusedWrites;
     found.push({ code: 'redis_refuses_writes', since, reason: lastFailure?.reason });
   }
-  if (lastLoss && monotonic - lastLoss.monotonic < THRESHOLDS.dataLossMs) {
-    found.push({ code: lastLoss.history === 'lost' ? 'redis_lost_data' : 'redis_went_back', since: lastLoss.at });
+  for (const loss of losses) {
+    if (monotonic - loss.monotonic >= THRESHOLDS.dataLossMs) continue;
+    found.push({ code: loss.history === 'lost' ? 'redis_lost_data' : 'redis_went_back', since: loss.at });
   }
   return found;
 }

@@ -267,7 +267,7 @@ function redisMetrics(registry: Registry) {
     name: 'sdk_token_broker_redis_errors_total',
     help: 'Failed Redis commands, by kind of failure.',
     label: 'kind',
-    values: ['timeout', 'connection', 'readonly', 'oom', 'misconf', 'loading', 'not_sent', 'other'],
+    values: ['timeout', 'connection', 'readonly', 'oom', 'misconf', 'noperm', 'loading', 'not_sent', 'other'],
   });
   const storeLostData = countBy(registry, {
     name: 'sdk_token_broker_redis_data_losses_total',

@@ -61,8 +61,8 @@ export type SessionOutcome = 'cached' | 'accepted' | 'kept' | 'malformed' | Erro
 export type LimitName = 'requests' | 'logins' | 'refused_tokens';
 
 /**
- * `readonly`, `oom`, `misconf`: Redis refuses writes. `not_sent`: the command failed at once because Redis did not
- * answer recent commands.
+ * `readonly`, `oom`, `misconf`, `noperm`: Redis refuses what the broker needs. `not_sent`: the command failed at once
+ * because Redis did not answer recent commands.
  */
 export type RedisErrorKind =
   | 'timeout'
@@ -70,6 +70,7 @@ export type RedisErrorKind =
   | 'readonly'
   | 'oom'
   | 'misconf'
+  | 'noperm'
   | 'loading'
   | 'not_sent'
   | 'other';

@@ -63,24 +63,50 @@ async function getTokens(fleet: Fleet, from: number, phones: number): Promise<vo
 }
 
 describe('a Redis that refuses writes', () => {
-  test('is noticed on an idle replica if it is full, and logged in one line', { timeout: 90_000 }, async () => {
-    const { broker, onRedis } = await startOnRedis(1);
-    await eventually(async () => expect(codesOf(await statusOf(broker))).toEqual([]));
-    await onRedis((client) => client.config('SET', 'maxmemory', '1'));
-    await eventually(async () => {
-      expect(await statusOf(broker)).toMatchObject({
-        store: { reachable: true, lastFailure: { reason: 'oom' } },
-        findings: [
-          { code: 'redis_refuses_writes', level: 'bad', reason: 'oom', message: expect.stringContaining('full') },
-        ],
-      });
-    }, SOON);
-    const metrics = (await plainRequest(`${broker.adminUrl}/metrics`)).body;
-    expect(metrics).toMatch(/redis_errors_total\{kind="oom"\} [1-9]/);
-    await onRedis((client) => client.config('SET', 'maxmemory', '0'));
-    await eventually(async () => expect(codesOf(await statusOf(broker))).toEqual([]), SOON);
-    expect(warnings(broker).map(({ finding }) => finding)).toEqual(['redis_refuses_writes']);
-  });
+  test.each([
+    {
+      state: 'full',
+      reason: 'oom',
+      begin: ['CONFIG', 'SET', 'maxmemory', '1'],
+      end: ['CONFIG', 'SET', 'maxmemory', '0'],
+    },
+    {
+      state: 'one whose user has lost a right',
+      reason: 'noperm',
+      begin: ['ACL', 'SETUSER', 'default', '-eval', '-evalsha'],
+      end: ['ACL', 'SETUSER', 'default', '+@all'],
+    },
+  ])(
+    'is noticed on an idle replica if it is $state, and its finding is logged once',
+    { timeout: 90_000 },
+    async (row) => {
+      const { broker, onRedis } = await startOnRedis(1);
+      const change = ([command = '', ...args]: readonly string[]) => onRedis((client) => client.call(command, ...args));
+      await eventually(async () => expect(codesOf(await statusOf(broker))).toEqual([]));
+      await change(row.begin);
+      const message = { oom: 'full', noperm: 'lacks a right' }[row.reason];
+      await eventually(async () => {
+        expect(await statusOf(broker)).toMatchObject({
+          store: { reachable: true, lastFailure: { reason: row.reason } },
+          findings: [
+            {
+              code: 'redis_refuses_writes',
+              level: 'bad',
+              reason: row.reason,
+              message: expect.stringContaining(message ?? ''),
+            },
+          ],
+        });
+      }, SOON);
+      const metrics = (await plainRequest(`${broker.adminUrl}/metrics`)).body;
+      expect(metrics).toMatch(new RegExp(`redis_errors_total\\{kind="${row.reason}"\\} [1-9]`));
+      await change(row.end);
+      await eventually(async () => expect(codesOf(await statusOf(broker))).toEqual([]), SOON);
+      // Without the right, the due queue cannot be read either, which has a line of its own.
+      const lines = row.reason === 'noperm' ? [undefined, 'redis_refuses_writes'] : ['redis_refuses_writes'];
+      expect(warnings(broker).map(({ finding }) => finding)).toEqual(lines);
+    },
+  );
 
   test('gets few commands and stays reachable if it is no master any more, so that it is read-only', {
     timeout: 120_000,

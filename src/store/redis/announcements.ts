@@ -93,8 +93,8 @@ export class RedisAnnouncements implements AnnouncementFeed {
   readonly #returnListeners: ((history: StoreHistory) => void)[] = [];
   /** Whether the connection for commands was lost since the last heartbeat that all shards have answered. */
   #isReturning = false;
-  /** The last time that Redis was found to have lost data. */
-  lastLoss: DataLoss | undefined;
+  /** The last loss of each kind, the latest one last. */
+  readonly #losses = new Map<DataLoss['history'], DataLoss>();
   readonly #timer: NodeJS.Timeout;
   readonly #shards: readonly number[];
   #subscribed = false;
@@ -134,6 +134,11 @@ export class RedisAnnouncements implements AnnouncementFeed {
   /** See `StoreHealth`. */
   onReturn(listener: (history: StoreHistory) => void): void {
     this.#returnListeners.push(listener);
+  }
+
+  /** See `RedisStore`. */
+  losses(): readonly DataLoss[] {
+    return [...this.#losses.values()];
   }
 
   completeSince(): number | undefined {
@@ -196,7 +201,8 @@ export class RedisAnnouncements implements AnnouncementFeed {
     const loss = histories.find((history) => history === 'lost' || history === 'went_back');
     const isBack = this.#isReturning && histories.length === beats.length;
     if (loss) {
-      this.lastLoss = { history: loss, at: clock.now(), monotonic: clock.monotonic() };
+      this.#losses.delete(loss);
+      this.#losses.set(loss, { history: loss, at: clock.now(), monotonic: clock.monotonic() });
       observer.storeLostData(loss);
       log.error({}, LOSSES[loss]);
     }

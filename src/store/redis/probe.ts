@@ -1,6 +1,6 @@
 import { accountOf, isSubjectId, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { databaseOf, type RedisClient } from './connection/clients.ts';
-import { connectRedis, isOfSelect } from './connection/connection.ts';
+import { connectRedis, isOfSelect, SCRIPT_MAY_NOT } from './connection/connection.ts';
 import { Keys, SHARDS } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
 import { RecordCodec } from './records/record-codec.ts';
@@ -41,9 +41,6 @@ export interface TokenSample {
   /** The ids of the keys that encrypted the unreadable ones, as far as they can be read. */
   readonly keyIds: readonly string[];
 }
-
-/** The messages of Redis 7 and of earlier versions when an ACL denies a command inside a script. */
-const SCRIPT_MAY_NOT = /ACL failure in script|The user executing the script can't/;
 
 const SILENT = { info: () => undefined, warn: () => undefined };
 

@@ -41,8 +41,8 @@ export interface RedisStore extends TokenStore, Pick<RedisCommands, 'contact' | 
   useSecrets(secrets: Pick<RedisStoreOptions, 'url' | 'encryptionKeys'>): void;
   /** The clock of this host minus that of Redis; `undefined` before its first answer. */
   clockOffsetMs(): number | undefined;
-  /** The last time that Redis was found to have lost data. */
-  lastLoss(): DataLoss | undefined;
+  /** The last loss of each kind that this replica has found, the latest one last. */
+  losses(): readonly DataLoss[];
 }
 
 /** The store that all replicas share. Needs Redis 6.2 or later, or a compatible server. */
@@ -96,7 +96,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
       const now = redis.clocks.now(redis.partOf(keys.changes(0)));
       return now === undefined ? undefined : Math.round(clock.now() - now);
     },
-    lastLoss: () => announcements.lastLoss,
+    losses: () => announcements.losses(),
     useSecrets(secrets) {
       cipher.useKeys(secrets.encryptionKeys);
       for (const client of [connection, subscriber]) useCredentials(client, secrets.url);

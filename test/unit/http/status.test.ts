@@ -35,7 +35,7 @@ function createStatus(changes: Partial<StatusOptions> = {}) {
     vendorDomains: () => [],
     redis: {
       contact: { lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined, failures: 0 },
-      lastLoss: () => undefined,
+      losses: () => [],
     },
     encryptionKeys: () => ['2026-11', '2025-11'],
     sessions: { mode: 'jwt', server: undefined },
@@ -258,12 +258,12 @@ describe('the last data loss of the store', () => {
 
   test.each(['lost', 'went_back'] as const)('has its time, and says that Redis has %s', async (history) => {
     const at = Date.parse('2026-11-26T14:02:00.000Z');
-    const { store } = await statusWith({ contact, lastLoss: () => ({ at, history }) });
+    const { store } = await statusWith({ contact, losses: () => [{ at, history }] });
     expect(store.lastDataLoss).toEqual({ at: '2026-11-26T14:02:00.000Z', history });
   });
 
   test.each([
-    ['Redis has not lost data', { contact, lastLoss: () => undefined }],
+    ['Redis has not lost data', { contact, losses: () => [] }],
     ['the store is in this process', undefined],
   ])('is null if %s', async (_, redis) => expect((await statusWith(redis)).store.lastDataLoss).toBeNull());
 });

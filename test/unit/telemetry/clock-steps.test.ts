@@ -20,7 +20,7 @@ function createReplica() {
     counts: NO_COUNTS,
     lately: NO_SHARES,
     reasons: {},
-    redis: { outage: redis.outage(), refusedWrites: redis.refusedWrites(), lastLoss: undefined },
+    redis: { outage: redis.outage(), refusedWrites: redis.refusedWrites(), losses: [] },
     vendorDomains: [{ host: 'vendor.example', circuit: 'closed', clockOffsetMs: 0, ...vendor }],
     sessionServer: undefined,
     clockOffsetMs: 0,

@@ -30,6 +30,7 @@ export const KINDS = all<RedisErrorKind>({
   readonly: true,
   oom: true,
   misconf: true,
+  noperm: true,
   loading: true,
   not_sent: true,
   other: true,

@@ -29,7 +29,7 @@ const FINE: ReplicaFacts = {
   counts: { ...NO_COUNTS, logins: 100, sessions: 100, reads: 100 },
   lately: NO_SHARES,
   reasons: {},
-  redis: { outage: undefined, refusedWrites: undefined, lastLoss: undefined },
+  redis: { outage: undefined, refusedWrites: undefined, losses: [] },
   vendorDomains: [DOMAIN],
   sessionServer: FINE_CONTACT,
   clockOffsetMs: 3,
@@ -41,7 +41,7 @@ const withCounts = (counts: Partial<RecentCounts>): ReplicaFacts => {
   return { ...FINE, counts: recent, lately: recent };
 };
 const withRedis = (redis: Partial<NonNullable<ReplicaFacts['redis']>>): ReplicaFacts => {
-  return { ...FINE, redis: { outage: undefined, refusedWrites: undefined, lastLoss: undefined, ...redis } };
+  return { ...FINE, redis: { outage: undefined, refusedWrites: undefined, losses: [], ...redis } };
 };
 /** A system that has failed for `ms`, the last time `agoMs` ago. */
 const failing = (reason: string, ms: number, failures: number, agoMs = 1_000) => ({
@@ -55,15 +55,20 @@ const failing = (reason: string, ms: number, failures: number, agoMs = 1_000) =>
 const withDomain = (changes: Partial<ReplicaFacts['vendorDomains'][number]>): ReplicaFacts => {
   return { ...FINE, vendorDomains: [{ ...DOMAIN, ...changes }] };
 };
-const refused = (kind: 'oom' | 'readonly' | 'misconf', ms: number) =>
+const refused = (kind: 'oom' | 'readonly' | 'misconf' | 'noperm', ms: number) =>
   withRedis({ refusedWrites: failing(kind, ms, 1, 0) });
 const lossAgo = (history: 'lost' | 'went_back', ms: number) =>
-  withRedis({ lastLoss: { history, at: NOW - ms, monotonic: MONOTONIC - ms } });
+  withRedis({ losses: [{ history, at: NOW - ms, monotonic: MONOTONIC - ms }] });
 
 const codesOf = (found: readonly FoundFacts[]) => found.map(({ code }) => code);
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
 describe('what a replica finds', () => {
+  test('a Redis that went back does not hide that it had lost its data before', () => {
+    const losses = [...(lossAgo('lost', 20_000).redis?.losses ?? []), ...(lossAgo('went_back', 0).redis?.losses ?? [])];
+    expect(codesOf(replicaFindings(withRedis({ losses }))).sort()).toEqual(['redis_lost_data', 'redis_went_back']);
+  });
+
   // The facts that are a finding, and those just below its threshold.
   test.each<[FindingCode, string, ReplicaFacts, ReplicaFacts]>([
     [
@@ -81,6 +86,7 @@ describe('what a replica finds', () => {
     ['redis_refuses_writes', 'full for 3 s', refused('oom', 3_000), refused('oom', 2_999)],
     ['redis_refuses_writes', 'read-only for 3 s', refused('readonly', 3_000), refused('readonly', 2_999)],
     ['redis_refuses_writes', 'a full disk for 3 s', refused('misconf', 3_000), refused('misconf', 2_999)],
+    ['redis_refuses_writes', 'a missing right for 3 s', refused('noperm', 3_000), refused('noperm', 2_999)],
     ['redis_lost_data', 'within a day', lossAgo('lost', DAY_MS - 1), lossAgo('lost', DAY_MS)],
     ['redis_went_back', 'within a day', lossAgo('went_back', DAY_MS - 1), lossAgo('went_back', DAY_MS)],
     [

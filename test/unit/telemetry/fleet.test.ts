@@ -76,7 +76,7 @@ function createFleet() {
                 failures: 1,
               }
             : undefined,
-          lastLoss: undefined,
+          losses: [],
         },
         vendorDomains: Array.from({ length: state.domains }, (_, domain) => ({
           ...{

@@ -58,7 +58,7 @@ describe('a scrape', () => {
     }
     expect(text).toContain(`${PREFIX}renewals_total{cause="background",outcome="vendor_timeout"} 0\n`);
     expect(text).toContain(`${PREFIX}login_duration_seconds_bucket{le="5",outcome="success"} 0\n`);
-    expect(shown('redis_errors_total')).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+    expect(shown('redis_errors_total')).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0]);
     expect(shown('cool_downs_total')).toEqual([0, 0]);
     expect(shown('unasked_renewals_read_total')).toEqual([0]);
     expect(shown('tokens_expired_unrenewed_total')).toEqual([0]);

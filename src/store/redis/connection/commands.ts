@@ -5,7 +5,7 @@ import { type Contact, ContactHistory } from '../../../token/contact-history.ts'
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
 import { FENCED, runScript, type ScriptCall } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
-import { storeUnavailable } from './connection.ts';
+import { SCRIPT_MAY_NOT, storeUnavailable } from './connection.ts';
 
 const COMMAND_TIMEOUT_MS = 180;
 
@@ -24,13 +24,15 @@ const REPLIES = new Map<string, RedisErrorKind>([
   ['OOM', 'oom'],
   // Redis cannot save its data to its disk.
   ['MISCONF', 'misconf'],
+  // The user lacks a right.
+  ['NOPERM', 'noperm'],
   ['LOADING', 'loading'],
   // A script that arrived after its deadline.
   ['LATE', 'timeout'],
 ]);
 
-/** Redis answers reads, but refuses writes. */
-const WRITE_REFUSALS: ReadonlySet<RedisErrorKind> = new Set(['readonly', 'oom', 'misconf']);
+/** Redis answers, but refuses writes, or what its user may not do. */
+const WRITE_REFUSALS: ReadonlySet<RedisErrorKind> = new Set(['readonly', 'oom', 'misconf', 'noperm']);
 
 /** Without another refusal for so long, Redis takes writes again: each replica writes once a second until then. */
 const REFUSAL_MEMORY_MS = 5_000;
@@ -40,6 +42,7 @@ const FAILURE_MEMORY_MS = 15_000;
 /** @param error what a command threw */
 export function redisErrorKind(error: unknown): RedisErrorKind {
   if (error instanceof CommandTimeout) return 'timeout';
+  if (error instanceof Error && SCRIPT_MAY_NOT.test(error.message)) return 'noperm';
   if (error instanceof ReplyError) return REPLIES.get((error as Error).message.split(' ', 1)[0] ?? '') ?? 'other';
   // ioredis fails a command that has no connection, or that loses it. A TypeError is a mistake in the code.
   return error instanceof Error && !(error instanceof TypeError) ? 'connection' : 'other';

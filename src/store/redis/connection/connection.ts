@@ -187,10 +187,16 @@ export function isOfSelect(error: Error): boolean {
   return error instanceof ReplyError && (error as { command?: { name?: string } }).command?.name === 'select';
 }
 
-/** Errors of ioredis carry the command with its arguments, and Redis quotes some in its messages. Both are secret. */
+/** The messages of Redis 7 and of earlier versions when an ACL denies a command inside a script. */
+export const SCRIPT_MAY_NOT = /ACL failure in script|The user executing the script can't/;
+
+/**
+ * Errors of ioredis carry the command with its arguments, and Redis quotes some in its messages. Both are secret, but
+ * not the name of a command for which the user has no right.
+ */
 function redacted(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
   const code = 'code' in error ? ` ${String(error.code)}` : '';
   const what = isOfSelect(error) ? 'the database of REDIS_URL cannot be selected: ' : '';
-  return `${what}${error.name}${code}: ${error.message.split(/, with args|\B'/)[0]}`;
+  return `${what}${error.name}${code}: ${error.message.split(/, with args|\B'(?![a-z|]+' command)/)[0]}`;
 }

@@ -1,24 +1,47 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+import { beforeAll, expect, test } from 'vitest';
 import { probeRedis } from '../../../../src/store/redis/probe.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
-import { askRedis, startRedis } from '../../../support/redis-server.ts';
+import { askRedis, type RedisServer, startRedis } from '../../../support/redis-server.ts';
+
+let server: RedisServer;
+
+beforeAll(async () => {
+  server = await startRedis();
+  return () => server.stop();
+});
 
 async function probed(right: string) {
-  const server = await startRedis();
-  onTestFinished(() => server.stop());
-  const rights = ['on', '>secret', '~*', '&*', '+@all', right].filter((one) => one !== '');
-  await askRedis(server, (redis) => redis.acl('SETUSER', 'broker', ...rights));
+  const ask = <Answer>(question: (redis: Redis) => Promise<Answer>) => askRedis(server, question);
+  const rights = ['reset', 'on', '>secret', '~*', '&*', '+@all', right].filter((one) => one !== '');
+  await ask((redis) => redis.acl('SETUSER', 'broker', ...rights));
   const url = server.url.replace('redis://', 'redis://broker:secret@');
   const probe = await probeRedis({ url, keyPrefix: 'probe', encryptionKeys: [], timeoutMs: 5_000, clock: systemClock });
-  return { probe, keys: await askRedis(server, (redis) => redis.keys('*')) };
+  return {
+    probe,
+    expiries: await ask(async (redis) => Promise.all((await redis.keys('*')).map((key) => redis.pttl(key)))),
+  };
 }
 
+/** The commands of all scripts. */
+const SCRIPTS = new URL('../../../../src/store/redis/scripts/', import.meta.url);
+const texts = readdirSync(SCRIPTS).map((name) => readFileSync(new URL(name, SCRIPTS), 'utf8'));
+const commands = new Set(
+  texts.flatMap((text) => [...text.matchAll(/redis\.call\('([A-Z]+)'/g)].map(([, name]) => name)),
+);
+
 test('a probe succeeds with all rights, and leaves nothing in Redis', async () => {
-  const { probe, keys } = await probed('');
+  const { probe, expiries } = await probed('');
   expect(probe).toMatchObject({ connected: true, scriptTrouble: undefined });
-  expect(keys).toEqual([]);
+  expect(expiries).toEqual([]);
 });
 
-test.each(['-set', '-publish', '-del', '-time'])('a probe reports a missing right: %s', async (right) => {
-  expect((await probed(right)).probe).toMatchObject({ connected: true, scriptTrouble: 'NOPERM' });
-});
+test.each([...commands].sort())(
+  'a probe reports that the user has no right to %s, and leaves nothing for long',
+  async (command) => {
+    const { probe, expiries } = await probed(`-${command}`.toLowerCase());
+    expect(probe).toMatchObject({ connected: true, scriptTrouble: 'NOPERM' });
+    for (const expiryMs of expiries) expect(expiryMs).toBeGreaterThan(0);
+  },
+);

@@ -11,11 +11,13 @@ import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts'
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
+import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
 import { recordingObserver } from '../../../../support/recording-observer.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
 import { TestClock } from '../../../../support/test-clock.ts';
 
-const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
 
 /** A connected store on a Redis of its own, and the kinds of the errors since. */
 async function openStore(options?: Parameters<typeof startRedis>[0]) {
@@ -67,6 +69,28 @@ test('a Redis without free memory still knows that an account cools down', async
   await store.terminals.release(answer.lease, undefined, { code: 'vendor_unavailable', waitMs: 60_000 });
   await redis.config('SET', 'maxmemory', '1');
   expect(await store.terminals.acquire(ID, 1_000)).toMatchObject({ kind: 'cooling', code: 'vendor_unavailable' });
+});
+
+test.each([
+  ['run a script', 'eval', ['-eval', '-evalsha']],
+  ['run a command in a script', 'zadd', ['-zadd']],
+])('a missing right to %s is noperm, and the error names the command', async (_, command, rights) => {
+  const { server, store, kinds } = await openStore();
+  const redis = await operator(server.url);
+  const answer = await store.terminals.acquire(ID, 1_000);
+  if (answer.kind !== 'granted') throw new Error(answer.kind);
+  await redis.acl('SETUSER', 'default', ...rights);
+  const saved = store.terminals.save(
+    answer.lease,
+    { ...madeUpRecord(SUBJECT), generation: answer.lease.generation },
+    systemClock.now(),
+  );
+  const error: Error = await saved.then(
+    () => new Error('saved'),
+    (failure) => failure.cause,
+  );
+  expect(error.message).toMatch(new RegExp(`'${command}\\w*' command`));
+  expect(kinds()).toContain('noperm');
 });
 
 test('a Redis without free memory and a read-only replica have different kinds', async () => {

@@ -1,12 +1,10 @@
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
-import { probeRedis } from '../../../../../src/store/redis/probe.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import type { TokenRecord } from '../../../../../src/token/sdk-token.ts';
 import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
-import { askRedis, startRedis } from '../../../../support/redis-server.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -312,13 +310,4 @@ describe('the stream of changes', () => {
     expect([last, state]).toEqual([count === 0 ? '' : `${first + count - 1}-0`, expected]);
     expect(Math.abs(Number(time) - systemClock.now())).toBeLessThan(1_000);
   });
-});
-
-test.each(['-xadd', '-xrevrange', '-xrange', '-xlen'])('a probe needs each right of the scripts: %s', async (right) => {
-  const server = await startRedis();
-  onTestFinished(() => server.stop());
-  await askRedis(server, (redis) => redis.acl('SETUSER', 'broker', 'on', '>secret', '~*', '&*', '+@all', right));
-  const url = server.url.replace('redis://', 'redis://broker:secret@');
-  const probe = await probeRedis({ url, keyPrefix: 'probe', encryptionKeys: [], timeoutMs: 5_000, clock: systemClock });
-  expect(probe).toMatchObject({ connected: true, scriptTrouble: 'NOPERM' });
 });
