@@ -42,7 +42,7 @@ const TESTS: Readonly<Record<string, TestGroups>> = {
   leave: [[CONTRACT]],
   leftByOthers: [[CONTRACT]],
   beat: [[unit('scripts/exact-limits')], [unit('announcements')], [unit('data-loss')]],
-  probe: [[unit('scripts/exact-limits')], [unit('probe')]],
+  probe: [[unit('probe')]],
 };
 
 interface TestReport {
