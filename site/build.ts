@@ -14,7 +14,7 @@ export const DIST = join(REPOSITORY, 'site/dist/html');
 /** Installs the packages of the site if they are missing or outdated. Only this step needs the network. */
 export function installPackages(): void {
   if (changedAt('site/node_modules/.package-lock.json') < changedAt('site/package-lock.json')) {
-    run('npm', 'ci', '--ignore-scripts', '--silent', '--prefix', 'site');
+    run('npm', 'ci', '--ignore-scripts', '--silent', '--no-audit', '--no-fund', '--prefer-offline', '--prefix', 'site');
   }
 }
 
