@@ -25,7 +25,7 @@ const STORE_TESTS: TestGroups = [
     unit('scripts/exact-limits'),
     unit('redis-accounts'),
   ],
-  [unit('scripts/deadlines'), unit('connection/error-kind')],
+  [unit('scripts/deadlines'), unit('connection/error-kind'), unit('foreign-due-entries')],
   [CONTRACT],
   ['test/hostile/forged-redis.test.ts'],
   ['test/contract/store-sequences.test.ts'],

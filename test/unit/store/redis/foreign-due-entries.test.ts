@@ -32,7 +32,9 @@ test('any number of due entries that no broker wrote are dropped, and counted in
   await eventually(() => store.health.ping().then(() => true));
   counted.length = 0;
   const due = new Keys(keyPrefix).due(0);
-  await redis.zadd(due, ...Array.from({ length: ENTRIES }, (_, number) => ['1', `foreign ${number}`]).flat());
+  // The last two have the characters of an id, but not its length.
+  const entries = [...Array.from({ length: ENTRIES - 2 }, (_, number) => `foreign ${number}`), 'A', 'A'.repeat(200)];
+  await redis.zadd(due, ...entries.flatMap((entry) => ['1', entry]));
   while ((await redis.zcard(due)) > 0) expect((await store.dueQueue.claim(300)).ids).toEqual([]);
   expect(counted.at(-1)).toBe(ENTRIES);
 });
