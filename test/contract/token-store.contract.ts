@@ -1459,9 +1459,19 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const account = anyAccount();
       const returning = () => store.loginQueue.reserve(pace, 'foreground', account);
       const other = (urgency: Urgency) => store.loginQueue.reserve(pace, urgency, anyAccount());
-      // All at once, so that no interval passes between them on a busy machine.
-      const answers = [returning(), returning(), returning(), returning(), other('foreground'), returning()];
-      const places = await Promise.all([...answers, other('background')]);
+      // All at once, so that no interval passes between them.
+      const ask = async () => {
+        const answers = [returning(), returning(), returning(), returning(), other('foreground'), returning()];
+        return Promise.all([...answers, other('background')]);
+      };
+      let places = await ask();
+      // This machine stood still for longer than an interval, or until Redis refused a script as late.
+      while (systemClock.now() - startedAt > 100) {
+        await store.close();
+        store = await open();
+        startedAt = systemClock.now();
+        places = await ask();
+      }
       const expected = [0, 125, 250, 125, 375, 500, 500];
       const refused = [3, 5];
       for (const [number, dueMs] of expected.entries()) expectPlace(places[number], dueMs, !refused.includes(number));

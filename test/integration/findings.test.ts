@@ -102,9 +102,9 @@ describe('a Redis that refuses writes', () => {
       expect(metrics).toMatch(new RegExp(`redis_errors_total\\{kind="${row.reason}"\\} [1-9]`));
       await change(row.end);
       await eventually(async () => expect(codesOf(await statusOf(broker))).toEqual([]), SOON);
-      // Without the right, the due queue cannot be read either, which has a line of its own.
-      const lines = row.reason === 'noperm' ? [undefined, 'redis_refuses_writes'] : ['redis_refuses_writes'];
-      expect(warnings(broker).map(({ finding }) => finding)).toEqual(lines);
+      // Without the right, the due queue cannot be read either, which may have a line of its own.
+      const findings = () => warnings(broker).flatMap(({ finding }) => finding ?? []);
+      await eventually(() => expect(findings()).toEqual(['redis_refuses_writes']));
     },
   );
 
