@@ -32,7 +32,7 @@ const MAX_SHOWN = 100;
 
 // Anyone who can write to Redis can store any number: what a date or a sum could not hold is no summary, or no count.
 const count = z.int().min(0).max(1e9).catch(0);
-const instant = z.number().min(0).max(8.64e15);
+const instant = z.number().min(0).max(8e15);
 const name = z.string().max(256);
 
 const word = z.string().transform((text) => text.slice(0, 60));
@@ -57,7 +57,7 @@ const summary = z.object({
   configuration: name,
   startedAt: instant,
   configuredAt: instant,
-  clockOffsetMs: z.number().min(-8.64e15).max(8.64e15).optional(),
+  clockOffsetMs: z.number().min(-1e14).max(1e14).optional(),
   findings: z.array(leftFinding).transform((left) => left.slice(0, MAX_LEFT).filter(isKnown)),
   counts: countsLike(NO_COUNTS),
   lately: countsLike(NO_SHARES),
@@ -330,12 +330,15 @@ function replicaState({ findings, isStale, clockOffsetMs, ...state }: KnownRepli
  * Returns the findings of the replicas, with the facts of the one that saw most, and the names of those that see it. It
  * names nobody if all see it, or if the findings of some are not known. A replica with a fault of Redis can seldom tell
  * the others.
+ * @param replicas this one first: its clock gives the times
  */
 function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts[] {
   const byId = new Map<string, { readonly replica: string; readonly finding: Summary['findings'][number] }[]>();
   for (const one of replicas) {
+    const aheadMs = (one.clockOffsetMs ?? 0) - (replicas[0]?.clockOffsetMs ?? 0);
     for (const finding of one.findings.filter((found) => !isOver(found, one))) {
-      byId.set(idOf(finding), [...(byId.get(idOf(finding)) ?? []), { replica: one.replica, finding }]);
+      const ours = { ...finding, since: finding.since - aheadMs };
+      byId.set(idOf(finding), [...(byId.get(idOf(finding)) ?? []), { replica: one.replica, finding: ours }]);
     }
   }
   return [...byId.values()].map((by) => {

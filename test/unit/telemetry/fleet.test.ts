@@ -298,6 +298,23 @@ describe('a fleet', () => {
     expect(one.report().replicas.map(({ replica }) => replica)).toEqual(['a', 'b']);
   });
 
+  test.each([3_600_000, -3_600_000])(
+    'says by its own clock since when a replica sees a finding whose clock is %i ms ahead',
+    async (aheadMs) => {
+      const { clock, pass, start, store } = createFleet();
+      const [one, { state }] = [start('a'), start('b')];
+      state.downMs = 60_000;
+      await pass(6_000);
+      const [id = '', left] = [...store.left].find(([, { text }]) => text.includes('vendor_down')) ?? [];
+      const summary = JSON.parse(left?.text ?? '');
+      const findings = [{ ...summary.findings[0], since: summary.findings[0].since + aheadMs }];
+      const text = JSON.stringify({ ...summary, clockOffsetMs: 5 + aheadMs, findings });
+      store.left.set(id, { at: clock.now(), text });
+      const since = summary.findings[0].since;
+      expect(one.report().findings).toMatchObject([{ code: 'vendor_down', since, replicas: ['b'] }]);
+    },
+  );
+
   test('keeps what the fleet found until it is known that the store is down', async () => {
     const { clock, pass, start } = createFleet();
     const [one, other] = [start('a'), start('b')];
