@@ -8,6 +8,8 @@ import { availableParallelism } from 'node:os';
 export const SERVER_CORE = '0';
 export const LOAD_CORE = '1';
 export const BOTH_CORES = '0,1';
+/** For {@link busyMs} alone. */
+export const ALL_CORES = '';
 
 /** Moves this process to the load core, and with it every process that it starts. @throws Error if it cannot */
 export function useLoadCore(): void {
@@ -27,7 +29,7 @@ export function onCores(cores: string, command: string, args: readonly string[])
 /** USER_HZ is 100 on every Linux that Node.js supports. */
 const MS_PER_TICK = 10;
 
-/** Time in ms that a core has been busy since the machine started. */
+/** Time in ms that a core, or {@link ALL_CORES} together, have been busy since the machine started. */
 export function busyMs(core: string): number {
   const [, line = ''] = new RegExp(`^cpu${core} (.*)$`, 'm').exec(readFileSync('/proc/stat', 'utf8')) ?? [];
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = line.trim().split(/\s+/).map(Number);

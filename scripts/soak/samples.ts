@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import { ALL_CORES, busyMs, cpuMs, residentBytes } from '../../bench/src/cores.ts';
 import { median } from '../../test/support/statistics.ts';
 import type { HonestLoad } from './honest-load.ts';
 import type { Targets } from './targets.ts';
@@ -10,8 +11,6 @@ export const ALLOWED_GROWTH = 0.1;
 const PARTS = 6;
 const P99 = 'known tokens, p99, ms';
 const MB = 1_000_000;
-/** Linux gives CPU times in units of 10 ms. */
-const TICKS_PER_SECOND = 100;
 
 interface Series {
   readonly name: string;
@@ -98,8 +97,8 @@ export class Samples {
     const pids = [process.pid, redis.pid, ...replicas.map(({ broker }) => broker.pid)];
     return {
       at: performance.now(),
-      cpuSeconds: pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0),
-      busySeconds: busySeconds(),
+      cpuSeconds: pids.reduce((sum, pid) => sum + cpuMs(pid), 0) / 1_000,
+      busySeconds: busyMs(ALL_CORES) / 1_000,
       logBytes: replicas.map(({ broker }) => broker.logBytes()),
     };
   }
@@ -120,25 +119,6 @@ function latest({ name, digits, values }: Series): string {
   return `${name} ${(values.at(-1) ?? Number.NaN).toFixed(digits)}`;
 }
 
-function residentBytes(pid: number): number {
-  const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Number(kilobytes) * 1_024;
-}
-
 function descriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
-}
-
-function cpuSeconds(pid: number): number {
-  // The name of the program, in brackets, may have spaces.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-}
-
-/** CPU time of all programs of the machine. */
-function busySeconds(): number {
-  const [, user, nice, system] = readFileSync('/proc/stat', 'utf8').split(/\s+/);
-  return (Number(user) + Number(nice) + Number(system)) / TICKS_PER_SECOND;
 }
