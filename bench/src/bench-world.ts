@@ -2,11 +2,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import type { Subject } from '../../src/token/subject.ts';
 import { NODE_FLAGS } from '../../test/support/broker-process.ts';
 import { madeUpToken } from '../../test/support/made-up-tokens.ts';
 import { plainRequest } from '../../test/support/plain-request.ts';
 import { type RedisServer, startRedis } from '../../test/support/redis-server.ts';
-import { type BenchSubject, brokerEnvironment, fillBrokerStore, forEachSubject, newSubjects } from './broker-setup.ts';
+import { brokerEnvironment, fillBrokerStore, forEachSubject, newSubjects } from './broker-setup.ts';
 import { SERVER_CORE } from './cores.ts';
 import { asyncCacheDedupe, naive } from './peers/caches.ts';
 import { peerToken } from './peers/peer.ts';
@@ -73,7 +74,7 @@ export class BenchWorld {
   }
 
   /** Writes a token for each subject into Redis, in the format of this peer. */
-  async fill(peer: PeerName, subjects: readonly BenchSubject[]): Promise<void> {
+  async fill(peer: PeerName, subjects: readonly Subject[]): Promise<void> {
     const redisUrl = this.redis.url;
     if (peer === 'bare') return;
     if (peer === 'broker') return fillBrokerStore(redisUrl, subjects);
@@ -92,14 +93,14 @@ export class BenchWorld {
   }
 
   /** Writes a list with a request of each subject, and its token for each of these peers. */
-  async prepare(peers: readonly PeerName[], subjects: readonly BenchSubject[]): Promise<string> {
+  async prepare(peers: readonly PeerName[], subjects: readonly Subject[]): Promise<string> {
     for (const peer of peers) await this.fill(peer, subjects);
     return this.writeList(subjects.map((subject) => this.sessions.requestOf(subject)));
   }
 
   /** Settings of a peer that imitates an answer of the broker. */
   async #askBroker(): Promise<Record<string, string>> {
-    const [subject] = newSubjects(1) as [BenchSubject];
+    const [subject] = newSubjects(1) as [Subject];
     await this.fill('broker', [subject]);
     return this.withServers(['broker'], async ({ broker }) => {
       const authorization = `Bearer ${this.sessions.of(subject)}`;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { vendorSettings } from '../../src/simulator/vendor-simulator.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
+import type { Subject } from '../../src/token/subject.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { keyRing, openRedisStore } from '../../test/support/filled-store.ts';
 import { LIFE_MS, madeUpRecord, madeUpToken } from '../../test/support/made-up-tokens.ts';
@@ -27,14 +28,7 @@ export const brokerEnvironment = {
   LOGIN_LIMIT_PER_HOUR: '1000000',
 };
 
-/** An account on one terminal. */
-export interface BenchSubject {
-  readonly app: string;
-  readonly unionId: string;
-  readonly uniqueId: string;
-}
-
-export function newSubjects(count: number): BenchSubject[] {
+export function newSubjects(count: number): Subject[] {
   return Array.from({ length: count }, () => ({ app: 'default', unionId: randomUUID(), uniqueId: randomUUID() }));
 }
 
@@ -45,8 +39,8 @@ export function openBrokerStore(url: string): Promise<TokenStore> {
 
 /** Calls `write` for each subject, for many at the same time. */
 export async function forEachSubject(
-  subjects: readonly BenchSubject[],
-  write: (subject: BenchSubject) => Promise<unknown>,
+  subjects: readonly Subject[],
+  write: (subject: Subject) => Promise<unknown>,
 ): Promise<void> {
   for (let done = 0; done < subjects.length; done += CONCURRENT_WRITES) {
     await Promise.all(subjects.slice(done, done + CONCURRENT_WRITES).map(write));
@@ -57,9 +51,9 @@ export async function forEachSubject(
  * Writes a token for each subject into Redis like the broker. An app has read the tokens.
  * @param spentShare share of their life that has passed. They are due after 0.8
  */
-export async function fillBrokerStore(url: string, subjects: readonly BenchSubject[], spentShare = 0): Promise<void> {
+export async function fillBrokerStore(url: string, subjects: readonly Subject[], spentShare = 0): Promise<void> {
   const store = await openBrokerStore(url);
-  const restore = async (subject: BenchSubject) => {
+  const restore = async (subject: Subject) => {
     const { fields, ...times } = madeUpToken();
     const [issuedAt, expiresAt] = [times.issuedAt - spentShare * LIFE_MS, times.expiresAt - spentShare * LIFE_MS];
     const record = madeUpRecord(subject, { fields, issuedAt, expiresAt });

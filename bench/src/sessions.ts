@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import type { BenchSubject } from './broker-setup.ts';
+import type { Subject } from '../../src/token/subject.ts';
 
 const [ISSUER, AUDIENCE] = ['https://cloud.example', 'sdk-token-broker'];
 
@@ -22,7 +22,7 @@ export class BenchSessions {
   }
 
   /** Signs a new session. The bench signs 100,000. With jose's WebCrypto that takes three times as long. */
-  of({ unionId: sub }: BenchSubject): string {
+  of({ unionId: sub }: Subject): string {
     const iat = Math.floor(Date.now() / 1_000) - 1;
     this.#issued += 1;
     const claims = { iss: ISSUER, aud: AUDIENCE, sub, region: 'DE', jti: this.#issued, iat, exp: iat + 86_400 };
@@ -32,7 +32,7 @@ export class BenchSessions {
   }
 
   /** A line of a list of requests, with a new session. */
-  requestOf(subject: BenchSubject): string {
+  requestOf(subject: Subject): string {
     return `${subject.uniqueId} ${this.of(subject)}\n`;
   }
 }

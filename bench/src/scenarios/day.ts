@@ -1,5 +1,6 @@
+import type { Subject } from '../../../src/token/subject.ts';
 import { BenchWorld, CACHES } from '../bench-world.ts';
-import { type BenchSubject, newSubjects } from '../broker-setup.ts';
+import { newSubjects } from '../broker-setup.ts';
 import { measureNewProcesses, requestsOf } from '../new-processes.ts';
 import type { Scenario } from '../scenario.ts';
 import type { BenchSessions } from '../sessions.ts';
@@ -22,13 +23,13 @@ export const scenario: Scenario = (context) =>
     return { figures: measured.figures(), comparisons: [measured.slowAnswers('naive', 1.5)] };
   });
 
-function dayOf(subjects: readonly BenchSubject[], sessions: BenchSessions, requests: number): string[] {
+function dayOf(subjects: readonly Subject[], sessions: BenchSessions, requests: number): string[] {
   const latest = new Map<number, string>();
   return Array.from({ length: requests }, () => {
     // Zipf's law: number n is drawn about 1 / n times as often as number 1.
     const drawn = Math.floor(subjects.length ** Math.random());
     const known = Math.random() < NEW_SESSIONS ? undefined : latest.get(drawn);
-    const request = known ?? sessions.requestOf(subjects[drawn] as BenchSubject);
+    const request = known ?? sessions.requestOf(subjects[drawn] as Subject);
     latest.set(drawn, request);
     return request;
   });

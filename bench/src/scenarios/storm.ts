@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import type { Subject } from '../../../src/token/subject.ts';
 import { median } from '../../../test/support/statistics.ts';
 import { BenchWorld, CACHES, type PeerName } from '../bench-world.ts';
-import { type BenchSubject, newSubjects } from '../broker-setup.ts';
+import { newSubjects } from '../broker-setup.ts';
 import { BOTH_CORES } from '../cores.ts';
 import { type Comparison, compare, type Figure, type Scenario } from '../scenario.ts';
 
@@ -62,7 +63,7 @@ async function stormsOn(world: BenchWorld, peer: PeerName, rounds: number, say: 
  * Sends a request on each connection. Returns how many of them fail, and the ms until the last answer begins.
  * @throws Error if one of the broker fails
  */
-export async function storm(peer: PeerName, sockets: readonly Socket[], { uniqueId }: BenchSubject, session: string) {
+export async function storm(peer: PeerName, sockets: readonly Socket[], { uniqueId }: Subject, session: string) {
   const head = [`GET /sdk-token?uniqueId=${uniqueId} HTTP/1.1`, 'Host: 127.0.0.1', `Authorization: Bearer ${session}`];
   const request = `${head.join('\r\n')}\r\n\r\n`;
   const startedAt = performance.now();

@@ -3,8 +3,9 @@ import { loadConfig } from '../../../src/config/config.ts';
 import { createLogger } from '../../../src/logger.ts';
 import { startService } from '../../../src/service.ts';
 import { startVendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
+import type { Subject } from '../../../src/token/subject.ts';
 import { startRedis } from '../../../test/support/redis-server.ts';
-import { type BenchSubject, brokerEnvironment, fillBrokerStore, newSubjects } from '../broker-setup.ts';
+import { brokerEnvironment, fillBrokerStore, newSubjects } from '../broker-setup.ts';
 import { textTable } from '../report.ts';
 import { BenchSessions } from '../sessions.ts';
 import { CommandLog, TimerCount, usesLease } from './counters.ts';
@@ -58,7 +59,7 @@ async function readCosts() {
   const service = await startService(config, createLogger(config.logLevel), 'smoke');
   // An app that sends one request after the other on one connection.
   const app = new Client(service.url);
-  const requestOf = (subject: BenchSubject) => ({
+  const requestOf = (subject: Subject) => ({
     method: 'GET',
     path: `/sdk-token?uniqueId=${subject.uniqueId}`,
     headers: { authorization: `Bearer ${sessions.of(subject)}` },
@@ -82,7 +83,7 @@ async function readCosts() {
     };
   };
   try {
-    const [known, ...stored] = newSubjects(1 + READS) as [BenchSubject, ...BenchSubject[]];
+    const [known, ...stored] = newSubjects(1 + READS) as [Subject, ...Subject[]];
     await fillBrokerStore(redis.url, [known, ...stored]);
     const inMemory = requestOf(known);
     await getToken(inMemory);
