@@ -17,12 +17,12 @@ printed.`;
 /** The `sign` command. @throws UsageError, HelpRequested, ConfigError */
 export async function sign(args: readonly string[], { env, out }: CommandContext): Promise<void> {
   const login = readLogin(parseFlags(args, LOGIN_OPTIONS, HELP), HELP);
-  const { url, host, headers, body, stringToSign } = prepareLogin({
+  const { url, headers, body, stringToSign } = prepareLogin({
     ...chooseLogin(login, loadVendorConfig(env)),
     nonce: newNonce(),
     timestamp: Math.floor(systemClock.now() / 1000),
   });
-  const headerLines = Object.entries({ Host: host, ...headers }).map(([name, value]) => `${name}: ${value}`);
+  const headerLines = Object.entries({ Host: url.host, ...headers }).map(([name, value]) => `${name}: ${value}`);
   const curl = [
     `curl -sS ${quote(url.href)}`,
     ...headerLines.map((line) => `  -H ${quote(line)}`),

@@ -31,9 +31,8 @@ export interface LoginParts {
 
 /** A signed login, ready for a POST. */
 export interface PreparedLogin {
+  /** The signature covers its `host`: the request must be sent with it as the `Host` header. */
   readonly url: URL;
-  /** The `Host` header that the signature covers. The request must be sent with it. */
-  readonly host: string;
   /** All headers except `Host` and `Content-Length`. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
@@ -73,7 +72,7 @@ export function prepareLogin({ domain, app, subject, region, nonce, timestamp }:
     // The key is UTF-8 text, even if it looks like hex.
     'X-IotVideo-Signature': createHmac('sha1', app.appKey).update(stringToSign).digest('base64'),
   };
-  return { url, host: url.host, headers, body, stringToSign };
+  return { url, headers, body, stringToSign };
 }
 
 /** A random integer from 1 to 2147483646. Each signature needs a new one. */

@@ -76,7 +76,7 @@ describe('an attempt', () => {
     expect(vendor.seen).toHaveLength(1);
     expect(vendor.seen[0]).toMatchObject({ method: 'POST', path: prepared.url.pathname, body: prepared.body });
     const lowered = Object.entries(prepared.headers).map(([name, value]) => [name.toLowerCase(), value]);
-    expect(vendor.seen[0]?.headers).toMatchObject({ host: prepared.host, ...Object.fromEntries(lowered) });
+    expect(vendor.seen[0]?.headers).toMatchObject({ host: prepared.url.host, ...Object.fromEntries(lowered) });
   });
 
   it('compares a Retry-After date with the vendor’s own clock', async () => {

@@ -50,7 +50,7 @@ describe('a prepared login', () => {
       timestamp: vector.timestamp,
     });
     expect(login.body.toString()).toBe(vector.body);
-    expect(login.host).toBe(vector.host);
+    expect(login.url.host).toBe(vector.host);
     expect(login.headers).toEqual({
       'Content-Type': 'application/json',
       'X-IotVideo-AccessID': vector.accessId,
@@ -86,7 +86,7 @@ describe('a prepared login', () => {
           uniqueId,
           regRegion: 'CN',
         });
-        expect(login.headers['X-IotVideo-Signature']).toBe(expectedSignature(login.host, login.body, appKey));
+        expect(login.headers['X-IotVideo-Signature']).toBe(expectedSignature(login.url.host, login.body, appKey));
       }),
     );
   });
@@ -100,7 +100,7 @@ describe('a prepared login', () => {
     ['http://[::1]:8080', '[::1]:8080'],
   ])('to %s has a signature for the host %s', (domain, host) => {
     const login = prepare(domain);
-    expect(login.host).toBe(host);
+    expect(login.url.host).toBe(host);
     expect(login.stringToSign.split('\n')[0]).toBe(`Host:${host}`);
     expect(login.headers['X-IotVideo-Signature']).toBe(expectedSignature(host, login.body, APP.appKey));
   });
