@@ -76,7 +76,7 @@ interface MetricsText {
 }
 
 const METRICS_EXAMPLE = [
-  '# HELP sdk_token_broker_reads_total Reads of a token, by where it came from or the error they ended with.',
+  '# HELP sdk_token_broker_reads_total Reads of a token, by the source of the token or by the code of the error.',
   '# TYPE sdk_token_broker_reads_total counter',
   'sdk_token_broker_reads_total{outcome="memory"} 1027',
 ].join('\n');
