@@ -139,3 +139,23 @@ test.concurrent('a loss is reported although the connection was never lost, as a
   await admin.flushall();
   await Promise.all(replicas.map((replica) => expectLoss(replica, 'lost')));
 });
+
+test.concurrent('a replica keeps the last loss of each kind, the latest at the end', async (context) => {
+  const { server, admin, writer, reader, heardAll } = await openStores(context);
+  const keeps = (...kinds: StoreHistory[]) =>
+    eventually(() => expect(reader.store.losses().map(({ history }) => history)).toEqual(kinds));
+  await saveToken(writer.store, SUBJECT);
+  await heardAll('saved');
+  await admin.flushall();
+  await keeps('lost');
+  await saveToken(writer.store, SUBJECT);
+  await admin.save();
+  await writer.store.terminals.remove(subjectId(SUBJECT));
+  await heardAll('removed');
+  await server.restart();
+  await keeps('lost', 'went_back');
+  const [{ at: firstLost = 0 } = {}] = reader.store.losses();
+  await eventually(() => admin.flushall());
+  await keeps('went_back', 'lost');
+  expect(reader.store.losses().at(-1)?.at).toBeGreaterThan(firstLost);
+});
