@@ -118,28 +118,14 @@ export class MinuteCounts<Kind extends string> {
   }
 }
 
-/** The accounts whose logins have failed since one succeeded here: the last ones, as many as a finding needs. */
-class FailedAccounts {
-  readonly #clock: Clock;
-  /** The time of the last failure of each, by the monotonic clock. */
-  readonly #failedAt = new LRUCache<AccountId, number>({ max: THRESHOLDS.noLogin.accounts });
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  failed(account: AccountId): void {
-    this.#failedAt.set(account, this.#clock.monotonic());
-  }
-
-  succeeded(): void {
-    this.#failedAt.clear();
-  }
-
-  within(minutes: number): number {
-    const from = this.#clock.monotonic() - minutes * MINUTE_MS;
-    return [...this.#failedAt.values()].filter((at) => at > from).length;
-  }
+/**
+ * The accounts whose logins have failed since one succeeded here, in the last half hour: the last ones, as many as a
+ * finding needs.
+ */
+function lastFailedAccounts(clock: Clock): LRUCache<AccountId, true> {
+  const { accounts: max, minutes } = THRESHOLDS.noLogin;
+  // Without a resolution, the cache sets no timer.
+  return new LRUCache({ max, ttl: minutes * MINUTE_MS, ttlResolution: 0, perf: { now: () => clock.monotonic() } });
 }
 
 /** Failures of one account in a row count once: one account alone is no share. */
@@ -178,7 +164,7 @@ export function countsByMinute(clock: Clock) {
     },
     readsInRow: new FailuresInRow(),
     rejectionsInRow: new FailuresInRow(),
-    failedAccounts: new FailedAccounts(clock),
+    failedAccounts: lastFailedAccounts(clock),
     /**
      * The series of one and the same hour, and its start: the clock is read once, because the next minute may begin.
      */
@@ -215,7 +201,7 @@ export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
     ...shares.within(MINUTES_OF_FINDINGS),
     halfHourLogins: shares.within(minutes).logins ?? 0,
     halfHourFailedLogins: faults.reduce((sum, [, count]) => sum + count, 0),
-    failedAccounts: failedAccounts.within(minutes),
+    failedAccounts: [...failedAccounts.keys()].length,
     endedTokens: endedTokens.within(60).token ?? 0,
   };
   const lately: ShareCounts = { ...NO_SHARES, ...shares.lately() };
@@ -273,8 +259,8 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       if (UNSENT.has(outcome)) return;
       shares.add('logins');
       const isFault = !NO_FAULTS.has(outcome);
-      if (isFault) counts.failedAccounts.failed(account);
-      else counts.failedAccounts.succeeded();
+      if (isFault) counts.failedAccounts.set(account, true);
+      else counts.failedAccounts.clear();
       if (REJECTED.has(outcome) || (outcome === REFUSED && counts.rejectionsInRow.counts(account))) {
         countFailure('rejectedLogins', `${outcome} ${vendorCode ?? ''}`);
       } else if (isFault) countFailure('failedLogins', outcome);
