@@ -103,7 +103,6 @@ export async function startService(
   const redisStore = openRedis(config, clock, log, observer);
   const plainStore = redisStore ?? createMemoryStore({ clock, terminalsPerAccount: config.terminalsPerAccount });
   const store = tracing ? tracedStore(plainStore, tracing, redisStore && 'redis') : plainStore;
-  const { dueQueue, health } = store;
   const bounds = memoryBounds(config.cacheMaxBytes, log);
   const sessionServer = new ContactHistory(clock);
   const access = { clock, userAgent: userAgentOf(version), contact: sessionServer };
@@ -126,7 +125,7 @@ export async function startService(
     loginBurst: config.terminalsPerAccount,
   });
   const { tokens, accounts, accessIds, cache, worker } = broker;
-  const readiness = new Readiness(health, clock);
+  const readiness = new Readiness(store.health, clock);
   const replica = hostname();
   const sessionContact = asksServer(config.session) ? sessionServer : undefined;
   const fleet = new Fleet({
@@ -164,9 +163,7 @@ export async function startService(
     version,
     replica,
     clock,
-    health,
-    dueQueue,
-    loginQueue: store.loginQueue,
+    store,
     loginsPerSecond: config.vendor.maxPerSecond,
     loginsSentPerSecond: () => counts.loginsSent.perSecond('login'),
     cache: cache.tokens,
@@ -174,7 +171,6 @@ export async function startService(
     redis: redisStore,
     encryptionKeys: () => current.redis?.encryptionKeys.map(({ id }) => id) ?? [],
     sessions: { mode: config.session.mode, server: sessionContact },
-    others: () => store.replicas.others(),
     fleet,
     counts,
   });

@@ -1,15 +1,7 @@
 import { type Clock, withTimeout } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import { FINDINGS, type Finding, type ReplicaState, runbookOf } from '../token/findings.ts';
-import type {
-  DataLoss,
-  DueQueue,
-  LeftSummary,
-  LoginQueue,
-  ReplicaSummaries,
-  ScheduleOutlook,
-  StoreHealth,
-} from '../token/ports.ts';
+import type { DataLoss, LeftSummary, ScheduleOutlook, TokenStore } from '../token/ports.ts';
 import type { TokenEnds } from '../token/token-ends.ts';
 import { isoTime } from './documented-responses.ts';
 import type { StatusReport } from './status-report.ts';
@@ -28,7 +20,7 @@ const HORIZONS_MS = [0, HOUR_MS, DAY_MS, 7 * DAY_MS, 30 * DAY_MS];
 /** Where the finer counts end: each of the next 24 hours, and each of the next 30 days. */
 const HOURS_MS = Array.from({ length: 24 }, (_, hour) => (hour + 1) * HOUR_MS);
 const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
-const FINER_MS = [...new Set([...HOURS_MS, ...DAYS_MS])];
+const FINER_MS = [...HOURS_MS, ...DAYS_MS];
 /** The finer counts cost ten times as much as the others, and change slowly. */
 const FINER_CACHE_MS = 30_000;
 /** So do the ends of tokens: the store looks at up to 50,000 tokens. With many tokens, only a later report has them. */
@@ -51,9 +43,7 @@ export interface StatusOptions {
   readonly version: string;
   readonly replica: string;
   readonly clock: Clock;
-  readonly health: Pick<StoreHealth, 'ping'>;
-  readonly dueQueue: Pick<DueQueue, 'outlook' | 'ends'>;
-  readonly loginQueue: Pick<LoginQueue, 'nextPlaceInMs'>;
+  readonly store: Pick<TokenStore, 'health' | 'dueQueue' | 'loginQueue' | 'replicas'>;
   /** Logins per second over all replicas; 0: no limit. */
   readonly loginsPerSecond: number;
   /** Login requests of this replica per second, in the recent past. */
@@ -66,7 +56,6 @@ export interface StatusOptions {
   readonly encryptionKeys: () => string[];
   /** The server is `undefined` if session checks need none. */
   readonly sessions: { readonly mode: string; readonly server: Contact | undefined };
-  readonly others: ReplicaSummaries['others'];
   /** Reports on the fleet. A part that the store does not answer is `undefined`. */
   readonly fleet: {
     report(others: readonly LeftSummary[] | undefined, outlook: ScheduleOutlook | undefined): FleetReport;
@@ -115,7 +104,8 @@ export class Status {
   constructor(options: StatusOptions) {
     this.#options = options;
     this.#startedAt = isoTime(options.clock.now());
-    const { clock, dueQueue } = options;
+    const { clock, store } = options;
+    const { dueQueue } = store;
     this.#finer = slowAnswer(clock, FINER_CACHE_MS, async () => (await dueQueue.outlook(FINER_MS)).dueWithin);
     this.#ends = slowAnswer(clock, ENDS_CACHE_MS, () => dueQueue.ends());
   }
@@ -128,12 +118,12 @@ export class Status {
   }
 
   async #ask(): Promise<StatusReport> {
-    const { version, replica, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
+    const { version, replica, clock, store, cache, redis, sessions } = this.#options;
     const [others, isReachable, outlook, nextPlace, finer, ends] = await Promise.all([
-      this.#answer(this.#options.others()),
-      this.#answer(health.ping().then(() => true)),
-      this.#answer(dueQueue.outlook(HORIZONS_MS)),
-      this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
+      this.#answer(store.replicas.others()),
+      this.#answer(store.health.ping().then(() => true)),
+      this.#answer(store.dueQueue.outlook(HORIZONS_MS)),
+      this.#answer(store.loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
       this.#answer(this.#finer()),
       this.#answer(this.#ends(), ENDS_WAIT_MS),
     ]);
@@ -209,12 +199,11 @@ function scheduleReport(
   finer: readonly number[],
   ends: TokenEnds | undefined,
 ): StatusReport['schedule'] {
-  const dueUntil = (ms: number) => finer[FINER_MS.indexOf(ms)] ?? 0;
   const [now = 0, in1h = 0, in24h = 0, in7d = 0, in30d = 0] = dueWithin;
   return {
     due: { now, in1h, in24h, in7d, in30d },
-    next24Hours: differences(HOURS_MS.map(dueUntil)),
-    next30Days: differences(DAYS_MS.map(dueUntil)),
+    next24Hours: differences(finer.slice(0, HOURS_MS.length)),
+    next30Days: differences(finer.slice(HOURS_MS.length)),
     endNext24Hours: ends ? [...ends.byHour] : null,
     total,
     oldestOverdueSeconds: overdueMs / SECOND_MS,
