@@ -45,7 +45,7 @@ export function acceptanceRisks(options: SessionOptions): { readonly risk: strin
 /** An app that repeats a refused session reaches the session server at most once in this time. */
 const REFUSAL_MS = 2_000;
 
-/** @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used */
+/** @throws Error that describes the required key of JWTs, if the key cannot be used */
 export function createSessionVerifier(
   options: SessionOptions,
   environment: Pick<SessionCacheOptions, 'maxBytes' | 'observer'> & SessionServerAccess,

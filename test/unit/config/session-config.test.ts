@@ -144,7 +144,14 @@ describe('the key that verifies sessions', () => {
   });
 
   test('excludes algorithms that do not fit it', () => {
-    const [problem] = problemsOf({ ...USABLE, SESSION_JWT_ALGORITHMS: 'ES256,HS256,none' });
-    expect(problem).toMatch(/^SESSION_JWT_ALGORITHMS must be .*ES256.*, not HS256, none$/);
+    const problemOf = (key: Environment, algorithms: string) =>
+      problemsOf({ ...WITHOUT_KEY, ...key, SESSION_JWT_ALGORITHMS: algorithms })[0];
+    const ofJwks = problemOf(
+      { SESSION_JWT_JWKS_URL: 'https://accounts.customer.example/jwks.json' },
+      'ES256,HS256,none',
+    );
+    expect(ofJwks).toMatch(/^SESSION_JWT_ALGORITHMS must be .*PS512, ES256, ES384, ES512, EdDSA\), not HS256, none$/);
+    expect(problemOf({ SESSION_JWT_SECRET: HMAC_SECRET }, 'RS256')).toMatch(/\(HS256, HS384, HS512\), not RS256$/);
+    expect(problemOf({ SESSION_JWT_PUBLIC_KEY: PEM }, 'HS256')).toMatch(/, not HS256$/);
   });
 });
