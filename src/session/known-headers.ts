@@ -57,8 +57,7 @@ export class KnownHeaders {
    */
   learn(jwt: string, { alg, kid }: { readonly alg: string; readonly kid?: unknown }, keySet: KeySet): void {
     const { header, signed, signature } = partsOf(jwt);
-    const keys = keySet.keysFor(kid).filter((key) => isQuick(alg, key));
-    const checks = keys.flatMap((key) => signatureCheck(alg, key) ?? []);
+    const checks = keySet.keysFor(kid).flatMap((key) => signatureCheck(alg, key) ?? []);
     const isGenuine = checks.find((check) => check(signed, signature));
     if (!isGenuine) return;
     if (this.#headers.size >= MAX_HEADERS) this.#headers.clear();
@@ -85,16 +84,16 @@ function partsOf(jwt: string) {
   return { header, payload, signed, signature: Buffer.from(signature, 'base64url') };
 }
 
-/** Length of r and of s in a signature (RFC 7518 §3.4). */
-const ECDSA_INTEGER_BYTES: Readonly<Record<string, number>> = { ES256: 32, ES384: 48, ES512: 66 };
+/** Length of r and s together (RFC 7518 §3.4). Signatures of ES384 and ES512 are longer, and slow to verify. */
+const ES256_BYTES = 64;
 
 /**
- * Converts an ECDSA signature from r and s (RFC 7518 §3.4) to DER (RFC 3279 §2.2.3). Node would do it with the option
+ * Converts a signature of ES256 from r and s (RFC 7518 §3.4) to DER (RFC 3279 §2.2.3). Node would do it with the option
  * `dsaEncoding`, but with any option, Node 24 creates two errors in each call, which takes a quarter of a first read.
  */
 function toDer(signature: Buffer): Buffer {
   const bytes = signature.toString('latin1');
-  const half = bytes.length / 2;
+  const half = ES256_BYTES / 2;
   return Buffer.from(derValue('\x30', derInteger(bytes.slice(0, half)) + derInteger(bytes.slice(half))), 'latin1');
 }
 
@@ -105,35 +104,30 @@ function derInteger(bytes: string): string {
   return derValue('\x02', digits >= '\x80' ? `\0${digits}` : digits);
 }
 
-/** Tag, length and contents. Each character is a byte. The contents have less than 256. */
+/** Tag, length and contents. Each character is a byte. The contents have less than 128. */
 function derValue(tag: string, contents: string): string {
-  return `${tag}${contents.length < 0x80 ? '' : '\x81'}${String.fromCharCode(contents.length)}${contents}`;
+  return `${tag}${String.fromCharCode(contents.length)}${contents}`;
 }
 
 /** RSA keys up to this length are quick to verify with. */
 const QUICK_RSA_BITS = 2048;
 
-/**
- * Whether this thread verifies a signature in about 0.1 ms at most (docs/security.md has the figures). Others would
- * stop all callers: a forged one costs as much as a genuine one.
- */
-function isQuick(algorithm: string, key: KeyObject): boolean {
-  if (key.asymmetricKeyType === 'rsa') return (key.asymmetricKeyDetails?.modulusLength ?? 0) <= QUICK_RSA_BITS;
-  return algorithm !== 'ES384' && algorithm !== 'ES512';
-}
-
 type VerifyKey = Parameters<typeof verify>[2];
 
-/** The check of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1) with a key; `undefined` if the key is not of its type. */
+/**
+ * The check of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1) with a key; `undefined` if the key is not of its type, or if
+ * it would take this thread more than about 0.1 ms (docs/security.md has the figures). Such a check would stop all
+ * callers: a forged signature costs as much as a genuine one.
+ */
 export function signatureCheck(algorithm: string, key: KeyObject): SignatureCheck | undefined {
+  const { modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
+  if (modulusLength > QUICK_RSA_BITS) return undefined;
   const hash = `sha${algorithm.slice(2)}`;
   const check = (digest: string | null, signed: string, by: VerifyKey, signature: Buffer) =>
     verify(digest, Buffer.from(signed), by, signature);
   switch (`${algorithm.slice(0, 2)} ${key.asymmetricKeyType ?? key.type}`) {
-    case 'ES ec': {
-      const length = 2 * (ECDSA_INTEGER_BYTES[algorithm] ?? 0);
-      return (signed, signature) => signature.length === length && check(hash, signed, key, toDer(signature));
-    }
+    case 'ES ec':
+      return (signed, signature) => signature.length === ES256_BYTES && check(hash, signed, key, toDer(signature));
     case 'RS rsa':
       return (signed, signature) => check(hash, signed, key, signature);
     case 'PS rsa': {

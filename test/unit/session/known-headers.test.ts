@@ -58,11 +58,6 @@ function edited(session: string, part: 0 | 1 | 2, edit: (text: string) => string
     .join('.');
 }
 
-const CURVES = new Map([
-  ['ES256', 'P-256'],
-  ['ES384', 'P-384'],
-  ['ES512', 'P-521'],
-]);
 /** Verified by jose in another thread. */
 const SLOW = new Set(['ES384', 'ES512']);
 const flipped = (text: string) => (text.startsWith('A') ? 'B' : 'A') + text.slice(1);
@@ -114,14 +109,14 @@ describe('a session with the header of an accepted one', () => {
     },
   );
 
-  it.each([...CURVES.keys()])('is accepted whatever bytes its signature starts with: %s', async (alg) => {
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVES.get(alg) ?? '' });
-    const check = signatureCheck(alg, publicKey);
+  it('is accepted whatever bytes its signature starts with: ES256', () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const check = signatureCheck('ES256', publicKey);
     // The cases of the conversion to DER: zeros at the start, which are left out, and a first bit that is set.
     const cases = { zeros: 0, sign: 0 };
     for (let number = 0; cases.zeros === 0 || cases.sign === 0; number += 1) {
       const signed = `session ${number}`;
-      const signature = sign(`sha${alg.slice(2)}`, Buffer.from(signed), { key: privateKey, dsaEncoding: 'ieee-p1363' });
+      const signature = sign('sha256', Buffer.from(signed), { key: privateKey, dsaEncoding: 'ieee-p1363' });
       expect(check?.(signed, signature)).toBe(true);
       for (const integer of [signature.subarray(0, signature.length / 2), signature.subarray(signature.length / 2)]) {
         const start = integer.findIndex((byte) => byte !== 0);
@@ -132,11 +127,11 @@ describe('a session with the header of an accepted one', () => {
     }
   });
 
-  it.each([...CURVES.keys()])('is refused with a zero more in front of r and s, and with zeros only: %s', (alg) => {
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVES.get(alg) ?? '' });
-    const check = signatureCheck(alg, publicKey);
+  it('is refused with a zero more in front of r and s, and with zeros only: ES256', () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const check = signatureCheck('ES256', publicKey);
     const key = { key: privateKey, dsaEncoding: 'ieee-p1363' } as const;
-    const signature = sign(`sha${alg.slice(2)}`, Buffer.from('session'), key);
+    const signature = sign('sha256', Buffer.from('session'), key);
     const [r, s] = [signature.subarray(0, signature.length / 2), signature.subarray(signature.length / 2)];
     const zero = Buffer.alloc(1);
     expect(check?.('session', Buffer.concat([r, s]))).toBe(true);
