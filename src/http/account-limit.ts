@@ -1,17 +1,18 @@
 import { LRUCache } from 'lru-cache';
-import type { AccountId } from '../token/subject.ts';
 
 const WINDOW_MS = 60_000;
-
-/** Counts a request. @returns whole seconds to wait, if the request exceeds the limit */
-type RateLimit<Sender extends string> = (sender: Sender) => number | undefined;
+/** Their counts take 4 MiB. */
+const MAX_ACCOUNTS = 30_000;
 
 /**
  * The generic cell rate algorithm: each sender may send `perMinute` requests at once after a pause, and then as many
  * per minute, evenly spread. Beyond `maxSenders`, the limit of the one that has sent no request for longest starts
- * again.
+ * again. The counts are in memory, so every replica allows as many.
+ * @param perMinute 0: no limit
+ * @returns the function that counts a request. It returns whole seconds to wait, if the request exceeds the limit
  */
-export function rateLimit(perMinute: number, maxSenders: number): RateLimit<string> {
+export function rateLimit(perMinute: number, maxSenders = MAX_ACCOUNTS): (sender: string) => number | undefined {
+  if (perMinute === 0) return () => undefined;
   const intervalMs = WINDOW_MS / perMinute;
   /** When the whole burst is available again, by `performance.now()`. */
   const fullAt = new LRUCache<string, number>({ max: maxSenders });
@@ -24,15 +25,4 @@ export function rateLimit(perMinute: number, maxSenders: number): RateLimit<stri
     fullAt.set(sender, next);
     return undefined;
   };
-}
-
-/** They take 4 MiB. */
-const MAX_ACCOUNTS = 30_000;
-
-/**
- * Limits the requests of each account to this replica. The counts are in memory, so every replica allows as many.
- * @param perMinute requests per account and minute; 0: no limit
- */
-export function accountLimit(perMinute: number): RateLimit<AccountId> {
-  return perMinute === 0 ? () => undefined : rateLimit(perMinute, MAX_ACCOUNTS);
 }

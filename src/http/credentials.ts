@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
-import { accountLimit } from './account-limit.ts';
+import { rateLimit } from './account-limit.ts';
 
 const BEARER_HEADER = /^bearer +(.+)$/i;
 /** RFC 6750 §2.1. */
@@ -126,7 +126,7 @@ declare module 'fastify' {
  */
 export function callerFinder({ sessions, forwardedSession, readsPerMinute, observer }: SessionGuardOptions) {
   const sessionOf = sessionSource(forwardedSession);
-  const limit = accountLimit(readsPerMinute);
+  const limit = rateLimit(readsPerMinute);
   const detail = `An account may send ${readsPerMinute} requests per minute`;
   const admit = (caller: CachedPrincipal): CachedPrincipal => {
     const { account } = caller;

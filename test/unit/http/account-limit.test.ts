@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { accountLimit } from '../../../src/http/account-limit.ts';
+import { rateLimit } from '../../../src/http/account-limit.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
 import { plainRequest } from '../../support/plain-request.ts';
@@ -40,7 +40,7 @@ describe('the memory of the limit', () => {
   const others = Array.from({ length: 100_000 }, (_, number) => accountId(`other-${number}`));
 
   it('still refuses an account that goes on asking, after more accounts than it has room for', () => {
-    const limit = accountLimit(2);
+    const limit = rateLimit(2);
     const alice = accountId('alice');
     for (let request = 0; request < 2; request += 1) expect(limit(alice)).toBeUndefined();
     for (let round = 0; round < 5; round += 1) {
@@ -52,16 +52,16 @@ describe('the memory of the limit', () => {
   });
 
   it('gives each of 30,000 accounts an allowance of its own', () => {
-    const limit = accountLimit(2);
+    const limit = rateLimit(2);
     const many = others.slice(0, 30_000);
     for (const expected of [many, many, []])
       expect(many.filter((other) => limit(other) === undefined)).toEqual(expected);
   });
 
   it('is bounded: of more accounts, the one that has asked for nothing for longest starts again', () => {
-    const limit = accountLimit(1);
+    const limit = rateLimit(1);
     for (const other of others.slice(0, 30_001)) limit(other);
-    expect(others.slice(0, 2).map(limit)).toEqual([undefined, undefined]);
+    expect(others.slice(0, 2).map((other) => limit(other))).toEqual([undefined, undefined]);
     expect(limit(others[30_000] as AccountId)).toBeGreaterThanOrEqual(1);
   });
 });
