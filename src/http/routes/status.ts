@@ -4,11 +4,6 @@ import { ADMIN_SECURITY, problemResponses, responseWithBody } from '../documente
 import { type StatusReport, statusReport } from '../status-report.ts';
 import { noQuery } from './accounts.ts';
 
-/** An example series: the same count in each interval. */
-function evenSeries(count: number, length: number): number[] {
-  return Array.from({ length }, () => count);
-}
-
 const EXAMPLE: StatusReport = {
   version: '1.4.0',
   replica: 'sdk-token-broker-6d5f9c7b8-x2x4q',
@@ -66,9 +61,9 @@ const EXAMPLE: StatusReport = {
   },
   schedule: {
     due: { now: 0, in1h: 412, in24h: 9_870, in7d: 70_114, in30d: 301_250 },
-    next24Hours: evenSeries(412, 24),
-    next30Days: evenSeries(10_041, 30),
-    endNext24Hours: evenSeries(0, 24),
+    next24Hours: Array<number>(24).fill(412),
+    next30Days: Array<number>(30).fill(10_041),
+    endNext24Hours: Array<number>(24).fill(0),
     total: 301_250,
     oldestOverdueSeconds: 0,
   },
@@ -79,10 +74,10 @@ const EXAMPLE: StatusReport = {
   },
   lastHour: {
     from: '2023-10-08T08:39:00.000Z',
-    reads: { memory: evenSeries(310, 61), redis: evenSeries(86, 61) },
-    renewals: { login: evenSeries(7, 61) },
-    logins: { success: evenSeries(7, 61) },
-    sessions: { accepted: evenSeries(90, 61), cached: evenSeries(306, 61) },
+    reads: { memory: Array<number>(61).fill(310), redis: Array<number>(61).fill(86) },
+    renewals: { login: Array<number>(61).fill(7) },
+    logins: { success: Array<number>(61).fill(7) },
+    sessions: { accepted: Array<number>(61).fill(90), cached: Array<number>(61).fill(306) },
   },
 };
 
