@@ -26,8 +26,6 @@ const BODY_LIMIT = 512 * 1_024;
 /** Most open connections, from Prometheus and the customer's own services. */
 const MAX_CONNECTIONS = 512;
 const DESCRIPTOR_SHARE = 1 / 8;
-/** More than a request line can hold, because the schemas limit the length of ids. */
-const MAX_PARAM_LENGTH = 16 * 1_024;
 
 /**
  * The internal API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections.
@@ -38,7 +36,6 @@ export async function createInternalApp(options: InternalAppOptions): Promise<Fa
     realm: 'sdk-token-broker-internal',
     bodyLimit: BODY_LIMIT,
     maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
-    maxParamLength: MAX_PARAM_LENGTH,
   });
   if (!options.adminTokens.isEmpty) {
     await app.register(async (guarded) => {

@@ -22,6 +22,9 @@ const ARRIVAL_TIMEOUT_MS = 10_000;
 /** Header lines of a request. Node would drop more than 1,000 silently, and 3,800 short ones take 0.1 MB of memory. */
 const MAX_HEADERS = 100;
 
+/** More than a request line can hold, because the schemas limit the length of ids. */
+const MAX_PARAM_LENGTH = 16 * 1_024;
+
 const SERVER_OPTIONS: ServerOptions & { readonly optimizeEmptyRequests: boolean } = {
   // All times are explicit: Node's defaults suit a server of web pages.
   headersTimeout: ARRIVAL_TIMEOUT_MS,
@@ -74,8 +77,6 @@ interface BaseAppOptions extends AppContext {
   readonly realm: string;
   /** Most bytes of a request body. */
   readonly bodyLimit: number;
-  /** Most characters of a path parameter, decoded. */
-  readonly maxParamLength?: number;
   /** Most open connections. */
   readonly maxConnections: number;
   /** Takes some requests before Fastify does. */
@@ -93,7 +94,7 @@ const UNREADABLE: Readonly<Record<string, string>> = {
 
 /** The base of the public and the internal API: timeouts, limits, headers, errors and graceful shutdown. */
 export function createBaseApp(options: BaseAppOptions): FastifyInstance {
-  const { logger, bodyLimit, realm, maxParamLength, maxConnections, onRefusal } = options;
+  const { logger, bodyLimit, realm, maxConnections, onRefusal } = options;
   const refusals = new RefusalLog();
   const replyWithProblem = problemReply(realm, refusals, onRefusal);
   const answerTo = (code: string): string => {
@@ -121,7 +122,7 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
     // A child logger per request would cost more than the request. The log lines about a request name its id instead.
     childLoggerFactory: (shared) => shared,
     genReqId: requestIdOf,
-    routerOptions: { querystringParser: parseQueryString, ...(maxParamLength !== undefined && { maxParamLength }) },
+    routerOptions: { querystringParser: parseQueryString, maxParamLength: MAX_PARAM_LENGTH },
     clientErrorHandler: (error, socket) => connections.refuse(error, socket),
     frameworkErrors: (error, request, reply) => {
       reply.header('x-request-id', request.id).raw.shouldKeepAlive = false;
