@@ -1,7 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { once } from 'node:events';
 import { type Dispatcher, request } from 'undici';
-import type { Clock } from '../token/clock.ts';
+import { type Clock, withTimeout } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 
@@ -96,20 +95,16 @@ export async function boundedFetch(
   { clock, userAgent }: SessionServerAccess,
   maxBytes = MAX_BYTES,
 ): Promise<Response> {
-  const deadline = new AbortController();
-  const timer = clock.setTimer(() => {
-    deadline.abort(new DOMException(`no answer within ${TIMEOUT_MS} ms`, 'TimeoutError'));
-  }, TIMEOUT_MS);
-  // Aborting is not enough: undici reacts to the signal only after it has a connection.
-  const timedOut = once(deadline.signal, 'abort').then(() => Promise.reject(deadline.signal.reason));
+  const abort = new AbortController();
   const named = { 'user-agent': userAgent, ...headers };
   // Not fetch: it adds headers of a browser, which some clouds take for a sign of one.
-  const sent = request(url, { ...methodAndBody, headers: named, signal: deadline.signal });
-  try {
-    return await Promise.race([sent.then((answer) => readBounded(answer, maxBytes)), timedOut]);
-  } finally {
-    timer.cancel();
-  }
+  const sent = request(url, { ...methodAndBody, headers: named, signal: abort.signal });
+  const answer = sent.then((received) => readBounded(received, maxBytes));
+  const inTime = await withTimeout(clock, TIMEOUT_MS, answer);
+  if (inTime) return inTime;
+  const timeout = new DOMException(`no answer within ${TIMEOUT_MS} ms`, 'TimeoutError');
+  abort.abort(timeout);
+  throw timeout;
 }
 
 async function readBounded(answer: Dispatcher.ResponseData, maxBytes: number): Promise<Response> {
