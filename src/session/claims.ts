@@ -208,18 +208,13 @@ function pastFrom(value: unknown, name: string, unit: TimeUnit, source: ClaimSou
 function epochMsFrom(value: unknown, name: string, unit: TimeUnit, source: ClaimSource): number | undefined {
   const time = numberFrom(value, name, source);
   if (time === undefined) return undefined;
-  const problem = unit === 's' ? problemOfSeconds(time) : problemOfMs(time);
-  if (problem !== undefined) throw invalid(name, problem);
-  return unit === 's' ? time * 1_000 : time;
-}
-
-function problemOfSeconds(value: number): string | undefined {
-  return value > MAX_SECONDS ? 'must be in seconds since 1970, not in milliseconds' : undefined;
-}
-
-function problemOfMs(value: number): string | undefined {
-  if (value < MAX_SECONDS + 1) return 'must be in milliseconds since 1970, not in seconds';
-  return value > MAX_SECONDS * 1_000 + 999 ? 'must be in milliseconds since 1970, not in microseconds' : undefined;
+  if (unit === 's') {
+    if (time <= MAX_SECONDS) return time * 1_000;
+    throw invalid(name, 'must be in seconds since 1970, not in milliseconds');
+  }
+  if (time < MAX_SECONDS + 1) throw invalid(name, 'must be in milliseconds since 1970, not in seconds');
+  if (time <= MAX_SECONDS * 1_000 + 999) return time;
+  throw invalid(name, 'must be in milliseconds since 1970, not in microseconds');
 }
 
 function numberFrom(value: unknown, name: string, source: ClaimSource): number | undefined {
