@@ -32,15 +32,10 @@ export function bearerToken(authorization: string | undefined): string {
 
 /** The `WWW-Authenticate` of an error. Without a session it names no error code (RFC 6750 §3.1). */
 export function challengeFor(code: ErrorCode, realm: string): string | undefined {
-  switch (code) {
-    case 'session_missing':
-      return `Bearer realm="${realm}"`;
-    case 'session_invalid':
-    case 'session_expired':
-      return `Bearer realm="${realm}", error="invalid_token", error_description="${ERRORS[code].title}"`;
-    default:
-      return undefined;
-  }
+  const { status, title } = ERRORS[code];
+  if (status !== 401) return undefined;
+  const error = code === 'session_missing' ? '' : `, error="invalid_token", error_description="${title}"`;
+  return `Bearer realm="${realm}"${error}`;
 }
 
 /** The headers and cookies that make up a session in mode `forward`. */
