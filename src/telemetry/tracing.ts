@@ -3,6 +3,7 @@ import {
   type Context,
   context,
   DiagLogLevel,
+  defaultTextMapGetter,
   diag,
   type Tracer as OtelTracer,
   ROOT_CONTEXT,
@@ -148,7 +149,7 @@ export class Tracing implements Tracer, RequestTracer {
   /** Starts the span of a request. `undefined`: the request is not sampled. */
   #contextOf(incoming: TracedRequest, response: TracedResponse): Context | undefined {
     const { method = 'GET', headers } = incoming;
-    const parent = headers['traceparent'] === undefined ? ROOT_CONTEXT : this.#parentFrom(headers);
+    const parent = this.#propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter);
     const attributes = { 'http.request.method': method };
     const span = this.#tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, parent);
     if (!span.isRecording()) return undefined;
@@ -164,13 +165,6 @@ export class Tracing implements Tracer, RequestTracer {
     const active = trace.setSpan(ROOT_CONTEXT, span);
     this.#requests.set(incoming, active);
     return active;
-  }
-
-  #parentFrom(headers: TracedRequest['headers']): Context {
-    return this.#propagator.extract(ROOT_CONTEXT, headers, {
-      get: (_, name) => headers[name] as string | undefined,
-      keys: () => Object.keys(headers),
-    });
   }
 
   #mayTraceForCaller(): boolean {
