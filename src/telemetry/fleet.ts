@@ -27,8 +27,6 @@ const STALE_MS = 2 * SUMMARY_MS;
 const MAX_LEFT = 12;
 /** A state ends when nobody has seen it for so long. A replica that restarts is away for a moment. */
 const FORGOTTEN_MS = 60_000;
-/** Number of replicas that a report shows. */
-const MAX_SHOWN = 100;
 
 // Anyone who can write to Redis can store any number: what a date or a sum could not hold is no summary, or no count.
 const count = z.int().min(0).max(1e9).catch(0);
@@ -187,7 +185,7 @@ export class Fleet {
     this.#all = withSince(named, this.#all, facts.now);
     return {
       findings: inOrder([...this.#all.values()]),
-      replicas: replicas.slice(0, MAX_SHOWN).map(replicaState),
+      replicas: replicas.map(replicaState),
       tokensEnded: counts.endedTokens,
     };
   }
