@@ -1,11 +1,12 @@
 import { hash, timingSafeEqual } from 'node:crypto';
-import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { BrokerError, ERRORS } from '../token/errors.ts';
 import type { AdminRefusal, Observer } from '../token/observer.ts';
 import type { AccountId, SubjectId } from '../token/subject.ts';
 import { rateLimit } from './account-limit.ts';
 import { bearerCredential } from './credentials.ts';
 import { LogSampler } from './refusal-log.ts';
+import type { AppContext } from './server/request-hooks.ts';
 
 /** A token of the internal API. */
 export interface AdminToken {
@@ -59,11 +60,9 @@ export function audit(request: FastifyRequest, kind: string, ids: readonly strin
 /** Requests with a wrong token that get a 401, at once after a pause and per minute. The others get a 429. */
 const WRONG_TOKENS_PER_MINUTE = 30;
 
-export interface AdminAccessOptions {
+export interface AdminAccessOptions extends Pick<AppContext, 'logger'> {
   readonly adminTokens: AdminTokens;
   readonly observer: Pick<Observer, 'adminRefused'>;
-  /** A pino logger. */
-  readonly logger: FastifyBaseLogger;
 }
 
 /**

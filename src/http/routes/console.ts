@@ -4,6 +4,7 @@ import { BrokerError } from '../../token/errors.ts';
 import type { AdminTokens } from '../admin-access.ts';
 import { ConsoleSessions } from '../console-sessions.ts';
 import { problemResponses, responseWithBody } from '../documented-responses.ts';
+import type { AppContext } from '../server/request-hooks.ts';
 import { querySchema } from '../server/validation.ts';
 import { serveFiles, staticFile } from './pages.ts';
 
@@ -72,10 +73,8 @@ function callIn(text: string): z.infer<typeof call> {
   }
 }
 
-export interface ConsoleRoutesOptions {
+export interface ConsoleRoutesOptions extends Pick<AppContext, 'closing'> {
   readonly adminTokens: Pick<AdminTokens, 'isEmpty' | 'callerOf'>;
-  /** Aborted when shutdown begins. */
-  readonly closing: AbortSignal;
 }
 
 /** `GET /console`, the files of the page, and its sealed calls. */

@@ -3,12 +3,11 @@ import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import type { ReadinessReport } from '../../broker/readiness.ts';
 import { problemResponses, responseWithBody } from '../documented-responses.ts';
+import type { AppContext } from '../server/request-hooks.ts';
 
-export interface HealthRoutesOptions {
+export interface HealthRoutesOptions extends Pick<AppContext, 'closing'> {
   /** Whether a load balancer should send requests to this replica. Anyone can call it, so it must be cheap. */
   readonly readiness: () => Promise<ReadinessReport>;
-  /** Aborted when shutdown begins. */
-  readonly closing: AbortSignal;
 }
 
 const CLOSING: ReadinessReport = { ready: false, checks: { replica: 'shutting down' } };
@@ -67,12 +66,7 @@ export async function healthRoutes(app: FastifyInstance, { readiness, closing }:
 
 export interface MetricsRoutesOptions {
   /** Gives the metrics of this replica in the Prometheus text format. */
-  readonly metrics: () => Promise<MetricsText>;
-}
-
-interface MetricsText {
-  readonly contentType: string;
-  readonly body: string;
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
 }
 
 const METRICS_EXAMPLE = [
@@ -95,11 +89,11 @@ const metricsSchema = {
 
 /** `GET /metrics`. */
 export async function metricsRoutes(app: FastifyInstance, { metrics }: MetricsRoutesOptions): Promise<void> {
-  let next: Promise<MetricsText> | undefined;
+  let next: ReturnType<typeof metrics> | undefined;
   /**
    * Callers of one turn of the event loop share an answer: to collect it takes 1 ms, and the call needs no admin token.
    */
-  const inNextTurn = async (): Promise<MetricsText> => {
+  const inNextTurn: typeof metrics = async () => {
     await setImmediate();
     next = undefined;
     return metrics();

@@ -1,26 +1,22 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { CachedPrincipal } from '../../token/principal.ts';
-import type { RequestTracer } from '../../token/tracer.ts';
 import type { callerFinder } from '../credentials.ts';
 import type { tokenReader } from '../routes/sdk-token.ts';
 import { tokenHeaders } from '../token-answer.ts';
 import { requestIdOf, SECURITY_HEADERS } from './answer-headers.ts';
 import type { OverloadMonitor } from './overload.ts';
 import { hasBody } from './request-bodies.ts';
-import { isSingleHost } from './request-hooks.ts';
+import { type AppContext, isSingleHost } from './request-hooks.ts';
 
 /** A read as nearly every app sends it: one terminal, nothing percent-encoded, no other parameter. */
 const PLAIN_READ = /^\/sdk-token\?uniqueId=([\w.~-]{1,128})$/;
 
-interface DirectReadsOptions {
+interface DirectReadsOptions extends Pick<AppContext, 'closing' | 'tracer'> {
   /** The caller of the route `GET /sdk-token`, by the headers of its request. */
   readonly callerOf: ReturnType<typeof callerFinder>;
   /** The token of the route. */
   readonly tokenFor: ReturnType<typeof tokenReader>;
   readonly overload: OverloadMonitor;
-  /** Aborted when shutdown begins. */
-  readonly closing: AbortSignal;
-  readonly tracer?: RequestTracer | undefined;
 }
 
 const ALL_HEADERS = { ...SECURITY_HEADERS, ...tokenHeaders({ etag: '', body: '' }), 'x-request-id': '' };
