@@ -59,7 +59,7 @@ export function verificationKey(source: JwtKey, access: SessionServerAccess = { 
 }
 
 /**
- * The key that has signed the session; the last possible one if none has. A session does not say which of several
+ * The key that has signed the session; the last possible one if none has. A session does not say which of two
  * configured keys it is signed with. Slow signatures are checked in another thread.
  * @param algorithm one of at least one key: jose has checked it
  */
@@ -68,16 +68,12 @@ async function signerAmong(
   algorithm: string,
   session: FlattenedJWSInput,
 ): Promise<KeyObject> {
-  const possible = keys.filter((key) => algorithmsOf(key).includes(algorithm));
-  const last = possible.pop() as KeyObject;
-  for (const key of possible) {
-    const isSigner = await flattenedVerify(session, key).then(
-      () => true,
-      () => false,
-    );
-    if (isSigner) return key;
-  }
-  return last;
+  const [first, last] = keys.filter((key) => algorithmsOf(key).includes(algorithm)) as [KeyObject, KeyObject?];
+  if (!last) return first;
+  return flattenedVerify(session, first).then(
+    () => first,
+    () => last,
+  );
 }
 
 function secretKey(secret: string): KeyObject {
