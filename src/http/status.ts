@@ -1,6 +1,6 @@
 import { type Clock, withTimeout } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
-import { FINDINGS, type Finding, type ReplicaState, runbookOf } from '../token/findings.ts';
+import { FINDINGS, type Finding, runbookOf } from '../token/findings.ts';
 import type { DataLoss, LeftSummary, ScheduleOutlook, TokenStore } from '../token/ports.ts';
 import type { TokenEnds } from '../token/token-ends.ts';
 import { isoTime } from './documented-responses.ts';
@@ -34,7 +34,7 @@ interface CountedFailures {
 
 interface FleetReport {
   readonly findings: readonly Finding[];
-  readonly replicas: readonly ReplicaState[];
+  readonly replicas: StatusReport['replicas'];
   /** In the last hour. */
   readonly tokensEnded: number;
 }
@@ -142,15 +142,7 @@ export class Status {
         const { level } = FINDINGS[finding.code];
         return { level, ...finding, ...(replicas && { replicas: [...replicas] }), since: isoTime(since), runbook };
       }),
-      replicas: fleet.replicas.map(({ replica, version, startedAt, findings, clockOffsetMs, ...state }) => ({
-        replica,
-        version,
-        startedAt: isoTime(startedAt),
-        findings: findings ? [...findings] : null,
-        clockOffsetSeconds: clockOffsetMs === undefined ? null : clockOffsetMs / SECOND_MS,
-        configuration: state.configuration,
-        missingSince: state.missingSince === undefined ? null : isoTime(state.missingSince),
-      })),
+      replicas: fleet.replicas,
       tokensEnded: fleet.tokensEnded,
       firstEndAt: ends?.firstAt === undefined ? null : isoTime(ends.firstAt),
       endsCut: ends?.isCut ?? false,

@@ -1,10 +1,15 @@
-import type { ReplicaState } from '../token/findings.ts';
 import type { ScheduleOutlook } from '../token/ports.ts';
 import { type FoundFacts, SECOND_MS, THRESHOLDS } from './finding-facts.ts';
 
-type FleetReplica = Pick<ReplicaState, 'replica' | 'version' | 'configuration' | 'missingSince'> & {
+/** What the findings of the fleet need of a replica. */
+export interface FleetReplica {
+  readonly replica: string;
+  readonly version: string;
+  readonly configuration: string;
   readonly configuredAt: number;
-};
+  /** Epoch ms of the last summary of a replica that ended without a shutdown; `undefined`: it is alive. */
+  readonly missingSince: number | undefined;
+}
 
 /**
  * Returns the findings that only the whole fleet shows.

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { Clock, Timer } from '../token/clock.ts';
-import { FINDING_CODES, FINDINGS, type Finding, type FindingCode, type ReplicaState } from '../token/findings.ts';
+import { FINDING_CODES, FINDINGS, type Finding, type FindingCode } from '../token/findings.ts';
 import type { Log } from '../token/log.ts';
 import type { LeftSummary, ReplicaSummaries, ScheduleOutlook } from '../token/ports.ts';
 import {
@@ -9,13 +9,14 @@ import {
   NO_COUNTS,
   NO_SHARES,
   type ReplicaFacts,
+  SECOND_MS,
   type StandingShares,
   shareNames,
   THRESHOLDS,
 } from './finding-facts.ts';
 import { asFinding } from './finding-sentences.ts';
 import { inOrder, replicaFindings } from './findings.ts';
-import { differenceOf, fleetFindings } from './fleet-findings.ts';
+import { differenceOf, type FleetReplica, fleetFindings } from './fleet-findings.ts';
 
 /** How often a replica leaves its summary. */
 const SUMMARY_MS = 5_000;
@@ -73,11 +74,7 @@ function isKnown<Left extends { readonly code: string }>(left: Left): left is Le
 type Summary = z.infer<typeof summary>;
 
 /** This replica, or another one by its last summary. */
-interface KnownReplica extends Summary {
-  /** Epoch ms of the last summary of a replica that ended without a shutdown; `undefined`: it is alive. */
-  readonly missingSince: number | undefined;
-  readonly isStale: boolean;
-}
+type KnownReplica = Summary & FleetReplica & { readonly isStale: boolean };
 
 export interface FleetOptions {
   readonly clock: Clock;
@@ -319,9 +316,18 @@ function readSummary(text: string): Summary | undefined {
   }
 }
 
-function replicaState({ findings, isStale, clockOffsetMs, ...state }: KnownReplica): ReplicaState {
-  const found = isStale ? undefined : FINDING_CODES.filter((code) => findings.some((one) => one.code === code));
-  return { ...state, clockOffsetMs, findings: found };
+/** A replica as `GET /status` shows it. */
+function replicaState(state: KnownReplica) {
+  const { replica, version, configuration, startedAt, clockOffsetMs, missingSince, findings } = state;
+  return {
+    replica,
+    version,
+    startedAt: new Date(startedAt).toISOString(),
+    findings: state.isStale ? null : FINDING_CODES.filter((code) => findings.some((one) => one.code === code)),
+    clockOffsetSeconds: clockOffsetMs === undefined ? null : clockOffsetMs / SECOND_MS,
+    configuration,
+    missingSince: missingSince === undefined ? null : new Date(missingSince).toISOString(),
+  };
 }
 
 /**

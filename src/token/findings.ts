@@ -57,20 +57,3 @@ export interface Finding extends FindingFacts {
 export function runbookOf(code: FindingCode): string {
   return `docs/runbooks.md#${FINDINGS[code].runbook.toLowerCase().replaceAll(' ', '-')}`;
 }
-
-/** A replica as `GET /status` shows it. */
-export interface ReplicaState {
-  /** Host name. */
-  readonly replica: string;
-  readonly version: string;
-  /** Epoch ms. */
-  readonly startedAt: number;
-  /** `undefined`: what it last left is too old to tell. */
-  readonly findings: readonly FindingCode[] | undefined;
-  /** Its clock minus that of Redis; `undefined` if it is not known. */
-  readonly clockOffsetMs: number | undefined;
-  /** A digest of its configuration, the same for the same settings and secrets. */
-  readonly configuration: string;
-  /** Epoch ms at which it last left a summary; `undefined`: it is alive. */
-  readonly missingSince: number | undefined;
-}

@@ -116,11 +116,17 @@ function createFleet() {
 describe('a fleet', () => {
   test('shows every replica with its version, its configuration and its clock', async () => {
     const { clock, pass, start } = createFleet();
-    const startedAt = clock.now();
+    const startedAt = new Date(clock.now()).toISOString();
     const [one] = [start('b'), start('c'), start('a')];
     await pass(1_000);
     const { findings, replicas } = one.report();
-    const state = { version: '1.0.0', configuration: 'c1', clockOffsetMs: 5, findings: [], missingSince: undefined };
+    const state = {
+      version: '1.0.0',
+      configuration: 'c1',
+      clockOffsetSeconds: 0.005,
+      findings: [],
+      missingSince: null,
+    };
     expect(replicas.map(({ replica }) => replica)).toEqual(['b', 'a', 'c']);
     for (const replica of replicas) expect(replica).toMatchObject({ ...state, startedAt });
     expect(findings).toEqual([]);
@@ -138,7 +144,7 @@ describe('a fleet', () => {
     expect(findings).toEqual([]);
     expect(replicas.map(({ replica, findings: found }) => [replica, found])).toEqual([
       ['a', []],
-      ['b', undefined],
+      ['b', null],
     ]);
   });
 
@@ -416,7 +422,7 @@ describe('a fleet', () => {
     store.refuses = true;
     await pass(11_000);
     one.state.counts = { ...NO_COUNTS, logins: 20, slowLogins: 20 };
-    for (const { report } of [one, other]) expect(report().replicas.map((of) => of.findings)[1]).toBeUndefined();
+    for (const { report } of [one, other]) expect(report().replicas.map((of) => of.findings)[1]).toBeNull();
     const { findings } = one.report();
     expect(findings.map(({ code, replicas }) => [code, replicas])).toEqual([
       ['redis_refuses_writes', undefined],
