@@ -53,7 +53,7 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   await app.register(async (guarded) => {
     shedWhenOverloaded(guarded, overload);
     guarded.addHook('onRequest', (request, _reply, done) => {
-      const failure = direct.failureOf(request.raw);
+      const failure = direct.failures.get(request.raw);
       if (failure?.caller) request.caller = failure.caller;
       done(failure?.error);
     });

@@ -39,7 +39,8 @@ export class DirectReads {
   readonly #options: DirectReadsOptions;
   /** Alternating names and values. Node reads them at once, so one array serves all answers. */
   readonly #headers: string[] = Object.entries(ALL_HEADERS).flat();
-  readonly #failures = new WeakMap<IncomingMessage, FailedRead>();
+  /** The failures of requests that it took, for Fastify to answer with. */
+  readonly failures = new WeakMap<IncomingMessage, FailedRead>();
 
   constructor(options: DirectReadsOptions) {
     this.#options = options;
@@ -75,16 +76,11 @@ export class DirectReads {
       response.end();
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error('The read failed', { cause: thrown });
-      this.#failures.set(request, { error, caller });
+      this.failures.set(request, { error, caller });
       // A line of the log may have the id already.
       request.headers['x-request-id'] = requestId;
       serve(request as never, response as never);
     }
-  }
-
-  /** The failure of a request that it took, for Fastify to answer with. */
-  failureOf(request: IncomingMessage): FailedRead | undefined {
-    return this.#failures.get(request);
   }
 }
 
