@@ -61,8 +61,7 @@ export interface StatusOptions {
     report(others: readonly LeftSummary[] | undefined, outlook: ScheduleOutlook | undefined): FleetReport;
   };
   readonly counts: Readonly<Record<'failedRequests' | 'failedRenewals', CountedFailures>> & {
-    /** `from`: epoch ms. */
-    lastHour(): Omit<StatusReport['lastHour'], 'from'> & { from: number };
+    lastHour(): StatusReport['lastHour'];
   };
 }
 
@@ -118,7 +117,7 @@ export class Status {
   }
 
   async #ask(): Promise<StatusReport> {
-    const { version, replica, clock, store, cache, redis, sessions } = this.#options;
+    const { version, replica, clock, store, cache, redis, sessions, counts } = this.#options;
     const [others, isReachable, outlook, nextPlace, finer, ends] = await Promise.all([
       this.#answer(store.replicas.others()),
       this.#answer(store.health.ping().then(() => true)),
@@ -127,9 +126,7 @@ export class Status {
       this.#answer(this.#finer()),
       this.#answer(this.#ends(), ENDS_WAIT_MS),
     ]);
-    const { counts } = this.#options;
     const { failedRequests, failedRenewals } = counts;
-    const { from, ...series } = counts.lastHour();
     const loss = redis?.losses().at(-1);
     const fleet = this.#options.fleet.report(others, outlook);
     return {
@@ -161,7 +158,7 @@ export class Status {
       schedule: outlook && finer ? scheduleReport(outlook, finer, ends) : null,
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
-      lastHour: { from: isoTime(from), ...series },
+      lastHour: counts.lastHour(),
     };
   }
 

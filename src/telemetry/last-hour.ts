@@ -173,7 +173,7 @@ export function countsByMinute(clock: Clock) {
       // By the wall clock of now. Its minute and the minute of the counts may begin a millisecond apart.
       const setMinutes = Math.round((clock.now() - now()) / MINUTE_MS);
       return {
-        from: (minute + setMinutes - MINUTES + 1) * MINUTE_MS,
+        from: new Date((minute + setMinutes - MINUTES + 1) * MINUTE_MS).toISOString(),
         reads: counts.reads.series(minute),
         renewals: counts.renewals.series(minute),
         logins: counts.logins.series(minute),

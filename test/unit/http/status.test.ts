@@ -9,7 +9,7 @@ const NO_ENDS = async () => ({ firstAt: undefined, byHour: [], isCut: false });
 const NO_COUNTS: StatusOptions['counts'] = {
   failedRequests: NO_EVENTS,
   failedRenewals: NO_EVENTS,
-  lastHour: () => ({ from: 0, reads: {}, renewals: {}, logins: {}, sessions: {} }),
+  lastHour: () => ({ from: '2026-11-26T08:00:00.000Z', reads: {}, renewals: {}, logins: {}, sessions: {} }),
 };
 
 type Store = StatusOptions['store'];
@@ -149,9 +149,9 @@ describe('the status', () => {
       logins: { busy: [1, 2] },
       sessions: { kept: [1, 2] },
     };
-    const from = Date.parse('2026-11-26T08:00:00.000Z');
-    const { status } = createStatus({ counts: { ...NO_COUNTS, lastHour: () => ({ from, ...series }) } });
-    expect((await status.report()).lastHour).toEqual({ from: '2026-11-26T08:00:00.000Z', ...series });
+    const lastHour = { from: '2026-11-26T08:00:00.000Z', ...series };
+    const { status } = createStatus({ counts: { ...NO_COUNTS, lastHour: () => lastHour } });
+    expect((await status.report()).lastHour).toEqual(lastHour);
   });
 
   test('waits for the counts of each hour and day only if the known ones are older than a minute', async () => {

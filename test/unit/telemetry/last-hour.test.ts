@@ -265,7 +265,7 @@ describe('the series of the last hour', () => {
     observer.tokenServed('memory', 1_000);
     const { from, reads } = counts.lastHour();
     const at = (reads['memory'] ?? []).indexOf(1);
-    expect(from + at * MINUTE_MS).toBe(ms < 0 ? start + MINUTE_MS : start);
+    expect(Date.parse(from) + at * MINUTE_MS).toBe(ms < 0 ? start + MINUTE_MS : start);
   });
 
   test('are of the same hour, although a minute begins while they are read', () => {
