@@ -42,18 +42,11 @@ function minuteOf(slot: number): number {
   return Math.floor(slot / SLOTS);
 }
 
-/** The counts of a slot. */
-interface Slot<Kind> {
-  /** See {@link slotOf}. */
-  readonly number: number;
-  readonly counts: Map<Kind, number>;
-}
-
 /** Counts events by kind, for the last hour. Its memory is bounded: one number per kind and slot. It needs no timer. */
 export class MinuteCounts<Kind extends string> {
   readonly #now: () => number;
-  /** A slot takes the place of the one an hour before it. Slots without an event are missing. */
-  readonly #slots: Slot<Kind>[] = [];
+  /** By {@link slotOf}. A slot takes the place of the one an hour before it. Slots without an event are missing. */
+  readonly #slots: { readonly number: number; readonly counts: Map<Kind, number> }[] = [];
 
   /** @param now see {@link steadyTime}. Counts with the same one have the same minutes */
   constructor(now: () => number) {
