@@ -40,7 +40,7 @@ export function challengeFor(code: ErrorCode, realm: string): string | undefined
 
 /** The headers and cookies that make up a session in mode `forward`. */
 export interface ForwardedSession {
-  /** Header names. */
+  /** Header names in lower case. */
   readonly headers: readonly string[];
   /** Cookie names, case-sensitive; `all`: the whole header `Cookie`. */
   readonly cookies: 'all' | readonly string[];
@@ -49,13 +49,12 @@ export interface ForwardedSession {
 /**
  * Returns the function that finds the session of a request, in the form that a verifier takes. Caches use this text as
  * the key of a session. The session is the bearer token. With `forwarded` it is a JSON object: the values of the
- * headers with these names that the app sent, by lower-case name, in this order.
+ * headers with these names that the app sent, by name, in this order.
  * @throws BrokerError `session_missing`, `session_invalid`; `session_forbidden` if another site caused the request
  */
 export function sessionSource(forwarded: ForwardedSession | undefined): (headers: IncomingHttpHeaders) => string {
   if (forwarded === undefined) return ({ authorization }) => bearerToken(authorization);
-  const names = forwarded.headers.map((name) => name.toLowerCase());
-  const { cookies } = forwarded;
+  const { headers: names, cookies } = forwarded;
   const listed = cookies === 'all' ? '' : ` (cookies: ${cookies.join(', ')})`;
   const missing = `Send the session in one of these headers: ${names.join(', ')}${listed}`;
   return (headers) => {

@@ -17,7 +17,7 @@ describe('a bearer session', () => {
 
 describe('a forwarded session', () => {
   const source = (headers: IncomingHttpHeaders) =>
-    sessionIn(headers, { headers: ['Cookie', 'authorization', 'x-device'], cookies: 'all' });
+    sessionIn(headers, { headers: ['cookie', 'authorization', 'x-device'], cookies: 'all' });
 
   it('is a JSON object of the configured headers of the request, by lower-case name, in the configured order', () => {
     expect(source({ authorization: 'Basic dTpw', 'x-other': 'no', cookie: 'sid=1; a="b"' })).toBe(
