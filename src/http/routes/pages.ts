@@ -67,9 +67,6 @@ const DOCS_FILES = {
 
 /** `GET /openapi.json`: the committed OpenAPI document of the public API. `GET /docs`: Swagger UI, which shows it. */
 export async function docsRoutes(app: FastifyInstance): Promise<void> {
-  const page = staticFile('docs.html');
-  app.get('/docs', { schema: { hide: true } }, async (_request, reply) =>
-    page(reply.header('content-security-policy', DOCS_CSP)),
-  );
+  serveFiles(app, { '/docs': 'docs.html' }, { 'cache-control': 'no-store', 'content-security-policy': DOCS_CSP });
   serveFiles(app, DOCS_FILES);
 }
