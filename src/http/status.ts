@@ -32,11 +32,8 @@ interface CountedFailures {
   within(minutes: number): Readonly<Record<string, number>>;
 }
 
-interface FleetReport {
+interface FleetReport extends Pick<StatusReport, 'replicas' | 'tokensEnded'> {
   readonly findings: readonly Finding[];
-  readonly replicas: StatusReport['replicas'];
-  /** In the last hour. */
-  readonly tokensEnded: number;
 }
 
 export interface StatusOptions {
