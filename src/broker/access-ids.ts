@@ -1,4 +1,4 @@
-import { BrokerError } from '../token/errors.ts';
+import { BrokerError, LoginNotSent } from '../token/errors.ts';
 import type { KnownAccount } from '../token/ports.ts';
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
@@ -97,8 +97,14 @@ export class AccessIds {
     const region = granted.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     await limits.admit(id, 'new', storeTimeout);
-    const mayBeSent = () => this.#logins.isHeld(lease);
-    const { fields } = await vendor.login({ subject, region, budgetMs, urgency, mayBeSent });
+    const isErased = () => lease.generation <= (cache.erasedAt(id) ?? 0);
+    const mayBeSent = () => !isErased() && this.#logins.isHeld(lease);
+    const sent = vendor.login({ subject, region, budgetMs, urgency, mayBeSent });
+    const { fields } = await sent.catch((error: unknown) => {
+      if (!isErased()) throw error;
+      if (error instanceof LoginNotSent) void limits.giveBack(id, 'new');
+      throw erasedMeanwhile();
+    });
     await terminals.saveAccessId(lease, { unionId, accessId: fields['accessId'] ?? '', region });
     const stored = await accounts.identify(unionId);
     if (stored) return stored;

@@ -117,7 +117,7 @@ export class TokenLogin {
   }
 
   async #logInAndWrite(request: RenewalRequest, start: LoginStart): Promise<Renewed | undefined> {
-    const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;
+    const { vendor, cache, limits, loginBudgetMs: budgetMs } = this.#options;
     const { id, subject, cause, urgency, requestId } = request;
     const { lease, current, storeTimeout, erasedAt } = start;
     const isByApp = cause !== 'background';
@@ -128,12 +128,20 @@ export class TokenLogin {
     // A logout or an erasure that comes during the login is later.
     const generationAtStart = lease?.generation ?? this.#generationNow(request);
     let generation: number | undefined;
+    let isOutdated = false;
     const mayBeSent = (): boolean => {
       generation ??= lease ? lease.generation : this.#generationOnceSent(request, generationAtStart);
+      isOutdated = generation <= cache.outdatedUntil(id);
+      if (isOutdated) return false;
       return lease ? this.#logins.isHeld(lease) : !this.#inMemory(request);
     };
     const chosen = lease ? urgency : 'foreground';
-    const token = await vendor.login({ subject, region, budgetMs, urgency: chosen, mayBeSent, requestId });
+    const sent = vendor.login({ subject, region, budgetMs, urgency: chosen, mayBeSent, requestId });
+    const token = await sent.catch((error: unknown) => {
+      if (!isOutdated) throw error;
+      if (lease && isCounted(cause) && error instanceof LoginNotSent) void limits.giveBack(id, cause);
+      return this.#refuseOutdated(request);
+    });
     generation ??= generationAtStart;
     const record = {
       subject,

@@ -90,8 +90,8 @@ const LOGIN: readonly Change[] = [
   },
   {
     name: 'the login budget shrinks with the life of the token',
-    from: 'const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;',
-    to: 'const { vendor, limits, loginBudgetMs } = this.#options; const old = start.current?.token; const budgetMs = old ? Math.min(loginBudgetMs, Math.max(1_000, (old.expiresAt - this.#options.clock.now()) / 2)) : loginBudgetMs;',
+    from: 'const { vendor, cache, limits, loginBudgetMs: budgetMs } = this.#options;',
+    to: 'const { vendor, cache, limits, loginBudgetMs } = this.#options; const old = start.current?.token; const budgetMs = old ? Math.min(loginBudgetMs, Math.max(1_000, (old.expiresAt - this.#options.clock.now()) / 2)) : loginBudgetMs;',
   },
   {
     name: 'the token of another replica is not looked for under the lease',
