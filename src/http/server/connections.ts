@@ -1,6 +1,6 @@
 import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { hasBody } from './request-bodies.ts';
+import { hasBody, mayArriveLate } from './request-bodies.ts';
 
 /** The caller may leave bytes of an answer unread for this long. */
 const READ_TIMEOUT_MS = 10_000;
@@ -12,8 +12,6 @@ const ANSWER_TIMEOUT_MS = 400_000;
 /** From the end of a last answer until the broker destroys a socket that the caller has not closed. */
 const LINGER_MS = 1_000;
 export const SWEEP_MS = 1_000;
-/** Bytes of a body that may arrive after the answer, on a connection that stays open. */
-const MAX_LATE_BODY = 65_536;
 /** Part of the idle connections that make room at once, so that one pass makes room for many. */
 const ROOM_SHARE = 1 / 8;
 
@@ -125,8 +123,7 @@ export class Connections {
    * Ends the connection if its request was answered before its body has arrived, unless it stays open for a short rest.
    */
   #leaveRest(connection: Connection, { req: request, shouldKeepAlive }: ServerResponse): void {
-    const { complete, headers } = request;
-    if (complete || (shouldKeepAlive && Number(headers['content-length']) <= MAX_LATE_BODY)) return;
+    if (request.complete || (shouldKeepAlive && mayArriveLate(request))) return;
     connection.isRefused = true;
     // Node would read a body to its end that nobody else has begun to read.
     request.pause().read(0);

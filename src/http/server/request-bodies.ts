@@ -1,9 +1,17 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 
+/** Bytes of a body that may arrive after the answer, on a connection that stays open. */
+const MAX_LATE_BODY = 65_536;
+
 /** Whether a request has a body (RFC 9112 §6.3). */
 export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
+}
+
+/** Whether the connection stays open for the rest of this body. The answer must say so before. */
+export function mayArriveLate({ headers }: IncomingMessage): boolean {
+  return Number(headers['content-length']) <= MAX_LATE_BODY;
 }
 
 /**

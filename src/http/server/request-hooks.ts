@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { BrokerError, type ErrorCode } from '../../token/errors.ts';
 import type { RequestTracer } from '../../token/tracer.ts';
 import { SECURITY_HEADERS } from './answer-headers.ts';
+import { hasBody, mayArriveLate } from './request-bodies.ts';
 
 /** These routes answer until the process ends. */
 const HEALTH_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
@@ -63,9 +64,10 @@ export function addRequestHooks(app: FastifyInstance, { logger, closing, tracer 
     done(refused ? new BrokerError('shutting_down', { retryAfter: 1 }) : undefined);
   });
 
-  // Also on answers to requests that were in flight when shutdown began. Node would wait for open connections.
-  app.addHook('onSend', (_request, reply, payload, done) => {
-    if (closing.aborted) reply.raw.shouldKeepAlive = false;
+  app.addHook('onSend', ({ raw }, reply, payload, done) => {
+    const endsBody = hasBody(raw) && !raw.complete && !mayArriveLate(raw);
+    // Also on answers to requests that were in flight when shutdown began. Node would wait for open connections.
+    if (closing.aborted || endsBody) reply.raw.shouldKeepAlive = false;
     done(null, payload);
   });
 

@@ -187,7 +187,7 @@ it('a caller that got its answer before the end of its body sends two more reque
 it.each([
   ['stays open for the rest of a body of 64 KiB', 65_536, 2],
   ['ends before the rest of a longer body', 65_537, 1],
-])('a connection whose request was answered %s', async (_, length, answers) => {
+])('a connection whose request was answered %s, and the answer says so', async (_, length, answers) => {
   const { open } = await startBounded();
   const socket = await open(`GET /quick HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n1`);
   const received = receivedBy(socket);
@@ -195,6 +195,16 @@ it.each([
   socket.write(`${'2'.repeat(length - 1)}GET /last HTTP/1.1\r\nHost: x\r\n\r\n`);
   if (!socket.closed) await once(socket, 'close');
   expect(received().match(/HTTP\/1\.1 200 /g)).toHaveLength(answers);
+  expect(/^connection: (\S+)/im.exec(received())?.[1]).toBe(answers > 1 ? 'keep-alive' : 'close');
+});
+
+it('an answer to a request whose body comes in chunks that nobody reads says that the connection ends', async () => {
+  const { open } = await startBounded();
+  const chunks = 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n';
+  for (const head of ['POST /nowhere', 'GET /quick']) {
+    const socket = await open(`${head} HTTP/1.1\r\nHost: x\r\n${chunks}`);
+    expect((await text(socket)).toLowerCase()).toContain('\r\nconnection: close\r\n');
+  }
 });
 
 it.each([
