@@ -21,7 +21,7 @@ import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts'
 import { Fleet } from './telemetry/fleet.ts';
 import { countingObserver, countsByMinute, recentCounts } from './telemetry/last-hour.ts';
 import { createMetrics } from './telemetry/metrics.ts';
-import { tracedObserver, tracedStore } from './telemetry/traced-ports.ts';
+import { tracedLogin, tracedObserver, tracedSessions, tracedStore } from './telemetry/traced-ports.ts';
 import type { Tracing } from './telemetry/tracing.ts';
 import { type Clock, sleep, systemClock, withTimeout } from './token/clock.ts';
 import { ContactHistory } from './token/contact-history.ts';
@@ -112,7 +112,7 @@ export async function startService(
   const vendor = new HttpVendorLogin({ ...config.vendor, queue, rates, clock, log, observer, tracer });
   const broker = createBroker({
     store,
-    vendor: tracing ? { login: (request) => tracing.span('login', () => vendor.login(request)) } : vendor,
+    vendor: tracing ? tracedLogin(vendor, tracing) : vendor,
     policy,
     clock,
     log,
@@ -188,7 +188,7 @@ export async function startService(
   };
   const publicApp = await createPublicApp({
     ...common,
-    sessions: tracing ? { verify: (one) => tracing.span('session check', () => sessions.verify(one)) } : sessions,
+    sessions: tracing ? tracedSessions(sessions, tracing) : sessions,
     forwardedSession: config.forwardedSession,
     readsPerMinute: requestsPerMinute,
     observer,

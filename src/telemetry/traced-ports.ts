@@ -1,6 +1,17 @@
 import { type Observer, withListener } from '../token/observer.ts';
-import type { TokenStore } from '../token/ports.ts';
+import type { TokenStore, VendorLogin } from '../token/ports.ts';
+import type { Principal, SessionVerifier } from '../token/principal.ts';
 import type { SpanFacts, Tracer } from '../token/tracer.ts';
+
+/** Runs each check in a span. */
+export function tracedSessions<P extends Principal>(sessions: SessionVerifier<P>, tracer: Tracer): SessionVerifier<P> {
+  return { verify: (session) => tracer.span('session check', () => sessions.verify(session)) };
+}
+
+/** Runs each login in a span, with its wait for the login queue and all its attempts. */
+export function tracedLogin(vendor: VendorLogin, tracer: Tracer): VendorLogin {
+  return { login: (request) => tracer.span('login', () => vendor.login(request)) };
+}
 
 /**
  * Runs each operation of the store that is part of a request or a renewal in a span. Operations of background jobs for
