@@ -35,8 +35,14 @@ export interface TracingOptions {
   readonly headers: Readonly<Record<string, string>>;
   readonly serviceName: string | undefined;
   readonly resourceAttributes: Readonly<Record<string, string>>;
-  /** A value of `OTEL_TRACES_SAMPLER`, which the configuration has checked. */
-  readonly sampler: string;
+  /** The names of OpenTelemetry. */
+  readonly sampler:
+    | 'always_on'
+    | 'always_off'
+    | 'traceidratio'
+    | 'parentbased_always_on'
+    | 'parentbased_always_off'
+    | 'parentbased_traceidratio';
   /** The share of traces for the two samplers with a ratio. */
   readonly ratio: number;
 }
