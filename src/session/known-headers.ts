@@ -127,6 +127,7 @@ export function signatureCheck(algorithm: string, key: KeyObject): SignatureChec
     verify(digest, Buffer.from(signed), by, signature);
   switch (`${algorithm.slice(0, 2)} ${key.asymmetricKeyType ?? key.type}`) {
     case 'ES ec':
+      if (algorithm !== 'ES256') return undefined;
       return (signed, signature) => signature.length === ES256_BYTES && check(hash, signed, key, toDer(signature));
     case 'RS rsa':
       return (signed, signature) => check(hash, signed, key, signature);

@@ -5,7 +5,7 @@ import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 
 const RETRY_AFTER_SECONDS = 2;
-/** From the start of the connection to the last byte. */
+/** From the start of the connection to the last byte, while the event loop runs. */
 const TIMEOUT_MS = 3_000;
 const MAX_BYTES = 65_536;
 

@@ -334,12 +334,13 @@ function replicaState(state: KnownReplica) {
  * Returns the findings of the replicas, with the facts of the one that saw most, and the names of those that see it. It
  * names nobody if all see it, or if the findings of some are not known. A replica with a fault of Redis can seldom tell
  * the others.
- * @param replicas this one first: its clock gives the times
+ * @param replicas this one first: its clock gives the times. They move in whole seconds, because offsets vary
  */
 function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts[] {
   const byId = new Map<string, { readonly replica: string; readonly finding: Summary['findings'][number] }[]>();
   for (const one of replicas) {
-    const aheadMs = (one.clockOffsetMs ?? 0) - (replicas[0]?.clockOffsetMs ?? 0);
+    const { clockOffsetMs: ours = 0 } = replicas[0] ?? {};
+    const aheadMs = Math.round(((one.clockOffsetMs ?? ours) - ours) / SECOND_MS) * SECOND_MS;
     for (const finding of one.findings.filter((found) => !isOver(found, one))) {
       const ours = { ...finding, since: finding.since - aheadMs };
       byId.set(idOf(finding), [...(byId.get(idOf(finding)) ?? []), { replica: one.replica, finding: ours }]);

@@ -1466,7 +1466,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       };
       let places = await ask();
       // This machine stood still for longer than an interval, or until Redis refused a script as late.
-      while (systemClock.now() - startedAt > 100) {
+      for (let attempt = 1; attempt < 10 && systemClock.now() - startedAt > 100; attempt += 1) {
         await store.close();
         store = await open();
         startedAt = systemClock.now();

@@ -127,6 +127,11 @@ describe('a session with the header of an accepted one', () => {
     }
   });
 
+  it.each(['P-384', 'P-521'])('is never checked in this thread with a key of the curve %s', (namedCurve) => {
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve });
+    for (const algorithm of ['ES384', 'ES512']) expect(signatureCheck(algorithm, publicKey)).toBeUndefined();
+  });
+
   it('is refused with a zero more in front of r and s, and with zeros only: ES256', () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const check = signatureCheck('ES256', publicKey);

@@ -304,7 +304,7 @@ describe('a fleet', () => {
     expect(one.report().replicas.map(({ replica }) => replica)).toEqual(['a', 'b']);
   });
 
-  test.each([3_600_000, -3_600_000])(
+  test.each([3_600_000, -3_600_000, 0])(
     'says by its own clock since when a replica sees a finding whose clock is %i ms ahead',
     async (aheadMs) => {
       const { clock, pass, start, store } = createFleet();
@@ -314,7 +314,7 @@ describe('a fleet', () => {
       const [id = '', left] = [...store.left].find(([, { text }]) => text.includes('vendor_down')) ?? [];
       const summary = JSON.parse(left?.text ?? '');
       const findings = [{ ...summary.findings[0], since: summary.findings[0].since + aheadMs }];
-      const text = JSON.stringify({ ...summary, clockOffsetMs: 5 + aheadMs, findings });
+      const text = JSON.stringify({ ...summary, clockOffsetMs: 8 + aheadMs, findings });
       store.left.set(id, { at: clock.now(), text });
       const since = summary.findings[0].since;
       expect(one.report().findings).toMatchObject([{ code: 'vendor_down', since, replicas: ['b'] }]);
@@ -600,6 +600,17 @@ describe('a fleet', () => {
     const fine = { replica: 'z', version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0 };
     const text = JSON.stringify({ ...fine, findings: [], counts: {}, lately: {}, ...forged });
     expect(one.report([{ ageMs: 0, text }]).replicas.map(({ replica }) => replica)).toEqual(['a']);
+  });
+
+  test('shows each of 199 other replicas, as many as the store keeps beside its own summary', async () => {
+    const { pass, start } = createFleet();
+    const one = start('a');
+    await pass(1_000);
+    const other = { version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0, findings: [], lately: {} };
+    const left = Array.from({ length: 199 }, (_, number) => {
+      return { ageMs: 0, text: JSON.stringify({ ...other, replica: `z${number}`, counts: {} }) };
+    });
+    expect(one.report(left).replicas).toHaveLength(200);
   });
 
   test('reports a number that is safe, whatever the others have counted', async () => {
