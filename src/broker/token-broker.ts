@@ -1,4 +1,4 @@
-import { withTimeout } from '../token/clock.ts';
+import { sleep, withTimeout } from '../token/clock.ts';
 import { BrokerError, tokensEndedBy } from '../token/errors.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { ReadOutcome, RenewalCause } from '../token/observer.ts';
@@ -19,10 +19,12 @@ const RENEWAL_WAIT_MS = 2_000;
 const FALL_BACK_MS = 100;
 /** After a read has started a renewal, reads start no other one for this long. */
 const RENEWAL_PAUSE_MS = 1_000;
+/** This replica's own logins bring their tokens into memory in less time than this after their announcement. */
+const REPLACED_AFTER_MS = 100;
 /** The store remembers each logout for twice this long. */
 const LOGOUT_KNOWN_MS = 1_800_000;
 
-type ReadPorts = 'terminals' | 'policy' | 'clock' | 'log' | 'observer' | 'defaultRegion';
+type ReadPorts = 'terminals' | 'announcements' | 'policy' | 'clock' | 'log' | 'observer' | 'defaultRegion';
 
 export interface TokenBrokerOptions extends Pick<BrokerPorts, ReadPorts> {
   readonly cache: TokenCache;
@@ -45,9 +47,19 @@ interface ReadResult {
 /** Reads tokens: from memory, from the store, or by a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
+  /** The generations of announced tokens that were newer than those in memory: at most one for each of these. */
+  readonly #replaced = new Map<SubjectId, number>();
+  #readsReplaced = false;
 
   constructor(options: TokenBrokerOptions) {
     this.#options = options;
+    options.announcements.subscribe((announcement) => {
+      if (announcement.kind !== 'saved') return;
+      const { id, generation } = announcement;
+      if (!this.#hasOlder(id, generation)) return;
+      this.#replaced.set(id, generation);
+      if (!this.#readsReplaced) void this.#readReplaced();
+    });
   }
 
   /**
@@ -176,6 +188,29 @@ export class TokenBroker {
       log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
       return { entry: cache.tokens.find(id), erasedAt: cache.erasedAt(id), outcome: 'memory' };
     }
+  }
+
+  /**
+   * Reads the tokens of other replicas' logins, one after the other, if memory has the former token. If the store fails
+   * later, memory answers with the token that the vendor takes.
+   */
+  async #readReplaced(): Promise<void> {
+    const { clock } = this.#options;
+    this.#readsReplaced = true;
+    while (this.#replaced.size > 0) {
+      await sleep(clock, REPLACED_AFTER_MS);
+      const announced = [...this.#replaced];
+      this.#replaced.clear();
+      for (const [id, generation] of announced) {
+        if (this.#hasOlder(id, generation)) await this.#lookUp(id, clock.monotonic());
+      }
+    }
+    this.#readsReplaced = false;
+  }
+
+  #hasOlder(id: SubjectId, generation: number): boolean {
+    const known = this.#options.cache.tokens.peek(id);
+    return known !== undefined && known.generation < generation;
   }
 
   /** Corrects an answer of a store that has lost a logout or an erasure. The store gets them back. */

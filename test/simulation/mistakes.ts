@@ -164,6 +164,11 @@ const READS: readonly Change[] = [
     from: 'entry.etag === request.refused',
     to: 'entry.etag !== request.refused',
   },
+  {
+    name: 'the token of another login is read when an app asks, which may be during an outage',
+    from: 'if (!this.#readsReplaced) void this.#readReplaced();',
+    to: '',
+  },
 ];
 
 const CACHE: readonly Change[] = [

@@ -14,6 +14,8 @@ import type { VirtualTime } from './virtual-time.ts';
 
 /** A replica that knows of a newer token serves it after this time, when nothing is broken. */
 const REPLACED_MS = 6_000;
+/** A replica with the former token in memory has the newer one so long after it has heard of it, if all is well. */
+const LEARNED_MS = 2_000;
 /** How long a replica may serve a token from memory without asking the store. */
 const LONGEST_FRESH_MS = 60_000;
 /** A read waits no longer for the store, and so may find its token past the margin. */
@@ -43,6 +45,9 @@ export class Oracle {
   /** The token of each terminal in the store, and when it was written. */
   readonly #stored = new Map<SubjectId, { readonly login: LoginFact; readonly at: number }>();
   readonly #removalOf = new WeakMap<Announcement, RemovalFact>();
+  readonly #storedBy = new WeakMap<Announcement, LoginFact>();
+  /** When each replica had the token that the store has had since, by its name. */
+  readonly #learnedAt = new WeakMap<LoginFact, Map<string, number>>();
   /** What was wrong in the store at the last look. It is reported once. */
   #wrongInStore: ReadonlySet<string> = new Set();
 
@@ -173,7 +178,11 @@ export class Oracle {
   #isReplaced(login: LoginFact, { id, by, beganAt }: ReadFact): boolean {
     const { conditions } = this.#options;
     const stored = this.#stored.get(id);
-    if (!stored || !this.#isSentAfter(stored.login, login) || conditions.isUnanswered(by, beganAt)) return false;
+    if (!stored || !this.#isSentAfter(stored.login, login)) return false;
+    // Whatever breaks afterwards.
+    const learnedAt = this.#learnedAt.get(stored.login)?.get(by);
+    if (learnedAt !== undefined && beganAt > learnedAt) return true;
+    if (conditions.isUnanswered(by, beganAt)) return false;
     return beganAt > conditions.unknownUntil(stored.at, by);
   }
 
@@ -185,7 +194,16 @@ export class Oracle {
 
   /** An announcement has reached a replica. */
   onHeard(announcement: Announcement, name: string): void {
-    this.#removalOf.get(announcement)?.heardAt.set(name, this.#options.time.now);
+    const { time, facts, conditions } = this.#options;
+    this.#removalOf.get(announcement)?.heardAt.set(name, time.now);
+    const login = this.#storedBy.get(announcement);
+    if (!login) return;
+    const heardAt = time.now;
+    time.after(LEARNED_MS, () => {
+      if (!conditions.hasContact(name, LEARNED_MS) || facts.stoodStill(name, heardAt, time.now)) return;
+      const learned = this.#learnedAt.get(login) ?? new Map<string, number>();
+      this.#learnedAt.set(login, learned.set(name, time.now));
+    });
   }
 
   /** @param to the time whose state the store has again */
@@ -202,7 +220,7 @@ export class Oracle {
 
   #onCommand({ name, args, by, sentAt, result, announced }: ExecutedCommand): void {
     for (const announcement of announced) {
-      if (announcement.kind === 'saved') this.#onStored(announcement.id, args, by);
+      if (announcement.kind === 'saved') this.#onStored(announcement, args, by);
       if (announcement.kind === 'removed') this.#onRemoved(announcement, announcement.id, { name, by, sentAt });
       if (announcement.kind === 'erased') this.#onRemoved(announcement, announcement.account, { name, by, sentAt });
     }
@@ -222,7 +240,12 @@ export class Oracle {
     fail('no accessId of a login from before an erasure is stored after it', `${erasures.at(-1)?.name} by ${by}`);
   }
 
-  #onStored(id: SubjectId, args: readonly unknown[], by: string): void {
+  #onStored(
+    announcement: Extract<Announcement, { readonly generation: number; readonly id: SubjectId }>,
+    args: readonly unknown[],
+    by: string,
+  ): void {
+    const { id } = announcement;
     const { time, facts, conditions, note, fail } = this.#options;
     const login = facts.loginOf(accessTokenIn(args));
     if (!login || login.id !== id) {
@@ -236,6 +259,7 @@ export class Oracle {
     note(`${login.accessToken} of ${login.terminal} is stored by ${by}`);
     this.#stored.set(id, { login, at: time.now });
     login.storedAt ??= time.now;
+    this.#storedBy.set(announcement, login);
     const overtaking = facts
       .removalsOf(login)
       .find((removal) => login.receivedAt < (removal.executedAt ?? 0) && conditions.isInForce(removal));

@@ -354,9 +354,9 @@ describe('the record that a read accepts instead of a login', () => {
     } as unknown as Renewal;
     const { observer } = recordingObserver();
     const { logger: log } = captureLog('debug');
-    const { terminals } = store;
+    const { terminals, announcements } = store;
     const { writeBack } = parts;
-    const ports = { terminals, cache, renewal, writeBack, clock, log, observer };
+    const ports = { terminals, announcements, cache, renewal, writeBack, clock, log, observer };
     const broker = new TokenBroker({ ...ports, policy: POLICY, defaultRegion: 'DE' });
     const requestOf = async (refused?: string, region?: string): Promise<RenewalRequest> => {
       void broker.read({ subject: SUBJECT, region, sessionIssuedAt: undefined, refused });
