@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts';
@@ -56,9 +57,11 @@ function readText(
     return undefined;
   }
   try {
-    const content = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
-    if (content) return content;
-    problems.set(name, `${name}_FILE names a file that is empty: ${path}`);
+    const bytes = readFileSync(path);
+    const content = bytes.toString().replace(/\r?\n$/, '');
+    if (content && isUtf8(bytes)) return content;
+    if (content) problems.set(name, `${name}_FILE names a file that is not UTF-8 text: ${path}`);
+    else problems.set(name, `${name}_FILE names a file that is empty: ${path}`);
   } catch (error) {
     const reason = error instanceof Error && 'code' in error ? error.code : 'unknown error';
     problems.set(name, `${name}_FILE names a file that cannot be read (${reason})`);

@@ -12,11 +12,13 @@ const REASONS: Readonly<Record<string, string>> = {
   '{X} must be {}': '{} 应为：{}',
   '{X} and {X}_FILE are both set: set only one of them': '{} 和 {}_FILE 都设置了：只能设置其中一个',
   '{X}_FILE names a file that is empty: {}': '{}_FILE 指定的文件是空的：{}',
+  '{X}_FILE names a file that is not UTF-8 text: {}': '{}_FILE 指定的文件不是 UTF-8 文本：{}',
   '{X}_FILE names a file that cannot be read ({})': '{}_FILE 指定的文件无法读取（{}）',
   '{X}: one of them is required, to check sessions': '{}：必须设置其中一个，用于校验会话',
   '{X}: set only one of them, otherwise a forged session might be accepted':
     '{}：只能设置其中一个，否则伪造的会话可能被接受',
   '{X} needs the header cookie in SESSION_FORWARD_HEADERS': '使用 {} 时，SESSION_FORWARD_HEADERS 中必须有 cookie',
+  '{X} has the value {}, which SESSION_FORWARD_ACCEPTED has too': '{} 含有值 {}，但 SESSION_FORWARD_ACCEPTED 也含有它',
   '{X} must be among those that fit the key ({}), not {}': '{} 只能从与密钥匹配的算法（{}）中选择，不能是 {}',
   '{X} must not repeat ADMIN_TOKEN, nor its name, which is default':
     '{} 中不能再次出现 ADMIN_TOKEN 的值，也不能使用它的名称 default',

@@ -74,6 +74,16 @@ describe('forward', () => {
     ]);
   });
 
+  test('refuses a value that both accepts and refuses a session', () => {
+    const accepted = { SESSION_FORWARD_ACCEPTED: 'code=0|200' };
+    expect(problemsOf({ ...FORWARD, ...accepted, SESSION_FORWARD_REFUSED: 'code=401|200' })).toEqual([
+      'SESSION_FORWARD_REFUSED has the value 200, which SESSION_FORWARD_ACCEPTED has too',
+    ]);
+    for (const refused of ['code=401', 'data.code=200']) {
+      expect(problemsOf({ ...FORWARD, ...accepted, SESSION_FORWARD_REFUSED: refused })).toEqual([]);
+    }
+  });
+
   test('judges envelopes by conditions, each a path and its values', () => {
     const conditions = { SESSION_FORWARD_ACCEPTED: 'data.ok = a=b | true', SESSION_FORWARD_REFUSED: 'code=401|403' };
     expect(loadConfig({ ...FORWARD, ...conditions }).session).toMatchObject({

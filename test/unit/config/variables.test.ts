@@ -260,6 +260,16 @@ test.each([
   expect(found).toHaveLength(2 * problems);
 });
 
+test('a file with a secret that is no text is refused, with its name', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'secret-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'secret');
+  writeFileSync(file, Buffer.concat([Buffer.from(SECRET), Buffer.of(0xff)]));
+  const { VENDOR_APP_KEY: _, ...others } = USABLE;
+  const problem = `VENDOR_APP_KEY_FILE names a file that is not UTF-8 text: ${file}`;
+  expect(problemsOf({ ...others, VENDOR_APP_KEY_FILE: file })).toEqual([problem]);
+});
+
 test('every setting that does not take any text is refused with a wrong value', () => {
   const restricted = names.filter((name) => VARIABLES[name].schema !== text);
   expect(new Set(BAD.map(([name]) => name))).toEqual(new Set(restricted));
