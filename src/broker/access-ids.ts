@@ -1,4 +1,4 @@
-import { BrokerError, LoginNotSent } from '../token/errors.ts';
+import { BrokerError } from '../token/errors.ts';
 import type { KnownAccount } from '../token/ports.ts';
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
@@ -93,18 +93,14 @@ export class AccessIds {
     }
     const erasedAt = cache.erasedAt(id) ?? 0;
     // A read may have told this replica of an older one.
-    if (erasedAt !== asked.erasedBefore && erasedAt > asked.at - CLOCK_ERROR_MS) throw erasedMeanwhile();
+    const isLater = erasedAt !== asked.erasedBefore && erasedAt > asked.at - CLOCK_ERROR_MS;
+    if (isLater || lease.generation <= erasedAt) throw erasedMeanwhile();
     const region = granted.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     await limits.admit(id, 'new', storeTimeout);
-    const isErased = () => lease.generation <= (cache.erasedAt(id) ?? 0);
-    const mayBeSent = () => !isErased() && this.#logins.isHeld(lease);
-    const sent = vendor.login({ subject, region, budgetMs, urgency, mayBeSent });
-    const { fields } = await sent.catch((error: unknown) => {
-      if (!isErased()) throw error;
-      if (error instanceof LoginNotSent) void limits.giveBack(id, 'new');
-      throw erasedMeanwhile();
-    });
+    // After an erasure, it is not sent. With the next lease, the erasure is known.
+    const mayBeSent = () => this.#logins.isHeld(lease) && lease.generation > (cache.erasedAt(id) ?? 0);
+    const { fields } = await vendor.login({ subject, region, budgetMs, urgency, mayBeSent });
     await terminals.saveAccessId(lease, { unionId, accessId: fields['accessId'] ?? '', region });
     const stored = await accounts.identify(unionId);
     if (stored) return stored;

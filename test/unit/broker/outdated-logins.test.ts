@@ -4,7 +4,7 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { sleep } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import { accountId, type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
@@ -72,8 +72,17 @@ describe('a login that still waits for its turn is not sent after', () => {
     expect(giveBack).toHaveBeenCalledTimes(1);
   });
 
+  test('an erasure that is later than each lease of its accessId, because the clock of the store was set back', async () => {
+    const { pass, clock, vendor, replicas } = createReplicas(queueing);
+    replicas[0].cache.erased(accountId(SUBJECT.unionId), clock.now() + 3_600_000);
+    const answer = codeOf(replicas[0].accessIds.obtain({ ...SUBJECT, uniqueId: accessIdTerminal('alice') }, 'CN'));
+    await pass(QUEUE_MS);
+    expect(await answer).toBe('not_found');
+    expect(vendor.requests).toHaveLength(0);
+  });
+
   test('a logout during an outage of the store, that this replica has heard of before', async () => {
-    const { pass, vendor, store, replicas, read, clock } = createReplicas(queueing);
+    const { pass, vendor, giveBack, store, replicas, read, clock } = createReplicas(queueing);
     store.terminals.acquire = () => Promise.reject(new BrokerError('store_unavailable'));
     const answer = read();
     await pass(QUEUE_MS / 2);
@@ -81,6 +90,7 @@ describe('a login that still waits for its turn is not sent after', () => {
     await pass(QUEUE_MS);
     expect(await answer).toBe('session_forbidden');
     expect(vendor.sent).toBe(0);
+    expect(giveBack).not.toHaveBeenCalled();
   });
 });
 

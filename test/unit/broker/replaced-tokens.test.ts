@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
+import type { Clock } from '../../../src/token/clock.ts';
 import type { Subject } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
@@ -7,24 +8,43 @@ import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { accessTokenOf } from '../../support/served-token.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+/** From an announcement until the token is read. */
+const AFTER_MS = 100;
 
-/** Two replicas with one store. Only the commands of the second one are counted, and fail. */
+/** Two replicas with one store. Only the commands and the timers of the second one are counted. */
 function createReplicas() {
   const { clock, pass } = virtualClock();
   const store = createMemoryStore({ clock, terminalsPerAccount: 20 });
   const vendor = new ScriptedLogin(clock);
   const watched = watchedStore(store);
-  const [other, replica] = [
-    brokerParts({ clock, store, vendor }),
-    brokerParts({ clock, store: watched.store, vendor }),
-  ];
-  const read = async ({ broker }: typeof replica, refused?: string, subject = SUBJECT) => {
+  const timers: number[] = [];
+  const counting: Clock = {
+    now: () => clock.now(),
+    monotonic: () => clock.monotonic(),
+    random: () => clock.random(),
+    nextTurn: (callback) => clock.nextTurn(callback),
+    setTimer: (callback, ms) => {
+      timers.push(ms);
+      return clock.setTimer(callback, ms);
+    },
+  };
+  const other = brokerParts({ clock, store, vendor });
+  const replica = brokerParts({ clock: counting, store: watched.store, vendor });
+  const read = async ({ broker }: typeof replica, refused?: string, uniqueId = 'phone') => {
+    const subject: Subject = { app: 'default', unionId: 'alice', uniqueId };
     const reading = broker.read({ subject, region: 'CN', sessionIssuedAt: clock.now(), refused });
     await pass(1);
     return reading;
   };
-  return { pass, other, replica, read, watched, vendor };
+  /** The commands `read` of the second replica, and its timers, while `work` is done and for a second after it. */
+  const costOf = async (work: () => Promise<unknown>) => {
+    const before = watched.calls('read');
+    timers.length = 0;
+    await work();
+    await pass(1_000);
+    return { reads: watched.calls('read') - before, timers: timers.filter((ms) => ms === AFTER_MS).length };
+  };
+  return { pass, other, replica, read, watched, costOf };
 }
 
 test('a replica has the token of a login of another one before the store fails', async () => {
@@ -37,17 +57,24 @@ test('a replica has the token of a login of another one before the store fails',
   expect(accessTokenOf(await read(replica))).toBe('token-2');
 });
 
-test('a replica reads a replaced token once, none of its own logins, and none that no app has asked it for', async () => {
-  const { pass, other, replica, read, watched } = createReplicas();
-  let { etag } = await read(replica);
-  ({ etag } = await read(replica, etag));
-  await pass(200);
-  const before = watched.calls('read');
-  await read(other, undefined, { ...SUBJECT, uniqueId: 'tablet' });
-  await pass(200);
-  expect(watched.calls('read')).toBe(before);
-  ({ etag } = await read(other, etag));
-  await read(other, etag);
-  await pass(200);
-  expect(watched.calls('read')).toBe(before + 1);
+test('a replica reads each replaced token once, and all of them with one timer', async () => {
+  const { other, replica, read, costOf } = createReplicas();
+  let [phone, tablet] = [await read(replica), await read(replica, undefined, 'tablet')];
+  const renew = async () => {
+    phone = await read(other, phone.etag);
+    tablet = await read(other, tablet.etag, 'tablet');
+  };
+  for (let round = 0; round < 2; round += 1) expect(await costOf(renew)).toEqual({ reads: 2, timers: 1 });
+});
+
+test('a replica reads no token that no app has asked it for', async () => {
+  const { other, read, costOf } = createReplicas();
+  expect(await costOf(() => read(other))).toEqual({ reads: 0, timers: 0 });
+});
+
+test('a replica does not read the token of its own login again', async () => {
+  const { replica, read, costOf } = createReplicas();
+  const { etag } = await read(replica);
+  // The report of a refused token itself reads the store.
+  expect((await costOf(() => read(replica, etag))).reads).toBe(1);
 });
