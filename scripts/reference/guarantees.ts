@@ -414,8 +414,8 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
         'a master that hangs does not block claims on the other masters':
           'a hanging master of a cluster does not block it',
       }),
-      ...shownIn('test/unit/broker/refresh-worker.test.ts', {
-        'leaves to other replicas what it claims while it stops': 'a worker that stops starts no renewal',
+      ...shownIn('test/unit/broker/worker-claims.test.ts', {
+        'nothing that it claims while it stops': 'a worker that stops starts no renewal',
       }),
       ...shownIn('test/unit/broker/renewal.test.ts', {
         'keeps the old token when it fails, and the due queue schedules a retry':

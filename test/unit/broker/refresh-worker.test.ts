@@ -1,12 +1,10 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
-import { BrokerError } from '../../../src/token/errors.ts';
 import type { RefreshPolicy } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { claimLeases } from '../../support/due-claims.ts';
 import { watchedStore } from '../../support/failing-store.ts';
-import { makeDue } from '../../support/make-due.ts';
 import { accessTokenOf } from '../../support/served-token.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
@@ -15,15 +13,15 @@ const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' }
 const ID = subjectId(SUBJECT);
 const LIFE_MS = 2_000;
 /** A token is due after 10 % of its life. */
-const DUE_EARLY = { share: { from: 0.1, to: 0.1 } };
+const _DUE_EARLY = { share: { from: 0.1, to: 0.1 } };
 
 /** A broker and a worker in virtual time. */
 function startWorker(policy: Partial<RefreshPolicy> = {}) {
   const { clock, pass } = virtualClock();
-  const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
+  const store = createMemoryStore({ clock, terminalsPerAccount: 20 });
   const observer = { ...silentObserver };
-  const parts = brokerParts({ clock, store: watched.store, observer, policy: { ...PROACTIVE, ...policy } });
-  const { broker, store, vendor, worker } = parts;
+  const parts = brokerParts({ clock, store, observer, policy: { ...PROACTIVE, ...policy } });
+  const { broker, vendor, worker } = parts;
   vendor.lifeMs = LIFE_MS;
   worker.start();
   onTestFinished(async () => {
@@ -39,7 +37,7 @@ function startWorker(policy: Partial<RefreshPolicy> = {}) {
   const until = async (isTrue: () => boolean | Promise<boolean>, withinMs: number) => {
     for (const end = clock.now() + withinMs; !(await isTrue()); await pass(20)) expect(clock.now()).toBeLessThan(end);
   };
-  return { ...parts, clock, pass, observer, watched, read, stored, until };
+  return { ...parts, clock, pass, observer, read, stored, until };
 }
 
 describe('the refresh worker', () => {
@@ -112,77 +110,6 @@ describe('the refresh worker', () => {
       const { record } = await store.terminals.read(subjectId(subject));
       expect(record?.unreadRenewals).toBe(1);
     }
-  });
-
-  test('retries after a failure while the old token can still be served', async () => {
-    const { vendor, read, stored, until } = startWorker({ share: { from: 0.2, to: 0.2 } });
-    vendor.lifeMs = 10_000;
-    await read();
-    vendor.failure = new BrokerError('vendor_unavailable');
-    await until(() => vendor.requests.length === 2, 4_000);
-    vendor.failure = undefined;
-    const before = (await stored())?.generation ?? 0;
-    await until(async () => ((await stored())?.generation ?? 0) > before, 6_000);
-    expect(vendor.requests).toHaveLength(3);
-  });
-
-  test('continues after an outage of the store', async () => {
-    const { vendor, watched, read, until } = startWorker(DUE_EARLY);
-    vendor.lifeMs = 20_000;
-    await read();
-    watched.down.add('claim');
-    await until(() => watched.calls('claim') > 3, 5_000);
-    watched.down.delete('claim');
-    await until(() => vendor.requests.length === 2, 3_000);
-  });
-
-  test('leaves to other replicas what it claims while it stops', async () => {
-    const { vendor, store, worker, watched, pass, read, until } = startWorker(DUE_EARLY);
-    vendor.lifeMs = 20_000;
-    await read();
-    let answerClaim = () => {};
-    watched.late.set(
-      'claim',
-      new Promise((resolve) => {
-        answerClaim = resolve;
-      }),
-    );
-    const claimsBefore = watched.calls('claim');
-    await pass(2_100);
-    await until(() => watched.calls('claim') === claimsBefore + 1, 6_000);
-    const stopped = worker.stop();
-    answerClaim();
-    await Promise.all([stopped, pass(2_000)]);
-    expect(vendor.requests).toHaveLength(1);
-    expect((await claimLeases(store, 1, 100)).claims).toHaveLength(1);
-  });
-
-  test('does not read the due queue again for each renewal that ends', async () => {
-    const { vendor, watched, read, until } = startWorker(DUE_EARLY);
-    vendor.lifeMs = 20_000;
-    const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) await read(subject);
-    vendor.lifeMs = 600_000;
-    // The logins end one after another.
-    Object.defineProperty(vendor, 'latencyMs', { get: () => 20 * (vendor.requests.length - subjects.length) });
-    const claimsBefore = watched.calls('claim');
-    await until(() => watched.calls('save') === 2 * subjects.length, 6_000);
-    expect(watched.calls('claim') - claimsBefore).toBeLessThan(10);
-  });
-
-  test('finishes the running renewals when it stops, and starts no new ones', async () => {
-    const { clock, vendor, store, worker, watched, pass, read, stored, until } = startWorker();
-    vendor.lifeMs = 3_000;
-    await read();
-    vendor.latencyMs = 300;
-    await until(() => vendor.requests.length === 2, 4_000);
-    await Promise.all([worker.stop(), pass(1_000)]);
-    expect((await stored())?.unreadRenewals).toBe(1);
-    await makeDue(store, ID, clock.now());
-    const claimsAtStop = watched.calls('claim');
-    await pass(5_000);
-    expect(watched.calls('claim')).toBe(claimsAtStop);
-    expect(vendor.requests).toHaveLength(2);
   });
 
   test('claims nothing if it is started after its stop, as in a replica that ends while it waits for its store', async () => {

@@ -176,8 +176,8 @@ describe('the worker renews', () => {
     expect(told('overdueSeen').slice(0, 4)).toEqual([[90], [701], [800], [0]]);
   });
 
-  test('nothing that it claims while it stops: other replicas claim it soon', async () => {
-    const { pass, answers, running, worker, dueClaims } = createWorker();
+  test('nothing that it claims while it stops', async () => {
+    const { pass, answers, running, times, worker, dueClaims } = createWorker();
     let answer = (_claims: DueSubjects): void => undefined;
     answers.push(
       new Promise((resolve) => {
@@ -190,7 +190,9 @@ describe('the worker renews', () => {
     answer(dueClaims(1));
     await pass(0);
     await stopped;
+    await pass(60_000);
     expect(running).toHaveLength(0);
+    expect(times()).toEqual([0]);
   });
 
   test('to the end what it has begun when it stops', async () => {
