@@ -1,21 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
-import { BrokerError } from '../../../src/token/errors.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import type { Subject } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
-import { eventually } from '../../support/eventually.ts';
-import { watchedStore } from '../../support/failing-store.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 const SESSION = { sessionIssuedAt: undefined };
 
 /** Replicas in one process. They share one store and one vendor. */
 function createReplicas(count: number, perHour = 60) {
-  const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 3 }));
-  const { store } = watched;
+  const store = createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
   const vendor = new ScriptedLogin();
   const replicas = Array.from({ length: count }, () => brokerParts({ store, vendor, perHour }));
   const read = async (
@@ -28,7 +23,7 @@ function createReplicas(count: number, perHour = 60) {
     if (!parts) throw new RangeError('no replica');
     return parts.broker.read(request);
   };
-  return { store, watched, vendor, replicas, read };
+  return { store, vendor, replicas, read };
 }
 
 describe('a refused token', () => {
@@ -52,32 +47,6 @@ describe('a refused token', () => {
     expect((await read(1, { refused: etag })).etag).toBe(newer.etag);
     expect((await read(0, { refused: '"never-seen"' })).etag).toBe(newer.etag);
     expect(vendor.requests).toHaveLength(2);
-  });
-
-  test('meets a rate limit with a retry time when reported in a loop; other reads and terminals do not', async () => {
-    const { vendor, read } = createReplicas(2);
-    let { etag } = await read(0);
-    const codes: unknown[] = [];
-    for (let round = 0; round < 10; round += 1) {
-      const answer = await read(round, { refused: etag }).catch((error) => error);
-      codes.push(answer.code);
-      etag = answer.etag ?? etag;
-      if (answer.code) expect(answer.retryAfter).toBeGreaterThan(0);
-    }
-    expect(codes.filter((code) => code === undefined)).toHaveLength(3);
-    expect(codes.slice(3)).toEqual(Array(7).fill('rate_limited'));
-    expect(vendor.requests).toHaveLength(4);
-    expect((await read(0)).etag).toBe(etag);
-    const tablet = await read(1, { subject: { ...SUBJECT, uniqueId: 'tablet' } });
-    expect((await read(0, { subject: { ...SUBJECT, uniqueId: 'tablet' }, refused: tablet.etag })).etag).toBeTruthy();
-    expect(vendor.requests).toHaveLength(6);
-  });
-
-  test('is replaced even if the store fails to check the rate limit', async () => {
-    const { watched, read } = createReplicas(1);
-    const { etag } = await read(0);
-    watched.down.add('take');
-    for (let round = 0; round < 5; round += 1) expect((await read(0, { refused: etag })).etag).not.toBe(etag);
   });
 
   test('is never served again when its replacement fails', async () => {
@@ -114,24 +83,6 @@ describe('the logins of an account', () => {
     expect(vendor.requests).toHaveLength(2);
   });
 
-  test('do not count if they found no place in the login queue', async () => {
-    const { vendor, read } = createReplicas(1, 1);
-    vendor.failure = new BrokerError('vendor_busy');
-    for (let round = 0; round < 5; round += 1) await expect(read(0)).rejects.toMatchObject({ code: 'vendor_busy' });
-    vendor.failure = undefined;
-    expect((await read(0)).etag).toBeTruthy();
-  });
-
-  test('are allowed for a limited number of terminals', async () => {
-    const { vendor, read, replicas } = createReplicas(1);
-    const subjects = ['one', 'two', 'three', 'four'].map((uniqueId) => ({ ...SUBJECT, uniqueId }));
-    for (const subject of subjects.slice(0, 3)) await read(0, { subject });
-    await expect(read(0, { subject: subjects[3] ?? SUBJECT })).rejects.toMatchObject({ code: 'terminal_limit' });
-    expect(vendor.requests).toHaveLength(3);
-    await replicas[0]?.accounts.logOut(subjects[0] ?? SUBJECT, SESSION);
-    expect((await read(0, { subject: subjects[3] ?? SUBJECT })).etag).toBeTruthy();
-  });
-
   test('use the country of the first successful login', async () => {
     const { vendor, read } = createReplicas(2);
     await read(0, { region: 'CN' });
@@ -150,19 +101,6 @@ describe('a logout', () => {
     expect(first.etag).not.toBe(etag);
     expect(second.etag).toBe(first.etag);
     expect(vendor.requests).toHaveLength(2);
-  });
-
-  test('wins over a running renewal: the store keeps no token, and the next read logs in again', async () => {
-    const { vendor, store, replicas, read } = createReplicas(2);
-    vendor.latencyMs = 150;
-    const first = read(0).catch((error) => error);
-    await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
-    await replicas[1]?.accounts.logOut(SUBJECT, SESSION);
-    expect(await first).toMatchObject({ code: 'session_forbidden' });
-    expect((await store.terminals.read(ID)).record).toBeUndefined();
-    await read(0);
-    expect(vendor.requests).toHaveLength(2);
-    expect(vendor.mostConcurrent).toBe(1);
   });
 });
 
@@ -203,25 +141,5 @@ describe('an erasure', () => {
     await replicas[1]?.accounts.logOut(SUBJECT, { sessionIssuedAt: after });
     expect((await read(0, { at: after })).etag).not.toBe(etag);
     await replicas[1]?.accounts.logOut(SUBJECT, 'operator');
-  });
-
-  test('makes the broker refuse a session without an issue time', async () => {
-    const { replicas } = createReplicas(1);
-    await replicas[0]?.accounts.erase('alice');
-    const read = replicas[0]?.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: undefined });
-    await expect(read).rejects.toMatchObject({ code: 'session_invalid' });
-  });
-
-  test('removes every terminal of the account, also from memory', async () => {
-    const { replicas, read, store } = createReplicas(1);
-    const tablet = { ...SUBJECT, uniqueId: 'tablet' };
-    await read(0);
-    await read(0, { subject: tablet });
-    await read(0, { subject: { ...SUBJECT, unionId: 'bob' } });
-    await replicas[0]?.accounts.erase('alice');
-    expect(replicas[0]?.cache.tokens.find(ID)).toBeUndefined();
-    expect(replicas[0]?.cache.tokens.find(subjectId(tablet))).toBeUndefined();
-    expect(replicas[0]?.cache.tokens.find(subjectId({ ...SUBJECT, unionId: 'bob' }))).toBeDefined();
-    expect(await store.accounts.find('alice')).toMatchObject({ identity: undefined, records: [] });
   });
 });

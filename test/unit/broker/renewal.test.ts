@@ -4,7 +4,6 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
-import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { claimLeases } from '../../support/due-claims.ts';
@@ -91,27 +90,6 @@ describe('a renewal', () => {
     await renewal;
   });
 
-  test('uses a token that another replica has stored instead of a login', async () => {
-    const { vendor, replicas } = createReplicas(2);
-    const first = await replicas[0]?.renewal.renew(request());
-    expect(await replicas[1]?.renewal.renew(request())).toEqual({
-      record: first?.record,
-      outcome: 'waited',
-      checkedAt: expect.any(Number),
-    });
-    expect(vendor.requests).toHaveLength(1);
-  });
-
-  test('logs in again if the request needs a newer token than the stored one', async () => {
-    const { vendor, replicas } = createReplicas(2);
-    const known = (await replicas[0]?.renewal.renew(request()))?.record;
-    if (!known) throw new Error('no record');
-    const satisfies = (record: TokenRecord) => record.generation > known.generation;
-    const renewed = await replicas[1]?.renewal.renew(request({ known, satisfies }));
-    expect(renewed?.record.generation).toBeGreaterThan(known.generation);
-    expect(vendor.requests).toHaveLength(2);
-  });
-
   test('does not repeat a login that fails while a waiting replica asks for the lease again', async () => {
     const { store, vendor, replicas } = createReplicas(1);
     vendor.latencyMs = 400;
@@ -130,16 +108,6 @@ describe('a renewal', () => {
     expect(await first).toBe('vendor_timeout');
     expect(vendor.requests).toHaveLength(1);
     expect((await store.terminals.acquire(ID, 1)).kind).toBe('granted');
-  });
-
-  test('stores nothing and fails with session_forbidden after a logout during the login', async () => {
-    const { store, vendor, replicas } = createReplicas(1);
-    vendor.latencyMs = 150;
-    const renewal = replicas[0]?.renewal.renew(request());
-    await eventually(() => vendor.requests.length === 1);
-    await store.terminals.remove(ID);
-    await expect(renewal).rejects.toMatchObject({ code: 'session_forbidden' });
-    expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 
   test.each([1_000, 5_000, 60_000])(
@@ -201,13 +169,5 @@ describe('a lease that the store fails to extend or release', () => {
     await renewed;
     expect(watched.calls('extend')).toBeGreaterThan(0);
     expect((await store.terminals.read(ID)).record).toBeDefined();
-  });
-
-  test('expires by itself, and the caller gets the vendor’s error', async () => {
-    const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
-    const { renewal, vendor } = brokerParts({ store: watched.store });
-    watched.down.add('release');
-    vendor.failure = new BrokerError('vendor_timeout');
-    await expect(renewal.renew(request())).rejects.toMatchObject({ code: 'vendor_timeout' });
   });
 });
