@@ -168,24 +168,3 @@ describe('a rate limit', () => {
     expect(eventsOf('rateLimited')).toEqual([['refused_tokens']]);
   });
 });
-
-describe('a write-back', () => {
-  test('is reported, with whether the store had something newer', async () => {
-    const { second, watched, eventsOf, clock, read } = parts();
-    watched.down.add('save');
-    await read();
-    await eventually(() => eventsOf('wroteBack').length === 1);
-    expect(eventsOf('wroteBack')).toEqual([['saved']]);
-    watched.down.add('acquire').add('restore');
-    clock.advance(56_000);
-    await read();
-    watched.down.delete('acquire');
-    watched.down.delete('save');
-    clock.advance(10);
-    // Another replica logs in.
-    await read(second);
-    watched.down.delete('restore');
-    await eventually(() => eventsOf('wroteBack').length === 2);
-    expect(eventsOf('wroteBack')[1]).toEqual(['outdated']);
-  });
-});

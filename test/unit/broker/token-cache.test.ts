@@ -167,35 +167,11 @@ describe('the token cache', () => {
     expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
   });
 
-  test('holds the newest entry of a subject until the entry is removed', () => {
-    const { cache, clock, record, announce } = createCache();
-    const generation = () => cache.tokens.find(ID)?.generation;
-    cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(generation()).toBe(2);
-    cache.renew(record(3), ID, clock.monotonic());
-    expect(generation()).toBe(3);
-    announce({ kind: 'removed', id: ID, generation: 3 });
-    expect(generation()).toBeUndefined();
-    cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
-    expect(generation()).toBeUndefined();
-  });
-
   test('never replaces a newer token with an older one', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined }).generation).toBe(2);
     expect(cache.getFresh(ID, clock.monotonic())?.generation).toBe(2);
-  });
-
-  test('replaces a token that another token of the same generation has displaced from the store', () => {
-    const { cache, clock, record } = createCache();
-    const own = cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    const stored = { ...record(1), token: { ...record(1).token, fields: { accessToken: 'of another replica' } } };
-    const entry = cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(entry.etag).not.toBe(own.etag);
-    expect(cache.tokens.find(ID)).toEqual(entry);
   });
 
   test('asks the store for a renewed token that the store has not confirmed', () => {
@@ -222,29 +198,6 @@ describe('the token cache', () => {
     cache.renew(record(2), ID, clock.monotonic());
     clock.advance(59_999);
     expect(cache.getFresh(ID, clock.monotonic())?.generation).toBe(2);
-  });
-
-  test('holds the newer record even if the vendor gave the same token again', () => {
-    const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    const renewed = { ...record(2), token: { ...record(2).token, fields: record(1).token.fields } };
-    const { generation, body } = cache.put(renewed, { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect([generation, JSON.parse(body)]).toEqual([2, record(1).token.fields]);
-  });
-
-  test('keeps the renewal time and the read mark of a token when the store confirms it again', () => {
-    const { cache, clock, record } = createCache();
-    const stored = record(1);
-    expect(cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined }).read).toBe(false);
-    cache.tokens.setRead(ID, 1, true);
-    cache.tokens.setRenewFrom(ID, 1, 7);
-    expect(cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined })).toMatchObject({
-      read: true,
-      renewFrom: 7,
-    });
-    const renewed = cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(renewed.read).toBe(false);
-    expect(renewed.renewFrom).toBeGreaterThan(clock.now());
   });
 
   test('accepts a token of the announced generation, and none that is older', () => {
@@ -284,15 +237,6 @@ describe('the token cache', () => {
     expect(cache.put(record(9), { checkedAt: clock.monotonic(), erasedAt: 10 }).erasedAt).toBe(10);
   });
 
-  test('removes a token without refusing the next one', () => {
-    const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    cache.tokens.remove(ID);
-    expect(cache.tokens.find(ID)).toBeUndefined();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.tokens.find(ID)).toBeDefined();
-  });
-
   test('reports its number of tokens, their memory, and all records with their ids', () => {
     const { cache, clock, record, records } = createCache();
     const entry = cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
@@ -315,33 +259,6 @@ describe('the token cache', () => {
     expect(cached.size).toBe(cache.tokens.size);
     expect(cached.size).toBeGreaterThan(80);
     expect(subjects.slice(-50).every(({ unionId }) => cached.has(unionId))).toBe(true);
-  });
-
-  test('keeps a token that apps read during an outage of the store, however many other accounts log in', () => {
-    const { cache, clock, record } = createCache(100_000);
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    clock.advance(60_000);
-    for (let number = 0; number < 400; number += 1) {
-      expect(cache.tokens.find(ID)?.generation).toBe(1);
-      cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }), {
-        checkedAt: Number.NEGATIVE_INFINITY,
-        erasedAt: undefined,
-      });
-    }
-    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-  });
-
-  test('loses no token by using its tokens, in any order, while no new ones come', () => {
-    const { cache, clock, record } = createCache(64_000);
-    const subjects = Array.from({ length: 50 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects)
-      cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    for (let round = 0; round < 500; round += 1) {
-      const subject = subjects[(round * 37) % 50] as Subject;
-      cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
-      expect(cache.tokens.find(subjectId(subject))).toBeDefined();
-      expect(cache.tokens.size).toBe(50);
-    }
   });
 
   test('takes no memory for what another replica has renewed, removed or erased', () => {
@@ -368,18 +285,6 @@ describe('the token cache', () => {
     expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ read: false, erasedAt: 5 });
   });
 
-  test('lists a renewed token whose former one has ended, and none that has ended itself', () => {
-    const { cache, clock, record, records } = createCache();
-    cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.tokens.find(ID)).toBeDefined();
-    clock.advance(500_000);
-    cache.renew(record(2), ID, clock.monotonic());
-    clock.advance(200_000);
-    expect([...records()].map(([, { generation }]) => generation)).toEqual([2]);
-    clock.advance(500_000);
-    expect([...records()]).toEqual([]);
-  });
-
   test('lists each token, also one that moves while they are listed', () => {
     const { cache, clock, record, records } = createCache(100_000);
     const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
@@ -397,30 +302,6 @@ describe('the token cache', () => {
     expect(listed.size).toBe(30);
     clock.advance(1);
     expect([...records(clock.monotonic() - 2)]).toEqual([]);
-  });
-
-  test('loses only the tokens that are removed', () => {
-    const { cache, clock, record, records } = createCache(32_000);
-    const subjects = Array.from({ length: 14 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects)
-      cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    const ids = new Set(subjects.map(subjectId));
-    expect(new Set([...records()].map(([id]) => id))).toEqual(ids);
-    for (const id of ids) {
-      cache.tokens.remove(id);
-      ids.delete(id);
-      expect(new Set([...records()].map(([left]) => left))).toEqual(ids);
-    }
-  });
-
-  test('remembers the erasure of an account with the token that the store confirms again', () => {
-    const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    clock.advance(60_000);
-    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-    cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: 5 });
-    expect([cache.tokens.size, cache.erasedAt(ID)]).toEqual([1, 5]);
-    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ erasedAt: 5, checkedAt: clock.monotonic() });
   });
 });
 

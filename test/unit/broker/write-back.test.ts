@@ -558,15 +558,6 @@ describe('the number of tokens that wait', () => {
     expect(restored.filter(({ subject }) => subject.unionId.startsWith('long'))).toHaveLength(64);
     expect(restored).toHaveLength(MAX_MISSING);
   });
-
-  test('does not include the tokens in memory that the store has lost: all of them are written', async () => {
-    const { pass, restored, inMemory, recordOf, miss, storeReturns } = createWriteBack();
-    for (let number = 0; number < MAX_MISSING + 2; number += 1) inMemory.push(recordOf(`account-${number}`));
-    await miss(recordOf('alice'));
-    storeReturns('lost');
-    await pass(1);
-    expect(restored).toHaveLength(MAX_MISSING + 3);
-  });
 });
 
 /** Two replicas on a store that can be replaced by an empty one. */
