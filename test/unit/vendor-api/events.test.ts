@@ -4,7 +4,7 @@ import { systemClock } from '../../../src/token/clock.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
-import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
+import { REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { type Answering, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: '', requestId: '' });
@@ -116,16 +116,6 @@ describe('a vendor domain', () => {
     expect(vendorLogin.domains()).toMatchObject([{ circuit: 'open', failures, failingSince: expect.any(Number) }]);
   });
 
-  it('has the time of its last successful login in its report, and none before the first', async () => {
-    const { vendorLogin } = await watchedLogin(inTurn(json({ code: 10902013, msg: '' })));
-    await refusalOf(vendorLogin.login(REQUEST));
-    expect(vendorLogin.domains()).toMatchObject([{ lastSuccessAt: undefined }]);
-    const startedAt = systemClock.now();
-    await vendorLogin.login(REQUEST);
-    const [domain] = vendorLogin.domains();
-    expect(Math.abs(Number(domain?.lastSuccessAt) - startedAt)).toBeLessThan(60_000);
-  });
-
   it('has its last success and its last failure in its report', async () => {
     const { vendor, vendorLogin } = await watchedLogin(inTurn(json({ code: 10902013, msg: '' })));
     const { host } = vendor.url;
@@ -135,9 +125,8 @@ describe('a vendor domain', () => {
     const lastRefusal = { at: expect.any(Number), reason: 'account_closed', vendorCode: 10902013 };
     expect(vendorLogin.domains()).toEqual([{ ...before, lastRefusal, failingSince: undefined }]);
     await vendorLogin.login(REQUEST);
-    expect(vendorLogin.domains()).toEqual([
-      { ...before, lastSuccessAt: expect.any(Number), lastRefusal, failingSince: undefined },
-    ]);
+    const lastSuccessAt = expect.closeTo(systemClock.now(), -5);
+    expect(vendorLogin.domains()).toEqual([{ ...before, lastSuccessAt, lastRefusal, failingSince: undefined }]);
   });
 
   it.each([
@@ -180,15 +169,6 @@ describe('a vendor domain', () => {
     });
     await vendorLogin.login(REQUEST);
     expect(vendorLogin.domains()).toMatchObject([{ clockOffsetMs: 0 }]);
-  });
-
-  it('reports the offset of its clock', async () => {
-    const clock = { ...hastyClock, now: () => systemClock.now() + 900_000 };
-    const { vendorLogin } = await watchedLogin(inTurn(json(SKEWED)), { clock });
-    await vendorLogin.login(REQUEST);
-    const [domain] = vendorLogin.domains();
-    expect(domain?.clockOffsetMs).toBeGreaterThan(-902_000);
-    expect(domain?.clockOffsetMs).toBeLessThan(-898_000);
   });
 
   it('has the offset of its clock by the last answer in its report: 0 again when the clocks agree again', async () => {

@@ -5,12 +5,10 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { sleep, systemClock } from '../../../src/token/clock.ts';
-import { loginBudget } from '../../../src/token/login-queue.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { noTracer, type Tracer } from '../../../src/token/tracer.ts';
 import type { VendorTransport } from '../../../src/vendor-api/client.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
-import { freePort } from '../../support/free-port.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 import {
@@ -249,7 +247,6 @@ describe('the vendor’s answer', () => {
     ['signature wrong', answer(10007, 'sign:-3'), 'vendor_rejected', 'error', { ...NO, vendorCode: 10007 }],
     ['malformed field', answer(10003), 'vendor_rejected', 'warn', { ...NO, vendorCode: 10003 }],
     ['account closed', answer(10902013), 'account_disabled', 'warn', { ...NO, vendorCode: 10902013 }],
-    ['too frequent', answer(10015), 'vendor_unavailable', 'warn', { ...PASSING, vendorCode: 10015 }],
     ['maintenance', answer(10901060), 'vendor_unavailable', 'warn', { ...PASSING, vendorCode: 10901060 }],
     ['unknown code', answer(99), 'vendor_unavailable', 'warn', { ...PASSING, vendorCode: 99 }],
     ['HTML', '<html>hello</html>', 'vendor_unavailable', 'error', LOST],
@@ -337,13 +334,6 @@ describe('the vendor’s answer', () => {
     expect(lines).toMatchObject([{ obj: { kind, httpStatus: status, retryAfter: 17 } }]);
     expect(vendor.seen).toHaveLength(1);
   });
-
-  it('that is a redirect is not followed', async () => {
-    const target = await scriptedVendor(json(SUCCESS));
-    const vendor = await scriptedVendor(json('', 302, { Location: target.url.href }));
-    expect((await refusalOf(vendorLoginAt(vendor.url).vendorLogin.login(REQUEST))).code).toBe('vendor_unavailable');
-    expect(target.seen).toHaveLength(0);
-  });
 });
 
 describe('the duration of a login', () => {
@@ -354,14 +344,6 @@ describe('the duration of a login', () => {
     expect(error).toMatchObject({ code: 'vendor_timeout', retryAfter: 2 });
     expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'timeout' } }]);
     expect(vendor.seen).toHaveLength(2);
-  });
-
-  it('is limited by the time budget: no attempt begins that could exceed it', async () => {
-    const vendor = await scriptedVendor(() => undefined);
-    const { vendorLogin } = vendorLoginAt(vendor.url, { timeoutMs: 200 });
-    const error = await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 399 }));
-    expect(error).toMatchObject({ code: 'vendor_timeout', retryAfter: 2 });
-    expect(vendor.seen).toHaveLength(1);
   });
 
   it('leaves each attempt that is sent its whole timeout, whatever is left of the budget', async () => {
@@ -395,18 +377,6 @@ describe('the duration of a login', () => {
       }),
       { numRuns: 50 },
     );
-  });
-
-  it('is enough for two whole attempts: a late answer to the second one is not cut off', async () => {
-    const timeoutMs = 2_600;
-    const vendor = await scriptedVendor((response, _, index) => {
-      // The answer to the first attempt is lost.
-      if (index > 0) setTimeout(() => response.end(JSON.stringify(SUCCESS)), timeoutMs - 400);
-    });
-    const { vendorLogin } = vendorLoginAt(vendor.url, { timeoutMs });
-    const token = await vendorLogin.login({ ...REQUEST, budgetMs: loginBudget(timeoutMs) });
-    expect(token.fields).toMatchObject({ accessToken: DATA.accessToken });
-    expect(vendor.seen).toHaveLength(2);
   });
 
   it('leaves the whole timeout for the attempt: a turn that comes later is useless', async () => {
@@ -473,12 +443,6 @@ it('a vendor login that is closed aborts the logins in flight', async () => {
   await vendorLogin.close();
   expect((await refusal).code).toBe('vendor_unavailable');
   expect(vendor.seen).toHaveLength(1);
-});
-
-it('a vendor that cannot be reached is unavailable', async () => {
-  const { vendorLogin, lines } = vendorLoginAt(new URL(`http://127.0.0.1:${await freePort()}`));
-  expect((await refusalOf(vendorLogin.login(REQUEST))).code).toBe('vendor_unavailable');
-  expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'unreachable', problem: 'ECONNREFUSED' } }]);
 });
 
 it('errors and log lines show nothing secret, even if the vendor echoes the whole request', async () => {
