@@ -14,6 +14,7 @@ import { madeUpRecord, madeUpToken } from '../../../support/made-up-tokens.ts';
 import { makeDue } from '../../../support/make-due.ts';
 import { monitorRedis } from '../../../support/redis-monitor.ts';
 import { askRedis, startRedis } from '../../../support/redis-server.ts';
+import { granted } from '../../../support/redis-state.ts';
 import { silentObserver } from '../../../support/silent-observer.ts';
 
 const KEY = newKey('one');
@@ -76,22 +77,6 @@ describe('the look-up by accessId, after a background renewal', () => {
     await store.accounts.erase('alice');
     expect(await redis.exists(key)).toBe(0);
   });
-
-  test('finds the account by both accessIds, when the vendor has changed it', async () => {
-    const { store, found } = await withToken();
-    await renewInBackground(store, { accessId: '42' });
-    expect(await found()).toEqual(['alice']);
-    expect(await store.accounts.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
-  });
-});
-
-test('the look-up finds the account by both accessIds, when the second was obtained without a token', async () => {
-  const { store, found } = await withToken();
-  const answer = await store.terminals.acquire(subjectId({ ...SUBJECT, uniqueId: 'access-id' }), 1_000);
-  if (answer.kind !== 'granted') throw new Error(answer.kind);
-  await store.terminals.saveAccessId(answer.lease, { unionId: 'alice', accessId: '42', region: 'DE' });
-  expect(await found()).toEqual(['alice']);
-  expect(await store.accounts.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
 });
 
 test('a new accessId is logged once, and its pointer is written once, although the tokens of two apps alternate', async () => {
@@ -143,7 +128,9 @@ test('the pointers of an account are deleted when it has too many accessIds, and
   const keyPrefix = key.split(':')[0] ?? '';
   const pointers = async () => (await redis.keys(`${keyPrefix}:*:i:*`)).length;
   for (let number = 1; number <= 65; number += 1) {
-    await renewInBackground(store, { accessId: `${number}` });
+    const lease = await granted(store, ID);
+    const record = { ...madeUpRecord(SUBJECT, madeUpToken(`${number}`)), generation: lease.generation };
+    expect(await store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('saved');
     expect(await pointers()).toBe(Math.min(64, 1 + number));
   }
   expect(await redis.exists(key)).toBe(0);
@@ -173,25 +160,15 @@ test('an account that logs in before its erasure has ended keeps no accessId fro
   await store.accounts.erase('alice');
   // As if the erasure had not deleted the entry yet.
   await redis.hset(account, 'd', directory);
-  const answer = await store.terminals.acquire(ID, 1_000);
-  if (answer.kind !== 'granted') throw new Error(answer.kind);
-  const record = madeUpRecord(SUBJECT, madeUpToken('42'));
-  const saved = { ...record, generation: answer.lease.generation };
-  expect(await store.terminals.save(answer.lease, saved, systemClock.now() + 60_000)).toBe('saved');
+  const lease = await granted(store, ID);
+  const record = { ...madeUpRecord(SUBJECT, madeUpToken('42')), generation: lease.generation };
+  expect(await store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('saved');
   expect(await store.accounts.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
   await redis.set(new Keys(account.split(':')[0] ?? '').accessId(accessIdOf('alice')), accountId('alice'));
   expect(await found()).toEqual([]);
 });
 
 describe('the look-up by accessId, after the next login', () => {
-  test('works again after its pointer was lost', async () => {
-    const { redis, store, found, key } = await withToken();
-    await redis.del(key);
-    expect(await found()).toEqual([]);
-    await saveToken(store, SUBJECT);
-    expect(await found()).toEqual(['alice']);
-  });
-
   test.each(['', 'short', 'longer than the reserved bytes'])(
     'works again after somebody stored "%s"',
     async (entry) => {

@@ -62,15 +62,6 @@ describe('a script that arrives after its deadline', () => {
     }
     expect(await contents(redis as Redis, keys)).toEqual(before);
   });
-
-  test('is executed before it, and always without one', async () => {
-    const { store, redis, keys } = await openRedisState();
-    await restored(store, { subject: SUBJECT });
-    for (const deadline of [systemClock.now() + 10_000, ''] as const) {
-      for (const call of unfencedCalls(keys)) await runScript(redis, call, deadline);
-    }
-    expect((await store.terminals.read(ID)).erasedAt).toBeDefined();
-  });
 });
 
 test('a command that timed out while Redis hung is not executed later, unless a generation or an owner fences it', async () => {

@@ -204,18 +204,6 @@ test('a generation is 1 ms later than the stored one, also if the stored answer 
   expect((await granted(state.store, ID)).generation).toBe(generation + 1);
 });
 
-test.each(['AT AT', 'AT AT AT AT', 'xAT AT AT', 'AT AT ATx', ' AT AT AT'])(
-  'a fence that is not exactly three numbers is none: "%s"',
-  async (text) => {
-    const { store, redis, keys } = await openRedisState();
-    const at = systemClock.now() + 60_000;
-    for (const field of [terminalOf(ID), 'floor']) {
-      await redis.hset(keys.fences(ACCOUNT), field, text.replaceAll('AT', String(at)));
-    }
-    expect((await granted(store, ID)).generation).toBeLessThan(at);
-  },
-);
-
 test('the fence of a lease is deleted with the write of its token', async () => {
   const { store, redis, keys } = await openRedisState();
   const lease = await granted(store, ID);

@@ -115,18 +115,19 @@ describe('the fence', () => {
     expect(fence).toBe(`${next.generation} 0 ${next.generation + 7}`);
   });
 
-  test.each(['', 'rubbish', '17', '1 2', '1 2 3 4', '-1 -1 -1', '9e99 1 1', `${Number.MAX_SAFE_INTEGER} 0 0`])(
-    'that somebody else has stored as "%s" refuses nothing',
-    async (text) => {
-      const { store, redis, keys } = await openRedisState();
-      for (const field of [terminalOf(ID), 'floor']) await redis.hset(keys.fences(accountOf(ID)), field, text);
-      await restored(store, { subject: SUBJECT });
-      const lease = await granted(store, ID);
-      expect(lease.generation).toBeLessThan(systemClock.now() + 1_000);
-      const record = { ...madeUpRecord(SUBJECT), generation: lease.generation, answeredAt: lease.generation };
-      expect(await store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('saved');
-    },
-  );
+  test.each([
+    ...['', 'rubbish', '17', '-1 -1 -1', '9e99 1 1', `${Number.MAX_SAFE_INTEGER} 0 0`],
+    ...['AT AT', 'AT AT AT AT', 'xAT AT AT', 'AT AT ATx', ' AT AT AT'],
+  ])('that somebody else has stored as "%s" refuses nothing', async (text) => {
+    const { store, redis, keys } = await openRedisState();
+    const fence = text.replaceAll('AT', String(systemClock.now() + 60_000));
+    for (const field of [terminalOf(ID), 'floor']) await redis.hset(keys.fences(accountOf(ID)), field, fence);
+    await restored(store, { subject: SUBJECT });
+    const lease = await granted(store, ID);
+    expect(lease.generation).toBeLessThan(systemClock.now() + 1_000);
+    const record = { ...madeUpRecord(SUBJECT), generation: lease.generation, answeredAt: lease.generation };
+    expect(await store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('saved');
+  });
 
   test('of a logged-out terminal stays when the token of another is saved', async () => {
     const { store } = await openRedisState();
