@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { ReadRequest } from '../../../src/broker/requests.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
 import { plainRequest } from '../../support/plain-request.ts';
-import { principal, SESSION, servedToken, startApp, UNION_ID } from './running-app.ts';
+import { SESSION, servedToken, startApp } from './running-app.ts';
 
 const authorization = `Bearer ${SESSION}`;
 
@@ -49,51 +48,5 @@ describe('If-None-Match with Cache-Control: no-cache', () => {
     const answer = await ask({ 'if-none-match': '"a"', 'cache-control': 'no-cache' });
     expect(answer.status).toBe(429);
     expect(answer.headers['retry-after']).toBe('9');
-  });
-});
-
-describe('with a real broker', () => {
-  async function startWhole() {
-    const { broker, accounts, vendor } = brokerParts();
-    const { origin } = await startApp({
-      tokens: broker,
-      accounts,
-      sessions: { verify: async () => principal({ region: 'DE', issuedAt: 1 }) },
-    });
-    const url = `${origin}/sdk-token?uniqueId=a`;
-    const ask = (headers: Record<string, string> = {}) => plainRequest(url, { headers: { authorization, ...headers } });
-    const logOut = () => plainRequest(url, { method: 'DELETE', headers: { authorization } });
-    return { ask, logOut, vendor, accounts };
-  }
-
-  it('a refused token is replaced once, and late reports of it get the newer token', async () => {
-    const { ask, vendor } = await startWhole();
-    const first = await ask();
-    const report = { 'if-none-match': first.headers.etag ?? '', 'cache-control': 'no-cache' };
-    const second = await ask(report);
-    const late = await ask(report);
-    expect(second.status).toBe(200);
-    expect(second.body).not.toBe(first.body);
-    expect(late.body).toBe(second.body);
-    expect(vendor.requests).toHaveLength(2);
-  });
-
-  it('a logout deletes the token, and succeeds without a token too', async () => {
-    const { ask, logOut, vendor } = await startWhole();
-    const first = await ask();
-    expect((await logOut()).status).toBe(204);
-    expect((await logOut()).status).toBe(204);
-    expect((await ask({ 'if-none-match': first.headers.etag ?? '' })).status).toBe(200);
-    expect(vendor.requests).toHaveLength(2);
-  });
-
-  it('a session older than the erasure is refused, and cannot log out either', async () => {
-    const { ask, logOut, accounts } = await startWhole();
-    expect((await ask()).status).toBe(200);
-    await accounts.erase(UNION_ID);
-    for (const refused of [await ask(), await logOut()]) {
-      expect(refused.status).toBe(401);
-      expect(JSON.parse(refused.body)).toMatchObject({ code: 'session_invalid' });
-    }
   });
 });

@@ -83,34 +83,6 @@ describe('GET /sdk-token', () => {
     }
   });
 
-  it('passes the session to the verifier unchanged', async () => {
-    const seen: string[] = [];
-    const sessions: NonNullable<AppSettings['sessions']> = {
-      verify: async (session) => {
-        seen.push(session);
-        return principal();
-      },
-    };
-    const { getToken } = await startApp({ sessions });
-    await getToken({ authorization: 'bearer abc.DEF-_~+/==' });
-    expect(seen).toEqual(['abc.DEF-_~+/==']);
-  });
-
-  describe('the app', () => {
-    const answerTo = async (apps: string[], query: string, app?: string) => {
-      const { reads, tokens } = recordingTokens();
-      const { origin } = await startApp({ tokens, apps, sessions: sessionsOf({ app }) });
-      const response = await fetch(`${origin}/sdk-token?uniqueId=a${query}`, { headers: { authorization } });
-      return { status: response.status, app: reads[0]?.subject.app };
-    };
-
-    it('is the only app, the requested app, or the session’s app', async () => {
-      expect(await answerTo(['default'], '')).toMatchObject({ status: 200, app: 'default' });
-      expect(await answerTo(['ios', 'android'], '&app=android')).toMatchObject({ status: 200, app: 'android' });
-      expect(await answerTo(['ios', 'android'], '', 'android')).toMatchObject({ status: 200, app: 'android' });
-    });
-  });
-
   describe('the session', () => {
     it('is required before the query is validated', async () => {
       const { origin } = await startApp();
@@ -168,19 +140,6 @@ describe('GET /sdk-token', () => {
 });
 
 describe('the single terminal policy', () => {
-  it('reads and logs out the account itself, whatever uniqueId is sent, or none', async () => {
-    const { reads, tokens } = recordingTokens();
-    const { loggedOut, accounts } = recordingAccounts();
-    const { origin } = await startApp({ tokens, accounts, terminalPolicy: 'single' });
-    for (const query of ['', '?uniqueId=phone-1', '?uniqueId=phone-2']) {
-      expect((await fetch(`${origin}/sdk-token${query}`, { headers: { authorization } })).status).toBe(200);
-      expect((await logOut(`${origin}/sdk-token${query}`)).status).toBe(204);
-    }
-    const subject = { app: 'default', unionId: UNION_ID, uniqueId: UNION_ID };
-    expect(reads.map((read) => read.subject)).toEqual([subject, subject, subject]);
-    expect(loggedOut).toEqual([subject, subject, subject]);
-  });
-
   it.each([
     'uniqueId=',
     'uniqueId=%20',
@@ -216,11 +175,13 @@ describe('the single terminal policy', () => {
 
 describe('DELETE /sdk-token', () => {
   it("logs out the requested terminal of the session's account, and answers without a body", async () => {
-    const { loggedOut, accounts } = recordingAccounts();
-    const { origin } = await startApp({ accounts, apps: ['ios', 'android'] });
+    const { loggedOut, issuedAt, accounts } = recordingAccounts();
+    const sessions = sessionsOf({ issuedAt: 1_700_000_000_000 });
+    const { origin } = await startApp({ accounts, apps: ['ios', 'android'], sessions });
     const answer = await logOut(`${origin}/sdk-token?uniqueId=${UNIQUE_ID}&app=ios`);
     expect(answer).toMatchObject({ status: 204, body: '' });
     expect(loggedOut).toEqual([{ app: 'ios', unionId: UNION_ID, uniqueId: UNIQUE_ID }]);
+    expect(issuedAt).toEqual([1_700_000_000_000]);
   });
 
   it.each(['application/json', 'application/x-www-form-urlencoded', 'text/plain; charset=utf-8'])(
@@ -283,12 +244,15 @@ describe('DELETE /sdk-token', () => {
 
 function recordingAccounts() {
   const loggedOut: Subject[] = [];
+  /** Of the sessions; `undefined` for an operator. */
+  const issuedAt: (number | undefined)[] = [];
   const accounts: NonNullable<AppSettings['accounts']> = {
-    logOut: async (subject) => {
+    logOut: async (subject, by) => {
       loggedOut.push(subject);
+      issuedAt.push(by === 'operator' ? undefined : by.sessionIssuedAt);
     },
   };
-  return { loggedOut, accounts };
+  return { loggedOut, issuedAt, accounts };
 }
 
 function logOut(url: string, headers: Record<string, string> = {}, body = '') {

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../src/token/errors.ts';
 import { subjectId } from '../../../../src/token/subject.ts';
-import { brokerParts } from '../../../support/broker-parts.ts';
 import { recordingTokens, servedToken } from '../running-app.ts';
 import { recordingAccounts, startInternalApp } from '../running-internal-app.ts';
 
@@ -49,15 +48,6 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     expect(reads[0]?.refused).toBe(etag);
   });
 
-  it('answers after an erasure too, because the cloud itself asks', async () => {
-    const { broker, accounts, vendor } = brokerParts();
-    const { ask } = await startInternalApp({ tokens: broker, accounts });
-    expect((await ask('GET', `${TOKEN}?regRegion=DE`)).status).toBe(200);
-    expect((await ask('DELETE', '/accounts/user%2F1')).status).toBe(204);
-    expect((await ask('GET', `${TOKEN}?regRegion=DE`)).status).toBe(200);
-    expect(vendor.requests).toHaveLength(2);
-  });
-
   it.each([
     ['?uniqueId=a', 'Unknown query parameter; allowed are app, regRegion'],
     ['?regRegion=de', 'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case'],
@@ -70,13 +60,6 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     expect(answer.status).toBe(400);
     expect(JSON.parse(answer.body)).toMatchObject({ code: 'request_invalid', detail });
     expect(reads).toEqual([]);
-  });
-
-  it("passes on the broker's error with its Retry-After", async () => {
-    const { ask } = await startInternalApp({
-      tokens: { read: () => Promise.reject(new BrokerError('vendor_busy', { retryAfter: 17 })) },
-    });
-    expect(await ask('GET', TOKEN)).toMatchObject({ status: 503, headers: { 'retry-after': '17' } });
   });
 });
 
