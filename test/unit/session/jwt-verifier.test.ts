@@ -59,20 +59,6 @@ describe('a valid session', () => {
     });
   });
 
-  it.each(['RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'])(
-    'may be signed with %s',
-    async (alg) => {
-      const signer = await sharedSigner(alg);
-      const principal = await verifierFor({ publicKeyPem: pemOf(signer) }).verify(await signer.sign());
-      expect(principal.unionId).toBe(ACCOUNT);
-    },
-  );
-
-  it.each(['HS256', 'HS384', 'HS512'])('may be signed with a shared secret and %s', async (alg) => {
-    const principal = await verifierFor({ secret: SECRET }).verify(await signWithSecret(SECRET, alg));
-    expect(principal.unionId).toBe(ACCOUNT);
-  });
-
   it('may have 8192 characters, and not one more', async () => {
     const shared = verifierFor({ secret: SECRET });
     const ofLength = async (length: number) => {
@@ -218,10 +204,6 @@ describe('a text that is not a session is refused', () => {
     for (const session of await Promise.all(sessions)) {
       expect((await expectRefused(verifier, session, 'session_invalid')).isMalformed).not.toBe(true);
     }
-  });
-
-  it('if it is a valid session that is too long', async () => {
-    await expectRefused(verifier, await rsa.sign({ padding: 'p'.repeat(8_192) }), 'session_invalid');
   });
 
   it('if it is any other text', async () => {
