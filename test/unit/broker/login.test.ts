@@ -339,17 +339,6 @@ describe('a failed login', () => {
     expect(stored.map(({ record }) => record?.subject.unionId)).toEqual([undefined, undefined, 'bob']);
   });
 
-  test('gives the vendor’s error, and logs a warning, if the token of a closed account cannot be removed', async () => {
-    const { watched, vendor, lines, renew } = createReplica();
-    await renew();
-    watched.down.add('remove');
-    vendor.failure = new BrokerError('account_disabled');
-    expect(await renew()).toMatchObject({ code: 'account_disabled' });
-    expect(lines()).toMatchObject([
-      { subject: ID, msg: 'a token that the vendor has ended could not be removed from the store' },
-    ]);
-  });
-
   test('gives the vendor’s error, and logs a warning, if its lease cannot be released', async () => {
     const { watched, vendor, lines, renew } = createReplica();
     watched.down.add('release');

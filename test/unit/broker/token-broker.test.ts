@@ -61,22 +61,6 @@ describe('a first read', () => {
     vendor.failure = undefined;
     expect(accessTokenOf(await read())).toBe('token-2');
   });
-
-  test('serves the new token even if the store fails to save it', async () => {
-    const { vendor, watched, read } = parts();
-    watched.down.add('save');
-    expect(accessTokenOf(await read())).toBe('token-1');
-    expect(vendor.requests).toHaveLength(1);
-  });
-
-  test('removes the stored token when the vendor reports that the account is closed', async () => {
-    const { clock, vendor, store, read } = parts();
-    await read();
-    clock.advance(58_000);
-    vendor.failure = new BrokerError('account_disabled');
-    await expect(read()).rejects.toMatchObject({ code: 'account_disabled' });
-    expect((await store.terminals.read(ID)).record).toBeUndefined();
-  });
 });
 
 describe('a read of a known token', () => {
@@ -642,13 +626,6 @@ describe('a read during an outage of the store', () => {
       await expect(failing).rejects.toThrow('a mistake');
     });
   });
-
-  test('writes a token back that the store failed to save', async () => {
-    const { store, watched, read } = outageParts();
-    watched.down.add('save');
-    expect(accessTokenOf(await read())).toBe('token-1');
-    await eventually(async () => expect((await store.terminals.read(ID)).record).toBeDefined());
-  });
 });
 
 describe('a subject whose logins fail repeatedly', () => {
@@ -692,13 +669,6 @@ describe('a subject whose logins fail repeatedly', () => {
       expect(accessTokenOf(await read())).toBe('token-3');
     },
   );
-
-  test('gets no cool-down when the vendor rejects the logins', async () => {
-    const { vendor, read } = parts();
-    vendor.failure = new BrokerError('vendor_rejected');
-    for (let round = 0; round < 5; round += 1) await expect(read()).rejects.toMatchObject({ code: 'vendor_rejected' });
-    expect(vendor.requests).toHaveLength(5);
-  });
 });
 
 describe('the read mark of a token', () => {
