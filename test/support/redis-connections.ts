@@ -1,8 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import { RedisAnnouncements } from '../../src/store/redis/announcements.ts';
-import type { RedisClient } from '../../src/store/redis/connection/clients.ts';
 import { RedisCommands } from '../../src/store/redis/connection/commands.ts';
 import { connectRedis, connectSubscriber } from '../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../src/store/redis/keys.ts';
@@ -23,11 +21,14 @@ export function openCommands(url: string) {
   return { keys, log, commands, connectionLog };
 }
 
-/** Like {@link openCommands}, and also subscribes to the announcements. */
-export function openAnnouncements(url: string) {
+/** Like {@link openCommands}, and also subscribes to the announcements, with the parts that a store shares with them. */
+export function openAnnouncements(url: string, clock: Clock = systemClock) {
   const { keys, log, commands, connectionLog } = openCommands(url);
   const subscriber = connectSubscriber(url, commands, connectionLog);
-  const announcements = announcementsOf({ subscriber, commands, keys });
+  const redis = new RedisCommands(commands, clock, silentObserver);
+  const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const context = { redis, keys, changes: new KnownChanges(keys), clock, log: silent, observer: silentObserver };
+  const announcements = new RedisAnnouncements(context, subscriber, commands);
   onTestFinished(() => announcements.close());
   const received: Announcement[] = [];
   announcements.subscribe((announcement) => received.push(announcement));
@@ -35,20 +36,5 @@ export function openAnnouncements(url: string) {
   /** Waits until the announcements are complete. Returns the time since when they are. */
   const untilComplete = () =>
     eventually(() => completeSince() ?? Promise.reject(new Error('announcements may be incomplete')));
-  return { keys, log, commands, subscriber, received, completeSince, untilComplete };
-}
-
-interface Connections {
-  readonly subscriber: Redis;
-  readonly commands: RedisClient;
-  readonly keys: Keys;
-  readonly clock?: Clock;
-}
-
-/** The announcements on these connections, with the parts that a store shares with them. */
-export function announcementsOf({ subscriber, commands, keys, clock = systemClock }: Connections): RedisAnnouncements {
-  const redis = new RedisCommands(commands, clock, silentObserver);
-  const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
-  const context = { redis, keys, changes: new KnownChanges(keys), clock, log, observer: silentObserver };
-  return new RedisAnnouncements(context, subscriber, commands);
+  return { keys, log, commands, subscriber, announcements, received, completeSince, untilComplete };
 }

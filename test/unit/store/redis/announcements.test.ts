@@ -1,46 +1,33 @@
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { connectRedis, connectSubscriber } from '../../../../src/store/redis/connection/connection.ts';
-import { Keys } from '../../../../src/store/redis/keys.ts';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { type Clock, systemClock } from '../../../../src/token/clock.ts';
 import type { Announcement } from '../../../../src/token/ports.ts';
 import { accountOf, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
-import { announcementsOf } from '../../../support/redis-connections.ts';
+import { openAnnouncements } from '../../../support/redis-connections.ts';
 import { startRedis } from '../../../support/redis-server.ts';
 import { TestClock } from '../../../support/test-clock.ts';
 
-const KEYS = new Keys('sdkt');
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
-/** Announcements on a Redis of their own, which may not be connected yet. */
-async function open(clock: Clock = systemClock) {
-  const server = await startRedis();
-  onTestFinished(() => server.stop());
-  const publisher = new Redis(server.url, { lazyConnect: true, retryStrategy: () => 50 });
+/** Announcements, which may not be connected yet. */
+async function open(clock: Clock = systemClock, url = inject('redisUrl')) {
+  const publisher = new Redis(url, { lazyConnect: true, retryStrategy: () => 50 });
   publisher.on('error', () => undefined);
   await publisher.connect();
   onTestFinished(() => publisher.disconnect());
-  const log: string[] = [];
-  const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
-  const commands = connectRedis(server.url, 'commands', { info: write, warn: write });
-  onTestFinished(() => commands.disconnect());
-  const subscriber = connectSubscriber(server.url, commands, { info: write, warn: write });
-  const announcements = announcementsOf({ subscriber, commands, keys: KEYS, clock });
-  onTestFinished(() => announcements.close());
-  const heard: Announcement[] = [];
-  announcements.subscribe((announcement) => heard.push(announcement));
-  const publish = (text: string) => publisher.publish(KEYS.announcements, text);
-  const since = () => announcements.completeSince();
-  const known = () =>
-    eventually(() => {
-      const instant = since();
-      if (instant === undefined) throw new Error('announcements may be missed');
-      return instant;
-    });
+  const { keys, received: heard, completeSince: since, untilComplete: known, ...more } = openAnnouncements(url, clock);
+  const publish = (text: string) => publisher.publish(keys.announcements, text);
   const unknown = (timeoutMs: number) => eventually(() => since() === undefined, { timeoutMs });
-  return { server, subscriber, announcements, log, heard, publish, since, known, unknown };
+  return { ...more, heard, publish, since, known, unknown };
+}
+
+/** Announcements on a Redis of their own. */
+async function openWithServer(clock?: Clock) {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  return { server, ...(await open(clock, server.url)) };
 }
 
 describe('announcements', () => {
@@ -130,7 +117,7 @@ describe('the time since which announcements are complete', () => {
   });
 
   test('is unknown after Redis was killed, and a later time when it is back', async () => {
-    const { server, heard, publish, known, unknown } = await open();
+    const { server, heard, publish, known, unknown } = await openWithServer();
     const first = await known();
     await server.kill();
     await unknown(2_000);
@@ -141,7 +128,7 @@ describe('the time since which announcements are complete', () => {
   });
 
   test('is unknown at most four seconds after Redis hangs, and a later time when it goes on', async () => {
-    const { server, heard, publish, known, unknown } = await open();
+    const { server, heard, publish, known, unknown } = await openWithServer();
     const first = await known();
     server.pause();
     await unknown(4_000);
@@ -153,7 +140,7 @@ describe('the time since which announcements are complete', () => {
 
   test('is unknown after three seconds of silence, even while the connection is open', async () => {
     const clock = new TestClock();
-    const { server, since, known } = await open(clock);
+    const { server, since, known } = await openWithServer(clock);
     const instant = await known();
     server.pause();
     clock.advance(2_999);
@@ -164,7 +151,7 @@ describe('the time since which announcements are complete', () => {
   });
 
   test('is unknown while Redis refuses the subscription, logs the reason, and is known once Redis accepts it', async () => {
-    const { server, log, since, known, unknown } = await open();
+    const { server, log, since, known, unknown } = await openWithServer();
     const first = await known();
     const operator = new Redis(server.url);
     onTestFinished(() => operator.disconnect());
@@ -178,7 +165,7 @@ describe('the time since which announcements are complete', () => {
   });
 
   test('is known in the end when Redis hangs just after the connection', async () => {
-    const { server, subscriber, since, known } = await open();
+    const { server, subscriber, since, known } = await openWithServer();
     await known();
     subscriber.prependOnceListener('ready', () => server.pause());
     subscriber.disconnect(true);
