@@ -285,6 +285,18 @@ describe('the token cache', () => {
     expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ read: false, erasedAt: 5 });
   });
 
+  test('lists a renewed token whose former one has ended, and none that has ended itself', () => {
+    const { cache, clock, record, records } = createCache();
+    cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    expect(cache.tokens.find(ID)).toBeDefined();
+    clock.advance(500_000);
+    cache.renew(record(2), ID, clock.monotonic());
+    clock.advance(200_000);
+    expect([...records()].map(([, { generation }]) => generation)).toEqual([2]);
+    clock.advance(500_000);
+    expect([...records()]).toEqual([]);
+  });
+
   test('lists each token, also one that moves while they are listed', () => {
     const { cache, clock, record, records } = createCache(100_000);
     const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
