@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Browser, Page, Route } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BrokerProcess } from '../support/broker-process.ts';
-import { startBroker } from '../support/broker-process.ts';
+import { startBrokerService } from '../support/broker-service.ts';
 import { startChromium } from '../support/browser.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
@@ -94,7 +94,7 @@ test('axe finds no violation in any state, in both languages, light and dark', a
 });
 
 test('a refused signature is the verdict, with its next step, and refused sessions follow it', async () => {
-  const misconfigured = await startBroker({
+  const misconfigured = await startBrokerService({
     ...fleet.env,
     ADMIN_TOKENS_FILE: tokenFile,
     REDIS_KEY_PREFIX: 'console-wrong-key',
@@ -266,7 +266,7 @@ describe('a stranger that listens where the broker was', () => {
   };
 
   test('after the broker died gets nothing from the open tab that it can use, and finds nothing in the browser', async () => {
-    const dead = await startBroker({ ...fleet.env, ADMIN_TOKENS_FILE: tokenFile });
+    const dead = await startBrokerService({ ...fleet.env, ADMIN_TOKENS_FILE: tokenFile });
     const url = `${dead.adminUrl}/console`;
     const [opened, asking] = [await openConsole(browser, url), await openConsole(browser, url)];
     await opened.enter(FIRST_TOKEN);
@@ -360,7 +360,7 @@ describe('a stranger that listens where the broker was', () => {
 
 describe('an account', () => {
   test('that is full says so, and shows the terminal with the oldest token first', async () => {
-    const full = await startBroker({
+    const full = await startBrokerService({
       ...fleet.env,
       ADMIN_TOKENS_FILE: tokenFile,
       REDIS_KEY_PREFIX: 'console-full-account',
@@ -592,7 +592,7 @@ test('while Redis is down the verdict says so, and the rest of the page works', 
 });
 
 test('while the replica does not answer the page shows how old its data are', async () => {
-  const replica = await startBroker({ ...fleet.env, ADMIN_TOKENS_FILE: tokenFile });
+  const replica = await startBrokerService({ ...fleet.env, ADMIN_TOKENS_FILE: tokenFile });
   const opened = await openConsole(browser, `${replica.adminUrl}/console`);
   await opened.enter(FIRST_TOKEN);
   await opened.page.locator('#content').waitFor();

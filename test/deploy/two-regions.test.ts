@@ -1,17 +1,18 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { type Fleet, startFleet } from '../support/fleet.ts';
+import type { Replica } from '../support/broker-service.ts';
+import { type Fleet, startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
 const ADMIN_TOKEN = 'two-regions-admin-token';
 
 /** Its sessions are for this region only. */
-async function startRegion(audience: string): Promise<Fleet> {
-  const region = await startFleet({ replicas: 1, env: { SESSION_JWT_AUDIENCE: audience, ADMIN_TOKEN } });
+async function startRegion(audience: string): Promise<Fleet<Replica>> {
+  const region = await startServices({ replicas: 1, env: { SESSION_JWT_AUDIENCE: audience, ADMIN_TOKEN } });
   onTestFinished(() => region.close());
   return region;
 }
 
-async function read(region: Fleet, session: string) {
+async function read(region: Fleet<Replica>, session: string) {
   const answer = await region.broker(0).getToken(session, 'phone');
   const { code, expand } = JSON.parse(answer.body);
   return { status: answer.status, code, country: expand && JSON.parse(expand).regRegion };
@@ -19,7 +20,7 @@ async function read(region: Fleet, session: string) {
 
 test('an account moves to another region by an erasure and a first login, and nothing leads back', async () => {
   const [china, europe] = await Promise.all([startRegion('broker-cn'), startRegion('broker-eu')]);
-  const session = (region: Fleet, country: string, aud: string) =>
+  const session = (region: Fleet<Replica>, country: string, aud: string) =>
     region.cloud.issueSession({ unionId: 'alice', region: country, claims: { aud } });
   const former = await session(china, 'CN', 'broker-cn');
   expect(await read(china, former)).toMatchObject({ status: 200, country: 'CN' });

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
-import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
@@ -47,7 +47,7 @@ for (const name of CLOUDS) {
 
 function testCloud(name: string): void {
   let vendor: VendorSimulator;
-  let broker: BrokerProcess;
+  let broker: Replica;
   let cloud: CloudUnderTest;
   const start = () => cloud.start({ url: broker.adminUrl, key: ADMIN_TOKEN });
 
@@ -55,7 +55,7 @@ function testCloud(name: string): void {
     installPhp(name);
     cloud = await CloudUnderTest.build(name);
     vendor = await startVendorSimulator();
-    broker = await startBroker({
+    broker = await startBrokerService({
       ...vendor.brokerEnvironment,
       REDIS_URL: inject('redisUrl'),
       REDIS_KEY_PREFIX: `cloud-${randomUUID()}`,

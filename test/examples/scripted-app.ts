@@ -10,7 +10,7 @@ import { loadConfig } from '../../src/config/config.ts';
 import { createSessionVerifier } from '../../src/session/session-verifier.ts';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { systemClock } from '../../src/token/clock.ts';
-import { startBroker } from '../support/broker-process.ts';
+import { startBrokerService } from '../support/broker-service.ts';
 import { type ChildProgram, startProgram } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
@@ -33,7 +33,7 @@ export interface ExampleCloud {
 type Json = Record<string, unknown>;
 
 /**
- * Starts the cloud with the built broker and a simulated vendor, until the test ends.
+ * Starts the cloud with a broker and a simulated vendor, until the test ends.
  * @param reachesBroker whether the cloud reaches the broker before its first restart
  */
 async function startAll({ command, startMs }: ExampleCloud, reachesBroker: boolean) {
@@ -43,7 +43,7 @@ async function startAll({ command, startMs }: ExampleCloud, reachesBroker: boole
   onTestFinished(() => vendor.close());
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const broker = await startBroker({
+  const broker = await startBrokerService({
     ...vendor.brokerEnvironment,
     REDIS_URL: inject('redisUrl'),
     REDIS_KEY_PREFIX: `example-${port}`,

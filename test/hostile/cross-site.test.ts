@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { startFleet } from '../support/fleet.ts';
+import { startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { json, RecordingServer } from '../unit/session/recording-server.ts';
 
@@ -21,7 +21,7 @@ async function startAll(env = {}) {
   await cloud.start();
   onTestFinished(() => cloud.stop());
   const forward = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: `${cloud.origin}/whoami` };
-  const fleet = await startFleet({ replicas: 1, env: { ...forward, ...env } });
+  const fleet = await startServices({ replicas: 1, env: { ...forward, ...env } });
   onTestFinished(() => fleet.close());
   const { url } = fleet.broker(0);
   const cookie = 'PHPSESSID=of-alice';

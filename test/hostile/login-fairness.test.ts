@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest';
-import type { BrokerProcess } from '../support/broker-process.ts';
-import { type Fleet, startFleet } from '../support/fleet.ts';
+import type { Replica } from '../support/broker-service.ts';
+import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
 import { expectPrompt, NEWCOMER_MS } from '../support/honest-reads.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 
@@ -20,15 +20,9 @@ async function timed(request: Promise<PlainAnswer>): Promise<Timed> {
   return { ...answer, tookMs: performance.now() - startedAt };
 }
 
-function logOut(broker: BrokerProcess, session: string): Promise<PlainAnswer> {
+function logOut(broker: Replica, session: string): Promise<PlainAnswer> {
   const headers = { authorization: `Bearer ${session}` };
   return plainRequest(`${broker.url}/sdk-token?uniqueId=phone`, { method: 'DELETE', headers });
-}
-
-async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet> {
-  const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 50 }, env });
-  onTestFinished(() => fleet.close());
-  return fleet;
 }
 
 /** Lets the account log in and out until `isOver`. */
@@ -42,7 +36,8 @@ async function logInAndOut(fleet: Fleet, number: number, isOver: () => boolean):
 
 test('25 accounts that log in and out in a loop hold up neither newcomers nor known tokens', async () => {
   // Without the limits of an account, so that only the queue protects the others.
-  const fleet = await fleetWith({ VENDOR_MAX_RPS: '10', LOGIN_LIMIT_PER_HOUR: '0', RATE_LIMIT_PER_MINUTE: '0' });
+  const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 50 }, env: { VENDOR_MAX_RPS: '10' } });
+  onTestFinished(() => fleet.close());
   const known = await fleet.session('known');
   await fleet.broker(0).getToken(known, 'phone');
   const sessions = await Promise.all(Array.from({ length: NEWCOMERS }, (_, number) => fleet.session(`new-${number}`)));
@@ -77,7 +72,9 @@ test('25 accounts that log in and out in a loop hold up neither newcomers nor kn
 });
 
 test('an account that logs in and out in a loop gets no more than its limit, over all replicas', async () => {
-  const fleet = await fleetWith({ LOGIN_LIMIT_PER_HOUR: '60', TERMINALS_PER_ACCOUNT: '6' });
+  const env = { LOGIN_LIMIT_PER_HOUR: '60', TERMINALS_PER_ACCOUNT: '6' };
+  const fleet = await startServices({ replicas: 2, vendor: { latencyMs: 50 }, env });
+  onTestFinished(() => fleet.close());
   const session = await fleet.session('bad');
   const statuses: number[] = [];
   for (let round = 0; round < 20; round += 1) {

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import { startFleet } from '../support/fleet.ts';
+import { startFleet, startServices } from '../support/fleet.ts';
 import { durationsDuring, expectPrompt, isMeasured } from '../support/honest-reads.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
@@ -108,7 +108,7 @@ test('known sessions are checked while made-up ones that get no answer hold all 
     await once(response, 'close');
     held -= 1;
   });
-  const fleet = await startFleet({ replicas: 1, env: askingAt(server) });
+  const fleet = await startServices({ replicas: 1, env: askingAt(server) });
   onTestFinished(() => fleet.close());
   const broker = fleet.broker(0);
   const read = async (session: string) => (await broker.getToken(session, 'phone')).status;
@@ -134,7 +134,7 @@ test('junk cookies beside a valid one are no new question, and displace nobody',
     else response.end(JSON.stringify({ sub, region: 'DE' }));
   });
   const env = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: server.url, SESSION_FORWARD_COOKIES: 'sid' };
-  const fleet = await startFleet({ replicas: 1, env });
+  const fleet = await startServices({ replicas: 1, env });
   onTestFinished(() => fleet.close());
   const { url } = fleet.broker(0);
   const read = async (cookie: string) => {

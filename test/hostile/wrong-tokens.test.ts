@@ -2,7 +2,8 @@ import { text } from 'node:stream/consumers';
 import { SignJWT } from 'jose';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../src/simulator/http-server.ts';
-import { type Fleet, startFleet } from '../support/fleet.ts';
+import type { Replica } from '../support/broker-service.ts';
+import { type Fleet, startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
 const ADMIN_TOKEN = 'admin-token-of-this-test';
@@ -29,7 +30,7 @@ const WRONG: readonly (readonly [name: string, claims: object, detail: string])[
 ];
 
 /** Sends each session. @returns the answers' statuses and details, by name */
-async function detailsOf(fleet: Fleet, sessions: readonly (readonly [string, string])[]) {
+async function detailsOf(fleet: Fleet<Replica>, sessions: readonly (readonly [string, string])[]) {
   const answers = await Promise.all(
     sessions.map(async ([name, session]) => {
       const { status, body } = await fleet.broker(0).getToken(session, 'phone');
@@ -39,8 +40,8 @@ async function detailsOf(fleet: Fleet, sessions: readonly (readonly [string, str
   return Object.fromEntries(answers);
 }
 
-async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet> {
-  const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKEN, ...env } });
+async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet<Replica>> {
+  const fleet = await startServices({ replicas: 1, env: { ADMIN_TOKEN, ...env } });
   onTestFinished(() => fleet.close());
   return fleet;
 }
@@ -144,7 +145,7 @@ describe('tokens of the right OAuth server that are no session are refused, and 
 const tokenOf = (name: string) => name.replaceAll(' ', '-');
 
 /** Erases the account, and expects that its session does not survive that. */
-async function expectErasable(fleet: Fleet, session: string): Promise<void> {
+async function expectErasable(fleet: Fleet<Replica>, session: string): Promise<void> {
   const { adminUrl, getToken } = fleet.broker(0);
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
   expect((await plainRequest(`${adminUrl}/accounts/alice`, { method: 'DELETE', headers })).status).toBe(204);

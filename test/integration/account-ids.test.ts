@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { CompactSign } from 'jose';
 import { expect, onTestFinished, test } from 'vitest';
-import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
-import { startFleet } from '../support/fleet.ts';
+import { type Replica, startBrokerService } from '../support/broker-service.ts';
+import { startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 import { RecordingServer } from '../unit/session/recording-server.ts';
@@ -32,12 +32,12 @@ function signed(id: string): Promise<string> {
 }
 
 test('an account is the same one as a number and as text, in every mode, in Redis and in the internal API', async () => {
-  const fleet = await startFleet({ replicas: 0, env: { ADMIN_TOKEN } });
+  const fleet = await startServices({ replicas: 0, env: { ADMIN_TOKEN } });
   onTestFinished(() => fleet.close());
   const cloud = await startCloud();
   const start = async (env: Readonly<Record<string, string>>) => {
-    const broker = await startBroker({ ...fleet.env, SESSION_JWT_JWKS_URL: '', ...env });
-    onTestFinished(() => broker.signal('SIGKILL'));
+    const broker = await startBrokerService({ ...fleet.env, SESSION_JWT_JWKS_URL: '', ...env });
+    onTestFinished(async () => void (await broker.stop()));
     return broker;
   };
   const [jwt, introspection, forward] = await Promise.all([
@@ -60,7 +60,7 @@ test('an account is the same one as a number and as text, in every mode, in Redi
 
   const accounts = new Map<string, string>();
   for (const id of IDS) {
-    const sessions: [BrokerProcess, string][] = [
+    const sessions: [Replica, string][] = [
       [jwt, await signed(id)],
       [jwt, await signed(`"${id}"`)],
       [introspection, id],

@@ -1,26 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
-import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
 import { keyRing, newKey } from '../support/filled-store.ts';
-import { type Fleet, type FleetOptions, startFleet } from '../support/fleet.ts';
+import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 
-/** The fleet of the tests that need no settings of their own. Each has its own accounts. */
+/** Two processes, for the tests that need no settings of their own. Each has its own accounts. */
 let fleet: Fleet;
 
 beforeAll(async () => {
-  fleet = await open({});
+  fleet = await startFleet({ replicas: 2, env: { ADMIN_TOKEN } });
   return () => fleet.close();
 });
-
-function open({ env, ...options }: Omit<FleetOptions, 'replicas'>): Promise<Fleet> {
-  return startFleet({ replicas: 2, ...options, env: { ADMIN_TOKEN, ...env } });
-}
 
 /** Lets each login take this long until the end of the test. */
 function setLatency(latencyMs: number): void {
@@ -29,23 +25,23 @@ function setLatency(latencyMs: number): void {
 }
 
 /** Counts the requests to the vendor from now on. */
-function countRequests({ vendor }: Fleet): () => number {
+function countRequests({ vendor }: Fleet<Replica>): () => number {
   const before = vendor.state().requests;
   return () => vendor.state().requests - before;
 }
 
-function logOut(broker: BrokerProcess, session: string, uniqueId = 'phone') {
+function logOut(broker: Replica, session: string, uniqueId = 'phone') {
   const headers = { authorization: `Bearer ${session}` };
   return plainRequest(`${broker.url}/sdk-token?uniqueId=${uniqueId}`, { method: 'DELETE', headers });
 }
 
-function internalRequest(broker: BrokerProcess, method: string, path: string, body?: object) {
+function internalRequest(broker: Replica, method: string, path: string, body?: object) {
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, ...(body && { 'content-type': 'application/json' }) };
   return plainRequest(`${broker.adminUrl}${path}`, { method, headers, ...(body && { body: JSON.stringify(body) }) });
 }
 
 /** Asks for the accessId of an account. */
-function obtain(broker: BrokerProcess, unionId: string, query = '?regRegion=DE') {
+function obtain(broker: Replica, unionId: string, query = '?regRegion=DE') {
   return internalRequest(broker, 'PUT', `/accounts/${unionId}/access-id${query}`);
 }
 
@@ -83,7 +79,7 @@ describe('a refused token', () => {
   });
 
   test('reported in a loop is rate-limited, without an effect on other terminals and accounts', async () => {
-    const fleet = await open({ env: { LOGIN_LIMIT_PER_HOUR: '60' } });
+    const fleet = await startServices({ replicas: 2, env: { LOGIN_LIMIT_PER_HOUR: '60' } });
     onTestFinished(() => fleet.close());
     const session = await fleet.session('alice');
     let etag = String((await fleet.broker(0).getToken(session, 'phone')).headers.etag);
@@ -231,7 +227,7 @@ describe('the accessId of an account', () => {
     const requests = countRequests(fleet);
     const before = await obtain(fleet.broker(0), 'dave');
     expect(JSON.parse(before.body).region).toBe('DE');
-    const otherKey = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(newKey('other')) });
+    const otherKey = await startBrokerService({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(newKey('other')) });
     onTestFinished(async () => void (await otherKey.stop()));
     for (const query of ['', '?regRegion=FR']) {
       const { status, body } = await obtain(otherKey, 'dave', query);
@@ -269,7 +265,8 @@ describe('apps and terminals', () => {
     const [ios, android] = apps;
     const VENDOR_APPS = JSON.stringify({ ios, android });
     const none = { VENDOR_APP_ID: '', VENDOR_APP_TOKEN: '', VENDOR_APP_KEY: '' };
-    const fleet = await open({ vendor: { apps }, env: { ...none, VENDOR_APPS, SESSION_CLAIM_APP: 'app' } });
+    const env = { ...none, VENDOR_APPS, SESSION_CLAIM_APP: 'app' };
+    const fleet = await startServices({ replicas: 2, vendor: { apps }, env });
     onTestFinished(() => fleet.close());
     const session = await fleet.session('alice');
     const bound = await fleet.cloud.issueSession({ unionId: 'alice', region: 'DE', claims: { app: 'ios' } });
@@ -302,10 +299,11 @@ describe('apps and terminals', () => {
 });
 
 describe('with TERMINAL_POLICY=single', () => {
-  let fleet: Fleet;
+  let fleet: Fleet<Replica>;
 
   beforeAll(async () => {
-    fleet = await open({ vendor: { mode: 'replace' }, env: { TERMINAL_POLICY: 'single' } });
+    const env = { ADMIN_TOKEN, TERMINAL_POLICY: 'single' };
+    fleet = await startServices({ replicas: 2, vendor: { mode: 'replace' }, env });
     return () => fleet.close();
   });
 

@@ -2,7 +2,8 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypt
 import { Redis } from 'ioredis';
 import { SignJWT, UnsecuredJWT } from 'jose';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { type Fleet, startFleet } from '../support/fleet.ts';
+import type { Replica } from '../support/broker-service.ts';
+import { type Fleet, startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
 const ISSUER = 'https://accounts.example';
@@ -63,7 +64,7 @@ function piecesOf(authorization = ''): string[] {
   return [ACCOUNT, ...parts.flatMap((part) => [part.slice(0, 24), part.slice(-12)])];
 }
 
-async function keysOf({ keyPrefix }: Fleet): Promise<string[]> {
+async function keysOf({ keyPrefix }: Fleet<Replica>): Promise<string[]> {
   const redis = new Redis(inject('redisUrl'));
   const keys: string[] = [];
   for await (const batch of redis.scanStream({ match: `${keyPrefix}:*`, count: 1_000 })) keys.push(...batch);
@@ -74,7 +75,7 @@ async function keysOf({ keyPrefix }: Fleet): Promise<string[]> {
 }
 
 /** Sends every attempt and then a good session. Only the good session may cause a login and Redis keys. */
-async function expectRefused(fleet: Fleet, attempts: readonly Attempt[], goodSession: string): Promise<void> {
+async function expectRefused(fleet: Fleet<Replica>, attempts: readonly Attempt[], goodSession: string): Promise<void> {
   const { url, getToken } = fleet.broker(0);
   const answers = await Promise.all(
     attempts.map(async ([name, authorization, expected]) => {
@@ -96,8 +97,8 @@ async function expectRefused(fleet: Fleet, attempts: readonly Attempt[], goodSes
   expect(await keysOf(fleet)).not.toEqual([]);
 }
 
-async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet> {
-  const fleet = await startFleet({ replicas: 1, env });
+async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet<Replica>> {
+  const fleet = await startServices({ replicas: 1, env });
   onTestFinished(() => fleet.close());
   return fleet;
 }

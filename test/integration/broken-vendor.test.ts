@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import type { Fault } from '../../src/simulator/vendor-settings.ts';
-import { type Fleet, startFleet } from '../support/fleet.ts';
+import type { Replica } from '../support/broker-service.ts';
+import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
 interface Outcome {
@@ -44,7 +45,7 @@ async function inRedis<T>(ask: (redis: Redis) => Promise<T>): Promise<T> {
   return ask(redis).finally(() => redis.disconnect());
 }
 
-async function keysOf({ keyPrefix }: Fleet, kind: string): Promise<string[]> {
+async function keysOf({ keyPrefix }: Fleet<Replica>, kind: string): Promise<string[]> {
   const pattern = `${keyPrefix}:*:${kind}`;
   return inRedis(async (redis) => {
     const keys: string[] = [];
@@ -54,7 +55,7 @@ async function keysOf({ keyPrefix }: Fleet, kind: string): Promise<string[]> {
 }
 
 /** The times at which a token is due. */
-async function dueTimes(fleet: Fleet): Promise<number[]> {
+async function dueTimes(fleet: Fleet<Replica>): Promise<number[]> {
   const keys = await keysOf(fleet, 'due');
   const members = await inRedis((redis) => Promise.all(keys.map((key) => redis.zrange(key, '0', '-1', 'WITHSCORES'))));
   return members.flatMap((pairs) => pairs.filter((_, at) => at % 2 === 1).map(Number));
@@ -68,7 +69,7 @@ function memoryMb(pid: number): number {
 
 describe('a vendor that fails', () => {
   test('causes the documented error, leaves nothing in the store, and does no harm after it recovers', async () => {
-    const fleet = await startFleet({ replicas: 1, env: { VENDOR_TIMEOUT_MS: '800', VENDOR_MAX_RPS: '0' } });
+    const fleet = await startServices({ replicas: 1, env: { VENDOR_TIMEOUT_MS: '800', VENDOR_MAX_RPS: '0' } });
     onTestFinished(() => fleet.close());
     const { vendor } = fleet;
     const { getToken } = fleet.broker(0);
@@ -122,10 +123,10 @@ describe('a vendor that fails', () => {
 });
 
 describe('a vendor whose clock is 15 minutes', () => {
-  let fleet: Fleet;
+  let fleet: Fleet<Replica>;
 
   beforeAll(async () => {
-    fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: TOKEN_LIFETIME_MS / 1_000 } });
+    fleet = await startServices({ replicas: 2, vendor: { tokenLifetimeSeconds: TOKEN_LIFETIME_MS / 1_000 } });
     return () => fleet.close();
   });
 

@@ -1,10 +1,11 @@
 import type { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { StatusReport } from '../../src/http/status-report.ts';
-import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { startBroker } from '../support/broker-process.ts';
+import type { Replica } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
 import { openRedisStore, saveToken } from '../support/filled-store.ts';
-import { type Fleet, startFleet } from '../support/fleet.ts';
+import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { askRedis, startRedis } from '../support/redis-server.ts';
@@ -12,7 +13,7 @@ import { askRedis, startRedis } from '../support/redis-server.ts';
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 const SOON = { timeoutMs: 30_000, everyMs: 1_000 };
 
-async function statusOf({ adminUrl }: BrokerProcess): Promise<StatusReport> {
+async function statusOf({ adminUrl }: Replica): Promise<StatusReport> {
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
   return JSON.parse((await plainRequest(`${adminUrl}/status`, { headers })).body) as StatusReport;
 }
@@ -20,7 +21,7 @@ async function statusOf({ adminUrl }: BrokerProcess): Promise<StatusReport> {
 async function startOnRedis(replicas: number, env: Readonly<Record<string, string>> = {}) {
   const redis = await startRedis();
   onTestFinished(() => redis.stop());
-  const fleet = await startFleet({ replicas, env: { ADMIN_TOKEN, REDIS_URL: redis.url, ...env } });
+  const fleet = await startServices({ replicas, env: { ADMIN_TOKEN, REDIS_URL: redis.url, ...env } });
   onTestFinished(() => fleet.close());
   const onRedis = <T>(commands: (client: Redis) => Promise<T>) => askRedis(redis, commands);
   return { fleet, broker: fleet.broker(0), onRedis };
@@ -29,7 +30,7 @@ async function startOnRedis(replicas: number, env: Readonly<Record<string, strin
 const codesOf = ({ findings }: StatusReport) => findings.map(({ code }) => code);
 
 /** Lines of the log at `warn` and above, without their times. */
-function warnings(broker: BrokerProcess): readonly { readonly msg: string; readonly finding?: string }[] {
+function warnings(broker: Replica): readonly { readonly msg: string; readonly finding?: string }[] {
   return broker
     .log()
     .filter((line) => /"level":"(warn|error)"/.test(line))
@@ -43,7 +44,7 @@ async function scriptsRun(client: Redis): Promise<number> {
 
 /** Stores a token that no app has read for each of the first accounts, like a background renewal. */
 async function storeUnread(
-  { env: { TOKEN_ENCRYPTION_KEYS = '', REDIS_URL = '' }, keyPrefix }: Fleet,
+  { env: { TOKEN_ENCRYPTION_KEYS = '', REDIS_URL = '' }, keyPrefix }: Fleet<Replica>,
   accounts: number,
 ): Promise<void> {
   const [id = '', key = ''] = TOKEN_ENCRYPTION_KEYS.split(':');
@@ -55,7 +56,7 @@ async function storeUnread(
 }
 
 /** Asks for the tokens of accounts, one after the other. */
-async function getTokens(fleet: Fleet, from: number, phones: number): Promise<void> {
+async function getTokens(fleet: Fleet<Replica>, from: number, phones: number): Promise<void> {
   for (let phone = from; phone < from + phones; phone += 1) {
     const session = await fleet.session(`account-${phone}`);
     expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
@@ -159,7 +160,8 @@ describe('a Redis that refuses writes', () => {
 test('a fleet shows all its replicas: the missing one, the one with another setting, and not the one that was stopped', {
   timeout: 120_000,
 }, async () => {
-  const { fleet } = await startOnRedis(2, { VENDOR_MAX_RPS: '9' });
+  const fleet = await startFleet({ replicas: 2, env: { ADMIN_TOKEN, VENDOR_MAX_RPS: '9' } });
+  onTestFinished(() => fleet.close());
   const [one, stopped] = [fleet.broker(0), fleet.broker(1)];
   await eventually(async () => expect((await statusOf(one)).replicas).toHaveLength(2), SOON);
   const { replicas, findings, version } = await statusOf(one);

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { SHARDS } from '../../src/store/redis/keys.ts';
 import { eventually } from '../support/eventually.ts';
-import { startFleet } from '../support/fleet.ts';
+import { startFleet, startServices } from '../support/fleet.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startRedis } from '../support/redis-server.ts';
 
@@ -53,7 +53,7 @@ describe('an idle replica with stored tokens that are not due', () => {
     async ({ start, perSecond, perHeartbeat }, { onTestFinished }) => {
       const { url, masters, close } = await start();
       onTestFinished(close);
-      const fleet = await startFleet({ replicas: 1, env: { REDIS_URL: url } });
+      const fleet = await startServices({ replicas: 1, env: { REDIS_URL: url } });
       onTestFinished(() => fleet.close());
       const servers = masters.map(({ port }) => new Redis(port, '127.0.0.1'));
       onTestFinished(() => {

@@ -7,7 +7,7 @@ import { loadStoreConfig } from '../../src/config/config.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
-import { startFleet } from '../support/fleet.ts';
+import { startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
@@ -59,7 +59,7 @@ test.each([
       RATE_LIMIT_PER_MINUTE: '600',
       LOGIN_LIMIT_PER_HOUR: '600',
     };
-    const fleet = await startFleet({ replicas: 2, env, vendor: { tokenLifetimeSeconds: LIFETIME } });
+    const fleet = await startServices({ replicas: 2, env, vendor: { tokenLifetimeSeconds: LIFETIME } });
     onTestFinished(() => fleet.close());
     const sessions = await Promise.all(['alice', 'bob'].map((name) => fleet.session(name)));
     const read = (name: number, replica: number, headers = {}) =>

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
+import type { Replica } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
-import { type Fleet, startFleet } from '../support/fleet.ts';
+import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
 import { accessTokenOf, wasTaken } from '../support/served-token.ts';
 
 const LIFETIME_SECONDS = 10;
@@ -9,10 +10,10 @@ const LIFETIME_SECONDS = 10;
 // They wait for tokens to become due, so they wait at the same time.
 describe.concurrent('tokens of ten seconds on two replicas', () => {
   /** The replicas of the tests that read little. Each has its own account. */
-  let fleet: Fleet;
+  let fleet: Fleet<Replica>;
 
   beforeAll(async () => {
-    fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS } });
+    fleet = await startServices({ replicas: 2, vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS } });
     return () => fleet.close();
   });
 

@@ -1,8 +1,8 @@
 import { expect, onTestFinished, test } from 'vitest';
 import type { StatusReport } from '../../src/http/status-report.ts';
-import type { BrokerProcess } from '../support/broker-process.ts';
+import type { Replica } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
-import { startFleet } from '../support/fleet.ts';
+import { startFleet, startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { parsePrometheus } from '../support/prometheus-text.ts';
 import { startRedis } from '../support/redis-server.ts';
@@ -10,7 +10,7 @@ import { startRedis } from '../support/redis-server.ts';
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 
 /** Asks for the status. It changes at most once per second. */
-async function statusOf({ adminUrl }: BrokerProcess): Promise<StatusReport> {
+async function statusOf({ adminUrl }: Replica): Promise<StatusReport> {
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
   const { status, body } = await plainRequest(`${adminUrl}/status`, { headers });
   expect(status).toBe(200);
@@ -18,7 +18,7 @@ async function statusOf({ adminUrl }: BrokerProcess): Promise<StatusReport> {
 }
 
 async function start(env: Readonly<Record<string, string>>, replicas = 1) {
-  const fleet = await startFleet({ replicas, env: { ADMIN_TOKEN, VENDOR_MAX_RPS: '50', ...env } });
+  const fleet = await startServices({ replicas, env: { ADMIN_TOKEN, VENDOR_MAX_RPS: '50', ...env } });
   onTestFinished(() => fleet.close());
   return fleet;
 }
@@ -90,7 +90,8 @@ test('with the store in the process the status has everything but Redis', async 
 test('a start and sessions without faults cause no warning, and count no Redis error', async () => {
   const redis = await startRedis();
   onTestFinished(() => redis.stop());
-  const fleet = await start({ REDIS_URL: redis.url });
+  const fleet = await startFleet({ replicas: 1, env: { REDIS_URL: redis.url } });
+  onTestFinished(() => fleet.close());
   const { adminUrl, log, getToken } = fleet.broker(0);
   for (const unionId of ['alice', 'alice', 'bob']) {
     expect((await getToken(await fleet.session(unionId), 'phone')).status).toBe(200);

@@ -43,6 +43,16 @@ export interface BrokerProcess {
   stop(): Promise<ProcessExit>;
 }
 
+/** The function `getToken` of a replica with this public API. */
+export function getTokenAt(url: string): BrokerProcess['getToken'] {
+  return (session, uniqueId, { query = {}, headers = {} } = {}) => {
+    const parameters = new URLSearchParams({ uniqueId, ...query });
+    return plainRequest(`${url}/sdk-token?${parameters}`, {
+      headers: { authorization: `Bearer ${session}`, ...headers },
+    });
+  };
+}
+
 /**
  * Starts `dist/main.js serve` on free loopback ports. The process gets only `env` and PATH as its environment.
  * @throws Error with the process's output, if the process does not become ready
@@ -96,12 +106,7 @@ export async function startBroker(
     exit,
     log,
     logBytes: () => logBytes,
-    getToken(session, uniqueId, { query = {}, headers = {} } = {}) {
-      const parameters = new URLSearchParams({ uniqueId, ...query });
-      return plainRequest(`${url}/sdk-token?${parameters}`, {
-        headers: { authorization: `Bearer ${session}`, ...headers },
-      });
-    },
+    getToken: getTokenAt(url),
     signal: (signal) => void child.kill(signal),
     stop: () => end(child, exit, 15_000),
   };

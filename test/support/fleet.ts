@@ -8,36 +8,57 @@ import {
 } from '../../src/simulator/vendor-simulator.ts';
 import type { RedisErrorKind } from '../../src/token/observer.ts';
 import { type BrokerProcess, type StartOptions, startBroker } from './broker-process.ts';
+import { type Replica, startBrokerService } from './broker-service.ts';
 import { plainRequest } from './plain-request.ts';
 import { parsePrometheus } from './prometheus-text.ts';
 import { VENDOR_APP } from './vendor-app.ts';
 
-export interface FleetOptions extends Pick<StartOptions, 'until'> {
+interface ServiceFleetOptions {
   readonly replicas: number;
   readonly vendor?: VendorSimulatorOptions;
   /** Additional settings of every replica. They override the defaults. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Most file descriptors of a replica. Default: those of this process. */
-  readonly descriptors?: number;
 }
 
-export interface Fleet {
+export interface FleetOptions extends ServiceFleetOptions, Pick<StartOptions, 'until' | 'descriptors'> {}
+
+export interface Fleet<Broker extends Replica = BrokerProcess> {
   readonly vendor: VendorSimulator;
   readonly cloud: CustomerCloud;
-  readonly brokers: readonly BrokerProcess[];
+  readonly brokers: readonly Broker[];
   /** Prefix of all keys of this fleet in Redis. */
   readonly keyPrefix: string;
   /** Environment of the replicas. A test can start more replicas with it. */
   readonly env: Readonly<Record<string, string>>;
   /** Returns the replica for the request of this number: the replicas in turn. */
-  broker(number: number): BrokerProcess;
+  broker(number: number): Broker;
   session(unionId: string): Promise<string>;
   close(): Promise<void>;
 }
 
 /** Starts real broker processes on one Redis. The vendor and the customer cloud run in this process. */
-export async function startFleet(options: FleetOptions): Promise<Fleet> {
-  const { replicas, vendor: vendorOptions, env: overrides, ...startOptions } = options;
+export function startFleet(options: FleetOptions): Promise<Fleet> {
+  const kill = (broker: BrokerProcess) => {
+    // A replica that shuts down takes seconds.
+    broker.signal('SIGKILL');
+    return broker.exit;
+  };
+  return open(options, (env) => startBroker(env, options), kill);
+}
+
+/**
+ * Starts replicas in this process, on one Redis. For tests that send no signals, that measure no times, and that need
+ * neither the memory nor the command line of a replica.
+ */
+export function startServices(options: ServiceFleetOptions): Promise<Fleet<Replica>> {
+  return open(options, startBrokerService, (broker) => broker.stop());
+}
+
+async function open<Broker extends Replica>(
+  { replicas, vendor: vendorOptions, env: overrides }: ServiceFleetOptions,
+  start: (env: Readonly<Record<string, string>>) => Promise<Broker>,
+  end: (broker: Broker) => Promise<unknown>,
+): Promise<Fleet<Broker>> {
   const vendor = await startVendorSimulator({ apps: [VENDOR_APP], ...vendorOptions });
   const cloud = await startCustomerCloud();
   const keyPrefix = `fleet-${randomUUID()}`;
@@ -54,7 +75,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     LOGIN_LIMIT_PER_HOUR: '0',
     ...overrides,
   };
-  const brokers = await Promise.all(Array.from({ length: replicas }, () => startBroker(env, startOptions)));
+  const brokers = await Promise.all(Array.from({ length: replicas }, () => start(env)));
   return {
     vendor,
     cloud,
@@ -68,16 +89,14 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     },
     session: (unionId) => cloud.issueSession({ unionId, region: 'DE' }),
     async close() {
-      // A replica that shuts down takes seconds.
-      for (const broker of brokers) broker.signal('SIGKILL');
-      await Promise.all(brokers.map(({ exit }) => exit));
+      await Promise.all(brokers.map(end));
       await Promise.all([vendor.close(), cloud.close()]);
     },
   };
 }
 
 /** Commands of all replicas that Redis did not answer in time. */
-export async function lateCommands({ brokers }: Fleet): Promise<number> {
+export async function lateCommands({ brokers }: Pick<Fleet<Replica>, 'brokers'>): Promise<number> {
   return sum(await Promise.all(brokers.map(({ adminUrl }) => failedCommands(adminUrl, ['timeout']))));
 }
 
