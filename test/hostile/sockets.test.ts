@@ -86,17 +86,23 @@ describe('strangers that hold connections', () => {
   });
 
   test.each([
-    [4_096, 'public', 'plenty of'],
-    [512, 'internal', 'plenty of'],
-    [512, 'public', 1_024],
-    [128, 'internal', 1_024],
-  ] as const)('at most %i connections to the %s API stay open, with %s descriptors', async (most, listener, limit) => {
-    const broker = (await runFleet(limit === 'plenty of' ? {} : { descriptors: limit })).broker(0);
-    const held = await holdConnections(listener === 'public' ? broker.url : broker.adminUrl, most + 50, PROBE);
-    const open = () => held.filter(({ socket }) => !socket.readableEnded && !socket.closed).length;
-    await eventually(() => expect(open()).toBeLessThanOrEqual(most));
-    expect(open()).toBeGreaterThan(most / 2);
-  });
+    ['plenty of', undefined, 4_096, 512],
+    ['1,024', 1_024, 512, 128],
+  ] as const)(
+    'with %s descriptors, a bounded number of connections to each API stays open',
+    async (_, limit, ofPublic, ofInternal) => {
+      const { url, adminUrl } = (await runFleet(limit === undefined ? {} : { descriptors: limit })).broker(0);
+      for (const [api, most] of [
+        [url, ofPublic],
+        [adminUrl, ofInternal],
+      ] as const) {
+        const held = await holdConnections(api, most + 50, PROBE);
+        const open = () => held.filter(({ socket }) => !socket.readableEnded && !socket.closed).length;
+        await eventually(() => expect(open()).toBeLessThanOrEqual(most));
+        expect(open()).toBeGreaterThan(most / 2);
+      }
+    },
+  );
 
   test('no socket of a caller that never reads, never closes or drips is held for long', {
     timeout: 60_000,

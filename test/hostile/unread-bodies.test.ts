@@ -1,12 +1,19 @@
 import { once } from 'node:events';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { startFleet } from '../support/fleet.ts';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { type Fleet, startFleet } from '../support/fleet.ts';
 import { sendLateBody, sendRaw } from '../support/raw-connection.ts';
 
 const ADMIN_TOKEN = 'admin-token-of-this-test';
 const CHUNK = `100000\r\n${'x'.repeat(2 ** 20)}\r\n`;
 /** The buffers of the operating system and of Node on both sides. */
 const MOST_BYTES = 24 * 2 ** 20;
+
+let fleet: Fleet;
+
+beforeAll(async () => {
+  fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKEN } });
+  return () => fleet.close();
+});
 
 describe('a body without an end', () => {
   test.each([
@@ -16,8 +23,6 @@ describe('a body without an end', () => {
     ['internal', 'POST /accounts/lookup', 401],
     ['internal', 'POST /accounts/lookup', 400],
   ] as const)('is not read after the answer: of the %s API, %s (%i)', async (api, request, status) => {
-    const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKEN } });
-    onTestFinished(() => fleet.close());
     const { url, adminUrl } = fleet.broker(0);
     const isRead = status === 400 ? `Authorization: Bearer ${ADMIN_TOKEN}\r\nContent-Type: application/json\r\n` : '';
     const head = `${request} HTTP/1.1\r\nHost: broker\r\n${isRead}Transfer-Encoding: chunked\r\n\r\n`;
@@ -35,8 +40,6 @@ describe('a body without an end', () => {
   });
 
   test('is answered, also if its caller is so busy with sending that it reads later', async () => {
-    const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKEN } });
-    onTestFinished(() => fleet.close());
     const head = `POST /accounts/lookup HTTP/1.1\r\nHost: broker\r\nAuthorization: Bearer ${ADMIN_TOKEN}\r\n`;
     const type = 'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n';
     const { socket, received, ended } = await sendRaw(fleet.broker(0).adminUrl, head + type);
@@ -50,8 +53,6 @@ describe('a body without an end', () => {
 });
 
 test('a short body after the answer does not cost its caller the answer, also on a connection that closes', async () => {
-  const fleet = await startFleet({ replicas: 1 });
-  onTestFinished(() => fleet.close());
   const head = 'POST /unknown HTTP/1.1\r\nHost: broker\r\nConnection: close\r\nContent-Length: 60000\r\n\r\n';
   const { socket, received, ended } = await sendRaw(fleet.broker(0).url, head);
   onTestFinished(() => void socket.destroy());

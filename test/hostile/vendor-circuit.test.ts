@@ -1,37 +1,47 @@
-import { expect, onTestFinished, test } from 'vitest';
-import { startFleet } from '../support/fleet.ts';
+import { text } from 'node:stream/consumers';
+import { beforeAll, expect, test } from 'vitest';
+import { listen } from '../../src/simulator/http-server.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
 import { readDuring } from '../support/honest-reads.ts';
-import { json, SUCCESS, scriptedVendor } from '../unit/vendor-api/scripted-vendor.ts';
+import { SUCCESS } from '../unit/vendor-api/scripted-vendor.ts';
 
 const ATTACK_MS = 2_000;
 
-const UNKNOWN_CODE = json({ code: 77_777, msg: 'no such place', requestId: 'r' });
-const TOO_FREQUENT = json({ code: 10_015, msg: 'too frequent', requestId: 'r' }, 429, { 'retry-after': '1' });
-const HTTP_ERROR = json('<html>', 500);
-/** The answers of the vendor to each of the bad accounts. */
-const ANSWERS = new Map([
-  ['unknown-code', UNKNOWN_CODE],
-  ['too-frequent', TOO_FREQUENT],
-  ['http-error', HTTP_ERROR],
+type Answer = readonly [status: number, body: object, headers?: Readonly<Record<string, string>>];
+
+/** The answers of the vendor to each of the bad accounts. The last one slows down all logins of the broker. */
+const ANSWERS: ReadonlyMap<string, Answer> = new Map<string, Answer>([
+  ['unknown-code', [200, { code: 77_777, msg: 'no such place', requestId: 'r' }]],
+  ['http-error', [500, {}]],
+  ['too-frequent', [429, { code: 10_015, msg: 'too frequent', requestId: 'r' }, { 'retry-after': '1' }]],
 ]);
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
+let fleet: Fleet;
+/** The logins of each account. */
+const logins = new Map<string, number>();
+
+beforeAll(async () => {
+  const vendor = await listen('127.0.0.1', 0, async (request, response) => {
+    const { unionId } = JSON.parse(await text(request)) as { unionId: string };
+    logins.set(unionId, (logins.get(unionId) ?? 0) + 1);
+    const [status, body, headers = {}] = ANSWERS.get(unionId) ?? [200, SUCCESS];
+    response.writeHead(status, headers).end(JSON.stringify(body));
+  });
+  fleet = await startFleet({ replicas: 1, env: { VENDOR_BASE_URL: vendor.url } });
+  return () => Promise.all([fleet.close(), vendor.close()]);
+});
+
 test.each([...ANSWERS.keys()])(
   'one account to which the vendor answers %s costs no other account its login, and no known token its read',
   async (bad) => {
-    let badLogins = 0;
-    const vendor = await scriptedVendor((response, seen, index) => {
-      const { unionId } = JSON.parse(seen.body.toString()) as { unionId: string };
-      if (unionId === bad) badLogins += 1;
-      (ANSWERS.get(unionId) ?? json(SUCCESS))(response, seen, index);
-    });
-    const fleet = await startFleet({ replicas: 1, env: { VENDOR_BASE_URL: vendor.url.href } });
-    onTestFinished(() => fleet.close());
     const broker = fleet.broker(0);
     const [badSession, known] = [await fleet.session(bad), await fleet.session('known')];
     expect((await broker.getToken(known, 'phone')).status).toBe(200);
-    const sessions = await Promise.all(Array.from({ length: 20 }, (_, number) => fleet.session(`new-${number}`)));
+    const sessions = await Promise.all(
+      Array.from({ length: 20 }, (_, number) => fleet.session(`new-${number}-beside-${bad}`)),
+    );
 
     let isOver = false;
     const attack = Array.from({ length: 10 }, async (_, loop) => {
@@ -52,7 +62,7 @@ test.each([...ANSWERS.keys()])(
 
     expect(served).toHaveLength(20);
     // Ten logins begin at once, with at most three attempts each. Then the account backs off: 0.5 s, 1 s, 2 s, 4 s.
-    expect(badLogins).toBeGreaterThan(9);
-    expect(badLogins).toBeLessThanOrEqual(150);
+    expect(logins.get(bad)).toBeGreaterThan(9);
+    expect(logins.get(bad)).toBeLessThanOrEqual(150);
   },
 );
