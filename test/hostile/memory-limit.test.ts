@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { BrokerProcess } from '../support/broker-process.ts';
 import { startFleet } from '../support/fleet.ts';
 import { readDuring } from '../support/honest-reads.ts';
-import { DATA, json, SUCCESS, scriptedVendor } from '../unit/vendor-api/scripted-vendor.ts';
+import { DATA, SUCCESS, scriptedVendor } from '../unit/vendor-api/scripted-vendor.ts';
 
 const MB = 2 ** 20;
 /** 12 MB of this heap are free: 1.2 MB are for sessions, and 3.6 MB for tokens. */
@@ -27,7 +27,11 @@ async function startReplica(env: Readonly<Record<string, string>>) {
     const [sub] = new URLSearchParams(`${body}`).get('token')?.split('.') ?? [];
     response.setHeader('content-type', 'application/json').end(JSON.stringify({ active: true, sub, region: 'DE' }));
   });
-  const vendor = await scriptedVendor(json({ ...SUCCESS, data: { ...DATA, accessToken: 'x'.repeat(50_000) } }));
+  // The others have short ones, because each answer would take its time.
+  const vendor = await scriptedVendor((response, { body }) => {
+    const accessToken = `${body}`.includes('newcomer-') ? 'x'.repeat(50_000) : 'short';
+    response.end(JSON.stringify({ ...SUCCESS, data: { ...DATA, accessToken } }));
+  });
   const fleet = await startFleet({
     replicas: 1,
     env: {
