@@ -1,16 +1,15 @@
-import { once } from 'node:events';
-import { WebSocket } from 'undici';
 import { expect, onTestFinished, test } from 'vitest';
 import type { BrokerProcess } from '../support/broker-process.ts';
+import { debug, INSPECT } from '../support/debugger.ts';
 import { startFleet } from '../support/fleet.ts';
 import { readDuring } from '../support/honest-reads.ts';
 import { DATA, SUCCESS, scriptedVendor } from '../unit/vendor-api/scripted-vendor.ts';
 
 const MB = 2 ** 20;
 /** 12 MB of this heap are free: 1.2 MB are for sessions, and 3.6 MB for tokens. */
-const SMALL_HEAP = { NODE_OPTIONS: '--inspect=127.0.0.1:0 --max-old-space-size=36' };
+const SMALL_HEAP = { NODE_OPTIONS: `${INSPECT} --max-old-space-size=36` };
 /** 16 MiB are for sessions. */
-const SMALL_CACHE = { NODE_OPTIONS: '--inspect=127.0.0.1:0', CACHE_MAX_MB: '1' };
+const SMALL_CACHE = { NODE_OPTIONS: INSPECT, CACHE_MAX_MB: '1' };
 /** Makes a session almost as long as the headers of a request may be, 16 KiB. */
 const PADDING = 'x'.repeat(15_500);
 /** As many sessions as an account may have in memory. */
@@ -51,19 +50,12 @@ async function startReplica(env: Readonly<Record<string, string>>) {
 }
 
 /** Megabytes of the objects that are in use, as V8 counts them for a debugger after it has collected the garbage. */
-async function heapOf({ log }: BrokerProcess): Promise<number> {
-  const [, url = ''] = /Debugger listening on (ws:\S+)/.exec(log().join('\n')) ?? [];
-  const debugging = new WebSocket(url);
-  await once(debugging, 'open');
-  const call = async (method: string) => {
-    debugging.send(JSON.stringify({ id: 1, method }));
-    const [{ data }] = await once(debugging, 'message');
-    return JSON.parse(data).result;
-  };
-  await call('HeapProfiler.collectGarbage');
-  const { usedSize } = await call('Runtime.getHeapUsage');
-  debugging.close();
-  return usedSize / MB;
+function heapOf(broker: BrokerProcess): Promise<number> {
+  return debug(broker, async (call) => {
+    await call('HeapProfiler.collectGarbage');
+    const { usedSize } = (await call('Runtime.getHeapUsage')) as { readonly usedSize: number };
+    return usedSize / MB;
+  });
 }
 
 function longSessions(accounts: number, perAccount: number): readonly string[] {

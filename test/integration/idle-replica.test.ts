@@ -1,9 +1,8 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { SHARDS } from '../../src/store/redis/keys.ts';
+import { debug, INSPECT } from '../support/debugger.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet, startServices } from '../support/fleet.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
@@ -109,39 +108,32 @@ test.skipIf(process.platform !== 'linux')(
   },
 );
 
-interface HeapSnapshot {
-  readonly snapshot: { readonly meta: { readonly node_fields: string[]; readonly edge_fields: string[] } };
-  readonly nodes: readonly number[];
-  readonly edges: readonly number[];
-  readonly strings: readonly string[];
+/** What the debugger knows of a value in the replica. */
+interface Remote {
+  readonly result: { readonly objectId?: string; readonly value?: unknown };
 }
 
-/** Whether an object of the heap has a property of this name that is a function of that name. */
-function hasFunction(property: string, name: string, { snapshot, nodes, edges, strings }: HeapSnapshot): boolean {
-  const { node_fields: nodeFields, edge_fields: edgeFields } = snapshot.meta;
-  const at = (list: readonly number[], index: number): number => list[index] ?? -1;
-  for (let edge = 0; edge < edges.length; edge += edgeFields.length) {
-    if (strings[at(edges, edge + edgeFields.indexOf('name_or_index'))] !== property) continue;
-    const target = at(edges, edge + edgeFields.indexOf('to_node'));
-    if (strings[at(nodes, target + nodeFields.indexOf('name'))] === name) return true;
-  }
-  return false;
+interface Found {
+  readonly objects: { readonly objectId: string };
 }
 
-test('an idle replica keeps an object of process.nextTick through a full garbage collection', {
-  timeout: 90_000,
-}, async ({ onTestFinished }) => {
-  const folder = mkdtempSync(join(tmpdir(), 'sdk-token-broker-heap-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  // A snapshot begins with a full collection.
-  const env = { NODE_OPTIONS: `--heapsnapshot-signal=SIGUSR2 --diagnostic-dir=${folder}` };
-  const fleet = await startFleet({ replicas: 1, env });
+test('an idle replica keeps an object of process.nextTick through a full garbage collection', async ({
+  onTestFinished,
+}) => {
+  const fleet = await startFleet({ replicas: 1, env: { NODE_OPTIONS: INSPECT } });
   onTestFinished(() => fleet.close());
-  fleet.broker(0).signal('SIGUSR2');
-  const snapshot = async (): Promise<HeapSnapshot> => {
-    const [file = ''] = readdirSync(folder);
-    return JSON.parse(readFileSync(join(folder, file), 'utf8'));
-  };
-  const heap = await eventually(snapshot, { everyMs: 500 });
-  expect(hasFunction('callback', 'keepTick', heap)).toBe(true);
+  const names = await debug(fleet.broker(0), async (call) => {
+    const plain = (await call('Runtime.evaluate', { expression: 'Object.prototype' })) as Remote;
+    // It begins with a full collection.
+    const { objects } = (await call('Runtime.queryObjects', { prototypeObjectId: plain.result.objectId })) as Found;
+    const namesOfCallbacks = `function () {
+      return this.map((one) => Object.getOwnPropertyDescriptor(one, 'callback')?.value?.name).filter(Boolean).join();
+    }`;
+    const { result } = (await call('Runtime.callFunctionOn', {
+      objectId: objects.objectId,
+      functionDeclaration: namesOfCallbacks,
+    })) as Remote;
+    return result.value;
+  });
+  expect(names).toMatch(/\bkeepTick\b/);
 });
