@@ -78,14 +78,6 @@ interface Output {
   readonly err: string;
 }
 
-/** Runs `check` as a process. */
-async function outputOfProcess(args: readonly string[], env: Env, input = ''): Promise<Output> {
-  const child = spawn(process.execPath, [ENTRY, 'check', ...args], { env, stdio: 'pipe' });
-  child.stdin.end(input);
-  const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
-  return { code, out, err };
-}
-
 /** Runs a command in this process. */
 async function outputOf(command: typeof checkCommand, args: readonly string[], env: Env): Promise<Output> {
   const lines: Record<'out' | 'err', string> = { out: '', err: '' };
@@ -101,9 +93,13 @@ async function check(change: Env = {}, args: readonly string[] = []) {
   return report(await outputOf(checkCommand, args, { ...(await validEnv()), ...change }));
 }
 
-/** As `check`, but as a process of its own. */
-async function checkAsProcess(change: Env = {}, args: readonly string[] = [], input = '') {
-  return report(await outputOfProcess(args, { ...(await validEnv()), ...change }, input));
+/** As `check`, but as a process of its own, with this standard input. */
+async function checkAsProcess(change: Env, args: readonly string[], input: string) {
+  const env = { ...(await validEnv()), ...change };
+  const child = spawn(process.execPath, [ENTRY, 'check', ...args], { env, stdio: 'pipe' });
+  child.stdin.end(input);
+  const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
+  return report({ code, out, err });
 }
 
 /** Asserts the rules that apply to every report, and returns its problems. */
@@ -152,6 +148,15 @@ async function silentPort(): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/** A file that exists until the end of the test. */
+function fileWith(content: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'check-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'file');
+  writeFileSync(path, content);
+  return path;
+}
+
 async function ownRedis(...args: string[]): Promise<RedisServer> {
   const own = await startRedis({ args });
   onTestFinished(() => own.stop());
@@ -159,7 +164,7 @@ async function ownRedis(...args: string[]): Promise<RedisServer> {
 }
 
 test('reports ok if nothing is wrong, logs nobody in and leaves nothing in Redis', async () => {
-  const { code, out, problems } = await checkAsProcess({ REDIS_KEY_PREFIX: 'checked' });
+  const { code, out, problems } = await check({ REDIS_KEY_PREFIX: 'checked' });
   expect([code, problems]).toEqual([0, []]);
   const host = `127\\.0\\.0\\.1:${vendor.port}`;
   for (const expected of [
@@ -257,18 +262,18 @@ describe('the keys of stored tokens', () => {
   });
 });
 
-test('with --session it says whose session standard input holds, or why it is refused, and does not print it', async () => {
+test('with --session it says whose session a file or standard input holds, or why it is refused, and does not print it', async () => {
   const session = await cloud.issueSession({ unionId: 'alice', region: 'DE' });
   for (const part of session.split('.')) secrets.add(part);
   const accepted = await checkAsProcess({}, ['--session'], `${session}\n`);
   expect([accepted.code, accepted.problems]).toEqual([0, []]);
   expect(accepted.out).toMatch(/session +— accepted: account alice \(digest [\w-]{22}\), country DE, ends in \d+ s/);
-  const refused = await checkAsProcess({ SESSION_JWT_AUDIENCE: 'other' }, ['--session', '-'], session);
+  const refused = await check({ SESSION_JWT_AUDIENCE: 'other' }, ['--session', fileWith(session)]);
   expect(refused.problems).toEqual([
     expect.stringMatching(/^FAIL session aud — .*: must hold other\nTo fix it: .*SESSION_JWT_AUDIENCE/),
     expect.stringMatching(/^FAIL session — refused with session_invalid: The session's claim aud has a wrong value\n/),
   ]);
-  const ofAnotherApp = await checkAsProcess({ SESSION_CLAIM_APP: 'sub' }, ['--session'], session);
+  const ofAnotherApp = await check({ SESSION_CLAIM_APP: 'sub' }, ['--session', fileWith(session)]);
   expect(ofAnotherApp.problems).toContainEqual(
     expect.stringMatching(/^FAIL session — refused with session_forbidden: .* an app that is not configured\n/),
   );
@@ -276,7 +281,7 @@ test('with --session it says whose session standard input holds, or why it is re
 
 test('reports each problem of the configuration in a line, and still checks the valid parts', async () => {
   const invalid = { PORT: 'http', SESSION_JWT_ISSUER: '', TOKEN_ENCRYPTION_KEYS: canary('key') };
-  const { out, problems } = await checkAsProcess(invalid);
+  const { out, problems } = await check(invalid);
   expect(problems).toEqual([
     expect.stringMatching(/^FAIL configuration — PORT must be .*, not "http"\nTo fix it: /),
     expect.stringMatching(/^FAIL configuration — TOKEN_ENCRYPTION_KEYS must be /),
@@ -601,12 +606,13 @@ describe('the vendor', () => {
 
 test('ends within 15 s if nothing answers', { timeout: 15_000 }, async () => {
   const silent = `127.0.0.1:${await silentPort()}`;
-  const { problems } = await checkAsProcess({
+  const unanswered = {
     VENDOR_BASE_URL: `http://${silent}`,
     VENDOR_TIMEOUT_MS: '60000',
     SESSION_JWT_JWKS_URL: `http://${silent}`,
     REDIS_URL: `redis://${silent}`,
-  });
+  };
+  const { problems } = await checkAsProcess(unanswered, [], '');
   expect(problems).toEqual([
     expect.stringMatching(/^FAIL Redis — .* did not answer in time\n/),
     expect.stringMatching(/^FAIL session keys — .* did not answer in time\n/),
@@ -617,7 +623,8 @@ test('ends within 15 s if nothing answers', { timeout: 15_000 }, async () => {
 test('with --lang zh every line is in Chinese', async () => {
   const env = { ...(await validEnv()), ADMIN_HOST: '0.0.0.0' };
   const session = await cloud.issueSession({ unionId: 'alice', region: 'UK' });
-  const { code, out, err } = await outputOfProcess(['--lang', 'zh', '--session', ...LOGIN], env, session);
+  const args = ['--lang', 'zh', '--session', fileWith(session), ...LOGIN];
+  const { code, out, err } = await outputOf(checkCommand, args, env);
   expect([code, err]).toEqual([1, '']);
   expect(out).toMatch(/^FAIL {2}会话 region +— UK：会话的声明 region 必须是 ISO 3166-1 .*\n {6}修正方法：/m);
   expect(out).toMatch(/ 登录 default +— 成功：accessId …\d{4}，令牌有效期 30 天$/m);
@@ -628,8 +635,7 @@ test('with --lang zh every line is in Chinese', async () => {
 
 test('explains a wrong command line, with exit code 2', async () => {
   const refused = { code: 2, out: '', err: expect.stringMatching(/--(nonsense|union-id|region|login)/) };
-  expect(await outputOfProcess(['--nonsense'], {})).toEqual(refused);
-  for (const args of ['--login', '--union-id a', '--login --union-id a --unique-id b --region de']) {
+  for (const args of ['--nonsense', '--login', '--union-id a', '--login --union-id a --unique-id b --region de']) {
     expect(await outputOf(run, ['check', ...args.split(' ')], {})).toEqual(refused);
   }
 });
