@@ -40,13 +40,13 @@ async function runProgram(args: readonly string[], env: Readonly<Record<string, 
   return { code, out, err };
 }
 
-/** Runs a command other than `serve` in this process. */
-async function runHere(args: readonly string[]) {
+/** Runs a command in this process, if it does not serve. */
+async function runHere(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const lines = { out: '', err: '' };
   const to = (stream: 'out' | 'err') => (line: string) => {
     lines[stream] += `${line}\n`;
   };
-  const code = await run(args, { env: {}, version: '0', out: to('out'), err: to('err') });
+  const code = await run(args, { env, version: '0', out: to('out'), err: to('err') });
   return { code, ...lines };
 }
 
@@ -90,7 +90,7 @@ test('--help lists the commands, --version prints the version', async () => {
   expect(help).toMatchObject({ code: 0, err: '' });
   for (const command of COMMANDS) {
     expect(help.out).toMatch(new RegExp(`^  ${command} +\\S`, 'm'));
-    const ofCommand = await (command === 'serve' ? runProgram : runHere)([command, '--help']);
+    const ofCommand = await runHere([command, '--help']);
     expect(ofCommand).toMatchObject({ code: 0, err: '', out: expect.stringContaining(command) });
   }
   const { version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
@@ -117,14 +117,6 @@ test('serve names every setting that is missing', async () => {
 
 const ANY_PORTS = { HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0' };
 const SERVE_ENV = { ...VENDOR_ENV, ...SESSION_ENV, VENDOR_BASE_URL: 'http://127.0.0.1:9', ...ANY_PORTS };
-
-test('serve reports that its PORT is in use, names the settings, and ends with 1', async () => {
-  const taken = await startVendorSimulator();
-  onTestFinished(() => taken.close());
-  const { code, err } = await runProgram([], { ...SERVE_ENV, PORT: `${taken.port}` });
-  expect(code).toBe(1);
-  expect(err).toMatch(new RegExp(`^HOST and PORT: .*address already in use.*:${taken.port}\\b`));
-});
 
 test('a start names the settings of an address that is in use, or not of this machine', async () => {
   const taken = await startVendorSimulator();
@@ -156,7 +148,7 @@ test('sign makes the signature that the vendor expects, and its curl line logs i
   onTestFinished(() => vendor.close());
   const [unionId, uniqueId, regRegion] = [`o'brien "ü" $HOME \\`, `it's-a-phone`, 'DE'];
   const args = ['sign', '--union-id', unionId, '--unique-id', uniqueId, '--region', regRegion];
-  const { code, out } = await runProgram(args, { ...VENDOR_ENV, VENDOR_BASE_URL: vendor.url });
+  const { code, out } = await runHere(args, { ...VENDOR_ENV, VENDOR_BASE_URL: vendor.url });
   expect([code, out.includes(APP.appKey)]).toEqual([0, false]);
   const [, signed, headers = '', curl = ''] = /:\n\n(.*?)\n\nHeaders:\n\n(.*?)\n\ncurl:\n\n(.*)\n$/s.exec(out) ?? [];
   expect(JSON.parse((await sendAsCurl(curl)).body)).toMatchObject({ code: 0 });
@@ -180,7 +172,7 @@ test('openapi prints the committed documents', async () => {
   const documentIn = (file: string) => readFileSync(`${ROOT}openapi/${file}`, 'utf8');
   expect(await runHere(['openapi'])).toEqual({ code: 0, out: documentIn('openapi.json'), err: '' });
   const internal = { code: 0, out: documentIn('internal.json'), err: '' };
-  expect(await runProgram(['openapi', '--internal'])).toEqual(internal);
+  expect(await runHere(['openapi', '--internal'])).toEqual(internal);
 });
 
 test('demo shows a renewal, ends with a curl line that works, and stops on Ctrl-C, also if its port is in use', async () => {

@@ -139,7 +139,8 @@ describe('a signal during the start', () => {
     await eventually(() => log().includes('soon listening'));
     kill('SIGINT');
     const { code, out } = await ended();
-    expect(out).toContain('EADDRINUSE');
+    expect(out).toMatch(new RegExp(`^HOST and PORT: .*address already in use.*:${port}\\b`, 'm'));
+    expect(out).not.toMatch(/^\s+at .+:\d+/m);
     expect(code).toBe(1);
   });
 });
