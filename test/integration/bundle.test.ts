@@ -4,20 +4,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startBroker } from '../support/broker-process.ts';
 import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Copies dist/ into a folder without node_modules, like in the image. Returns the path of main.js. */
-async function copyBundle(): Promise<string> {
+/** The path of main.js in a copy of dist/ without node_modules, like in the image. */
+let entry: string;
+
+beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'sdk-token-broker-bundle-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
   for (const part of ['dist', 'package.json']) await cp(join(ROOT, part), join(folder, part), { recursive: true });
-  return join(folder, 'dist/main.js');
-}
+  entry = join(folder, 'dist/main.js');
+  return () => rm(folder, { recursive: true });
+});
 
 /** The folders of the packages that the source maps in dist/ name. */
 async function bundledFolders(): Promise<string[]> {
@@ -35,7 +37,7 @@ test('the service in dist/ needs no npm packages, neither for a token with Redis
   onTestFinished(() => fleet.close());
   const broker = await startBroker(
     { ...fleet.env, API_DOCS: 'true', ADMIN_TOKEN: 'an-admin-token-of-32-characters-or-more' },
-    { entry: await copyBundle() },
+    { entry },
   );
   onTestFinished(async () => void (await broker.stop()));
   expect((await broker.getToken(await fleet.session('alice'), 'phone')).status).toBe(200);
@@ -54,7 +56,7 @@ test('the service in dist/ needs no npm packages, neither for a token with Redis
 test.each([['check', '--help'], ['rekey', '--help'], ['sign', '--help'], ['simulate-vendor', '--help'], ['openapi']])(
   'the command %s in dist/ needs no npm packages',
   async (...args) => {
-    const { stdout } = await promisify(execFile)(process.execPath, [await copyBundle(), ...args], { env: {} });
+    const { stdout } = await promisify(execFile)(process.execPath, [entry, ...args], { env: {} });
     expect(stdout).not.toBe('');
   },
 );

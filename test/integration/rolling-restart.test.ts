@@ -28,7 +28,7 @@ async function startProxy(urls: readonly string[]) {
   return { url, use: (replicas: readonly string[]) => reload(to(replicas)) };
 }
 
-test.skipIf(!NGINX)('two replicas are restarted twice each behind nginx, and no request fails', async () => {
+test.skipIf(!NGINX)('two replicas are restarted behind nginx, and no request fails', async () => {
   const fleet = await startFleet({ replicas: 2 });
   onTestFinished(() => fleet.close());
   const replicas = [...fleet.brokers];
@@ -52,8 +52,8 @@ test.skipIf(!NGINX)('two replicas are restarted twice each behind nginx, and no 
       await sleep(10);
     }
   });
-  for (let restart = 0; restart < 4; restart += 1) {
-    const [ending, other] = [replicas[restart % 2], replicas[(restart + 1) % 2]];
+  for (let restart = 0; restart < 2; restart += 1) {
+    const [ending, other] = [replicas[restart], replicas[1 - restart]];
     if (!ending || !other) throw new Error('no replica');
     ending.signal('SIGTERM');
     await sleep(LEARNS_AFTER_MS);
@@ -61,12 +61,12 @@ test.skipIf(!NGINX)('two replicas are restarted twice each behind nginx, and no 
     expect((await ending.exit).code).toBe(0);
     const started = await startBroker(fleet.env);
     onTestFinished(() => started.signal('SIGKILL'));
-    replicas[restart % 2] = started;
+    replicas[restart] = started;
     nginx.use([started.url, other.url]);
     await sleep(500);
   }
   isOver = true;
   await Promise.all(callers);
   expect(Object.fromEntries(statuses)).toEqual({ 200: expect.any(Number) });
-  expect(statuses.get(200)).toBeGreaterThan(1_000);
+  expect(statuses.get(200)).toBeGreaterThan(500);
 });
