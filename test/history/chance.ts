@@ -1,4 +1,4 @@
-import { seededRandom } from '../hostile/mutated-requests.ts';
+import { seededRandom } from '../support/seeded-random.ts';
 
 /** Choices that depend only on the seed. */
 export class Chance {

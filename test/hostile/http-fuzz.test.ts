@@ -6,7 +6,8 @@ import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { sendRaw } from '../support/raw-connection.ts';
-import { mutatedRequest, seededRandom } from './mutated-requests.ts';
+import { seededRandom } from '../support/seeded-random.ts';
+import { mutatedRequest } from './mutated-requests.ts';
 
 /** `npm run fuzz` sends 100,000. */
 const REQUESTS = Number(process.env['FUZZ_HTTP_REQUESTS'] ?? 3_000);

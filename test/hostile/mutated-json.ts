@@ -1,12 +1,9 @@
-/** Numbers below a bound, the same ones for a seed (mulberry32). */
+import { seededRandom } from '../support/seeded-random.ts';
+
+/** Whole numbers below a bound, the same ones for the same seed. */
 export function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
+  const random = seededRandom(seed);
+  return (below) => Math.floor(random() * below);
 }
 
 export type Random = ReturnType<typeof randomNumbers>;

@@ -1,14 +1,3 @@
-/** Random numbers that depend only on the seed (mulberry32). */
-export function seededRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 const FRAGMENTS = [
   'Transfer-Encoding: chunked\r\n',
   'Transfer-Encoding: chunked, identity\r\n',

@@ -6,7 +6,6 @@ import { type Fleet, startFleet } from '../support/fleet.ts';
 import { expectPrompt } from '../support/honest-reads.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { type RawConnection, sendRaw } from '../support/raw-connection.ts';
-import { holdConnections } from './held-connections.ts';
 
 const HALF_HEAD = 'GET /sdk-token?uniqueId=phone HTTP/1.1\r\nHost: broker\r\nX-Slow: ';
 const HALF_BODY = 'DELETE /sdk-token?uniqueId=phone HTTP/1.1\r\nHost: broker\r\nContent-Length: 100\r\n\r\nhalf';
@@ -17,6 +16,15 @@ async function runFleet(options: Partial<Parameters<typeof startFleet>[0]> = {})
   const fleet = await startFleet({ replicas: 1, ...options });
   onTestFinished(() => fleet.close());
   return fleet;
+}
+
+/** Holds `count` connections that sent these bytes, until the test ends. */
+async function holdConnections(url: string, count: number, bytes: string): Promise<RawConnection[]> {
+  const held = await Promise.all(Array.from({ length: count }, () => sendRaw(url, bytes)));
+  onTestFinished(() => {
+    for (const { socket } of held) socket.destroy();
+  });
+  return held;
 }
 
 /** The number of open TCP sockets of the process. */

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Timer } from '../../src/token/clock.ts';
+import { seededRandom } from '../support/seeded-random.ts';
 
 /** A process whose timers and messages stop when it crashes, and wait while it stands still. */
 export interface VirtualProcess {
@@ -118,17 +119,6 @@ export class VirtualTime {
 
 function rankOf(kind: ScheduledEvent['kind'], at: number): number {
   return (ORDER[kind] + 1) * RANK_STEP + at;
-}
-
-/** The generator mulberry32: uniform in [0, 1), the same numbers for the same seed. */
-function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** A binary heap of events, the earliest first. */
