@@ -12,7 +12,7 @@ import { loadConfig } from '../../src/config/config.ts';
 import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import { listen } from '../../src/simulator/http-server.ts';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
-import { startBroker } from '../support/broker-process.ts';
+import { startBrokerService } from '../support/broker-service.ts';
 import { exitOf } from '../support/child-process.ts';
 import { type ComposeService, composeServices } from '../support/compose.ts';
 import { readFile } from '../support/documents.ts';
@@ -136,10 +136,8 @@ describe('on one host', () => {
       };
       for (const name of ['VENDOR_APP_TOKEN_FILE', 'VENDOR_APP_KEY_FILE', 'REDIS_URL_FILE'])
         Reflect.deleteProperty(env, name);
-      const replicas = [await startBroker(env), await startBroker(env)];
-      onTestFinished(() => {
-        for (const replica of replicas) replica.signal('SIGKILL');
-      });
+      const replicas = [await startBrokerService(env), await startBrokerService(env)];
+      onTestFinished(async () => void (await Promise.all(replicas.map((replica) => replica.stop()))));
       const proxy = await startNginxOfPage(replicas.map(({ url }) => new URL(url).port));
       const session = await cloud.issueSession({ unionId: 'alice', region: 'DE' });
       const read = () => proxy.get('/sdk-token?uniqueId=my-phone', { authorization: `Bearer ${session}` });

@@ -7,7 +7,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../src/simulator/http-server.ts';
 import { FAULTS } from '../../src/simulator/vendor-settings.ts';
 import { DEMO_APP } from '../../src/simulator/vendor-simulator.ts';
-import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { startBroker } from '../support/broker-process.ts';
+import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
@@ -123,8 +124,8 @@ test('no secret reaches a log or an error, and none reaches Redis unencrypted, w
     for (const part of session.split('.').slice(1)) hide(part);
     return session;
   };
-  const requestIds = new Map<BrokerProcess, string[]>();
-  const ask = async (broker: BrokerProcess, session: string, uniqueId = canary('uniqueId'), query = 'uniqueId=') => {
+  const requestIds = new Map<Replica, string[]>();
+  const ask = async (broker: Replica, session: string, uniqueId = canary('uniqueId'), query = 'uniqueId=') => {
     const requestId = randomUUID();
     requestIds.set(broker, [...(requestIds.get(broker) ?? []), requestId]);
     const headers = { authorization: `Bearer ${session}`, 'x-request-id': requestId };
@@ -201,7 +202,7 @@ test('no secret reaches a log or an error, and none reaches Redis unencrypted, w
   expect(stored.filter(([, bytes]) => secretsIn(bytes).length > 0)).toEqual([]);
 
   // The search does find secrets that are stored unencrypted.
-  const open = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: 'off' });
+  const open = await startBrokerService({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: 'off' });
   onTestFinished(async () => void (await open.stop()));
   const tablet = canary('uniqueId');
   expect(await ask(open, alice, tablet)).toBe(200);
