@@ -271,6 +271,9 @@ export class LeasedLogins<Result> {
   }
 }
 
+/** Of a login that a logout or an erasure has ended. */
+const ENDED_BY_REMOVAL: ReadonlySet<ErrorCode> = new Set(['session_forbidden', 'session_invalid', 'not_found']);
+
 export function loggedOutMeanwhile(): BrokerError {
   return new BrokerError('session_forbidden', {
     detail: 'the terminal was logged out while its token was being obtained',
@@ -302,14 +305,14 @@ function failureFor(
 
 /**
  * Other replicas do not hear that a background renewal found no place in the login queue: an app has priority there.
- * Nor that the account was erased during a login: a caller from after the erasure may wait.
+ * Nor that a logout or an erasure has ended a login: a caller from after it may wait.
  */
 function concernsOtherReplicas(code: ErrorCode, { urgency }: LoginRequest): boolean {
-  return code !== 'not_found' && (urgency !== 'background' || code !== 'vendor_busy');
+  return !ENDED_BY_REMOVAL.has(code) && (urgency !== 'background' || code !== 'vendor_busy');
 }
 
 function isEndedByRemoval(error: unknown): boolean {
-  return error instanceof BrokerError && (error.code === 'session_forbidden' || error.code === 'not_found');
+  return error instanceof BrokerError && ENDED_BY_REMOVAL.has(error.code);
 }
 
 function asUnavailable(error: unknown): { readonly kind: 'unavailable'; readonly error: unknown } {

@@ -114,3 +114,19 @@ test('a login whose first attempt has failed is not sent again after an erasure,
   expect(attempts).toBe(1);
   expect(giveBack).not.toHaveBeenCalled();
 });
+
+test.each(['logout', 'erasure'] as const)(
+  'a read at another replica that begins after the %s waits for the end of that login, and logs in',
+  async (kind) => {
+    const { clock, pass, vendor, replicas, read, remove } = createReplicas(queueing);
+    const ended = read();
+    await pass(QUEUE_MS / 2);
+    await remove(kind, 1);
+    await pass(1);
+    const later = codeOf(replicas[1].broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() }));
+    await pass(3 * QUEUE_MS);
+    expect(await ended).toBe(kind === 'logout' ? 'session_forbidden' : 'session_invalid');
+    expect(await later).toBe('ok');
+    expect(vendor.sent).toBe(1);
+  },
+);
