@@ -186,15 +186,14 @@ describe('a login that could not get a lease because Redis stalled', () => {
   test('on a replica that has just started replaces the token of another one, which the vendor has ended', async () => {
     const { fleet, redis } = world;
     const session = await fleet.session('seen-by-a-new-replica');
-    expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200 });
+    const first = accessTokenOf(await fleet.broker(0).getToken(session, PHONE));
     const started = await startBroker(fleet.env);
     onTestFinished(async () => void (await started.stop()));
-    let second: PlainAnswer | undefined;
     await stalled(redis, async () => {
-      second = await started.getToken(session, PHONE);
+      expect(accessTokenOf(await started.getToken(session, PHONE))).not.toBe(first);
     });
-    const token = accessTokenOf(second as PlainAnswer);
-    expect(await expectOneLiveToken(session, { ...fleet, brokers: [...fleet.brokers, started] })).toBe(token);
+    // The replicas may have renewed the token that was obtained without a lease.
+    expect(await expectOneLiveToken(session, { ...fleet, brokers: [...fleet.brokers, started] })).not.toBe(first);
   });
 
   test('beside the same login of another replica, soon after a logout: the replicas agree on a token that is valid', async () => {
