@@ -62,8 +62,7 @@ test('25 accounts that log in and out in a loop hold up neither newcomers nor kn
   await Promise.all(attack);
 
   const inTime = answers.filter(({ status, tookMs }) => status === 200 && tookMs < NEWCOMER_MS + alone.tookMs);
-  // On a busy machine, a few are late. Without the order of the queue, three of four are.
-  expect(inTime.length).toBeGreaterThanOrEqual(0.8 * NEWCOMERS);
+  expect(inTime.length).toBeGreaterThanOrEqual(0.95 * NEWCOMERS);
   const reads = await Promise.all(knownReads);
   expect(reads.filter(({ status }) => status !== 200)).toEqual([]);
   const tookMs = reads.map((read) => read.tookMs);
