@@ -52,8 +52,7 @@ export function readSessionConfig(values: Values, problems: Problems): SessionOp
         problems.set(name, `${name} needs the header cookie in SESSION_FORWARD_HEADERS`);
       }
       const { SESSION_FORWARD_ACCEPTED: accepted, SESSION_FORWARD_REFUSED: refused } = values;
-      const both =
-        refused?.path === accepted?.path ? accepted?.values.find((one) => refused?.values.includes(one)) : '';
+      const both = accepted?.path === refused?.path && accepted?.values.find((one) => refused?.values.includes(one));
       if (both) {
         const name = 'SESSION_FORWARD_REFUSED';
         problems.set(name, `${name} has the value ${both}, which SESSION_FORWARD_ACCEPTED has too`);

@@ -108,7 +108,7 @@ test.skipIf(process.platform !== 'linux')(
   },
 );
 
-/** What the debugger knows of a value in the replica. */
+/** The debugger's description of a value in the replica. */
 interface Remote {
   readonly result: { readonly objectId?: string; readonly value?: unknown };
 }

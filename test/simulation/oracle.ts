@@ -179,7 +179,7 @@ export class Oracle {
     const { conditions } = this.#options;
     const stored = this.#stored.get(id);
     if (!stored || !this.#isSentAfter(stored.login, login)) return false;
-    // Whatever breaks afterwards.
+    // From then on also while something is broken.
     const learnedAt = this.#learnedAt.get(stored.login)?.get(by);
     if (learnedAt !== undefined && beganAt > learnedAt) return true;
     if (conditions.isUnanswered(by, beganAt)) return false;
