@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash, createHmac } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -57,6 +57,11 @@ function readText(
     return undefined;
   }
   try {
+    // Another kind may have no end, or let the broker wait for a writer.
+    if (!statSync(path).isFile()) {
+      problems.set(name, `${name}_FILE names something that is not a regular file: ${path}`);
+      return undefined;
+    }
     const bytes = readFileSync(path);
     const content = bytes.toString().replace(/\r?\n$/, '');
     if (content && isUtf8(bytes)) return content;

@@ -31,6 +31,9 @@ export function httpUrl(meaning: string) {
   return { schema: url, allowed: `the http(s) URL ${meaning}, without a password in it`, isUrl: true } as const;
 }
 
+/** The path of the login is added to it, so nothing may follow its own path. */
+export const vendorUrl = url.refine(({ search, hash }) => search === '' && hash === '');
+
 export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
 export const algorithms = commaList.refine((names) => names.every((name) => /^[A-Za-z0-9]+$/.test(name)));
@@ -189,4 +192,4 @@ export const vendorApps = json(
 );
 
 /** Other vendor domains by country. */
-export const regionUrls = json(z.record(z.string().regex(ASSIGNED_REGION_PATTERN), url));
+export const regionUrls = json(z.record(z.string().regex(ASSIGNED_REGION_PATTERN), vendorUrl));

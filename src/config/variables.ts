@@ -24,6 +24,7 @@ import {
   text,
   vendorApps,
   vendorSecret,
+  vendorUrl,
   visibleAscii,
   wholeNumber,
 } from './value-schemas.ts';
@@ -77,7 +78,11 @@ export const VARIABLES = {
   },
   LOG_LEVEL: { ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), default: 'info' },
   API_DOCS: { schema: flag, allowed: 'true or false' },
-  VENDOR_BASE_URL: httpUrl('of the vendor domain assigned to you'),
+  VENDOR_BASE_URL: {
+    schema: vendorUrl,
+    allowed: 'the http(s) URL of the vendor domain assigned to you, without a password or a query in it',
+    isUrl: true,
+  },
   VENDOR_REGION_URLS: {
     schema: regionUrls,
     allowed: 'a JSON object of http(s) URLs by assigned country code (GB, not UK), like {"CN":"https://cn.example"}',

@@ -13,6 +13,7 @@ const REASONS: Readonly<Record<string, string>> = {
   '{X} and {X}_FILE are both set: set only one of them': '{} 和 {}_FILE 都设置了：只能设置其中一个',
   '{X}_FILE names a file that is empty: {}': '{}_FILE 指定的文件是空的：{}',
   '{X}_FILE names a file that is not UTF-8 text: {}': '{}_FILE 指定的文件不是 UTF-8 文本：{}',
+  '{X}_FILE names something that is not a regular file: {}': '{}_FILE 指定的不是普通文件：{}',
   '{X}_FILE names a file that cannot be read ({})': '{}_FILE 指定的文件无法读取（{}）',
   '{X}: one of them is required, to check sessions': '{}：必须设置其中一个，用于校验会话',
   '{X}: set only one of them, otherwise a forged session might be accepted':
@@ -40,7 +41,8 @@ const REASONS: Readonly<Record<string, string>> = {
   'one of {}': '以下值之一：{}',
   'true or false': 'true 或 false',
   'the http(s) URL {}, without a password in it': '{}，以 http:// 或 https:// 开头，其中不能有密码',
-  'of the vendor domain assigned to you': '厂商分配给你的域名的 URL',
+  'the http(s) URL of the vendor domain assigned to you, without a password or a query in it':
+    '厂商分配给你的域名的 URL，以 http:// 或 https:// 开头，其中不能有密码和查询参数',
   'of a JWK Set': '发布公钥（JWK Set）的 URL',
   'of the introspection endpoint (RFC 7662)': 'introspection 端点（RFC 7662）的 URL',
   'that returns the claims of a session': '返回会话声明的 URL',

@@ -250,7 +250,7 @@ describe('a valid environment', () => {
 describe('the problems of a configuration', () => {
   test('are reported all at once, by name, in the order of the documents', () => {
     expect(problemsOf({})).toEqual([
-      'VENDOR_BASE_URL is required: the http(s) URL of the vendor domain assigned to you, without a password in it',
+      'VENDOR_BASE_URL is required: the http(s) URL of the vendor domain assigned to you, without a password or a query in it',
       'VENDOR_APP_ID is required: the appId that the vendor issued (for several apps use VENDOR_APPS), ' +
         'in visible ASCII characters without a space or a line break',
       'VENDOR_APP_TOKEN is required: the appToken that the vendor issued, without control characters, ' +

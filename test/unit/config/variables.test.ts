@@ -66,7 +66,15 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   [
     'VENDOR_BASE_URL',
     'the http(s) URL of the vendor domain assigned to you',
-    ['vendor.example', 'ftp://vendor.example', 'https://', 'https://user@vendor.example', '//vendor.example'],
+    [
+      'vendor.example',
+      'ftp://vendor.example',
+      'https://',
+      'https://user@vendor.example',
+      '//vendor.example',
+      'https://vendor.example/?tenant=1',
+      'https://vendor.example/#top',
+    ],
   ],
   [
     'VENDOR_REGION_URLS',
@@ -82,6 +90,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
       '{"CHN":"https://a.example"}',
       '{"CN":1}',
       '{"CN":"a"}',
+      '{"CN":"https://a.example/?tenant=1"}',
       '{"CN":"https://a.example","CN":"https://b.example"}',
     ],
   ],
@@ -268,6 +277,12 @@ test('a file with a secret that is no text is refused, with its name', () => {
   const { VENDOR_APP_KEY: _, ...others } = USABLE;
   const problem = `VENDOR_APP_KEY_FILE names a file that is not UTF-8 text: ${file}`;
   expect(problemsOf({ ...others, VENDOR_APP_KEY_FILE: file })).toEqual([problem]);
+});
+
+test.each(['/dev/zero', '/dev', '/proc/self/cwd'])('a secret comes from a regular file only, not from %s', (path) => {
+  const { VENDOR_APP_KEY: _, ...others } = USABLE;
+  const problem = `VENDOR_APP_KEY_FILE names something that is not a regular file: ${path}`;
+  expect(problemsOf({ ...others, VENDOR_APP_KEY_FILE: path })).toEqual([problem]);
 });
 
 test('every setting that does not take any text is refused with a wrong value', () => {
