@@ -260,7 +260,9 @@ export class LeasedLogins<Result> {
     const { code, isUnsent, waitMs } = failure;
     if (isUnsent && isCounted(cause)) void limits.giveBack(id, cause);
     const dueAt = current && retryAt(current.token, code, clock, waitMs);
-    await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? failure : undefined);
+    // A login that was not sent has not failed: this replica asks for the lease again.
+    const isAnnounced = !(error instanceof LoginNotSent) && concernsOtherReplicas(code, request);
+    await this.#release(lease, dueAt, isAnnounced ? failure : undefined);
   }
 
   async #release(lease: Lease, dueAt: number | undefined, failure?: LoginFailure): Promise<void> {

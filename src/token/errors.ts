@@ -121,7 +121,8 @@ export class BrokerError extends Error {
 }
 
 /**
- * A login was not sent: when its turn came, its lease had expired, or another request had brought a token into memory.
+ * A login was not sent: when its turn came, its lease had expired, another request had brought a token into memory, or
+ * a logout or an erasure had ended it.
  */
 export class LoginNotSent extends BrokerError {
   constructor() {

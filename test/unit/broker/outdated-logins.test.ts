@@ -130,3 +130,17 @@ test.each(['logout', 'erasure'] as const)(
     expect(vendor.sent).toBe(1);
   },
 );
+
+test('a question for an accessId at another replica after the erasure waits for the end of that login, and logs in', async () => {
+  const { pass, vendor, replicas, remove } = createReplicas(queueing);
+  const subject = { ...SUBJECT, uniqueId: accessIdTerminal(SUBJECT.unionId) };
+  const ask = (replica: 0 | 1) => codeOf(replicas[replica].accessIds.obtain(subject, 'CN'));
+  const ended = ask(0);
+  await pass(QUEUE_MS / 2);
+  await remove('erasure', 1);
+  await pass(1);
+  const later = ask(1);
+  await pass(3 * QUEUE_MS);
+  expect([await ended, await later]).toEqual(['not_found', 'ok']);
+  expect(vendor.sent).toBe(1);
+});
