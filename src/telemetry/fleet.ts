@@ -339,8 +339,8 @@ function replicaState(state: KnownReplica) {
 function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts[] {
   const byId = new Map<string, { readonly replica: string; readonly finding: Summary['findings'][number] }[]>();
   for (const one of replicas) {
-    const { clockOffsetMs: ours = 0 } = replicas[0] ?? {};
-    const aheadMs = Math.round(((one.clockOffsetMs ?? ours) - ours) / SECOND_MS) * SECOND_MS;
+    const { clockOffsetMs: ownMs = 0 } = replicas[0] ?? {};
+    const aheadMs = Math.round(((one.clockOffsetMs ?? ownMs) - ownMs) / SECOND_MS) * SECOND_MS;
     for (const finding of one.findings.filter((found) => !isOver(found, one))) {
       const ours = { ...finding, since: finding.since - aheadMs };
       byId.set(idOf(finding), [...(byId.get(idOf(finding)) ?? []), { replica: one.replica, finding: ours }]);

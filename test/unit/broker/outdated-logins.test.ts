@@ -94,6 +94,19 @@ describe('a login that still waits for its turn is not sent after', () => {
   });
 });
 
+test('a background renewal that is not sent gives back no permit, because it took none', async () => {
+  const { pass, vendor, giveBack, replicas, read, remove } = createReplicas(queueing);
+  void read();
+  await pass(2 * QUEUE_MS);
+  const renewing = codeOf(replicas[0].renewInBackground(subjectId(SUBJECT)));
+  await pass(QUEUE_MS / 2);
+  await remove('logout', 1);
+  await pass(QUEUE_MS);
+  expect(await renewing).toBe('session_forbidden');
+  expect(vendor.sent).toBe(1);
+  expect(giveBack).not.toHaveBeenCalled();
+});
+
 test('a login whose first attempt has failed is not sent again after an erasure, and counts', async () => {
   let attempts = 0;
   const { pass, giveBack, read, remove } = createReplicas((clock) => ({

@@ -207,6 +207,14 @@ it('an answer to a request whose body comes in chunks that nobody reads says tha
   }
 });
 
+it('an answer after the last chunk of a body leaves the connection open', async () => {
+  const { open } = await startBounded();
+  const socket = await open('DELETE /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n');
+  const received = receivedBy(socket);
+  await eventually(() => expect(received()).toMatch(/^HTTP\/1\.1 404 .*\r\nconnection: keep-alive\r\n/is));
+  expect(await isAnswered(socket)).toBe(true);
+});
+
 it.each([
   ['with a body', HALF_BODY],
   [
