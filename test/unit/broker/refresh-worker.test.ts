@@ -12,8 +12,6 @@ import { virtualClock } from '../../support/virtual-clock.ts';
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 const LIFE_MS = 2_000;
-/** A token is due after 10 % of its life. */
-const _DUE_EARLY = { share: { from: 0.1, to: 0.1 } };
 
 /** A broker and a worker in virtual time. */
 function startWorker(policy: Partial<RefreshPolicy> = {}) {

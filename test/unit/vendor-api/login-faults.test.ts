@@ -8,7 +8,6 @@ import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from '
 import { type Answering, DATA, inTurn, json, SUCCESS, scriptedTransport, scriptedVendor } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: 'maintenance', requestId: 'r-3' });
-const _closed = json({ code: 10902013, msg: 'closed', requestId: 'r-4' });
 const reset: Answering = (response) => response.destroy();
 const success = json(SUCCESS);
 
