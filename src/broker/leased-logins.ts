@@ -273,7 +273,7 @@ export class LeasedLogins<Result> {
   }
 }
 
-/** Of a login that a logout or an erasure has ended. */
+/** The errors of a login that a logout or an erasure has ended. */
 const ENDED_BY_REMOVAL: ReadonlySet<ErrorCode> = new Set(['session_forbidden', 'session_invalid', 'not_found']);
 
 export function loggedOutMeanwhile(): BrokerError {

@@ -47,7 +47,7 @@ interface ReadResult {
 /** Reads tokens: from memory, from the store, or by a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
-  /** The generations of announced tokens that were newer than those in memory: at most one for each of these. */
+  /** The generations of announced tokens that were newer than those in memory: at most one for each terminal. */
   readonly #replaced = new Map<SubjectId, number>();
   #readsReplaced = false;
 
