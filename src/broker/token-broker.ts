@@ -202,7 +202,10 @@ export class TokenBroker {
       const announced = [...this.#replaced];
       this.#replaced.clear();
       for (const [id, generation] of announced) {
-        if (this.#hasOlder(id, generation)) await this.#lookUp(id, clock.monotonic());
+        if (!this.#hasOlder(id, generation)) continue;
+        await this.#lookUp(id, clock.monotonic());
+        // A store that is down answers at once, for any number of tokens.
+        await new Promise<void>((resolve) => clock.nextTurn(resolve));
       }
     }
     this.#readsReplaced = false;

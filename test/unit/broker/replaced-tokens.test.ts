@@ -18,11 +18,15 @@ function createReplicas() {
   const vendor = new ScriptedLogin(clock);
   const watched = watchedStore(store);
   const timers: number[] = [];
+  const turns: (() => void)[] = [];
   const counting: Clock = {
     now: () => clock.now(),
     monotonic: () => clock.monotonic(),
     random: () => clock.random(),
-    nextTurn: (callback) => clock.nextTurn(callback),
+    nextTurn: (callback) => {
+      turns.push(callback);
+      clock.nextTurn(callback);
+    },
     setTimer: (callback, ms) => {
       timers.push(ms);
       return clock.setTimer(callback, ms);
@@ -44,7 +48,7 @@ function createReplicas() {
     await pass(1_000);
     return { reads: watched.calls('read') - before, timers: timers.filter((ms) => ms === AFTER_MS).length };
   };
-  return { pass, other, replica, read, watched, costOf };
+  return { pass, other, replica, read, watched, costOf, turns };
 }
 
 test('a replica has the token of a login of another one before the store fails', async () => {
@@ -77,4 +81,17 @@ test('a replica does not read the token of its own login again', async () => {
   const { etag } = await read(replica);
   // The report of a refused token itself reads the store.
   expect((await costOf(() => read(replica, etag))).reads).toBe(1);
+});
+
+test('requests have their turn between two reads, although a store that is down refuses them at once', async () => {
+  const { pass, other, replica, read, watched, turns } = createReplicas();
+  const names = Array.from({ length: 20 }, (_, number) => `phone-${number}`);
+  const tokens = [];
+  for (const name of names) tokens.push(await read(replica, undefined, name));
+  await pass(1_000);
+  for (const [at, name] of names.entries()) await read(other, tokens[at]?.etag, name);
+  watched.down.add('read');
+  turns.length = 0;
+  await pass(1_000);
+  expect(turns).toHaveLength(names.length);
 });
