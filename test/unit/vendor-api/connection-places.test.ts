@@ -63,3 +63,24 @@ test('a wait for a place ends with one that is given back, or without one after 
   expect(await patient).toBe(true);
   expect(timers).toBe(0);
 });
+
+test('a login that gets no place in time is not sent, and leaves the places of the others taken', async () => {
+  const { clock, pass } = virtualClock();
+  const { transport } = scriptedTransport();
+  let open = 0;
+  const post: typeof transport.post = (login) => {
+    open += 1;
+    return new Promise((resolve) => clock.setTimer(() => resolve(transport.post(login)), TIMEOUT_MS / 2));
+  };
+  const { vendorLogin } = vendorLoginAt(new URL('http://vendor.test'), { clock, transport: { ...transport, post } });
+  const logIn = (budgetMs: number) => vendorLogin.login({ ...REQUEST, budgetMs });
+  const logins = Array.from({ length: PLACES }, () => logIn(TIMEOUT_MS + 1));
+  const late = refusalOf(logIn(TIMEOUT_MS + 1));
+  const waiting = logIn(2 * TIMEOUT_MS);
+  await pass(100);
+  expect(open).toBe(PLACES);
+  expect(await late).toMatchObject({ code: 'vendor_busy', retryAfter: 1 });
+  await pass(TIMEOUT_MS);
+  await Promise.all([...logins, waiting]);
+  expect(open).toBe(PLACES + 1);
+});
