@@ -60,6 +60,8 @@ class SdkTokenClient(
     private class Leaving(val sessions: UserSessions, val account: Account, val job: Job) {
         val last = sessions.last
         var isDropped = false
+        /** Whether the storage has given up the token. */
+        var forgotten = Result.success(Unit)
     }
 
     /**
@@ -125,6 +127,8 @@ class SdkTokenClient(
      * @return `false` if the broker has not confirmed it. The logout is stored
      * @throws BrokerError if the logout is refused, for example because the session has ended, or if there is no
      * session to log out with. Then nothing is repeated, and the broker keeps the token until it expires
+     * @throws Exception what the storage throws, if it still holds the token, or does not hold a logout that has to be
+     * repeated. The broker has been asked even so
      */
     suspend fun logout(): Boolean =
         // Undispatched, so that the first step takes its place in the order now.
@@ -133,15 +137,17 @@ class SdkTokenClient(
     private suspend fun logOut(): Boolean {
         val job = currentCoroutineContext().job
         val own = inOrder {
-            Leaving(user, account(), job).also { own ->
-                own.last?.let { session -> logouts.edit { mapOf(session to own.account) + it } }
+            // What the storage throws waits until the broker has been asked.
+            val account = runCatching { account() }.getOrDefault(Account(null, null))
+            Leaving(user, account, job).also { own ->
+                own.last?.let { session -> runCatching { logouts.edit { mapOf(session to account) + it } } }
                 user = user.afterLogout()
-                forget()
+                own.forgotten = runCatching { forget() }
                 leaving += own
             }
         }
         try {
-            return logOut(own)
+            return logOut(own).also { own.forgotten.getOrThrow() }
         } finally {
             inOrder { leaving -= own }
         }
@@ -151,15 +157,17 @@ class SdkTokenClient(
         val answer = runCatching { own.sessions.current() }
         val session = inOrder {
             // The same user may have logged in again, or another call may have finished this logout.
-            val isOver = own.isDropped || own.last != null && own.last !in logouts.all()
+            val isOver = own.isDropped || own.last != null && own.last !in logouts
             if (isOver) return@inOrder null
             val latest = answer.getOrNull()?.takeIf { own.sessions.isPresent }
                 ?: return@inOrder own.last ?: throw answer.exceptionOrNull() ?: BrokerError.loggedOut()
-            logouts.edit { mapOf(latest to own.account) + (it - setOfNotNull(own.last)) }
+            runCatching { logouts.edit { mapOf(latest to own.account) + (it - setOfNotNull(own.last)) } }
             latest
         } ?: return true
         val failure = sendLogout(session, own.account, requests.deadline(), repeat = false, renewWith = own.sessions)
         if (failure?.endsLogout() == true) throw failure
+        // Throws if the storage does not hold the logout that has to be repeated.
+        if (failure != null) inOrder { logouts.edit { it } }
         return failure == null
     }
 
@@ -188,13 +196,13 @@ class SdkTokenClient(
     private suspend fun sendLogout(
         session: String, account: Account, deadline: TimeMark, repeat: Boolean, renewWith: UserSessions?,
     ) = deletes.getOrPut(account) { Mutex() }.withLock {
-        if (session !in inOrder { logouts.all() }) return@withLock null
+        if (inOrder { session !in logouts }) return@withLock null
         var latest = session
         suspend fun renew(leaving: UserSessions): String {
             val renewed = leaving.renewed()
             inOrder {
                 if (!leaving.isPresent) throw BrokerError.loggedOut()
-                logouts.edit { it - session + (renewed to account) }
+                runCatching { logouts.edit { it - session + (renewed to account) } }
             }
             latest = renewed
             return renewed

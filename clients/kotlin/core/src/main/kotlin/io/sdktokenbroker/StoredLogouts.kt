@@ -13,7 +13,27 @@ internal data class Account(val userId: String?, val accessId: String?) {
 
 /** Session and account of each logout that the broker has not answered. */
 internal class StoredLogouts(private val storage: TokenStorage) {
-    fun all(): Map<String, Account> {
+    /** What the storage has refused. It lasts until the process ends. */
+    private var unstored = emptyMap<String, Account>()
+
+    fun all(): Map<String, Account> = stored() + unstored
+
+    operator fun contains(session: String) = session in unstored || session in stored()
+
+    /** Throws what the storage throws. The change counts even so. */
+    fun edit(change: (Map<String, Account>) -> Map<String, Account>) {
+        try {
+            val before = stored()
+            val after = change(before + unstored)
+            if (after != before) store(after)
+            unstored = emptyMap()
+        } catch (error: Exception) {
+            unstored = change(unstored)
+            throw error
+        }
+    }
+
+    private fun stored(): Map<String, Account> {
         val json = storage.get(KEY)?.let(::jsonObject) ?: return emptyMap()
         return json.keys().asSequence().associateWith { session ->
             val account = json.optJSONObject(session)
@@ -21,11 +41,8 @@ internal class StoredLogouts(private val storage: TokenStorage) {
         }
     }
 
-    fun edit(change: (Map<String, Account>) -> Map<String, Account>) {
-        val before = all()
-        val after = change(before)
-        if (after == before) return
-        val json = after.mapValues { (_, it) -> JSONObject().put("userId", it.userId).put("accessId", it.accessId) }
+    private fun store(logouts: Map<String, Account>) {
+        val json = logouts.mapValues { (_, it) -> JSONObject().put("userId", it.userId).put("accessId", it.accessId) }
         storage.put(KEY, JSONObject(json).toString())
     }
 

@@ -327,4 +327,40 @@ class LogoutTest {
         assertEquals(listOf("GET", "DELETE", "GET"), methods())
         assertEquals(1, broker.terminals(sessions.account))
     }
+
+    @Test
+    fun `a logout that the storage does not take is sent to the broker, and repeated until the process ends`() =
+        runBlocking {
+            var isFull = false
+            var isBroken = false
+            val failing = object : TokenStorage {
+                private fun working() = storage.also { check(!isBroken) { "The storage is broken" } }
+                override fun get(key: String) = working().get(key)
+                override fun put(key: String, value: String) = check(!isFull).also { working().put(key, value) }
+                override fun remove(key: String) = working().remove(key)
+            }
+            val client = broker.client(sessions, failing, proxy.port)
+            client.switchUser("alice")
+            client.sdkToken()
+            isFull = true
+            assertTrue(client.logout())
+            assertEquals(0, broker.terminals(sessions.account))
+
+            isFull = false
+            client.sdkToken()
+            isBroken = true
+            assertThrows<IllegalStateException> { client.logout() }
+            assertEquals(0, broker.terminals(sessions.account))
+
+            isBroken = false
+            client.sdkToken()
+            isFull = true
+            proxy.disconnect()
+            assertThrows<IllegalStateException> { client.logout() }
+            assertNull(storage.get("sdk-token"))
+            assertEquals(1, broker.terminals(sessions.account))
+            proxy.reconnect()
+            assertTrue(client.finishLogout())
+            assertEquals(0, broker.terminals(sessions.account))
+        }
 }
