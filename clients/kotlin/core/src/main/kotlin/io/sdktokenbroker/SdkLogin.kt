@@ -68,7 +68,7 @@ class SdkLogin(
         val call = sdkCall
         val answer = attempt {
             ensureCurrent(call.login)
-            client.sdkToken().also { ensureCurrent(call.login) }
+            client.sdkToken(call.login.hostUserId).also { ensureCurrent(call.login) }
         }
         call.lastToken = answer
         return answer.getOrThrow()

@@ -69,10 +69,16 @@ class SdkTokenClient(
      * stored is finished first: later, it would delete the new token. Logouts of other accounts are tried at the same
      * time, and the token does not wait for them. Throws [BrokerError].
      */
-    suspend fun sdkToken(): SdkToken {
+    suspend fun sdkToken(): SdkToken = sdkToken(null)
+
+    /** @param userId whose token it has to be; `null`: of the present user. A question of the SDK may be late */
+    internal suspend fun sdkToken(userId: String?): SdkToken {
         val caller = shared.Caller()
         try {
-            return inOrder { takeHandedIn().also { if (it == null) caller.join() } } ?: caller.await()
+            return inOrder {
+                if (userId != null && (storage.get(USER_KEY) ?: userId) != userId) throw BrokerError.loggedOut()
+                takeHandedIn().also { if (it == null) caller.join() }
+            } ?: caller.await()
         } finally {
             caller.leave()
         }

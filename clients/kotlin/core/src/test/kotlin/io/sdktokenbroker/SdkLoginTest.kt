@@ -131,6 +131,24 @@ class SdkLoginTest {
     }
 
     @Test
+    fun `a login in the SDK gets no token of another user whom the app has named to the client meanwhile`() = runBlocking {
+        lateinit var login: SdkLogin
+        val sdk = SlowSdk { login }
+        val client = broker.client(sessions, storage)
+        login = login(client, sdk)
+        sdk.mayAsk = CompletableDeferred()
+        val first = logIn("alice", login)
+        eventually { sdk.calls.isNotEmpty() }
+        own = bob
+        client.switchUser("bob")
+        sdk.mayAsk.complete(Unit)
+        assertEquals(BrokerError.LOGGED_OUT, code(first.await()))
+        assertEquals(emptySet<String>(), sdk.tokens.keys)
+        logIn("bob", login).await().getOrThrow()
+        assertEquals(setOf("bob"), sdk.tokens.keys)
+    }
+
+    @Test
     fun `a login that the SDK does not answer holds up later ones for one deadline only, and ends with logged_out`() =
         runBlocking {
             lateinit var login: SdkLogin
