@@ -46,6 +46,8 @@ class SdkLogin(
     private class SdkCall(val login: Login) {
         /** Completed when the SDK has answered, or when the next login has waited long enough. */
         val isOver = Job()
+        /** What all callers of [login] get who wait for it. Without one, the next of them calls the SDK. */
+        @Volatile var result: Result<Unit>? = null
         /** The answer to the SDK's last question for a token. */
         @Volatile var lastToken: Result<SdkToken>? = null
     }
@@ -80,31 +82,40 @@ class SdkLogin(
      * one more try with another.
      *
      * If an earlier login still runs in the SDK, this one waits for its end, but not longer than the `totalDeadline` of
-     * the client, 30 s. After a [logout], or if another account logs in, the earlier one has no second try, and its
-     * questions in [token] end with `logged_out`. So does the earlier login itself, as soon as the SDK answers it.
+     * the client, 30 s. If both are for the same account, they have the same result. After a [logout], or if another
+     * account logs in, the earlier one has no second try, and its questions in [token] end with `logged_out`. So does
+     * the earlier login itself, as soon as the SDK answers it.
      * @param hostUserId your own id of the account, always the same for one account
      * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
     suspend fun login(hostUserId: String) {
         // Before the first wait, so that a later logout() or login() is not undone.
         val login = current.takeIf { it.hostUserId == hostUserId } ?: Login(hostUserId).also { current = it }
+        val over = sdkCall.takeIf { it.isOver.isCompleted }
         client.switchUser(hostUserId)
         val call = nextInSdk.withLock {
-            val before = sdkCall.isOver
-            withTimeoutOrNull(client.totalDeadline) { before.join() } ?: before.complete()
+            val before = sdkCall
+            withTimeoutOrNull(client.totalDeadline) { before.isOver.join() } ?: before.isOver.complete()
             ensureCurrent(login)
+            // However often the user taps, a broker or an SDK that fails is asked once.
+            if (before !== over && before.login === login) before.result?.let { return it.getOrThrow() }
             SdkCall(login).also { sdkCall = it }
         }
         try {
-            var failure = failureOfSdk(login) ?: return
-            if (call.lastToken?.isSuccess == true) {
-                client.tokenWasRefused()
-                failure = failureOfSdk(login) ?: return
-            }
-            throw call.lastToken?.exceptionOrNull() ?: failure
+            call.result = attempt { logIn(call) }
         } finally {
             call.isOver.complete()
         }
+        call.result?.getOrThrow()
+    }
+
+    private suspend fun logIn(call: SdkCall) {
+        var failure = failureOfSdk(call.login) ?: return
+        if (call.lastToken?.isSuccess == true) {
+            client.tokenWasRefused()
+            failure = failureOfSdk(call.login) ?: return
+        }
+        throw call.lastToken?.exceptionOrNull() ?: failure
     }
 
     /** @return `null` if the SDK is logged in */

@@ -131,6 +131,39 @@ class SdkLoginTest {
     }
 
     @Test
+    fun `logins of one account at the same time have one result, and a later login has its own`() = runBlocking {
+        val none = object : SessionSource {
+            override suspend fun session() = throw IllegalStateException("there is no session")
+            override suspend fun renewedSession() = session()
+        }
+        lateinit var login: SdkLogin
+        val sdk = SlowSdk { login }
+        login = login(broker.client(none, storage), sdk)
+        sdk.mayAsk = CompletableDeferred()
+        val logins = List(5) { logIn("alice", login) }
+        eventually { sdk.calls.isNotEmpty() }
+        delay(300.milliseconds)
+        sdk.mayAsk.complete(Unit)
+        assertEquals(List(5) { BrokerError.SESSION_UNAVAILABLE }, logins.awaitAll().map(::code))
+        assertEquals(1, sdk.calls.size)
+        assertEquals(BrokerError.SESSION_UNAVAILABLE, code(logIn("alice", login).await()))
+        assertEquals(2, sdk.calls.size)
+    }
+
+    @Test
+    fun `the caller of a login that is cancelled does not cancel that of another`() = runBlocking {
+        sdk.mayAsk = CompletableDeferred()
+        val first = logIn("alice")
+        eventually { sdk.calls.isNotEmpty() }
+        val second = logIn("alice")
+        delay(300.milliseconds)
+        first.cancelAndJoin()
+        sdk.mayAsk.complete(Unit)
+        second.await().getOrThrow()
+        assertTrue(sdk.isIn)
+    }
+
+    @Test
     fun `a login in the SDK gets no token of another user whom the app has named to the client meanwhile`() = runBlocking {
         lateinit var login: SdkLogin
         val sdk = SlowSdk { login }
@@ -173,7 +206,7 @@ class SdkLoginTest {
             }
             val duration = start.elapsedNow()
             assertTrue(duration > 2.seconds, "$duration")
-            assertEquals(listOf("alice", "bob", "bob"), sdk.calls)
+            assertEquals(listOf("alice", "bob"), sdk.calls)
             assertEquals(broker.client(bob).sdkToken().accessId, sdk.tokens["bob"]?.accessId)
             assertEquals(BrokerError.LOGGED_OUT, code(second.await()))
             assertEquals(BrokerError.LOGGED_OUT, code(first.await()))
