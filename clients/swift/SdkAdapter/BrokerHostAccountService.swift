@@ -140,7 +140,7 @@ final class BrokerHostAccountService: IHostAccountService {
         let login = sdkLogin
         try ensureIsCurrent(login)
         let result: Result<SdkToken, any Error>
-        do { result = .success(try await client.sdkToken()) } catch { result = .failure(error) }
+        do { result = .success(try await client.sdkToken(of: hostUserId)) } catch { result = .failure(error) }
         try ensureIsCurrent(login)
         handedOut = result
         return try result.get()

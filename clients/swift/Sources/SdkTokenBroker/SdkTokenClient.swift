@@ -51,11 +51,13 @@ public actor SdkTokenClient {
     /// The token for the SDK. Concurrent callers share one request, which ends when the last of them is cancelled. A
     /// stored logout of the same user is finished first: later, it would delete the new token. One of another user is
     /// tried, but not waited for. Users whom the app has not named count as the same.
+    /// - Parameter userId: throws `logged_out` if the app has named another user. A question of the SDK may be late.
     /// - Throws: `BrokerError`, or `CancellationError` if the caller is cancelled.
-    public func sdkToken() async throws -> SdkToken {
+    public func sdkToken(of userId: String? = nil) async throws -> SdkToken {
         let id = UUID()
         return try await withTaskCancellationHandler {
             try Task.checkCancellation()
+            if let userId, try storage.value(forKey: Key.user) ?? userId != userId { throw BrokerError.loggedOut }
             return try await withCheckedThrowingContinuation { continuation in
                 waiters[id] = continuation
                 if fetch == nil { startFetch() }

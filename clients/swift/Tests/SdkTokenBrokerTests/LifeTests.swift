@@ -470,6 +470,28 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(requests.map { $0.headers["authorization"] }, ["Bearer \(bob)"])
     }
 
+    func testTheSdkGetsNoTokenOfAnotherUserWhomTheAppNamesDuringALogin() async throws {
+        let bob = try await environment.session(account: UUID().uuidString)
+        let sessions = TestSessions(session, next: bob)
+        let client = newClient(sessions)
+        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
+        let service = BrokerHostAccountService(client: client, directory: directory) { _ in }
+        service.start()
+        holdQuestions(of: "alice")
+        let login = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { sdk.logins == 1 }
+        _ = try await sessions.renewedSession()
+        try await client.switchUser(to: "bob")
+        areQuestionsHeld = false
+        let result = await login.result
+
+        XCTAssertThrowsError(try result.get()) { XCTAssertEqual(($0 as? BrokerError)?.code, "logged_out") }
+        XCTAssertNil(sdk.credentials)
+        try await service.login(hostUserId: "bob")
+        let expected = try await accessId(bob)
+        XCTAssertEqual(sdk.credentials?.accessId, expected)
+    }
+
     func testALogoutEndsALoginThatWaitsForTheLoginBefore() async throws {
         let service = start(expiryGrace: 0.1) { _ in }
         holdQuestions(of: "alice")
