@@ -30,6 +30,8 @@ final class BrokerHostAccountService: IHostAccountService {
     private var sdkLogin = 0
     /// Whether that login is in the SDK. The next one waits, so that it does not get the questions of the login before.
     private var isSdkBusy = false
+    /// What all callers of `login` get who wait for that login. Without one, the next of them calls the SDK.
+    private var sdkResult: Result<Void, any Error>?
     /// What the SDK got from this class during the current login.
     private var handedOut: Result<SdkToken, any Error>?
     private static let loggedOut = BrokerError(kind: .sessionNeeded, code: BrokerError.Code.loggedOut)
@@ -59,20 +61,33 @@ final class BrokerHostAccountService: IHostAccountService {
 
     /// Logs the SDK in: after the app's own login, and at each start that finds somebody logged in. Before another account
     /// logs in, call `logout()`. A login waits until the SDK has ended the one before, for the client's total deadline
-    /// (30 s) at most. Then it ends that one, and calls the SDK.
+    /// (30 s) at most. Then it ends that one, and calls the SDK. If the one before was for the same account and has ended
+    /// by then, both have the same result.
     /// - Parameter hostUserId: the app's own id of the account, always the same for one account.
     /// - Throws: the `BrokerError` if the SDK got no token, `logged_out` if a logout or another login has ended this
     ///   one, else the SDK's error.
     func login(hostUserId: String) async throws {
         if hostUserId != self.hostUserId { epoch += 1 }
         self.hostUserId = hostUserId
-        let ownEpoch = epoch
+        let (ownEpoch, over) = (epoch, isSdkBusy ? nil : sdkLogin)
         try await client.switchUser(to: hostUserId)
         try await waitForTheLoginBefore()
         guard ownEpoch == epoch else { throw Self.loggedOut }
+        // However often the user taps, a broker or an SDK that fails is asked once.
+        if let sdkResult, sdkEpoch == epoch, sdkLogin != over { return try sdkResult.get() }
         let ownLogin = sdkLogin + 1
-        (sdkEpoch, sdkLogin, isSdkBusy) = (ownEpoch, ownLogin, true)
+        (sdkEpoch, sdkLogin, isSdkBusy, sdkResult) = (ownEpoch, ownLogin, true, nil)
         defer { if ownLogin == sdkLogin { isSdkBusy = false } }
+        do {
+            try await logIn(hostUserId, ownLogin: ownLogin)
+            if ownLogin == sdkLogin { sdkResult = .success(()) }
+        } catch {
+            if ownLogin == sdkLogin, !Task.isCancelled { sdkResult = .failure(error) }
+            throw error
+        }
+    }
+
+    private func logIn(_ hostUserId: String, ownLogin: Int) async throws {
         for isRepeated in [false, true] {
             try ensureIsCurrent(ownLogin)
             handedOut = nil

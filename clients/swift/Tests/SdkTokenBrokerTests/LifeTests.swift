@@ -492,6 +492,38 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(sdk.credentials?.accessId, expected)
     }
 
+    func testLoginsOfOneAccountAtTheSameTimeHaveOneResultAndALaterLoginHasItsOwn() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        try await environment.vendor(["fault": "account-closed"])
+        holdQuestions(of: "alice")
+        var logins = (0..<5).map { _ in Task { try await service.login(hostUserId: "alice") } }
+        try await eventually { sdk.logins == 1 }
+        try await Task.sleep(nanoseconds: 300_000_000)
+        areQuestionsHeld = false
+        for login in logins { _ = await login.result }
+        XCTAssertEqual(sdk.logins, 1)
+        logins.append(Task { try await service.login(hostUserId: "alice") })
+        for login in logins {
+            let result = await login.result
+            XCTAssertThrowsError(try result.get()) { XCTAssertEqual(($0 as? BrokerError)?.code, "account_disabled") }
+        }
+        XCTAssertEqual(sdk.logins, 2)
+    }
+
+    func testACallerOfALoginWhoIsCancelledDoesNotCancelAnother() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        holdQuestions(of: "alice")
+        let first = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { sdk.logins == 1 }
+        let second = Task { try await service.login(hostUserId: "alice") }
+        try await Task.sleep(nanoseconds: 300_000_000)
+        first.cancel()
+        areQuestionsHeld = false
+        _ = await first.result
+        try await second.value
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
+    }
+
     func testALogoutEndsALoginThatWaitsForTheLoginBefore() async throws {
         let service = start(expiryGrace: 0.1) { _ in }
         holdQuestions(of: "alice")
