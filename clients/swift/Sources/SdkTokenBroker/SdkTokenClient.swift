@@ -68,7 +68,9 @@ public actor SdkTokenClient {
     /// Call it when the vendor refuses the token that the SDK has. The next `sdkToken()` tells the broker, and returns
     /// another token. The storage keeps the mark until the broker has answered.
     public func tokenWasRefused() throws {
-        if let known = try stored() { try replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true)) }
+        // A request that reports it goes on, and waits as the broker says.
+        guard let known = try stored(), !known.refused else { return }
+        try replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true))
     }
 
     /// Names the user whose tokens the client gets from now on. It deletes the stored token of another user, and ends that

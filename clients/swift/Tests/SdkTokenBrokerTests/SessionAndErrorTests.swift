@@ -175,6 +175,24 @@ final class SessionAndErrorTests: ClientTestCase, @unchecked Sendable {
         XCTAssertTrue((2...3).contains(requests.count), "\(requests.count) requests")
     }
 
+    func testATokenThatIsRefusedAgainWhileTheClientReportsItCausesNoSecondRequest() async throws {
+        let client = newClient()
+        let first = try await client.sdkToken()
+        try await client.tokenWasRefused()
+        let answer = TestEnvironment.Answer(status: 503, headers: ["retry-after": "2"])
+        try await environment.network(.forward, answers: [answer])
+        let token = Task { try await client.sdkToken() }
+        try await Task.sleep(nanoseconds: 1_000_000_000)
+        try await client.tokenWasRefused()
+        try await Task.sleep(nanoseconds: 500_000_000)
+        var requests = try await environment.requests()
+        XCTAssertEqual(requests.map(\.status), [503])
+        let second = try await token.value
+        XCTAssertNotEqual(second.accessToken, first.accessToken)
+        requests = try await environment.requests()
+        XCTAssertEqual(requests.map(\.status), [503, 200])
+    }
+
     private func retryAfter(_ header: String) throws -> TimeInterval? {
         let response = HTTPURLResponse(
             url: environment.proxy, statusCode: 503, httpVersion: nil, headerFields: ["Retry-After": header])

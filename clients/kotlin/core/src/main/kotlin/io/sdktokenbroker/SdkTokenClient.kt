@@ -89,9 +89,11 @@ class SdkTokenClient(
      * another token. When this function returns, the call is in the storage, until the broker has answered.
      */
     suspend fun tokenWasRefused() = inOrder {
-        stored()?.let { store(it.copy(refused = true, handedIn = false)) }
-        // A request that has not seen the mark must not answer later callers.
-        shared.detach()
+        stored()?.takeUnless { it.refused }?.let {
+            store(it.copy(refused = true, handedIn = false))
+            // A request that has not seen the mark must not answer later callers.
+            shared.detach()
+        }
     }
 
     /**

@@ -65,6 +65,23 @@ class NetworkTroubleTest {
     private suspend fun awaitRequests(count: Int) = eventually { proxy.requests.size >= count }
 
     @Test
+    fun `a token that is refused again while the client reports it causes no second request`() = runBlocking {
+        val first = client.sdkToken()
+        val later = page("503 Service Unavailable", "Later", "Retry-After: 2")
+        proxy.answer = { request -> later.takeIf { request < 4 } }
+        client.tokenWasRefused()
+        val callers = mutableListOf(async(Dispatchers.Default) { client.sdkToken() })
+        awaitRequests(2)
+        client.tokenWasRefused()
+        callers += async(Dispatchers.Default) { client.sdkToken() }
+        delay(1.seconds)
+        assertEquals(2, proxy.requests.size)
+        val tokens = callers.awaitAll().toSet()
+        assertEquals(4, proxy.requests.size)
+        assertEquals(1, (tokens - first).size)
+    }
+
+    @Test
     fun `a redirect to a login page is not followed, and the stored token stays`() {
         val token = runBlocking { client.sdkToken() }
         TestProxy(broker.port).use { portal ->
