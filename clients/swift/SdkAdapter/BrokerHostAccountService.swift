@@ -34,6 +34,8 @@ final class BrokerHostAccountService: IHostAccountService {
     private var sdkResult: Result<Void, any Error>?
     /// What the SDK got from this class during the current login.
     private var handedOut: Result<SdkToken, any Error>?
+    /// The logouts that are in the SDK. One that it ended after a later login would undo that login.
+    private var sdkLogouts = 0
     private static let loggedOut = BrokerError(kind: .sessionNeeded, code: BrokerError.Code.loggedOut)
 
     /// - Parameter expiryGrace: seconds in which the SDK may renew an expired token itself.
@@ -60,9 +62,9 @@ final class BrokerHostAccountService: IHostAccountService {
     }
 
     /// Logs the SDK in: after the app's own login, and at each start that finds somebody logged in. Before another account
-    /// logs in, call `logout()`. A login waits until the SDK has ended the one before, for the client's total deadline
-    /// (30 s) at most. Then it ends that one, and calls the SDK. If the one before was for the same account and has ended
-    /// by then, both have the same result.
+    /// logs in, call `logout()`. A login waits until the SDK has ended the login before and its logouts, for the client's
+    /// total deadline (30 s) at most. Then it ends that login, and calls the SDK. If the login before was for the same
+    /// account and has ended by then, both have the same result.
     /// - Parameter hostUserId: the app's own id of the account, always the same for one account.
     /// - Throws: the `BrokerError` if the SDK got no token, `logged_out` if a logout or another login has ended this
     ///   one, else the SDK's error.
@@ -110,7 +112,7 @@ final class BrokerHostAccountService: IHostAccountService {
     /// total deadline. A question that the SDK first asks for it after that counts as one of the next login.
     private func waitForTheLoginBefore() async throws {
         var (before, endsAt) = (sdkLogin, DispatchTime.now() + client.totalDeadline)
-        while isSdkBusy, DispatchTime.now() < endsAt {
+        while isSdkBusy || sdkLogouts > 0, DispatchTime.now() < endsAt {
             try await Task.sleep(nanoseconds: 50_000_000)
             if before != sdkLogin { (before, endsAt) = (sdkLogin, DispatchTime.now() + client.totalDeadline) }
         }
@@ -126,7 +128,7 @@ final class BrokerHostAccountService: IHostAccountService {
     func logout() async throws {
         epoch += 1
         // The SDK does not wait for the broker.
-        let sdk = Task { _ = try gwiot_swiftResult(of: try await GWIoT.shared.logout()).get() }
+        let sdk = logOutOfSdk()
         // No task of its own: the call takes its place in the client's order before a login that the app calls later.
         var failure: (any Error)?
         do { try await client.logout() } catch { failure = error is BrokerError ? nil : error }
@@ -138,8 +140,16 @@ final class BrokerHostAccountService: IHostAccountService {
         epoch += 1
         try? await client.tokenWasRefused()
         // Ends a login that the SDK may still have. No logout at the broker: the other phone may share its token.
-        _ = try? await GWIoT.shared.logout()
+        _ = await logOutOfSdk().result
         onEvent(.kickedOut)
+    }
+
+    private func logOutOfSdk() -> Task<Void, any Error> {
+        sdkLogouts += 1
+        return Task {
+            defer { sdkLogouts -= 1 }
+            _ = try gwiot_swiftResult(of: try await GWIoT.shared.logout()).get()
+        }
     }
 
     /// The SDK's documents contradict each other: it renews an expired token itself, or it logs out. Both work here.

@@ -117,6 +117,8 @@ final class GWIoT {
     var beforeAsking: (_ hostUserId: String) async -> Void = { _ in }
     /// For the tests: whether the vendor accepts the token.
     var vendorAccepts: (String) async throws -> Bool = { _ in true }
+    /// For the tests: the SDK's logouts wait for it.
+    var beforeLogout: () async -> Void = {}
     /// For the tests: logouts throw it.
     var logoutError: (any Error)?
     private(set) var logins = 0
@@ -125,7 +127,7 @@ final class GWIoT {
     func reset() {
         accountEvent.removeObservers()
         (service, vendorAccepts, logins, logouts) = (nil, { _ in true }, 0, 0)
-        (logoutError, beforeAsking) = (nil, { _ in })
+        (logoutError, beforeAsking, beforeLogout) = (nil, { _ in }, {})
         endLogin()
     }
 
@@ -150,6 +152,7 @@ final class GWIoT {
 
     func logout() async throws -> GWResult<KotlinUnit> {
         logouts += 1
+        await beforeLogout()
         if let logoutError { throw logoutError }
         endLogin()
         return GWResultSuccess(data: KotlinUnit())

@@ -524,6 +524,29 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
     }
 
+    func testALoginWaitsForALogoutThatIsStillInTheSdkButForTheTotalDeadlineOnly() async throws {
+        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
+        let service = BrokerHostAccountService(client: newClient(totalDeadline: 3), directory: directory) { _ in }
+        service.start()
+        for doesAnswer in [true, false] {
+            try await service.login(hostUserId: "alice")
+            var isHeld = true
+            sdk.beforeLogout = { while isHeld { try? await Task.sleep(nanoseconds: 10_000_000) } }
+            let logout = Task { try await service.logout() }
+            try await eventually { storage.value(forKey: "sdk-token") == nil }
+            let login = Task { try await service.login(hostUserId: "alice") }
+            try await Task.sleep(nanoseconds: 300_000_000)
+            if doesAnswer {
+                isHeld = false
+                try await logout.value
+            }
+            try await login.value
+            XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
+            isHeld = false
+            try await logout.value
+        }
+    }
+
     func testALogoutEndsALoginThatWaitsForTheLoginBefore() async throws {
         let service = start(expiryGrace: 0.1) { _ in }
         holdQuestions(of: "alice")

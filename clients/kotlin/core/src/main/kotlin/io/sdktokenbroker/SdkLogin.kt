@@ -56,6 +56,8 @@ class SdkLogin(
     @Volatile private var current = Login(null)
     /** The last one that has begun in the SDK. */
     @Volatile private var sdkCall = SdkCall(current).apply { isOver.complete() }
+    /** The SDK's last logout: one that it ends after a later login would undo that login. */
+    @Volatile private var sdkLogout: Job? = null
     /** Held by the login that is the next to call the SDK. */
     private val nextInSdk = Mutex()
 
@@ -81,10 +83,10 @@ class SdkLogin(
      * [logout]. If the login fails although the SDK has just got a token, the token counts as refused, and the SDK gets
      * one more try with another.
      *
-     * If an earlier login still runs in the SDK, this one waits for its end, but not longer than the `totalDeadline` of
-     * the client, 30 s. If both are for the same account, they have the same result. After a [logout], or if another
-     * account logs in, the earlier one has no second try, and its questions in [token] end with `logged_out`. So does
-     * the earlier login itself, as soon as the SDK answers it.
+     * If an earlier login or logout still runs in the SDK, this one waits for its end, but not longer than the
+     * `totalDeadline` of the client, 30 s. Two logins of the same account then have the same result. After a [logout],
+     * or if another account logs in, the earlier login has no second try, and its questions in [token] end with
+     * `logged_out`. So does the earlier login itself, as soon as the SDK answers it.
      * @param hostUserId your own id of the account, always the same for one account
      * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
@@ -95,7 +97,10 @@ class SdkLogin(
         client.switchUser(hostUserId)
         val call = nextInSdk.withLock {
             val before = sdkCall
-            withTimeoutOrNull(client.totalDeadline) { before.isOver.join() } ?: before.isOver.complete()
+            withTimeoutOrNull(client.totalDeadline) {
+                before.isOver.join()
+                sdkLogout?.join()
+            } ?: before.isOver.complete().also { sdkLogout = null }
             ensureCurrent(login)
             // However often the user taps, a broker or an SDK that fails is asked once.
             if (before !== over && before.login === login) before.result?.let { return it.getOrThrow() }
@@ -140,9 +145,9 @@ class SdkLogin(
         // On the dispatcher of the caller, but with a job of its own. Undispatched for the same reason as below.
         val detached = CoroutineScope(currentCoroutineContext() + SupervisorJob())
         return detached.async(start = CoroutineStart.UNDISPATCHED) {
-            val ofSdk = async { attempt { sdk.logout() } }
+            val sdkAnswer = async { attempt { sdk.logout() } }.also { sdkLogout = it }
             val ofBroker = attempt { client.logout() }
-            ofSdk.await().getOrThrow()
+            sdkAnswer.await().getOrThrow()
             ofBroker.getOrThrow()
         }.await()
     }
@@ -156,7 +161,7 @@ class SdkLogin(
             attempt { client.tokenWasRefused() }
             // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
             // It can fail, because the SDK may have logged out by itself.
-            attempt { sdk.logout() }
+            async { attempt { sdk.logout() } }.also { sdkLogout = it }.await()
             listener.onKickedOut()
         }
     }

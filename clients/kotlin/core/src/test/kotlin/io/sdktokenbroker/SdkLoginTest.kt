@@ -213,6 +213,36 @@ class SdkLoginTest {
         }
 
     @Test
+    fun `a login waits for a logout that is still in the SDK, but for one deadline only`() = runBlocking {
+        lateinit var login: SdkLogin
+        val slow = SlowSdk { login }
+        var mayLogOut = CompletableDeferred<Unit>()
+        val sdk = object : VendorSdk by slow {
+            override suspend fun logout() {
+                mayLogOut.await()
+                slow.logout()
+            }
+        }
+        login = login(broker.client(sessions, storage, totalDeadline = 3.seconds), sdk)
+        for (doesAnswer in listOf(true, false)) {
+            login.login("alice")
+            val logout = async(Dispatchers.Default) { login.logout() }
+            eventually { values.get("sdk-token") == null }
+            val next = logIn("alice", login)
+            delay(300.milliseconds)
+            if (doesAnswer) {
+                mayLogOut.complete(Unit)
+                logout.await()
+            }
+            withTimeout(10.seconds) { next.await().getOrThrow() }
+            assertTrue(slow.isIn)
+            mayLogOut.complete(Unit)
+            logout.await()
+            mayLogOut = CompletableDeferred()
+        }
+    }
+
+    @Test
     fun `the late answer to a question of a login that is over does not count as one of the next login`() = runBlocking {
         val threadOfQuestion = Executors.newSingleThreadExecutor()
         val released = CountDownLatch(1)
