@@ -125,10 +125,14 @@ class SdkLogin(
 
     /** @return `null` if the SDK is logged in */
     private suspend fun failureOfSdk(login: Login): Throwable? {
-        val answer = attempt { sdk.login(checkNotNull(login.hostUserId)) }
+        val answer = ofSdk { sdk.login(checkNotNull(login.hostUserId)) }
         ensureCurrent(login)
         return answer.exceptionOrNull()
     }
+
+    /** Whatever the SDK throws is a [SdkFailure]. */
+    private suspend fun ofSdk(call: suspend () -> Unit): Result<Unit> =
+        attempt(call).recoverCatching { throw it as? SdkFailure ?: SdkFailure(it) }
 
     private fun ensureCurrent(login: Login) {
         if (login !== current) throw BrokerError.loggedOut()
@@ -145,7 +149,7 @@ class SdkLogin(
         // On the dispatcher of the caller, but with a job of its own. Undispatched for the same reason as below.
         val detached = CoroutineScope(currentCoroutineContext() + SupervisorJob())
         return detached.async(start = CoroutineStart.UNDISPATCHED) {
-            val sdkAnswer = async { attempt { sdk.logout() } }.also { sdkLogout = it }
+            val sdkAnswer = async { ofSdk { sdk.logout() } }.also { sdkLogout = it }
             val ofBroker = attempt { client.logout() }
             sdkAnswer.await().getOrThrow()
             ofBroker.getOrThrow()
@@ -182,6 +186,6 @@ class SdkLogin(
     /** Passes on the cancellation of the caller, and errors of the virtual machine. */
     private suspend fun <T> attempt(block: suspend () -> T): Result<T> = runCatching { block() }.onFailure {
         currentCoroutineContext().ensureActive()
-        if (it !is Exception) throw it
+        if (it is Error) throw it
     }
 }

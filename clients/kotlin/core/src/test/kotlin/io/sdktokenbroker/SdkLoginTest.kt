@@ -243,6 +243,21 @@ class SdkLoginTest {
     }
 
     @Test
+    fun `whatever the SDK throws is an SdkFailure`() = runBlocking {
+        for (thrown in listOf(IllegalStateException("not ready"), Throwable("as the vendor's GWError"))) {
+            val sdk = object : VendorSdk {
+                override suspend fun login(hostUserId: String): Unit = throw thrown
+                override suspend fun logout(): Unit = throw thrown
+                override fun isLoggedIn() = false
+            }
+            val login = login(broker.client(sessions, storage), sdk)
+            assertTrue(logIn("alice", login).await().exceptionOrNull() is SdkFailure)
+            val logout = async(Dispatchers.Default) { runCatching { login.logout() } }
+            assertTrue(logout.await().exceptionOrNull() is SdkFailure)
+        }
+    }
+
+    @Test
     fun `the late answer to a question of a login that is over does not count as one of the next login`() = runBlocking {
         val threadOfQuestion = Executors.newSingleThreadExecutor()
         val released = CountDownLatch(1)
