@@ -4,7 +4,7 @@ import type { TokenRecord } from '../token/sdk-token.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { LeasedLogins } from './leased-logins.ts';
 import { TokenLogin, type TokenLoginOptions } from './login.ts';
-import type { RenewalRequest, Renewed } from './requests.ts';
+import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
 
 /** How long a due token waits while a newer one, or its logout, is on its way to the store. */
 const OVERTAKEN_PAUSE_MS = 1_000;
@@ -47,12 +47,16 @@ export class Renewal {
   renew(request: RenewalRequest): Promise<Renewed> {
     const accept = (renewed: Renewed): Renewed | undefined =>
       request.satisfies(renewed.record) ? { ...renewed, outcome: 'waited' } : undefined;
-    const steps = this.#login.stepsOf(request);
     return this.#options.tracer.span('renewal', () =>
-      this.#logins.joinOrBegin(request, accept, () =>
-        this.#observed(request.cause, this.#logins.logIn(request, steps)),
-      ),
+      this.#logins.joinOrBegin(request, accept, () => this.#observed(request.cause, this.#logIn(request))),
     );
+  }
+
+  async #logIn(request: RenewalRequest): Promise<Renewed> {
+    // The account may have been erased while the request waited for another one. A lease would move the due time of the
+    // token that came after the erasure.
+    if (request.cause !== 'background') refuseErased(request, this.#options.cache.erasedAt(request.id));
+    return this.#logins.logIn(request, this.#login.stepsOf(request));
   }
 
   /**

@@ -229,6 +229,16 @@ describe('a login under a lease', () => {
     expect(await renewInBackground()).toMatchObject({ outcome: 'login' });
   });
 
+  test('of a session from before a known erasure asks for no lease, which would move the due time of the token', async () => {
+    const { clock, pass, store, watched, renew } = createReplica();
+    const before = clock.now();
+    await pass(1_000);
+    await store.accounts.erase('alice');
+    await renew({ sessionIssuedAt: clock.now() + 1_000 });
+    expect(await renew({ sessionIssuedAt: before })).toMatchObject({ code: 'session_invalid' });
+    expect(watched.calls('acquire')).toBe(1);
+  });
+
   test('needs the country of the account', async () => {
     const { vendor, renew } = createReplica();
     const failure = await renew({ region: undefined });
