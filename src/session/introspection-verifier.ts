@@ -82,7 +82,9 @@ export class IntrospectionVerifier implements SessionVerifier {
     const text = await response.clone().text();
     const answer = await processIntrospectionResponse(server, client, response);
     // The library has judged the answer, but it has rounded large numbers.
-    return { ...answer, ...parseClaims(text, this.#options.claims) };
+    const exact = parseClaims(text, this.#options.claims);
+    if (!exact) throw new Error('The answer cannot be read digit by digit');
+    return { ...answer, ...exact };
   }
 }
 

@@ -118,6 +118,13 @@ describe('a session is neither accepted nor refused', () => {
     await expectUnavailable();
   });
 
+  it('if the answer is nested too deep to read its account digit by digit', async () => {
+    const nested = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
+    server.answer = (_request, response) =>
+      response.setHeader('content-type', 'application/json').end(`{"active":true,"sub":7,"groups":${nested}}`);
+    await expectUnavailable();
+  });
+
   it.each([401, 403])('if the server refuses the credentials of the broker with %d', async (status) => {
     server.answer = (_request, response) => {
       response.writeHead(status, { 'www-authenticate': 'Basic realm="oauth"', 'content-type': 'application/json' });
