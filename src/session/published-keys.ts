@@ -44,6 +44,24 @@ export async function fetchJwks(url: URL, access: SessionServerAccess): Promise<
   throw new TypeError('The answer is not a JWK Set');
 }
 
+/** As jose does, but if several keys have the `kid` of a session, it is the fault of the set, not of the session. */
+function finderIn(jwks: JSONWebKeySet): JWTVerifyGetKey {
+  const find = createLocalJWKSet(jwks);
+  return async (header, token) => {
+    try {
+      return await find(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys) || header.kid === undefined) throw error;
+      throw new Error('Several keys of the JWK Set have the same kid');
+    }
+  };
+}
+
+/** Newer keys would not help. */
+function isFaultOfSession(error: unknown): boolean {
+  return error instanceof errors.JOSENotSupported || error instanceof errors.JWKSMultipleMatchingKeys;
+}
+
 interface PublishedKeySet extends KeySet {
   readonly find: JWTVerifyGetKey;
 }
@@ -75,10 +93,11 @@ export class PublishedKeys {
    */
   readonly find: JWTVerifyGetKey = async (header, token) => {
     if (!this.#areYoungerThan(MAX_AGE_MS)) await this.#replaceOutdated();
+    const keys = this.#usableKeys();
     try {
-      return await this.#usableKeys().find(header, token);
+      return await keys.find(header, token);
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+      if (isFaultOfSession(error)) throw error;
       await this.#fetchUnlessCoolingDown();
       // A failed fetch says nothing about an unknown key: it may be published by now.
       if (this.#failure) throw this.#failure;
@@ -122,7 +141,7 @@ export class PublishedKeys {
   async #fetch(): Promise<void> {
     try {
       const fetched = await noteContact(this.#access, () => fetchJwks(this.#url, this.#access));
-      this.#keys = { find: createLocalJWKSet(fetched), keysFor: keysIn(fetched) };
+      this.#keys = { find: finderIn(fetched), keysFor: keysIn(fetched) };
       this.#fetchedAt = this.#access.clock.monotonic();
       this.#failure = undefined;
     } catch (error) {

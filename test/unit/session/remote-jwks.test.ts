@@ -272,6 +272,21 @@ describe('a session is neither accepted nor refused without its key', () => {
     await expectRefused(verifier, session, 'session_check_unavailable');
   });
 
+  it.each([
+    ['its key cannot be used', () => [{ ...second.jwk, x: '!' }]],
+    ['several keys have its kid', () => [second.jwk, { ...second.jwk }]],
+  ])('if %s; once the keys are correct, it is accepted after the cool-down', async (_case, wrongKeys) => {
+    server.keys = [first.jwk, ...wrongKeys()];
+    await expectRefused(verifier, await second.sign(), 'session_check_unavailable');
+    server.keys = [first.jwk, second.jwk];
+    passMs(4_999);
+    await expectRefused(verifier, await second.sign(), 'session_check_unavailable');
+    expect(server.fetches).toBe(1);
+    passMs(1);
+    expect(await verifyAll(second, 2)).toEqual([ACCOUNT, ACCOUNT]);
+    expect(server.fetches).toBe(2);
+  });
+
   it('if the key is malformed', async () => {
     server.keys = [{ ...first.jwk, n: '!' }];
     await expectUnavailable();
