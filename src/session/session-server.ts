@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type Dispatcher, request } from 'undici';
+import { Agent, type Dispatcher, errors, request } from 'undici';
 import { type Clock, withTimeout } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
@@ -86,7 +86,8 @@ export interface SessionServerRequest {
 /**
  * Fetches text of at most `maxBytes` (default 64 KiB) within 3 s. Redirects are not followed. The body is read
  * completely, whatever the status. It must be UTF-8, and not compressed, which the request does not ask for: with a
- * status from 300 on, another body counts as empty.
+ * status from 300 on, another body counts as empty. A request is sent once more if it was sent while the server closed
+ * an idle connection.
  * @throws Error on a network error, if the body is too large or no text, and with the name `TimeoutError` after 3 s
  */
 export async function boundedFetch(
@@ -98,13 +99,28 @@ export async function boundedFetch(
   const abort = new AbortController();
   const named = { 'user-agent': userAgent, ...headers };
   // Not fetch: it adds headers of a browser, which some clouds take for a sign of one.
-  const sent = request(url, { ...methodAndBody, headers: named, signal: abort.signal });
+  const options = { ...methodAndBody, headers: named, signal: abort.signal };
+  const sent = request(url, options).catch((error) => {
+    if (isOfUsedConnection(error)) return request(url, { ...options, dispatcher: newConnections });
+    throw error;
+  });
   const answer = sent.then((received) => readBounded(received, maxBytes));
   const inTime = await withTimeout(clock, TIMEOUT_MS, answer);
   if (inTime) return inTime;
   const timeout = new DOMException(`no answer within ${TIMEOUT_MS} ms`, 'TimeoutError');
   abort.abort(timeout);
   throw timeout;
+}
+
+/** After a burst of questions, the server closes several idle connections at once. So another one may be closed too. */
+const newConnections = new Agent({ pipelining: 0 });
+
+/**
+ * Whether the server closed, without an answer, a connection on which it had answered before: it may have done so
+ * because the connection was idle, in the moment in which the request was sent (RFC 9112 §9.3.1).
+ */
+function isOfUsedConnection(error: unknown): boolean {
+  return error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0;
 }
 
 async function readBounded(answer: Dispatcher.ResponseData, maxBytes: number): Promise<Response> {

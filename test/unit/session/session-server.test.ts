@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -109,6 +110,39 @@ describe('a request to a session server', () => {
     ]);
     expect(server.received[0]?.headers).toEqual({ ...ofAll, 'user-agent': 'broker/1', 'x-one': 'é' });
     expect(server.received[1]?.headers).toEqual(ofAll);
+  });
+});
+
+describe('a connection that the server closes without an answer', () => {
+  const answerOnly = (...requests: number[]) => {
+    server.answer = ({ socket }, response) => {
+      if (requests.includes(server.received.length)) response.end('answer');
+      else socket.end();
+    };
+  };
+  /** The connection is free again after the turn of the event loop in which the answer ended. */
+  const ask = async () => {
+    await setImmediate();
+    return (await boundedFetch(server.origin, PLAIN, { clock: systemClock })).text();
+  };
+
+  it('is replaced by a new one, if it was open before: the server may have closed all that were idle', async () => {
+    answerOnly(1, 3);
+    expect([await ask(), await ask()]).toEqual(['answer', 'answer']);
+    expect(server.received.map(({ headers }) => headers.connection)).toEqual(['keep-alive', 'keep-alive', 'close']);
+  });
+
+  it('is replaced once', async () => {
+    answerOnly(1);
+    await ask();
+    await expect(ask()).rejects.toMatchObject({ code: 'UND_ERR_SOCKET' });
+    expect(server.received).toHaveLength(3);
+  });
+
+  it('is not replaced, if it is new', async () => {
+    answerOnly();
+    await expect(ask()).rejects.toMatchObject({ code: 'UND_ERR_SOCKET' });
+    expect(server.received).toHaveLength(1);
   });
 });
 
