@@ -138,9 +138,17 @@ export class PublishedKeys {
     await this.#fetching;
   }
 
+  /** A set without keys withdraws the old ones, but says nothing about a session: it may be a fault of the server. */
+  async #fetchedKeys(): Promise<JSONWebKeySet> {
+    const fetched = await fetchJwks(this.#url, this.#access);
+    if (fetched.keys.length > 0) return fetched;
+    this.#fetchedAt = Number.NEGATIVE_INFINITY;
+    throw new TypeError('The JWK Set has no keys');
+  }
+
   async #fetch(): Promise<void> {
     try {
-      const fetched = await noteContact(this.#access, () => fetchJwks(this.#url, this.#access));
+      const fetched = await noteContact(this.#access, () => this.#fetchedKeys());
       this.#keys = { find: finderIn(fetched), keysFor: keysIn(fetched) };
       this.#fetchedAt = this.#access.clock.monotonic();
       this.#failure = undefined;

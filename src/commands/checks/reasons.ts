@@ -171,6 +171,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'The answer is not a JWK Set': '响应不是 JWK Set',
   'The answer may have at most {} bytes': '响应最多 {} 字节',
   'A JWK Set may have at most {} keys': 'JWK Set 最多 {} 个密钥',
+  'The JWK Set has no keys': 'JWK Set 中没有密钥',
   'Several keys of the JWK Set have the same kid': 'JWK Set 中有多个密钥的 kid 相同',
   'The answer cannot be read digit by digit': '无法逐位读取响应中的数字',
   'The answer must be UTF-8, and not compressed': '响应必须是 UTF-8，并且不压缩',

@@ -287,6 +287,19 @@ describe('a session is neither accepted nor refused without its key', () => {
     expect(server.fetches).toBe(2);
   });
 
+  it('if the set has no keys: the old ones are withdrawn, and a new set is fetched after 2 s', async () => {
+    await verifyAll(first, 1);
+    server.keys = [];
+    passMs(600_000);
+    expect(await expectUnavailable()).toContain('The JWK Set has no keys');
+    server.keys = [first.jwk];
+    passMs(1_999);
+    await expectUnavailable();
+    expect(server.fetches).toBe(2);
+    passMs(1);
+    await verifyAll(first, 1);
+  });
+
   it('if the key is malformed', async () => {
     server.keys = [{ ...first.jwk, n: '!' }];
     await expectUnavailable();
