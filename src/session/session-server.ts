@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { Agent, type Dispatcher, errors, request } from 'undici';
+import { Agent, buildConnector, type Dispatcher, request } from 'undici';
 import { type Clock, withTimeout } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
@@ -86,8 +86,8 @@ export interface SessionServerRequest {
 /**
  * Fetches text of at most `maxBytes` (default 64 KiB) within 3 s. Redirects are not followed. The body is read
  * completely, whatever the status. It must be UTF-8, and not compressed, which the request does not ask for: with a
- * status from 300 on, another body counts as empty. A request is sent once more if it was sent while the server closed
- * an idle connection.
+ * status from 300 on, another body counts as empty. A request is sent once more, within the 3 s, if the server closed a
+ * connection without an answer on which it had answered before.
  * @throws Error on a network error, if the body is too large or no text, and with the name `TimeoutError` after 3 s
  */
 export async function boundedFetch(
@@ -100,8 +100,8 @@ export async function boundedFetch(
   const named = { 'user-agent': userAgent, ...headers };
   // Not fetch: it adds headers of a browser, which some clouds take for a sign of one.
   const options = { ...methodAndBody, headers: named, signal: abort.signal };
-  const sent = request(url, options).catch((error) => {
-    if (isOfUsedConnection(error)) return request(url, { ...options, dispatcher: newConnections });
+  const sent = request(url, { ...options, dispatcher: connections }).catch((error) => {
+    if (endsOfUsed.has(error)) return request(url, { ...options, dispatcher: newConnections });
     throw error;
   });
   const answer = sent.then((received) => readBounded(received, maxBytes));
@@ -112,16 +112,24 @@ export async function boundedFetch(
   throw timeout;
 }
 
+/**
+ * The errors of connections that the server closed after it had answered on them. The server may have closed such a
+ * connection because it was idle, at the moment when the next request was sent (RFC 9112 §9.3.1). The error is a reset
+ * if the request has arrived, but the server has not read it.
+ */
+const endsOfUsed = new WeakSet<Error>();
+const connect = buildConnector({});
+const connections = new Agent({
+  connect: (options, callback) =>
+    connect(options, (...result) => {
+      const [, socket] = result;
+      socket?.once('error', (error) => socket.bytesRead > 0 && endsOfUsed.add(error));
+      callback(...result);
+    }),
+});
+
 /** After a burst of questions, the server closes several idle connections at once. So another one may be closed too. */
 const newConnections = new Agent({ pipelining: 0 });
-
-/**
- * Whether the server closed, without an answer, a connection on which it had answered before: it may have done so
- * because the connection was idle, in the moment in which the request was sent (RFC 9112 §9.3.1).
- */
-function isOfUsedConnection(error: unknown): boolean {
-  return error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0;
-}
 
 async function readBounded(answer: Dispatcher.ResponseData, maxBytes: number): Promise<Response> {
   const chunks: Uint8Array[] = [];

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -113,11 +113,15 @@ describe('a request to a session server', () => {
   });
 });
 
-describe('a connection that the server closes without an answer', () => {
+describe.each([
+  ['closes', 'UND_ERR_SOCKET', (socket: Socket) => socket.end()],
+  // As if the server had not read the request.
+  ['resets', 'ECONNRESET', (socket: Socket) => socket.resetAndDestroy()],
+])('a connection that the server %s without an answer', (_verb, code, close) => {
   const answerOnly = (...requests: number[]) => {
     server.answer = ({ socket }, response) => {
       if (requests.includes(server.received.length)) response.end('answer');
-      else socket.end();
+      else close(socket);
     };
   };
   /** The connection is free again after the turn of the event loop in which the answer ended. */
@@ -135,13 +139,13 @@ describe('a connection that the server closes without an answer', () => {
   it('is replaced once', async () => {
     answerOnly(1);
     await ask();
-    await expect(ask()).rejects.toMatchObject({ code: 'UND_ERR_SOCKET' });
+    await expect(ask()).rejects.toMatchObject({ code });
     expect(server.received).toHaveLength(3);
   });
 
   it('is not replaced, if it is new', async () => {
     answerOnly();
-    await expect(ask()).rejects.toMatchObject({ code: 'UND_ERR_SOCKET' });
+    await expect(ask()).rejects.toMatchObject({ code });
     expect(server.received).toHaveLength(1);
   });
 });
