@@ -415,11 +415,11 @@ describe('an erasure', () => {
     }
     for (const uniqueId of ['one', 'two', 'three'])
       cache.put(record(1, { ...SUBJECT, uniqueId }, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    const spiesOn = <T extends object>(prototype: T, names: readonly (keyof T & string)[]) =>
-      names.map((name) => vi.spyOn(prototype as Record<string, () => void>, name));
+    const spiesOn = <T extends object>(prototype: T, names: readonly (keyof T)[]) =>
+      names.map((name) => vi.spyOn(prototype as Record<PropertyKey, () => void>, name));
     const walks = [
       ...spiesOn(LRUCache.prototype, ['keys', 'values', 'entries', 'forEach', 'find', 'dump']),
-      ...spiesOn(Map.prototype, ['keys', 'values', 'entries', 'forEach']),
+      ...spiesOn(Map.prototype, ['keys', 'values', 'entries', 'forEach', Symbol.iterator]),
     ];
     const lookups = [...spiesOn(LRUCache.prototype, ['get', 'peek', 'has']), ...spiesOn(Map.prototype, ['get'])];
     const texts = spiesOn(Buffer.prototype, ['toString']);

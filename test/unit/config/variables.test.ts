@@ -279,7 +279,7 @@ test('a file with a secret that is no text is refused, with its name', () => {
   expect(problemsOf({ ...others, VENDOR_APP_KEY_FILE: file })).toEqual([problem]);
 });
 
-test.each(['/dev/zero', '/dev', '/proc/self/cwd'])('a secret comes from a regular file only, not from %s', (path) => {
+test.each(['/dev/zero', '/dev', '/dev/fd'])('a secret comes from a regular file only, not from %s', (path) => {
   const { VENDOR_APP_KEY: _, ...others } = USABLE;
   const problem = `VENDOR_APP_KEY_FILE names something that is not a regular file: ${path}`;
   expect(problemsOf({ ...others, VENDOR_APP_KEY_FILE: path })).toEqual([problem]);
