@@ -53,8 +53,8 @@ export class Renewal {
   }
 
   async #logIn(request: RenewalRequest): Promise<Renewed> {
-    // The account may have been erased while the request waited for another one. A lease would move the due time of the
-    // token that came after the erasure.
+    // The account may have been erased while the request waited for another login. It must not ask for a lease: that
+    // would delay the renewal of the token that came after the erasure.
     if (request.cause !== 'background') refuseErased(request, this.#options.cache.erasedAt(request.id));
     return this.#logins.logIn(request, this.#login.stepsOf(request));
   }

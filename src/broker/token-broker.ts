@@ -204,7 +204,7 @@ export class TokenBroker {
       for (const [id, generation] of announced) {
         if (!this.#hasOlder(id, generation)) continue;
         await this.#lookUp(id, clock.monotonic());
-        // A store that is down answers at once, for any number of tokens.
+        // A store that is down refuses each read at once: a long list would block the event loop.
         await new Promise<void>((resolve) => clock.nextTurn(resolve));
       }
     }

@@ -57,7 +57,7 @@ function readText(
     return undefined;
   }
   try {
-    // Another kind may have no end, or let the broker wait for a writer.
+    // A device such as /dev/zero has no end, and a FIFO blocks the broker until another process writes to it.
     if (!statSync(path).isFile()) {
       problems.set(name, `${name}_FILE names something that is not a regular file: ${path}`);
       return undefined;

@@ -31,7 +31,7 @@ export function httpUrl(meaning: string) {
   return { schema: url, allowed: `the http(s) URL ${meaning}, without a password in it`, isUrl: true } as const;
 }
 
-/** The path of the login is added to it, so nothing may follow its own path. */
+/** The broker appends the path of the login, so the URL must have no query and no fragment. */
 export const vendorUrl = url.refine(({ search, hash }) => search === '' && hash === '');
 
 export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');

@@ -44,7 +44,7 @@ export async function fetchJwks(url: URL, access: SessionServerAccess): Promise<
   throw new TypeError('The answer is not a JWK Set');
 }
 
-/** As jose does, but if several keys have the `kid` of a session, it is the fault of the set, not of the session. */
+/** Finds keys as jose does. If several keys have the `kid` of a session, the set is wrong, not the session. */
 function finderIn(jwks: JSONWebKeySet): JWTVerifyGetKey {
   const find = createLocalJWKSet(jwks);
   return async (header, token) => {
@@ -57,7 +57,7 @@ function finderIn(jwks: JSONWebKeySet): JWTVerifyGetKey {
   };
 }
 
-/** Newer keys would not help. */
+/** The session requires what jose does not support, or has no `kid` although several keys fit. */
 function isFaultOfSession(error: unknown): boolean {
   return error instanceof errors.JOSENotSupported || error instanceof errors.JWKSMultipleMatchingKeys;
 }
