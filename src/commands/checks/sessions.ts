@@ -62,7 +62,19 @@ async function checkKey({ key, algorithms }: Mode<'jwt'>, access: SessionServerA
       en: `${address} publishes ${keys.length === 1 ? '1 key' : `${keys.length} keys`}`,
       zh: `${address} 发布了 ${keys.length} 个密钥`,
     };
-    const usable = (await supportedOf(accepted, keys)).join(', ');
+    const supported = await supportedOf(accepted, keys);
+    const usable = supported.map(({ algorithm }) => algorithm).join(', ');
+    const ambiguous = supported.find(({ kids }) => new Set(kids).size < kids.length);
+    if (ambiguous) {
+      const { algorithm } = ambiguous;
+      return fail(name, {
+        detail: {
+          en: `${address} publishes several keys for ${algorithm} without a kid of their own`,
+          zh: `${address} 发布了多个用于 ${algorithm} 的密钥，但它们没有各自的 kid`,
+        },
+        fix: { en: 'Give each published key its own kid.', zh: '为每个发布的密钥设置各自的 kid。' },
+      });
+    }
     if (usable) {
       return ok(name, { en: `${published.en}, usable for ${usable}`, zh: `${published.zh}，可用于 ${usable}` });
     }
@@ -79,13 +91,13 @@ async function checkKey({ key, algorithms }: Mode<'jwt'>, access: SessionServerA
   }
 }
 
-/** The algorithms that at least one of the keys supports. */
-async function supportedOf(algorithms: readonly string[], keys: readonly JWK[]): Promise<string[]> {
+/** The algorithms that at least one of the keys supports, with the `kid` of each such key. */
+async function supportedOf(algorithms: readonly string[], keys: readonly JWK[]) {
   const supported = algorithms.map(async (algorithm) => {
     const results = await Promise.all(keys.map((key) => supports(key, algorithm)));
-    return results.includes(true) ? [algorithm] : [];
+    return { algorithm, kids: keys.filter((_key, index) => results[index]).map(({ kid }) => kid) };
   });
-  return (await Promise.all(supported)).flat();
+  return (await Promise.all(supported)).filter(({ kids }) => kids.length > 0);
 }
 
 /** Verifies a token without a signature: a key that supports the algorithm gets as far as the wrong signature. */

@@ -62,6 +62,23 @@ describe('the check of published keys', () => {
     expect(await check(['ES256', 'RS256'])).toEqual([`ok session keys: ${shown} publishes 1 key, usable for ES256`]);
   });
 
+  it.each(['same', undefined])('fails if two keys for one algorithm have the kid %s', async (kid) => {
+    const [first, second, other] = await Promise.all([
+      newSigner('ES256', kid),
+      newSigner('ES256', kid),
+      newSigner('RS256', kid),
+    ]);
+    server.answer = json({ keys: [other.jwk, first.jwk, second.jwk] });
+    expect(await check(['RS256', 'ES256'])).toEqual([
+      `FAIL session keys: ${shown} publishes several keys for ES256 without a kid of their own`,
+    ]);
+    // The algorithm tells them apart.
+    server.answer = json({ keys: [other.jwk, first.jwk] });
+    expect(await check(['RS256', 'ES256'])).toEqual([
+      `ok session keys: ${shown} publishes 2 keys, usable for RS256, ES256`,
+    ]);
+  });
+
   it('fails if no key supports the algorithms, and counts such keys, but no entry that is no object', async () => {
     server.answer = json({ keys: [null, 1, {}, { kty: 'RSA', n: '!', e: 'AQAB', kid: 'broken' }] });
     expect(await check(['RS256'])).toEqual([`FAIL session keys: ${shown} publishes 2 keys, but none for RS256`]);
