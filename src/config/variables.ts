@@ -85,7 +85,9 @@ export const VARIABLES = {
   },
   VENDOR_REGION_URLS: {
     schema: regionUrls,
-    allowed: 'a JSON object of http(s) URLs by assigned country code (GB, not UK), like {"CN":"https://cn.example"}',
+    allowed:
+      'a JSON object of http(s) URLs, without a password or a query in them, by assigned country code (GB, not UK), ' +
+      'like {"CN":"https://cn.example"}',
     default: '{}',
     isUrl: true,
   },

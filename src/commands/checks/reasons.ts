@@ -52,8 +52,8 @@ const REASONS: Readonly<Record<string, string>> = {
     '至少 16 个字符，只含 A-Z a-z 0-9 - . _ ~ + /（openssl rand -base64 32 的输出）',
   'name:token[,name:token…] with different names (letters, digits, dots, underscores, hyphens) and different tokens, each with at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (the output of openssl rand -base64 32)':
     'name:token[,name:token…]：名称互不相同（字母、数字、点、下划线、连字符），令牌互不相同，每个至少 16 个字符，只含 A-Z a-z 0-9 - . _ ~ + /（openssl rand -base64 32 的输出）',
-  'a JSON object of http(s) URLs by assigned country code (GB, not UK), like {"CN":"https://cn.example"}':
-    'JSON 对象，以已分配的国家代码（GB，不是 UK）为键、http(s) URL 为值，例如 {"CN":"https://cn.example"}',
+  'a JSON object of http(s) URLs, without a password or a query in them, by assigned country code (GB, not UK), like {"CN":"https://cn.example"}':
+    'JSON 对象，以已分配的国家代码（GB，不是 UK）为键、http(s) URL 为值，URL 中不能有密码和查询参数，例如 {"CN":"https://cn.example"}',
   'the appId that the vendor issued (for several apps use VENDOR_APPS), {}':
     '厂商颁发的 appId（有多个 App 时使用 VENDOR_APPS），{}',
   'the {} that the vendor issued, {}, such as the line break that echo adds, and {}':

@@ -78,7 +78,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   ],
   [
     'VENDOR_REGION_URLS',
-    'a JSON object of http(s) URLs by assigned country code (GB, not UK)',
+    'a JSON object of http(s) URLs, without a password or a query in them, by assigned country code (GB, not UK)',
     [
       '{"CN":"https://a.example","UK":"https://b.example"}',
       '{"XK":"https://a.example"}',
