@@ -34,8 +34,8 @@ final class BrokerHostAccountService: IHostAccountService {
     private var sdkResult: Result<Void, any Error>?
     /// What the SDK got from this class during the current login.
     private var handedOut: Result<SdkToken, any Error>?
-    /// The logouts that are in the SDK. One that it ended after a later login would undo that login.
-    private var sdkLogouts = 0
+    /// The SDK's logouts that no login has waited for. One that it ended after a later login would undo that login.
+    private var sdkLogouts: Set<UUID> = []
     private static let loggedOut = BrokerError(kind: .sessionNeeded, code: BrokerError.Code.loggedOut)
 
     /// - Parameter expiryGrace: seconds in which the SDK may renew an expired token itself.
@@ -112,10 +112,13 @@ final class BrokerHostAccountService: IHostAccountService {
     /// total deadline. A question that the SDK first asks for it after that counts as one of the next login.
     private func waitForTheLoginBefore() async throws {
         var (before, endsAt) = (sdkLogin, DispatchTime.now() + client.totalDeadline)
-        while isSdkBusy || sdkLogouts > 0, DispatchTime.now() < endsAt {
+        // A logout that begins later ends this login.
+        let logouts = sdkLogouts
+        while isSdkBusy || !sdkLogouts.isDisjoint(with: logouts), DispatchTime.now() < endsAt {
             try await Task.sleep(nanoseconds: 50_000_000)
             if before != sdkLogin { (before, endsAt) = (sdkLogin, DispatchTime.now() + client.totalDeadline) }
         }
+        sdkLogouts.subtract(logouts)
     }
 
     private func ensureIsCurrent(_ login: Int) throws {
@@ -145,9 +148,10 @@ final class BrokerHostAccountService: IHostAccountService {
     }
 
     private func logOutOfSdk() -> Task<Void, any Error> {
-        sdkLogouts += 1
+        let id = UUID()
+        sdkLogouts.insert(id)
         return Task {
-            defer { sdkLogouts -= 1 }
+            defer { sdkLogouts.remove(id) }
             _ = try gwiot_swiftResult(of: try await GWIoT.shared.logout()).get()
         }
     }

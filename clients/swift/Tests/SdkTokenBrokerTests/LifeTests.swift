@@ -547,6 +547,24 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         }
     }
 
+    func testALogoutThatTheSdkNeverEndsHoldsUpLoginsForOneTotalDeadlineOnly() async throws {
+        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
+        let service = BrokerHostAccountService(client: newClient(totalDeadline: 3), directory: directory) { _ in }
+        service.start()
+        try await service.login(hostUserId: "alice")
+        var isHeld = true
+        sdk.beforeLogout = { while isHeld { try? await Task.sleep(nanoseconds: 10_000_000) } }
+        let logout = Task { try await service.logout() }
+        try await eventually { storage.value(forKey: "sdk-token") == nil }
+        let start = DispatchTime.now()
+        let logins = (0..<2).map { _ in Task { try await service.login(hostUserId: "alice") } }
+        for login in logins { try await login.value }
+        try await service.login(hostUserId: "alice")
+        XCTAssertLessThan(DispatchTime.now(), start + 5)
+        isHeld = false
+        try await logout.value
+    }
+
     func testALogoutEndsALoginThatWaitsForTheLoginBefore() async throws {
         let service = start(expiryGrace: 0.1) { _ in }
         holdQuestions(of: "alice")

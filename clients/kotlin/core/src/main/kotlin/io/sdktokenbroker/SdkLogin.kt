@@ -1,5 +1,6 @@
 package io.sdktokenbroker
 
+import java.util.concurrent.CopyOnWriteArraySet
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.*
@@ -56,8 +57,8 @@ class SdkLogin(
     @Volatile private var current = Login(null)
     /** The last one that has begun in the SDK. */
     @Volatile private var sdkCall = SdkCall(current).apply { isOver.complete() }
-    /** The SDK's last logout: one that it ends after a later login would undo that login. */
-    @Volatile private var sdkLogout: Job? = null
+    /** The SDK's logouts that a login has not waited for: one that ends after that login would undo it. */
+    private val sdkLogouts = CopyOnWriteArraySet<Job>()
     /** Held by the login that is the next to call the SDK. */
     private val nextInSdk = Mutex()
 
@@ -97,10 +98,13 @@ class SdkLogin(
         client.switchUser(hostUserId)
         val call = nextInSdk.withLock {
             val before = sdkCall
+            // A logout that begins later ends this login.
+            val logouts = sdkLogouts.toSet()
             withTimeoutOrNull(client.totalDeadline) {
                 before.isOver.join()
-                sdkLogout?.join()
-            } ?: before.isOver.complete().also { sdkLogout = null }
+                logouts.joinAll()
+            } ?: before.isOver.complete()
+            sdkLogouts -= logouts
             ensureCurrent(login)
             // However often the user taps, a broker or an SDK that fails is asked once.
             if (before !== over && before.login === login) before.result?.let { return it.getOrThrow() }
@@ -149,23 +153,27 @@ class SdkLogin(
         // On the dispatcher of the caller, but with a job of its own. Undispatched for the same reason as below.
         val detached = CoroutineScope(currentCoroutineContext() + SupervisorJob())
         return detached.async(start = CoroutineStart.UNDISPATCHED) {
-            val sdkAnswer = async { ofSdk { sdk.logout() } }.also { sdkLogout = it }
+            val sdkAnswer = logOutOfSdk()
             val ofBroker = attempt { client.logout() }
             sdkAnswer.await().getOrThrow()
             ofBroker.getOrThrow()
         }.await()
     }
 
+    private fun CoroutineScope.logOutOfSdk() = async { ofSdk { sdk.logout() } }.also { sdkLogouts += it }
+
     /** The account has logged in on another phone. */
     fun onKickedOut() {
         current = Login(null)
         // Undispatched, so that the refusal takes its place in the order of the client's calls now.
         scope.launch(start = CoroutineStart.UNDISPATCHED) {
-            // The storage of the app may throw.
-            attempt { client.tokenWasRefused() }
-            // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
-            // It can fail, because the SDK may have logged out by itself.
-            async { attempt { sdk.logout() } }.also { sdkLogout = it }.await()
+            async(start = CoroutineStart.UNDISPATCHED) {
+                // The storage of the app may throw.
+                attempt { client.tokenWasRefused() }
+                // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
+                // It can fail, because the SDK may have logged out by itself.
+                attempt { sdk.logout() }
+            }.also { sdkLogouts += it }.await()
             listener.onKickedOut()
         }
     }

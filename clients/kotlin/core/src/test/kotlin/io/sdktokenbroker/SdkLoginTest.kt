@@ -242,6 +242,81 @@ class SdkLoginTest {
         }
     }
 
+    /** Each of its logouts ends when the test ends it. */
+    private inner class HeldLogouts(private val slow: SlowSdk) : VendorSdk by slow {
+        val held = CopyOnWriteArrayList<CompletableDeferred<Unit>>()
+
+        override suspend fun logout() {
+            CompletableDeferred<Unit>().also { held += it }.await()
+            slow.logout()
+        }
+    }
+
+    private fun CoroutineScope.logOut(login: SdkLogin) = async(Dispatchers.Default) { login.logout() }
+
+    @Test
+    fun `a login waits for each logout that is still in the SDK, not only for the last one`() = runBlocking {
+        lateinit var login: SdkLogin
+        val slow = SlowSdk { login }
+        val sdk = HeldLogouts(slow)
+        login = login(broker.client(sessions, storage), sdk)
+        login.login("alice")
+        val logouts = List(2) { index -> logOut(login).also { eventually { sdk.held.size == index + 1 } } }
+        sdk.held[1].complete(Unit)
+        logouts[1].await()
+        val next = logIn("alice", login)
+        delay(300.milliseconds)
+        sdk.held[0].complete(Unit)
+        logouts[0].await()
+        next.await().getOrThrow()
+        assertTrue(slow.isIn)
+    }
+
+    @Test
+    fun `a login waits for a logout that began while another login gave up waiting`() = runBlocking {
+        lateinit var login: SdkLogin
+        val slow = SlowSdk { login }
+        val sdk = HeldLogouts(slow)
+        login = login(broker.client(sessions, storage, totalDeadline = 3.seconds), sdk)
+        login.login("alice")
+        val first = logOut(login)
+        eventually { sdk.held.size == 1 }
+        val ended = logIn("alice", login)
+        delay(300.milliseconds)
+        val second = logOut(login)
+        eventually { sdk.held.size == 2 }
+        val next = logIn("alice", login)
+        assertEquals(BrokerError.LOGGED_OUT, code(ended.await()))
+        delay(300.milliseconds)
+        sdk.held[1].complete(Unit)
+        second.await()
+        next.await().getOrThrow()
+        assertTrue(slow.isIn)
+        sdk.held[0].complete(Unit)
+        first.await()
+        Unit
+    }
+
+    @Test
+    fun `a login waits for the logout after a kick-out, also if the app's scope is busy`() = runBlocking {
+        val thread = Executors.newSingleThreadExecutor()
+        val released = CountDownLatch(1)
+        lateinit var login: SdkLogin
+        val sdk = SlowSdk { login }
+        val busy = CoroutineScope(thread.asCoroutineDispatcher())
+        login = SdkLogin(broker.client(sessions, storage), sdk, listener, busy)
+        login.login("alice")
+        thread.execute { released.await(60, TimeUnit.SECONDS) }
+        login.onKickedOut()
+        val next = logIn("alice", login)
+        delay(300.milliseconds)
+        released.countDown()
+        next.await().getOrThrow()
+        eventually { heard.isNotEmpty() }
+        assertTrue(sdk.isIn)
+        thread.shutdown()
+    }
+
     @Test
     fun `whatever the SDK throws is an SdkFailure`() = runBlocking {
         for (thrown in listOf(IllegalStateException("not ready"), Throwable("as the vendor's GWError"))) {
