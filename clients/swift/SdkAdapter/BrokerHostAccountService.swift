@@ -67,7 +67,7 @@ final class BrokerHostAccountService: IHostAccountService {
     /// account and has ended by then, both have the same result.
     /// - Parameter hostUserId: the app's own id of the account, always the same for one account.
     /// - Throws: the `BrokerError` if the SDK got no token, `logged_out` if a logout or another login has ended this
-    ///   one, else the SDK's error.
+    ///   one, else the SDK's error. If the SDK is logged in by then, it is logged out again.
     func login(hostUserId: String) async throws {
         if hostUserId != self.hostUserId { epoch += 1 }
         self.hostUserId = hostUserId
@@ -95,7 +95,9 @@ final class BrokerHostAccountService: IHostAccountService {
             handedOut = nil
             do {
                 _ = try gwiot_swiftResult(of: try await GWIoT.shared.login(hostUserId: hostUserId)).get()
-                guard ownLogin == sdkLogin else { throw Self.loggedOut }
+                // The SDK may have ended the logout before this login. A later login has ended this one by its number.
+                if ownLogin == sdkLogin, sdkEpoch != epoch { _ = await logOutOfSdk().result }
+                try ensureIsCurrent(ownLogin)
                 return
             } catch {
                 try Task.checkCancellation()

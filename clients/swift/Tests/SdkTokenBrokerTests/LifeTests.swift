@@ -565,6 +565,22 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         try await logout.value
     }
 
+    func testALoginThatTheSdkEndsAfterALogoutDoesNotUndoTheLogout() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        var isHeld = true
+        sdk.vendorAccepts = { _ in
+            while isHeld { try? await Task.sleep(nanoseconds: 10_000_000) }
+            return true
+        }
+        let login = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { storage.value(forKey: "sdk-token") != nil }
+        try await service.logout()
+        isHeld = false
+        let result = await login.result
+        XCTAssertThrowsError(try result.get()) { XCTAssertEqual(($0 as? BrokerError)?.code, "logged_out") }
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, false)
+    }
+
     func testALogoutEndsALoginThatWaitsForTheLoginBefore() async throws {
         let service = start(expiryGrace: 0.1) { _ in }
         holdQuestions(of: "alice")

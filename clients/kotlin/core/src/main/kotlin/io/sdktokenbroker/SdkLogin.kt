@@ -87,7 +87,8 @@ class SdkLogin(
      * If an earlier login or logout still runs in the SDK, this one waits for its end, but not longer than the
      * `totalDeadline` of the client, 30 s. Two logins of the same account then have the same result. After a [logout],
      * or if another account logs in, the earlier login has no second try, and its questions in [token] end with
-     * `logged_out`. So does the earlier login itself, as soon as the SDK answers it.
+     * `logged_out`. So does the earlier login itself, as soon as the SDK answers it. If the SDK has logged in then, it
+     * is logged out again.
      * @param hostUserId your own id of the account, always the same for one account
      * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
@@ -119,18 +120,21 @@ class SdkLogin(
     }
 
     private suspend fun logIn(call: SdkCall) {
-        var failure = failureOfSdk(call.login) ?: return
+        var failure = failureOfSdk(call) ?: return
         if (call.lastToken?.isSuccess == true) {
             client.tokenWasRefused()
-            failure = failureOfSdk(call.login) ?: return
+            failure = failureOfSdk(call) ?: return
         }
         throw call.lastToken?.exceptionOrNull() ?: failure
     }
 
     /** @return `null` if the SDK is logged in */
-    private suspend fun failureOfSdk(login: Login): Throwable? {
-        val answer = ofSdk { sdk.login(checkNotNull(login.hostUserId)) }
-        ensureCurrent(login)
+    private suspend fun failureOfSdk(call: SdkCall): Throwable? {
+        val answer = ofSdk { sdk.login(checkNotNull(call.login.hostUserId)) }
+        // The SDK may have ended the logout before this login. But if a later login has not waited, it may be that one.
+        val isLogoutUndone = answer.isSuccess && call.login !== current && call === sdkCall
+        if (isLogoutUndone) withContext(NonCancellable) { logOutOfSdk().await() }
+        ensureCurrent(call.login)
         return answer.exceptionOrNull()
     }
 

@@ -318,6 +318,28 @@ class SdkLoginTest {
     }
 
     @Test
+    fun `a login that the SDK ends after a logout does not undo the logout`() = runBlocking {
+        lateinit var login: SdkLogin
+        val mayEnd = CompletableDeferred<Unit>()
+        val slow = SlowSdk { login }
+        val sdk = object : VendorSdk by slow {
+            override suspend fun login(hostUserId: String) {
+                slow.login(hostUserId)
+                slow.isIn = false
+                mayEnd.await()
+                slow.isIn = true
+            }
+        }
+        login = login(broker.client(sessions, storage), sdk)
+        val first = logIn("alice", login)
+        eventually { slow.tokens.isNotEmpty() }
+        login.logout()
+        mayEnd.complete(Unit)
+        assertEquals(BrokerError.LOGGED_OUT, code(first.await()))
+        assertFalse(slow.isIn)
+    }
+
+    @Test
     fun `whatever the SDK throws is an SdkFailure`() = runBlocking {
         for (thrown in listOf(IllegalStateException("not ready"), Throwable("as the vendor's GWError"))) {
             val sdk = object : VendorSdk {
