@@ -92,9 +92,15 @@ class SdkLogin(
      * @param hostUserId your own id of the account, always the same for one account
      * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
-    suspend fun login(hostUserId: String) {
-        // Before the first wait, so that a later logout() or login() is not undone.
-        val login = current.takeIf { it.hostUserId == hostUserId } ?: Login(hostUserId).also { current = it }
+    suspend fun login(hostUserId: String) = logIn(hostUserId, present(hostUserId))
+
+    /** Before the first wait of [login], so that a later logout() or login() is not undone. */
+    @Synchronized
+    private fun present(hostUserId: String) =
+        current.takeIf { it.hostUserId == hostUserId } ?: Login(hostUserId).also { current = it }
+
+    private suspend fun logIn(hostUserId: String, login: Login) {
+        ensureCurrent(login)
         val over = sdkCall.takeIf { it.isOver.isCompleted }
         client.switchUser(hostUserId)
         val call = nextInSdk.withLock {
@@ -190,8 +196,9 @@ class SdkLogin(
         scope.launch(start = CoroutineStart.UNDISPATCHED) {
             attempt { client.tokenWasRefused() }
             delay(expirySettles)
-            val user = current.hostUserId?.takeUnless { sdk.isLoggedIn() } ?: return@launch
-            attempt { login(user) }.onFailure { listener.onLoginFailed(it as Exception) }
+            val login = current
+            val user = login.hostUserId?.takeUnless { sdk.isLoggedIn() } ?: return@launch
+            attempt { logIn(user, login) }.onFailure { listener.onLoginFailed(it as Exception) }
         }
     }
 

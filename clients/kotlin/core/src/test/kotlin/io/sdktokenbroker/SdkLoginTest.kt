@@ -9,6 +9,7 @@ import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicInteger
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.TimeSource
@@ -318,6 +319,22 @@ class SdkLoginTest {
     }
 
     @Test
+    fun `an expired token does not undo a logout that comes while the SDK is asked for its state`() = runBlocking {
+        val calls = CopyOnWriteArrayList<String>()
+        lateinit var login: SdkLogin
+        val sdk = object : VendorSdk {
+            override suspend fun login(hostUserId: String) { calls += hostUserId }
+            override suspend fun logout() = Unit
+            override fun isLoggedIn() = runBlocking { login.logout() }.let { false }
+        }
+        login = login(broker.client(sessions, storage), sdk)
+        login.login("alice")
+        login.onTokenExpired()
+        delay(1.seconds)
+        assertEquals(listOf("alice"), calls)
+    }
+
+    @Test
     fun `a login that the SDK ends after a logout does not undo the logout`() = runBlocking {
         lateinit var login: SdkLogin
         val mayEnd = CompletableDeferred<Unit>()
@@ -337,6 +354,26 @@ class SdkLoginTest {
         mayEnd.complete(Unit)
         assertEquals(BrokerError.LOGGED_OUT, code(first.await()))
         assertFalse(slow.isIn)
+    }
+
+    @Test
+    fun `logins of one account from several threads have one result`() = runBlocking {
+        repeat(500) {
+            val sdk = object : VendorSdk {
+                override suspend fun login(hostUserId: String) = Unit
+                override suspend fun logout() = Unit
+                override fun isLoggedIn() = true
+            }
+            val login = login(broker.client(sessions, storage), sdk)
+            val waiting = AtomicInteger(2)
+            List(2) {
+                async(Dispatchers.Default) {
+                    waiting.decrementAndGet()
+                    while (waiting.get() > 0) Unit
+                    login.login("alice")
+                }
+            }.awaitAll()
+        }
     }
 
     @Test
