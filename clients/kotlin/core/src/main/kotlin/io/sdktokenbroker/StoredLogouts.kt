@@ -27,7 +27,7 @@ internal class StoredLogouts(private val storage: TokenStorage) {
             val after = change(before + unstored)
             if (after != before) store(after)
             unstored = emptyMap()
-        } catch (error: Exception) {
+        } catch (error: Throwable) {
             unstored = change(unstored)
             throw error
         }

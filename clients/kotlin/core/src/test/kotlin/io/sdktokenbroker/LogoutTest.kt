@@ -329,6 +329,19 @@ class LogoutTest {
     }
 
     @Test
+    fun `a logout is sent to the broker also if the storage throws what is no Exception`() = runBlocking {
+        var isReady = true
+        val failing = object : TokenStorage by storage {
+            override fun put(key: String, value: String) = if (isReady) storage.put(key, value) else TODO()
+        }
+        val client = broker.client(sessions, failing, proxy.port)
+        client.sdkToken()
+        isReady = false
+        assertTrue(client.logout())
+        assertEquals(0, broker.terminals(sessions.account))
+    }
+
+    @Test
     fun `a logout that the storage does not take is sent to the broker, and repeated until the process ends`() =
         runBlocking {
             var isFull = false
