@@ -40,7 +40,7 @@ class SdkTokenClient(
     private val logoutUrl =
         "${baseUrl("brokerUrl", brokerUrl)}/sdk-token?uniqueId=${uniqueId.encoded()}${parameter("app", app)}"
     private val tokenUrl = logoutUrl + parameter("regRegion", regRegion)
-    private val shared = SharedRequest(::fetch)
+    private val shared = SharedRequest(::fetchOrHandedIn)
     @OptIn(ExperimentalCoroutinesApi::class) // Stable since kotlinx-coroutines 1.9.
     private val order = Dispatchers.IO.limitedParallelism(1)
     private val logoutScope = CoroutineScope(SupervisorJob() + clientThreads)
@@ -239,6 +239,18 @@ class SdkTokenClient(
         val handedIn = stored()?.takeIf { it.handedIn } ?: return null
         store(handedIn.copy(handedIn = false))
         return handedIn.token.takeUnless { it.isExpired() }
+    }
+
+    /** The app may hand in a token while a request waits and then fails. */
+    private suspend fun fetchOrHandedIn(): SdkToken = try {
+        fetch()
+    } catch (error: BrokerError) {
+        val context = currentCoroutineContext()
+        inOrder {
+            // Not after a logout: the token may be another user's.
+            context.ensureActive()
+            takeHandedIn()
+        } ?: throw error
     }
 
     private suspend fun fetch(): SdkToken {

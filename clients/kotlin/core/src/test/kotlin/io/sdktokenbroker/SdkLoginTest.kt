@@ -152,6 +152,32 @@ class SdkLoginTest {
     }
 
     @Test
+    fun `a token that is handed in during a login that fails is for this login and for the next one`() = runBlocking {
+        val body = broker.client(alice).sdkToken().toJson().toString()
+        val fails = object : SessionSource {
+            override suspend fun session(): String {
+                isAsked = true
+                mayAnswer.await()
+                throw IllegalStateException("there is no session")
+            }
+            override suspend fun renewedSession() = session()
+        }
+        lateinit var login: SdkLogin
+        val sdk = SlowSdk { login }
+        val client = broker.client(fails, storage)
+        login = login(client, sdk)
+        mayAnswer = CompletableDeferred()
+        val first = logIn("alice", login)
+        eventually { isAsked }
+        client.useToken("alice", body)
+        val next = logIn("alice", login)
+        delay(300.milliseconds)
+        mayAnswer.complete(Unit)
+        listOf(first, next).awaitAll().forEach { it.getOrThrow() }
+        assertTrue(sdk.isIn)
+    }
+
+    @Test
     fun `the caller of a login that is cancelled does not cancel that of another`() = runBlocking {
         sdk.mayAsk = CompletableDeferred()
         val first = logIn("alice")
