@@ -51,9 +51,11 @@ public actor SdkTokenClient {
     /// The token for the SDK. Concurrent callers share one request, which ends when the last of them is cancelled. A
     /// stored logout of the same user is finished first: later, it would delete the new token. One of another user is
     /// tried, but not waited for. Users whom the app has not named count as the same.
-    /// - Parameter userId: throws `logged_out` if the app has named another user. A question of the SDK may be late.
     /// - Throws: `BrokerError`, or `CancellationError` if the caller is cancelled.
-    public func sdkToken(of userId: String? = nil) async throws -> SdkToken {
+    public func sdkToken() async throws -> SdkToken { try await sdkToken(of: nil) }
+
+    /// Like `sdkToken()`, but throws `logged_out` if the app has named another user. A question of the SDK may be late.
+    public func sdkToken(of userId: String?) async throws -> SdkToken {
         let id = UUID()
         return try await withTaskCancellationHandler {
             try Task.checkCancellation()
