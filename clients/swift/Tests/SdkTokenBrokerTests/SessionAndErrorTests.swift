@@ -182,7 +182,7 @@ final class SessionAndErrorTests: ClientTestCase, @unchecked Sendable {
         let answer = TestEnvironment.Answer(status: 503, headers: ["retry-after": "2"])
         try await environment.network(.forward, answers: [answer])
         let token = Task { try await client.sdkToken() }
-        try await Task.sleep(nanoseconds: 1_000_000_000)
+        try await eventually { try await environment.requests().count == 1 }
         try await client.tokenWasRefused()
         try await Task.sleep(nanoseconds: 500_000_000)
         var requests = try await environment.requests()
