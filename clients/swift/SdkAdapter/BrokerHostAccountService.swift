@@ -30,7 +30,7 @@ final class BrokerHostAccountService: IHostAccountService {
     private var sdkLogin = 0
     /// Whether that login is in the SDK. The next one waits, so that it does not get the questions of the login before.
     private var isSdkBusy = false
-    /// What all callers of `login` get who wait for that login. Without one, the next of them calls the SDK.
+    /// The result for all callers of `login` that wait for that login. If it is `nil`, the next of them calls the SDK.
     private var sdkResult: Result<Void, any Error>?
     /// What the SDK got from this class during the current login.
     private var handedOut: Result<SdkToken, any Error>?

@@ -47,7 +47,7 @@ class SdkLogin(
     private class SdkCall(val login: Login) {
         /** Completed when the SDK has answered, or when the next login has waited long enough. */
         val isOver = Job()
-        /** What all callers of [login] get who wait for it. Without one, the next of them calls the SDK. */
+        /** The result for callers of [login] that wait for this call. If it is `null`, the next of them calls the SDK. */
         @Volatile var result: Result<Unit>? = null
         /** The answer to the SDK's last question for a token. */
         @Volatile var lastToken: Result<SdkToken>? = null
@@ -137,14 +137,15 @@ class SdkLogin(
     /** @return `null` if the SDK is logged in */
     private suspend fun failureOfSdk(call: SdkCall): Throwable? {
         val answer = ofSdk { sdk.login(checkNotNull(call.login.hostUserId)) }
-        // The SDK may have ended the logout before this login. But if a later login has not waited, it may be that one.
+        // The SDK may have ended the logout before this login, and is logged in now. After a later call for a login, it
+        // may be logged in by that one, and stays so.
         val isLogoutUndone = answer.isSuccess && call.login !== current && call === sdkCall
         if (isLogoutUndone) withContext(NonCancellable) { logOutOfSdk().await() }
         ensureCurrent(call.login)
         return answer.exceptionOrNull()
     }
 
-    /** Whatever the SDK throws is a [SdkFailure]. */
+    /** Every error of the SDK becomes a [SdkFailure]. */
     private suspend fun ofSdk(call: suspend () -> Unit): Result<Unit> =
         attempt(call).recoverCatching { throw it as? SdkFailure ?: SdkFailure(it) }
 

@@ -145,7 +145,7 @@ class SdkTokenClient(
     private suspend fun logOut(): Boolean {
         val job = currentCoroutineContext().job
         val own = inOrder {
-            // What the storage throws waits until the broker has been asked.
+            // An error of the storage is thrown later, once the broker has been asked.
             val account = runCatching { account() }.getOrDefault(Account(null, null))
             Leaving(user, account, job).also { own ->
                 own.last?.let { session -> runCatching { logouts.edit { mapOf(session to account) + it } } }

@@ -13,7 +13,7 @@ internal data class Account(val userId: String?, val accessId: String?) {
 
 /** Session and account of each logout that the broker has not answered. */
 internal class StoredLogouts(private val storage: TokenStorage) {
-    /** What the storage has refused. It lasts until the process ends. */
+    /** The logouts that the storage has refused. They are kept until the process ends. */
     private var unstored = emptyMap<String, Account>()
 
     fun all(): Map<String, Account> = stored() + unstored
