@@ -1458,19 +1458,20 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const pace = { intervalMs: 125, burst: 1 };
       const account = anyAccount();
       const returning = () => store.loginQueue.reserve(pace, 'foreground', account);
-      const other = (urgency: Urgency) => store.loginQueue.reserve(pace, urgency, anyAccount());
-      // All at once, so that no interval passes between them.
-      const ask = async () => {
-        const answers = [returning(), returning(), returning(), returning(), other('foreground'), returning()];
-        return Promise.all([...answers, other('background')]);
-      };
-      let places = await ask();
-      // This machine stood still for longer than an interval, or until Redis refused a script as late.
-      for (let attempt = 1; attempt < 10 && systemClock.now() - startedAt > 100; attempt += 1) {
+      const newcomer = () => store.loginQueue.reserve(pace, 'foreground', anyAccount());
+      const background = () => store.loginQueue.reserve(pace, 'background', anyAccount());
+      let places: Place[] = [];
+      // Again if this machine was so slow that an interval may have passed.
+      for (let attempt = 0; attempt < 10 && places.length === 0; attempt += 1) {
         await store.close();
         store = await open();
+        // The first command to a server waits for its connection.
+        await store.loginQueue.nextPlaceInMs();
         startedAt = systemClock.now();
-        places = await ask();
+        // One after the other: a Cluster does not keep the order of commands that are sent at once.
+        for (const ask of [returning, returning, returning, returning, newcomer, returning, background])
+          places.push(await ask());
+        if (systemClock.now() - startedAt > 100) places = [];
       }
       const expected = [0, 125, 250, 125, 375, 500, 500];
       const refused = [3, 5];
