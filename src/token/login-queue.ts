@@ -21,7 +21,7 @@ export interface Place {
   readonly waitMs: number;
 }
 
-/** The queue's state. All values are epoch ms. */
+/** The queue's state. All values are ms by the clock of the queue. */
 export interface PaceState {
   /** The next free place. In the past after a pause. */
   readonly next: number;
@@ -36,7 +36,8 @@ export interface PaceState {
 }
 
 export const EMPTY_PACE: PaceState = {
-  next: 0,
+  // A monotonic clock starts near 0: the whole burst is free then too.
+  next: Number.NEGATIVE_INFINITY,
   newcomersUntil: 0,
   foregroundUntil: 0,
   nextYielding: 0,

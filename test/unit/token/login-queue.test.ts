@@ -271,6 +271,13 @@ describe('the queue of one process', () => {
     expect([0, 100, 150].map((afterMs) => queue.nextPlaceInMs(START + afterMs))).toEqual([100, 0, -50]);
   });
 
+  test('has the whole burst at once also by a clock that has just started', () => {
+    const queue = new LocalLoginQueue();
+    const burst = { intervalMs: 100, burst: 3 };
+    const waits = [0, 1, 2, 3].map((number) => queue.reserve(5, burst, 'foreground', accountNumber(number)).waitMs);
+    expect(waits).toEqual([0, 0, 0, 100]);
+  });
+
   test('lets ten accounts that log in at once delay a newcomer by a second, once', () => {
     const queue = new LocalLoginQueue();
     for (let number = 0; number < 10; number += 1) queue.reserve(START, pace, 'foreground', accountNumber(number));
