@@ -163,13 +163,17 @@ describe('the token', () => {
     await opened.enter('wrong-token');
     await expect.poll(() => error.textContent()).toMatch(/does not accept this token/);
     expect(await opened.page.locator('#token').inputValue()).toBe('wrong-token');
-    for (let wrong = 0; wrong < 30; wrong += 1) {
-      await fetch(`${broker.adminUrl}/status`, { headers: { authorization: 'Bearer wrong' } });
-    }
-    await opened.enter('wrong-token');
-    await expect.poll(() => error.textContent()).toMatch(/Too many wrong tokens.*in \d+ s/);
+    // On a busy machine, the broker may allow one more wrong token before the page sends its own.
+    await eventually(async () => {
+      for (let wrong = 0; wrong < 30; wrong += 1)
+        await fetch(`${broker.adminUrl}/status`, { headers: { authorization: 'Bearer wrong' } });
+      const answered = opened.page.waitForResponse(/console\/calls/);
+      await opened.enter('wrong-token');
+      await answered;
+      await expect.poll(() => error.textContent()).toMatch(/Too many wrong tokens.*in \d+ s/);
+    });
     await opened.enter(FIRST_TOKEN);
-    await opened.verdict(/fine/);
+    await opened.verdict(/fine|works/);
     expect(await opened.problems()).toEqual([]);
   });
 
