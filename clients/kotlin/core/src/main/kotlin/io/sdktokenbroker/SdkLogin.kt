@@ -177,14 +177,16 @@ class SdkLogin(
     fun onKickedOut() {
         current = Login(null)
         // Undispatched, so that the refusal takes its place in the order of the client's calls now.
-        scope.launch(start = CoroutineStart.UNDISPATCHED) {
-            async(start = CoroutineStart.UNDISPATCHED) {
-                // The storage of the app may throw.
-                attempt { client.tokenWasRefused() }
-                // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
-                // It can fail, because the SDK may have logged out by itself.
-                attempt { sdk.logout() }
-            }.also { sdkLogouts += it }.await()
+        val logout = scope.async(start = CoroutineStart.UNDISPATCHED) {
+            // The storage of the app may throw.
+            attempt { client.tokenWasRefused() }
+            // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
+            // It can fail, because the SDK may have logged out by itself.
+            attempt { sdk.logout() }
+        }.also { sdkLogouts += it }
+        // Dispatched: the undispatched part may run to its end on the thread of the caller.
+        scope.launch {
+            logout.await()
             listener.onKickedOut()
         }
     }

@@ -6,6 +6,7 @@ import io.sdktokenbroker.support.eventually
 import java.io.IOException
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.CopyOnWriteArraySet
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
@@ -341,6 +342,24 @@ class SdkLoginTest {
         next.await().getOrThrow()
         eventually { heard.isNotEmpty() }
         assertTrue(sdk.isIn)
+        thread.shutdown()
+    }
+
+    @Test
+    fun `the app hears of a kick-out in its scope, whatever thread the SDK uses`() {
+        val thread = Executors.newSingleThreadExecutor { Thread(it, "app") }
+        val threads = CopyOnWriteArraySet<String>()
+        val heard = CountDownLatch(10_000)
+        val listener = object : AccountListener by listener {
+            override fun onKickedOut() {
+                threads += Thread.currentThread().name.substringBefore(" @")
+                heard.countDown()
+            }
+        }
+        val login = SdkLogin(broker.client(sessions), sdk, listener, CoroutineScope(thread.asCoroutineDispatcher()))
+        repeat(10_000) { login.onKickedOut() }
+        assertTrue(heard.await(60, TimeUnit.SECONDS))
+        assertEquals(setOf("app"), threads)
         thread.shutdown()
     }
 
