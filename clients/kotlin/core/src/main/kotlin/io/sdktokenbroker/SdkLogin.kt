@@ -100,9 +100,8 @@ class SdkLogin(
         current.takeIf { it.hostUserId == hostUserId } ?: Login(hostUserId).also { current = it }
 
     private suspend fun logIn(hostUserId: String, login: Login) {
-        ensureCurrent(login)
         val over = sdkCall.takeIf { it.isOver.isCompleted }
-        client.switchUser(hostUserId)
+        client.switchUser(hostUserId) { ensureCurrent(login) }
         val call = nextInSdk.withLock {
             val before = sdkCall
             // A logout that begins later ends this login.
@@ -160,32 +159,42 @@ class SdkLogin(
      * @throws Exception [SdkFailure], or else what the client throws
      */
     suspend fun logout(): Boolean {
-        current = Login(null)
-        // On the dispatcher of the caller, but with a job of its own. Undispatched for the same reason as below.
+        // On the dispatcher of the caller, but with a job of its own.
         val detached = CoroutineScope(currentCoroutineContext() + SupervisorJob())
-        return detached.async(start = CoroutineStart.UNDISPATCHED) {
-            val sdkAnswer = logOutOfSdk()
-            val ofBroker = attempt { client.logout() }
-            sdkAnswer.await().getOrThrow()
-            ofBroker.getOrThrow()
-        }.await()
+        val (ofSdk, ofBroker) = endLogin {
+            // Undispatched for the same reason as below.
+            detached.logOutOfSdk() to detached.async(start = CoroutineStart.UNDISPATCHED) { attempt { client.logout() } }
+        }
+        ofSdk.start()
+        val isConfirmed = ofBroker.await()
+        ofSdk.await().getOrThrow()
+        return isConfirmed.getOrThrow()
     }
 
-    private fun CoroutineScope.logOutOfSdk() = async { ofSdk { sdk.logout() } }.also { sdkLogouts += it }
+    /** In one step for a [login] on another thread: either that login is ended, or it comes after all that [begin] does. */
+    @Synchronized
+    private fun <T> endLogin(begin: () -> T): T {
+        current = Login(null)
+        return begin()
+    }
+
+    /** Lazy, so that no code of the SDK runs in [endLogin]. */
+    private fun CoroutineScope.logOutOfSdk() =
+        async(start = CoroutineStart.LAZY) { ofSdk { sdk.logout() } }.also { sdkLogouts += it }
 
     /** The account has logged in on another phone. */
     fun onKickedOut() {
-        current = Login(null)
-        // Undispatched, so that the refusal takes its place in the order of the client's calls now.
-        val logout = scope.async(start = CoroutineStart.UNDISPATCHED) {
-            // The storage of the app may throw.
-            attempt { client.tokenWasRefused() }
-            // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
-            // It can fail, because the SDK may have logged out by itself.
-            attempt { sdk.logout() }
-        }.also { sdkLogouts += it }
+        val (refusal, logout) = endLogin {
+            // Undispatched, so that the refusal takes its place in the order of the client's calls now. The storage of
+            // the app may throw.
+            scope.async(start = CoroutineStart.UNDISPATCHED) { attempt { client.tokenWasRefused() } } to
+                // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
+                scope.logOutOfSdk()
+        }
         // Dispatched: the undispatched part may run to its end on the thread of the caller.
         scope.launch {
+            refusal.await()
+            // It can fail, because the SDK may have logged out by itself.
             logout.await()
             listener.onKickedOut()
         }

@@ -101,7 +101,13 @@ class SdkTokenClient(
      * that user's requests with `logged_out`. It does not log that user out: call [logout] before.
      * @param userId your own id of the account, always the same for one account
      */
-    suspend fun switchUser(userId: String) = inOrder { switchTo(userId) }
+    suspend fun switchUser(userId: String) = switchUser(userId) {}
+
+    /** @param check throws if a later call, on another thread, has overtaken this one */
+    internal suspend fun switchUser(userId: String, check: () -> Unit) = inOrder {
+        check()
+        switchTo(userId)
+    }
 
     /**
      * Takes the token that your own login response contained. The next [sdkToken] returns it without a request. A

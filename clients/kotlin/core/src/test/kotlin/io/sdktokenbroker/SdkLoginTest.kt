@@ -11,10 +11,12 @@ import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
+import kotlin.coroutines.CoroutineContext
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.TimeSource
 import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.CoroutineDispatcher
 import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
@@ -29,7 +31,9 @@ import kotlinx.coroutines.delay
 import kotlinx.coroutines.isActive
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withContext
 import kotlinx.coroutines.withTimeout
+import kotlinx.coroutines.withTimeoutOrNull
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -418,6 +422,54 @@ class SdkLoginTest {
                     login.login("alice")
                 }
             }.awaitAll()
+        }
+    }
+
+    @Test
+    fun `a login on another thread that begins amid a logout comes after all of it`() = runBlocking {
+        lateinit var next: Deferred<Result<Unit>>
+        val dispatcher = object : CoroutineDispatcher() {
+            @Volatile var isInLogout = false
+            override fun dispatch(context: CoroutineContext, block: Runnable) {
+                if (isInLogout) runBlocking {
+                    isInLogout = false
+                    next = scope.async { runCatching { login.login("alice") } }
+                    withTimeoutOrNull(1.seconds) { next.join() }
+                }
+                Dispatchers.Default.dispatch(context, block)
+            }
+        }
+        login.login("alice")
+        withContext(dispatcher) {
+            dispatcher.isInLogout = true
+            login.logout()
+        }
+        next.await().getOrThrow()
+        assertTrue(sdk.isIn)
+        login.token()
+        Unit
+    }
+
+    @Test
+    fun `of the logins of two accounts from two threads, the last one counts`() = runBlocking {
+        repeat(1_000) {
+            val calls = CopyOnWriteArrayList<String>()
+            val sdk = object : VendorSdk {
+                override suspend fun login(hostUserId: String) { calls += hostUserId }
+                override suspend fun logout() = Unit
+                override fun isLoggedIn() = true
+            }
+            val login = login(broker.client(sessions, storage), sdk)
+            val waiting = AtomicInteger(2)
+            val logins = listOf("alice", "bob").map {
+                async(Dispatchers.Default) {
+                    waiting.decrementAndGet()
+                    while (waiting.get() > 0) Unit
+                    runCatching { login.login(it) }
+                }
+            }
+            assertTrue(logins.awaitAll().any { it.isSuccess })
+            assertEquals(values.get("sdk-token.user"), calls.last())
         }
     }
 
