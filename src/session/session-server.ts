@@ -112,6 +112,8 @@ export async function boundedFetch(
   throw timeout;
 }
 
+/** Other errors of a connection mean that its answer is broken. */
+const CODES_OF_END: ReadonlySet<string | undefined> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 /**
  * The errors of connections that the server closed after it had answered on them. The server may have closed such a
  * connection because it was idle, at the moment when the next request was sent (RFC 9112 §9.3.1). The error is a reset
@@ -123,7 +125,9 @@ const connections = new Agent({
   connect: (options, callback) =>
     connect(options, (...result) => {
       const [, socket] = result;
-      socket?.once('error', (error) => socket.bytesRead > 0 && endsOfUsed.add(error));
+      socket?.once('error', (error: NodeJS.ErrnoException) => {
+        if (socket.bytesRead > 0 && CODES_OF_END.has(error.code)) endsOfUsed.add(error);
+      });
       callback(...result);
     }),
 });

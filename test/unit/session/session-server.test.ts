@@ -150,6 +150,18 @@ describe.each([
   });
 });
 
+it.each([
+  ['is not HTTP', 'SSH-2.0-OpenSSH\r\n'],
+  ['has too long a head', `HTTP/1.1 200 OK\r\nx-long: ${'x'.repeat(20_000)}\r\n\r\n`],
+])('a request whose answer %s is sent once, also on a connection that was open before', async (_what, answer) => {
+  const ask = () => boundedFetch(server.origin, PLAIN, { clock: systemClock });
+  await ask();
+  await setImmediate();
+  server.answer = ({ socket }) => void socket.write(answer);
+  await expect(ask()).rejects.toThrow();
+  expect(server.received).toHaveLength(2);
+});
+
 function answerWith(body: string | Buffer, headers: Record<string, string> = {}): void {
   server.answer = (_request, response) => response.writeHead(200, headers).end(body);
 }
