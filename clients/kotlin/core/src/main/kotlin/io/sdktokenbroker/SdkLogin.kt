@@ -88,7 +88,8 @@ class SdkLogin(
      * `totalDeadline` of the client, 30 s. Two logins of the same account then have the same result. After a [logout],
      * or if another account logs in, the earlier login has no second try, and its questions in [token] end with
      * `logged_out`. So does the earlier login itself, as soon as the SDK answers it. If the SDK has logged in then, it
-     * is logged out again.
+     * is logged out again. A login for which the next one has waited long enough ends in the same way, but the SDK stays
+     * logged in.
      * @param hostUserId your own id of the account, always the same for one account
      * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
@@ -136,9 +137,10 @@ class SdkLogin(
     /** @return `null` if the SDK is logged in */
     private suspend fun failureOfSdk(call: SdkCall): Throwable? {
         val answer = ofSdk { sdk.login(checkNotNull(call.login.hostUserId)) }
-        // The SDK may have ended the logout before this login, and is logged in now. After a later call for a login, it
-        // may be logged in by that one, and stays so.
-        val isLogoutUndone = answer.isSuccess && call.login !== current && call === sdkCall
+        // After a later call for a login, the SDK may be logged in by that one, and stays so.
+        if (call !== sdkCall) throw BrokerError.loggedOut()
+        // The SDK may have ended the logout before this login, and is logged in now.
+        val isLogoutUndone = answer.isSuccess && call.login !== current
         if (isLogoutUndone) withContext(NonCancellable) { logOutOfSdk().await() }
         ensureCurrent(call.login)
         return answer.exceptionOrNull()

@@ -245,6 +245,31 @@ class SdkLoginTest {
         }
 
     @Test
+    fun `a login that the SDK ends too late changes nothing for the one after it, also of the same account`() = runBlocking {
+        for (doesSucceed in listOf(false, true)) {
+            val isLate = CompletableDeferred<Unit>()
+            val tokens = CopyOnWriteArrayList<SdkToken>()
+            lateinit var login: SdkLogin
+            val sdk = object : VendorSdk by sdk {
+                override suspend fun login(hostUserId: String) {
+                    tokens += login.token()
+                    if (tokens.size > 1) return
+                    isLate.await()
+                    if (!doesSucceed) throw SdkFailure(IOException("The SDK has had no answer"))
+                }
+            }
+            val client = broker.client(sessions, storage, totalDeadline = 3.seconds)
+            login = login(client, sdk)
+            val first = logIn("alice", login)
+            eventually { tokens.isNotEmpty() }
+            logIn("alice", login).await().getOrThrow()
+            isLate.complete(Unit)
+            assertEquals(BrokerError.LOGGED_OUT, code(first.await()))
+            assertEquals(List(2) { client.sdkToken() }, tokens)
+        }
+    }
+
+    @Test
     fun `a login waits for a logout that is still in the SDK, but for one deadline only`() = runBlocking {
         lateinit var login: SdkLogin
         val slow = SlowSdk { login }
