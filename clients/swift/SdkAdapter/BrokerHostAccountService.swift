@@ -71,6 +71,7 @@ final class BrokerHostAccountService: IHostAccountService {
     func login(hostUserId: String) async throws {
         if hostUserId != self.hostUserId { epoch += 1 }
         self.hostUserId = hostUserId
+        // The result of a login that is over by now is not one for this login.
         let (ownEpoch, over) = (epoch, isSdkBusy ? nil : sdkLogin)
         try await client.switchUser(to: hostUserId)
         try await waitForTheLoginBefore()

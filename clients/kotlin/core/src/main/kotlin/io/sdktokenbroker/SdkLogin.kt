@@ -101,6 +101,7 @@ class SdkLogin(
         current.takeIf { it.hostUserId == hostUserId } ?: Login(hostUserId).also { current = it }
 
     private suspend fun logIn(hostUserId: String, login: Login) {
+        // The result of a call that is over by now is not one for this login.
         val over = sdkCall.takeIf { it.isOver.isCompleted }
         client.switchUser(hostUserId) { ensureCurrent(login) }
         val call = nextInSdk.withLock {
