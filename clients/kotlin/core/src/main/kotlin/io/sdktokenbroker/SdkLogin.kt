@@ -88,8 +88,8 @@ class SdkLogin(
      * `totalDeadline` of the client, 30 s. Two logins of the same account then have the same result. After a [logout],
      * or if another account logs in, the earlier login has no second try, and its questions in [token] end with
      * `logged_out`. So does the earlier login itself, as soon as the SDK answers it. If the SDK has logged in then, it
-     * is logged out again. A login for which the next one has waited long enough ends in the same way, but the SDK stays
-     * logged in.
+     * is logged out again. A login for which the next one has waited long enough ends in the same way, but the SDK
+     * stays logged in.
      * @param hostUserId your own id of the account, always the same for one account
      * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
@@ -174,7 +174,7 @@ class SdkLogin(
         return isConfirmed.getOrThrow()
     }
 
-    /** In one step for a [login] on another thread: either that login is ended, or it comes after all that [begin] does. */
+    /** In one step for a [login] on another thread: that login is ended, or it comes after all that [begin] does. */
     @Synchronized
     private fun <T> endLogin(begin: () -> T): T {
         current = Login(null)
