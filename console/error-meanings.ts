@@ -38,8 +38,8 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     actor: 'app',
   },
   internal: {
-    en: 'the broker has a defect, or the replica is overloaded: then `detail` says so',
-    zh: 'Broker 内部出错，或副本过载。过载时 `detail` 会说明',
+    en: 'the broker has a defect',
+    zh: 'Broker 内部出错',
     actor: 'operator',
   },
   vendor_rejected: {

@@ -88,8 +88,8 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   internal: {
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
-      en: '[InternalErrors](runbooks.md#sdktokenbrokerinternalerrors), or [Overloaded](runbooks.md#sdktokenbrokeroverloaded)',
-      zh: '[InternalErrors](runbooks.md#sdktokenbrokerinternalerrors)，或 [Overloaded](runbooks.md#sdktokenbrokeroverloaded)',
+      en: '[InternalErrors](runbooks.md#sdktokenbrokerinternalerrors)',
+      zh: '[InternalErrors](runbooks.md#sdktokenbrokerinternalerrors)',
     },
   },
   vendor_rejected: {

@@ -11,7 +11,6 @@ import {
   tokenReader,
 } from './routes/sdk-token.ts';
 import { DirectReads } from './server/direct-reads.ts';
-import { OverloadMonitor, shedWhenOverloaded } from './server/overload.ts';
 import { type AppContext, logsRequests } from './server/request-hooks.ts';
 import { connectionBound, createBaseApp } from './server/server.ts';
 
@@ -37,10 +36,9 @@ const DESCRIPTOR_SHARE = 1 / 2;
 
 /** The public API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
-  const overload = new OverloadMonitor();
   const callerOf = callerFinder(options);
   const tokenFor = tokenReader(options);
-  const direct = new DirectReads({ ...options, callerOf, tokenFor, overload });
+  const direct = new DirectReads({ ...options, callerOf, tokenFor });
   const app = createBaseApp({
     ...options,
     realm: 'sdk-token-broker',
@@ -51,7 +49,6 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   });
   if (options.apiDocs) await app.register(docsRoutes);
   await app.register(async (guarded) => {
-    shedWhenOverloaded(guarded, overload);
     guarded.addHook('onRequest', (request, _reply, done) => {
       const failure = direct.failures.get(request.raw);
       if (failure?.caller) request.caller = failure.caller;

@@ -4,7 +4,6 @@ import type { callerFinder } from '../credentials.ts';
 import type { tokenReader } from '../routes/sdk-token.ts';
 import { tokenHeaders } from '../token-answer.ts';
 import { requestIdOf, SECURITY_HEADERS } from './answer-headers.ts';
-import type { OverloadMonitor } from './overload.ts';
 import { hasBody } from './request-bodies.ts';
 import { type AppContext, isSingleHost } from './request-hooks.ts';
 
@@ -16,7 +15,6 @@ interface DirectReadsOptions extends Pick<AppContext, 'closing' | 'tracer'> {
   readonly callerOf: ReturnType<typeof callerFinder>;
   /** The token of the route. */
   readonly tokenFor: ReturnType<typeof tokenReader>;
-  readonly overload: OverloadMonitor;
 }
 
 const ALL_HEADERS = { ...SECURITY_HEADERS, ...tokenHeaders({ etag: '', body: '' }), 'x-request-id': '' };
@@ -48,8 +46,8 @@ export class DirectReads {
 
   /** Takes the request if it is a plain read. @param serve hands it to Fastify @returns whether it took it */
   readonly take = (request: IncomingMessage, response: ServerResponse, serve: RequestListener): boolean => {
-    const { closing, overload, tracer } = this.#options;
-    const uniqueId = closing.aborted || overload.isOverloaded() ? undefined : plainUniqueId(request);
+    const { closing, tracer } = this.#options;
+    const uniqueId = closing.aborted ? undefined : plainUniqueId(request);
     if (uniqueId === undefined) return false;
     // There is no body. Node.js 20 needs more work to find its end after the answer: 6 % of a read from memory.
     request.read();
