@@ -100,18 +100,6 @@ export const statusReport = open({
     encryptionKeys: z.array(z.string()).meta({
       description: 'Ids of the keys in `TOKEN_ENCRYPTION_KEYS`. The first one encrypts, and each one decrypts.',
     }),
-    lastDataLoss: open({
-      at: instant,
-      history: z.enum(['lost', 'went_back']).meta({
-        description:
-          '`lost`: Redis came back empty. `went_back`: Redis came back with older data, for example from a snapshot.',
-      }),
-    })
-      .nullable()
-      .meta({
-        description:
-          'The last time that this replica found changes missing in Redis; `null` if it has found none since its start.',
-      }),
     ...contact,
   }),
   sessions: open({

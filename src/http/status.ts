@@ -1,7 +1,7 @@
 import { type Clock, withTimeout } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import { FINDINGS, type Finding, runbookOf } from '../token/findings.ts';
-import type { DataLoss, LeftSummary, ScheduleOutlook, TokenStore } from '../token/ports.ts';
+import type { LeftSummary, ScheduleOutlook, TokenStore } from '../token/ports.ts';
 import type { TokenEnds } from '../token/token-ends.ts';
 import { isoTime } from './documented-responses.ts';
 import type { StatusReport } from './status-report.ts';
@@ -48,7 +48,7 @@ export interface StatusOptions {
   readonly cache: { readonly size: number; readonly bytes: number };
   readonly vendorDomains: () => readonly VendorDomain[];
   /** `undefined`: the store is in this process. */
-  readonly redis: { readonly contact: Contact; losses(): readonly Pick<DataLoss, 'at' | 'history'>[] } | undefined;
+  readonly redis: { readonly contact: Contact } | undefined;
   /** Ids of the key ring. */
   readonly encryptionKeys: () => string[];
   /** The server is `undefined` if session checks need none. */
@@ -124,7 +124,6 @@ export class Status {
       this.#answer(this.#ends(), ENDS_WAIT_MS),
     ]);
     const { failedRequests, failedRenewals } = counts;
-    const loss = redis?.losses().at(-1);
     const fleet = this.#options.fleet.report(others, outlook);
     return {
       version,
@@ -148,7 +147,6 @@ export class Status {
         kind: redis ? 'redis' : 'memory',
         reachable: isReachable === true,
         encryptionKeys: this.#options.encryptionKeys(),
-        lastDataLoss: loss ? { at: isoTime(loss.at), history: loss.history } : null,
         ...contactReport(redis?.contact ?? {}),
       },
       sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },

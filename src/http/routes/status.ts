@@ -50,7 +50,6 @@ const EXAMPLE: StatusReport = {
     kind: 'redis',
     reachable: true,
     encryptionKeys: ['2023-10'],
-    lastDataLoss: { at: '2023-10-03T02:14:07.310Z', history: 'went_back' },
     lastSuccessAt: '2023-10-08T09:39:47.998Z',
     lastFailure: null,
     failingSince: null,

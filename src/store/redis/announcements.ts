@@ -93,7 +93,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
   readonly #returnListeners: ((history: StoreHistory) => void)[] = [];
   /** Whether the connection for commands was lost since the last heartbeat that all shards have answered. */
   #isReturning = false;
-  /** The last loss of each kind, the latest one last. */
+  /** The last loss of each kind. */
   readonly #losses = new Map<DataLoss['history'], DataLoss>();
   readonly #timer: NodeJS.Timeout;
   readonly #shards: readonly number[];
@@ -201,7 +201,6 @@ export class RedisAnnouncements implements AnnouncementFeed {
     const loss = histories.find((history) => history === 'lost' || history === 'went_back');
     const isBack = this.#isReturning && histories.length === beats.length;
     if (loss) {
-      this.#losses.delete(loss);
       this.#losses.set(loss, { history: loss, at: clock.now(), monotonic: clock.monotonic() });
       observer.storeLostData(loss);
       log.error({}, LOSSES[loss]);

@@ -41,7 +41,7 @@ export interface RedisStore extends TokenStore, Pick<RedisCommands, 'contact' | 
   useSecrets(secrets: Pick<RedisStoreOptions, 'url' | 'encryptionKeys'>): void;
   /** The clock of this host minus that of Redis; `undefined` before its first answer. */
   clockOffsetMs(): number | undefined;
-  /** The last loss of each kind that this replica has found, the latest one last. */
+  /** The last loss of each kind that this replica has found. */
   losses(): readonly DataLoss[];
 }
 

@@ -36,7 +36,6 @@ export const STATUS: StatusReport = {
     kind: 'redis',
     reachable: false,
     encryptionKeys: ['k1'],
-    lastDataLoss: null,
     lastSuccessAt: null,
     lastFailure: null,
     failingSince: null,

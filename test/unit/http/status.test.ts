@@ -43,7 +43,6 @@ function createStatus({
     vendorDomains: () => [],
     redis: {
       contact: { lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined, failures: 0 },
-      losses: () => [],
     },
     encryptionKeys: () => ['2026-11', '2025-11'],
     sessions: { mode: 'jwt', server: undefined },
@@ -257,22 +256,6 @@ describe('the status', () => {
       memory: { tokens: 7, bytes: 7_000 },
     });
   });
-});
-
-describe('the last data loss of the store', () => {
-  const statusWith = (redis: StatusOptions['redis']) => createStatus({ redis }).status.report();
-  const contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
-
-  test.each(['lost', 'went_back'] as const)('has its time, and says that Redis has %s', async (history) => {
-    const at = Date.parse('2026-11-26T14:02:00.000Z');
-    const { store } = await statusWith({ contact, losses: () => [{ at, history }] });
-    expect(store.lastDataLoss).toEqual({ at: '2026-11-26T14:02:00.000Z', history });
-  });
-
-  test.each([
-    ['Redis has not lost data', { contact, losses: () => [] }],
-    ['the store is in this process', undefined],
-  ])('is null if %s', async (_, redis) => expect((await statusWith(redis)).store.lastDataLoss).toBeNull());
 });
 
 describe('the login budget', () => {
