@@ -1,8 +1,7 @@
 import { executionAsyncResource } from 'node:async_hooks';
 import { Script } from 'node:vm';
 import { loadConfig } from '../config/config.ts';
-import { ConfigError, type Environment } from '../config/environment.ts';
-import { SecretFiles } from '../config/secret-files.ts';
+import { ConfigError, type Environment, watchSecretFiles } from '../config/environment.ts';
 import { createLogger } from '../logger.ts';
 import { type Service, startService } from '../service.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
@@ -25,8 +24,7 @@ const SCRIPT_INTERVAL_MS = 60_000;
 export async function serve(args: readonly string[], { env, version }: CommandContext): Promise<void> {
   parseFlags(args, {}, HELP);
   keepTickFast();
-  const secretFiles = new SecretFiles(env);
-  await secretFiles.noteRead();
+  watchSecretFiles(env, () => reload('a file has changed'));
   const config = loadConfig(env);
   let tracing: Tracing | undefined;
   const log = createLogger(config.logLevel, config.tracing && (() => tracing?.logFields() ?? {}));
@@ -51,12 +49,8 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
       () => undefined,
     );
   };
-  process.on('SIGHUP', async () => {
-    await secretFiles.noteRead();
-    reload('SIGHUP');
-  });
+  process.on('SIGHUP', () => reload('SIGHUP'));
   const { url, ready } = await starting;
-  secretFiles.watch(() => reload('a file has changed'));
   letV8FreeMemory();
   await ready;
   if (!isClosing) log.info({ url, version }, 'ready');

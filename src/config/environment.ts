@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash, createHmac } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, watchFile } from 'node:fs';
 import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -72,6 +72,26 @@ function readText(
     problems.set(name, `${name}_FILE names a file that cannot be read (${reason})`);
   }
   return undefined;
+}
+
+/** How often each file with a secret is looked at, and how long all of them must then stay the same. */
+const WATCH_MS = 2_000;
+
+/**
+ * Calls `onChange` once the files that hold secrets have changed, and have then stayed the same. It asks for the state
+ * of each file: Kubernetes replaces a folder behind a symbolic link, and a notice of the file system does not reach
+ * every mount. Must be called before the secrets are read, so that no later change is missed. Keeps no process alive.
+ */
+export function watchSecretFiles(environment: Environment, onChange: () => void): void {
+  const variables: [string, Variable<unknown>][] = Object.entries(VARIABLES);
+  const paths = variables.flatMap(([name, { secret }]) => (secret && environment[`${name}_FILE`]) || []);
+  let quiet: NodeJS.Timeout | undefined;
+  for (const path of paths) {
+    watchFile(path, { interval: WATCH_MS, persistent: false }, () => {
+      clearTimeout(quiet);
+      quiet = setTimeout(onChange, WATCH_MS).unref();
+    });
+  }
 }
 
 /** @returns the values of `names`; `undefined` if one is missing, and `problems` then names it */
