@@ -2,8 +2,9 @@ import { executionAsyncResource } from 'node:async_hooks';
 import { Script } from 'node:vm';
 import { loadConfig } from '../config/config.ts';
 import { ConfigError, type Environment, watchSecretFiles } from '../config/environment.ts';
+import { LogSampler } from '../http/refusal-log.ts';
 import { createLogger } from '../logger.ts';
-import { type Service, startService } from '../service.ts';
+import { type Service, sampledLog, startService } from '../service.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
 import { systemClock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
@@ -12,6 +13,9 @@ import { type CommandContext, closeOnSignal, parseFlags } from './command-line.t
 const HELP = `sdk-token-broker serve
 
 Runs the service. The environment configures it; .env.example lists every setting. It has no options.`;
+
+/** A receiver of traces that is down would leave a line for each export. There is one of a kind in this time. */
+const TRACING_LINE_MS = 60_000;
 
 /** V8 forgets an allocation within two minutes. */
 const SCRIPT_INTERVAL_MS = 60_000;
@@ -32,7 +36,7 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
     // Its SDK has 700 KB of code and takes 30 ms to load. A service without tracing does not load it.
     if (config.tracing) {
       const { Tracing } = await import('../telemetry/tracing.ts');
-      tracing = new Tracing(config.tracing, version, systemClock, log);
+      tracing = new Tracing(config.tracing, version, systemClock, sampledLog(log, new LogSampler(TRACING_LINE_MS)));
     }
     return startService(config, log, version, tracing);
   };

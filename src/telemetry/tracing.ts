@@ -54,7 +54,6 @@ const MAX_BATCH_SPANS = 512;
 const STOP_MS = 1_000;
 /** Traces per second that callers may ask for by a `traceparent`. */
 export const MAX_CALLER_TRACES_PER_SECOND = 200;
-const WARNING_INTERVAL_MS = 60_000;
 
 /** Requests that ask every second whether the replica is fine. They are not traced. */
 const UNTRACED_PATHS = /^\/(livez|readyz|metrics|status|console|docs|openapi\.json)\b/;
@@ -76,11 +75,14 @@ export class Tracing implements Tracer, RequestTracer {
   #second = 0;
   #callerTraces = 0;
 
-  /** Starts at once. There is one per process, because the SDK keeps its state in globals. */
+  /**
+   * Starts at once. There is one per process, because the SDK keeps its state in globals.
+   * @param log samples its lines: the SDK may report each span
+   */
   constructor(options: TracingOptions, version: string, clock: Clock, log: Pick<Log, 'warn'>) {
     this.#clock = clock;
     this.#headers = options.headers;
-    reportProblems(log, clock);
+    reportProblems(log);
     const exporter = new OTLPTraceExporter({ url: options.endpoint.href, headers: async () => ({ ...this.#headers }) });
     this.#provider = new NodeTracerProvider({
       resource: defaultResource().merge(resourceFromAttributes(resourceAttributes(options, version))),
@@ -235,22 +237,11 @@ function samplerOf({ sampler, ratio }: TracingOptions): Sampler {
   return sampler.startsWith('parentbased_') ? new ParentBasedSampler({ root }) : root;
 }
 
-/** Writes the problems of the SDK to the log: at most one line per minute. The next line counts those that got none. */
-function reportProblems(log: Pick<Log, 'warn'>, clock: Clock): void {
-  let silentUntil = Number.NEGATIVE_INFINITY;
-  let omitted = 0;
-  const warn = (fields: object, message: string): void => {
-    if (clock.monotonic() < silentUntil) {
-      omitted += 1;
-      return;
-    }
-    log.warn({ ...fields, ...(omitted > 0 && { omitted }) }, message);
-    silentUntil = clock.monotonic() + WARNING_INTERVAL_MS;
-    omitted = 0;
-  };
-  const report = (problem: string): void => warn({ problem }, 'tracing has a problem');
+/** Writes the problems of the SDK to the log. */
+function reportProblems(log: Pick<Log, 'warn'>): void {
+  const report = (problem: string): void => log.warn({ problem }, 'tracing has a problem');
   const ignore = (): void => undefined;
   const logger = { error: report, warn: report, info: ignore, debug: ignore, verbose: ignore };
   diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
-  setGlobalErrorHandler((err) => warn({ err }, 'spans could not be sent and are lost'));
+  setGlobalErrorHandler((err) => log.warn({ err }, 'spans could not be sent and are lost'));
 }
