@@ -1,4 +1,4 @@
-import type { StatusReport } from '../src/http/status-report.ts';
+import type { StatusReport } from '../src/http/routes/status.ts';
 import { AccountView } from './account-view.ts';
 import { DemoView } from './demo-view.ts';
 import { byId, element, setText, withCode } from './elements.ts';

@@ -1,4 +1,4 @@
-import type { StatusReport } from '../src/http/status-report.ts';
+import type { StatusReport } from '../src/http/routes/status.ts';
 import type { Format } from './format.ts';
 
 export type Finding = StatusReport['findings'][number];

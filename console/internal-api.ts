@@ -1,5 +1,5 @@
 import type { Account } from '../src/http/routes/accounts.ts';
-import type { StatusReport } from '../src/http/status-report.ts';
+import type { StatusReport } from '../src/http/routes/status.ts';
 import type { Call, Reply, Send } from './sealed-calls.ts';
 
 export type Terminal = Account['terminals'][number];

@@ -1,4 +1,4 @@
-import type { StatusReport } from '../src/http/status-report.ts';
+import type { StatusReport } from '../src/http/routes/status.ts';
 import type { ErrorCode } from '../src/token/errors.ts';
 import type { LoginOutcome } from '../src/token/observer.ts';
 

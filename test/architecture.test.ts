@@ -130,7 +130,7 @@ describe('the rank rule', () => {
   it('lets the page import types of the server, and nothing that runs', () => {
     const imports = (module: string) =>
       rankViolations(files({ '../console/a.ts': `import type { A } from '../src/${module}';` }));
-    expect(imports('http/status-report.ts')).toEqual([]);
+    expect(imports('http/routes/status.ts')).toEqual([]);
     expect(imports('token/errors.ts')).toEqual([]);
     expect(imports('broker/readiness.ts')).toHaveLength(1);
   });

@@ -43,7 +43,8 @@ export interface DocumentedResponse {
 
 interface Body {
   readonly schema: z.ZodType;
-  readonly example: unknown;
+  /** Without it, the descriptions of the fields say enough. */
+  readonly example?: unknown;
   /** Default `application/json`. */
   readonly mediaType?: string;
 }
@@ -69,7 +70,7 @@ export function responseWithBody(
   return {
     description,
     headers: documentedHeaders('X-Request-Id', ...headers, 'Cache-Control'),
-    content: { [mediaType]: { schema, examples: { example: { value: example } } } },
+    content: { [mediaType]: { schema, examples: example === undefined ? {} : { example: { value: example } } } },
   };
 }
 

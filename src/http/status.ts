@@ -4,7 +4,7 @@ import { FINDINGS, type Finding, runbookOf } from '../token/findings.ts';
 import type { LeftSummary, ScheduleOutlook, TokenStore } from '../token/ports.ts';
 import type { TokenEnds } from '../token/token-ends.ts';
 import { isoTime } from './documented-responses.ts';
-import type { StatusReport } from './status-report.ts';
+import type { StatusReport } from './routes/status.ts';
 
 const SECOND_MS = 1_000;
 const HOUR_MS = 3_600_000;

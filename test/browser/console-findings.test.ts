@@ -1,7 +1,7 @@
 import axe from 'axe-core';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StatusReport } from '../../src/http/status-report.ts';
+import type { StatusReport } from '../../src/http/routes/status.ts';
 import { FINDING_CODES, FINDINGS, runbookOf } from '../../src/token/findings.ts';
 import { startChromium } from '../support/browser.ts';
 import { ADMIN_TOKEN, recordingAccounts, STATUS, startInternalApp } from '../unit/http/running-internal-app.ts';

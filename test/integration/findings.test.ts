@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { StatusReport } from '../../src/http/status-report.ts';
+import type { StatusReport } from '../../src/http/routes/status.ts';
 import { startBroker } from '../support/broker-process.ts';
 import type { Replica } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import type { StatusReport } from '../../src/http/status-report.ts';
+import type { StatusReport } from '../../src/http/routes/status.ts';
 import type { Replica } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet, startServices } from '../support/fleet.ts';

@@ -1,84 +1,151 @@
 import type { FastifyInstance } from 'fastify';
-import { runbookOf } from '../../token/findings.ts';
-import { ADMIN_SECURITY, problemResponses, responseWithBody } from '../documented-responses.ts';
-import { type StatusReport, statusReport } from '../status-report.ts';
+import * as z from 'zod';
+import { FINDING_CODES } from '../../token/findings.ts';
+import { ADMIN_SECURITY, instant, open, problemResponses, responseWithBody } from '../documented-responses.ts';
 import { noQuery } from './accounts.ts';
 
-const EXAMPLE: StatusReport = {
-  version: '1.4.0',
-  replica: 'sdk-token-broker-6d5f9c7b8-x2x4q',
-  at: '2023-10-08T09:39:48.000Z',
-  startedAt: '2023-10-01T07:00:02.120Z',
-  findings: [
-    {
-      code: 'vendor_fails_logins',
-      level: 'bad',
-      message: 'The vendor fails 62 % of the logins (timeout). See which ones, and ask the vendor.',
-      count: 59,
-      share: 0.62,
-      reason: 'timeout',
-      since: '2023-10-08T09:36:10.000Z',
-      runbook: runbookOf('vendor_fails_logins'),
-    },
-  ],
-  replicas: [
-    {
-      replica: 'sdk-token-broker-6d5f9c7b8-x2x4q',
-      version: '1.4.0',
-      startedAt: '2023-10-01T07:00:02.120Z',
-      findings: ['vendor_fails_logins'],
-      clockOffsetSeconds: 0.004,
-      configuration: '5f1d7c0a93be',
-      missingSince: null,
-    },
-  ],
-  tokensEnded: 0,
-  firstEndAt: '2023-10-11T11:20:31.000Z',
-  endsCut: false,
-  vendorDomains: [
-    {
-      host: 'vendor.example',
-      circuit: 'closed',
-      clockOffsetSeconds: 0,
-      lastSuccessAt: '2023-10-08T09:39:41.310Z',
-      lastFailure: { at: '2023-10-07T22:10:05.004Z', reason: 'timeout' },
-      failingSince: null,
-    },
-  ],
-  loginBudget: { perSecond: 10, used: 0.12, waiting: 0 },
-  store: {
-    kind: 'redis',
-    reachable: true,
-    encryptionKeys: ['2023-10'],
-    lastSuccessAt: '2023-10-08T09:39:47.998Z',
-    lastFailure: null,
-    failingSince: null,
-  },
-  sessions: {
-    mode: 'jwt',
-    server: { lastSuccessAt: '2023-10-08T09:31:20.774Z', lastFailure: null, failingSince: null },
-  },
-  schedule: {
-    due: { now: 0, in1h: 412, in24h: 9_870, in7d: 70_114, in30d: 301_250 },
-    next24Hours: Array<number>(24).fill(412),
-    next30Days: Array<number>(30).fill(10_041),
-    endNext24Hours: Array<number>(24).fill(0),
-    total: 301_250,
-    oldestOverdueSeconds: 0,
-  },
-  memory: { tokens: 20_114, bytes: 52_004_310 },
-  recentFailures: {
-    requests: { last5Minutes: { session_expired: 12 }, last60Minutes: { session_expired: 160, vendor_timeout: 1 } },
-    backgroundRenewals: { last5Minutes: {}, last60Minutes: { vendor_timeout: 3 } },
-  },
-  lastHour: {
-    from: '2023-10-08T08:39:00.000Z',
-    reads: { memory: Array<number>(61).fill(310), redis: Array<number>(61).fill(86) },
-    renewals: { login: Array<number>(61).fill(7) },
-    logins: { success: Array<number>(61).fill(7) },
-    sessions: { accepted: Array<number>(61).fill(90), cached: Array<number>(61).fill(306) },
-  },
+const count = z.int().min(0);
+
+const contact = {
+  lastSuccessAt: instant.nullable().meta({ description: '`null` before the first success of this replica.' }),
+  lastFailure: open({
+    at: instant,
+    reason: z.string().meta({ description: 'The kind of failure.' }),
+    vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
+    problem: z.string().optional().meta({
+      description: 'What exactly went wrong, for example `CERT_HAS_EXPIRED` or `ENOTFOUND`.',
+    }),
+  }).nullable(),
+  failingSince: instant.nullable().meta({
+    description: 'The first failure after the last success; `null` if the last contact was a success.',
+  }),
 };
+
+const perMinute = z
+  .record(z.string(), z.array(count))
+  .meta({ description: 'Counts per minute by outcome, the oldest first. Outcomes without an event are missing.' });
+
+const failures = z.record(z.string(), count).meta({ description: 'By `code`.' });
+const recentFailures = open({ last5Minutes: failures, last60Minutes: failures });
+
+const findingCode = z.enum(FINDING_CODES);
+
+const finding = open({
+  code: findingCode,
+  level: z.enum(['bad', 'warn']).meta({ description: '`bad`: apps get errors, or will soon. `warn`: look at it.' }),
+  message: z.string().meta({ description: 'What is wrong, and the first step.' }),
+  count: count.optional().meta({ description: 'Number of events, accounts, tokens or replicas.' }),
+  share: z.number().min(0).max(1).optional().meta({ description: 'Of all events of their kind.' }),
+  host: z.string().optional().meta({ description: "The vendor's domain." }),
+  reason: z.string().optional().meta({ description: 'The kind of failure, or the code of an error.' }),
+  vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
+  seconds: z.number().optional().meta({ description: 'How late, or how far apart.' }),
+  over: z.literal(true).optional().meta({ description: 'It has stopped, but not what it did.' }),
+  replicas: z.array(z.string()).optional().meta({
+    description: 'The replicas that it concerns. Missing: the one that answers, all, or it is not known which.',
+  }),
+  since: instant,
+  runbook: z.string().meta({ description: 'Where the documents say what to do.' }),
+});
+
+const replicaState = open({
+  replica: z.string().meta({ description: 'Host name.' }),
+  version: z.string(),
+  startedAt: instant,
+  findings: z.array(findingCode).nullable().meta({
+    description: 'What this replica itself finds wrong; `null` if it has not told the others lately.',
+  }),
+  clockOffsetSeconds: z.number().nullable().meta({ description: "Its clock minus Redis's; `null` if not known." }),
+  configuration: z.string().meta({
+    description: 'A digest of its settings and secrets. Replicas with the same ones have the same digest.',
+  }),
+  missingSince: instant.nullable().meta({
+    description: 'When a replica that did not shut down was last seen; `null` for a live one.',
+  }),
+});
+
+const statusReport = open({
+  version: z.string(),
+  replica: z.string().meta({ description: 'Host name of the replica that answers.' }),
+  at: instant.meta({ description: 'The time of this report.' }),
+  startedAt: instant,
+  findings: z.array(finding).meta({ description: 'What is wrong, the most urgent first. Empty when all is well.' }),
+  replicas: z.array(replicaState).meta({
+    description: 'The fleet: this replica first, then the others by name. While Redis is down: this one alone.',
+  }),
+  tokensEnded: count.meta({
+    description: 'Tokens in use that ended without a renewal, in the last hour, over all replicas.',
+  }),
+  firstEndAt: instant.nullable().meta({
+    description: 'When the first token in use ends, unless it is renewed; `null` if there is none, or it is not known.',
+  }),
+  endsCut: z.boolean().meta({
+    description:
+      '`true`: too many tokens are due to look at each. `firstEndAt` may be too late, and `endNext24Hours` too small.',
+  }),
+  vendorDomains: z.array(
+    open({
+      host: z.string(),
+      circuit: z.enum(['closed', 'half-open', 'open']).meta({ description: 'While `open`, no login is sent there.' }),
+      clockOffsetSeconds: z.number().meta({ description: "The vendor's clock minus the clock of this host." }),
+      ...contact,
+    }),
+  ),
+  loginBudget: open({
+    perSecond: z.number().nullable().meta({ description: '`VENDOR_MAX_RPS`; `null` without a limit.' }),
+    used: z.number().nullable().meta({ description: 'The share that this replica used lately, from 0 to 1.' }),
+    waiting: count.nullable().meta({ description: 'Logins of all replicas that wait for their place.' }),
+  }).meta({ description: '`null`: there is no limit, or the store does not answer.' }),
+  store: open({
+    kind: z.enum(['redis', 'memory']),
+    reachable: z.boolean().meta({ description: 'Whether the store answers now.' }),
+    encryptionKeys: z.array(z.string()).meta({
+      description: 'Ids of the keys in `TOKEN_ENCRYPTION_KEYS`. The first one encrypts, and each one decrypts.',
+    }),
+    ...contact,
+  }),
+  sessions: open({
+    mode: z.string().meta({ description: '`SESSION_MODE`.' }),
+    server: open(contact)
+      .nullable()
+      .meta({ description: 'The server that session checks need; `null` if they need none.' }),
+  }),
+  schedule: open({
+    due: open({ now: count, in1h: count, in24h: count, in7d: count, in30d: count }).meta({
+      description: 'Tokens that are due for a renewal, or end, within this time. Each includes the ones before it.',
+    }),
+    next24Hours: z
+      .array(count)
+      .meta({ description: 'Tokens that fall due in each of the next 24 hours, counted up to a minute ago.' }),
+    next30Days: z.array(count).meta({ description: 'The same for each of the next 30 days.' }),
+    endNext24Hours: z.array(count).nullable().meta({
+      description: 'Tokens in use that end in each of the next 24 hours, unless they are renewed; `null` if not known.',
+    }),
+    total: count,
+    oldestOverdueSeconds: z.number().min(0).meta({
+      description: 'A renewal that failed is due at its next try, within 8 minutes. Until then it is not overdue.',
+    }),
+  })
+    .nullable()
+    .meta({ description: 'Over all replicas; `null` if the store does not answer.' }),
+  memory: open({ tokens: count, bytes: count }).meta({ description: "Tokens in this replica's memory." }),
+  lastHour: open({
+    from: instant.meta({ description: 'The start of the first minute.' }),
+    reads: perMinute,
+    renewals: perMinute,
+    logins: perMinute,
+    sessions: perMinute,
+  }).meta({
+    description:
+      'What this replica counted: 61 counts in each list, for the last hour and the current minute. An outcome is the ' +
+      'label of the metric, or the `code` of an error.',
+  }),
+  recentFailures: open({ requests: recentFailures, backgroundRenewals: recentFailures }).meta({
+    description: 'Failures of this replica by `code`. The current minute comes on top.',
+  }),
+}).meta({ id: 'Status', description: 'The state of the service as this replica sees it. Nothing personal.' });
+
+export type StatusReport = z.infer<typeof statusReport>;
 
 const getStatus = {
   operationId: 'getStatus',
@@ -90,7 +157,7 @@ const getStatus = {
   security: ADMIN_SECURITY,
   querystring: noQuery,
   response: {
-    200: responseWithBody('The state.', { schema: statusReport, example: EXAMPLE }),
+    200: responseWithBody('The state.', { schema: statusReport }),
     ...problemResponses(
       ['request_invalid', 'session_missing', 'session_invalid', 'rate_limited', 'internal', 'shutting_down'],
       { request_invalid: { detail: 'The query has an unknown parameter' } },

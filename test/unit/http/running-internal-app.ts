@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { AdminTokens } from '../../../src/http/admin-access.ts';
 import { createInternalApp, type InternalAppOptions } from '../../../src/http/internal-app.ts';
-import type { StatusReport } from '../../../src/http/status-report.ts';
+import type { StatusReport } from '../../../src/http/routes/status.ts';
 import type { StoredAccount } from '../../../src/token/ports.ts';
 import type { Subject } from '../../../src/token/subject.ts';
 import { type PlainAnswer, plainRequest } from '../../support/plain-request.ts';
