@@ -93,12 +93,10 @@ export const FINDINGS_EN: Findings = {
     kept,
     next: `${run} If all is ok, only the vendor’s login service is down: tell the vendor. The broker tries again by itself.`,
   }),
-  accounts_closed: ({ count, share, over }, f) => {
+  accounts_closed: ({ count, share }, f) => {
     const often = share === undefined ? '' : `, in ${shareOf(share, 'logins', f)}`;
     return {
-      text: over
-        ? `The vendor closed ${plural(count, 'account', 'accounts', f)} in the last 6 minutes${often}, and none lately. They have no token any more.`
-        : `The vendor is closing accounts: ${plural(count, 'account', 'accounts', f)} in the last 6 minutes${often}. They have no token any more.`,
+      text: `The vendor closed ${plural(count, 'account', 'accounts', f)} in the last 6 minutes${often}. They have no token any more.`,
       next: 'Ask the vendor at once whether it meant to.',
     };
   },

@@ -74,12 +74,10 @@ export const FINDINGS_ZH: Findings = {
     kept,
     next: `${run}如果全部正常，就只是厂商的登录服务有故障：通知厂商。Broker 会自动重试。`,
   }),
-  accounts_closed: ({ count, share, over }, f) => {
+  accounts_closed: ({ count, share }, f) => {
     const often = share === undefined ? '' : `，占登录的 ${f.percent(share)}`;
     return {
-      text: over
-        ? `最近 6 分钟厂商关闭了${some(count, f)}个账号${often}，目前已停止。这些账号不再有令牌。`
-        : `厂商正在关闭账号：最近 6 分钟${some(count, f)}个${often}。这些账号不再有令牌。`,
+      text: `最近 6 分钟厂商关闭了${some(count, f)}个账号${often}。这些账号不再有令牌。`,
       next: '立即向厂商确认是否有意为之。',
     };
   },

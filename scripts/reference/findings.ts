@@ -62,8 +62,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
     zh: `某个域名 ${minutes(outage.ms)} 分钟内无一成功，并且失败 ${outage.least} 次；或已熔断，${seconds(openCircuit.ms)} 秒内无一成功`,
   },
   accounts_closed: also(share('closedAccounts', 'logins', '登录', '个'), {
-    en: '. It stays for 5 minutes, below the others once no more are closed',
-    zh: '。显示 5 分钟；不再有账号被关闭后，排在其他问题之后',
+    en: '. It stays for 5 minutes',
+    zh: '。显示 5 分钟',
   }),
   session_check_fails: also(share('uncheckedSessions', 'checks', '校验'), {
     en: `; or nothing succeeds for ${minutes(outage.ms)} minutes, with ${outage.least} failures`,

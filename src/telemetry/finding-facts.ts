@@ -177,9 +177,8 @@ export function shareFinding(
     return [];
   }
   standing.add(name);
-  const over = stays && late.failed === 0 ? true : undefined;
   const told = stays || !isLate || lately[of] < least ? recent : late;
-  return [{ code, count: told.failed, share: Math.round(100 * told.share) / 100, over, ...why }];
+  return [{ code, count: told.failed, share: Math.round(100 * told.share) / 100, ...why }];
 }
 
 /** A finding stays until its share is less than this. */

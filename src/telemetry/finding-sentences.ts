@@ -23,9 +23,8 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
         `${part(reason, ` (${reason}${part(vendorCode, ` ${vendorCode}`)})`)}. Run check.`,
   vendor_down: ({ host, reason }, part) =>
     `No login succeeds at the vendor${part(host, ` at ${host}`)}${part(reason, ` (${reason})`)}. Run check, then ask the vendor.`,
-  accounts_closed: ({ count, share, over }, part) =>
-    `The vendor ${over ? 'closed' : 'is closing'} accounts: ${part(count, `${count} `)}within six minutes` +
-    `${part(share, `, in ${percent(share)} of the logins`)}${over ? ', and none lately' : ''}. Ask the vendor why. They have no token any more.`,
+  accounts_closed: ({ count, share }, part) =>
+    `The vendor has closed accounts: ${part(count, `${count} `)}within six minutes${part(share, `, in ${percent(share)} of the logins`)}. Ask the vendor why. They have no token any more.`,
   session_check_fails: ({ reason, share }, part) =>
     `Sessions cannot be checked${part(share, `: ${percent(share)} of the checks fail`)}${part(reason, ` (${reason})`)}. Repair your session server, or the way to it.`,
   sessions_refused: ({ share }, part) =>

@@ -117,8 +117,8 @@ function withoutUnknown(found: FoundFacts): FoundFacts {
   return Object.fromEntries(Object.entries(found).filter(([, fact]) => fact !== undefined)) as FoundFacts;
 }
 
-/** The most urgent first, and what is over last. */
+/** The most urgent first. */
 export function inOrder<Found extends FoundFacts>(found: readonly Found[]): Found[] {
-  const place = ({ code, over }: Found) => FINDING_CODES.indexOf(code) + (over ? FINDING_CODES.length : 0);
+  const place = ({ code }: Found) => FINDING_CODES.indexOf(code);
   return [...found].sort((one, other) => place(one) - place(other));
 }

@@ -46,7 +46,6 @@ const leftFinding = z.object({
   reason: word.optional().catch(undefined),
   vendorCode: z.int().optional().catch(undefined),
   seconds: z.number().min(-1e12).max(1e12).optional().catch(undefined),
-  over: z.literal(true).optional().catch(undefined),
 });
 
 /** The summary that a replica leaves for the others. A later version may add to it. */
@@ -175,7 +174,7 @@ export class Fleet {
     const all = new Map(foundBy(fresh, fresh.length < alive.length).map((one) => [idOf(one), one]));
     // A share is of all replicas. A finding of some of them has their names, unless the others see a little of it.
     for (const one of found) {
-      const { since: _, over: __, ...known } = all.get(idOf(one)) ?? {};
+      const { since: _, ...known } = all.get(idOf(one)) ?? {};
       all.set(idOf(one), { ...known, ...one });
     }
     const named = [...all.values()].map((one) => withoutOthers(one, fresh));

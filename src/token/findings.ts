@@ -39,8 +39,6 @@ export interface FindingFacts {
   /** The vendor's result code. */
   readonly vendorCode?: number | undefined;
   readonly seconds?: number | undefined;
-  /** It has stopped, but not what it did. */
-  readonly over?: true | undefined;
   /** The replicas that it concerns. Missing: this one, all, or it is not known which. */
   readonly replicas?: readonly string[] | undefined;
 }

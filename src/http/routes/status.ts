@@ -40,7 +40,6 @@ const finding = open({
   reason: z.string().optional().meta({ description: 'The kind of failure, or the code of an error.' }),
   vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
   seconds: z.number().optional().meta({ description: 'How late, or how far apart.' }),
-  over: z.literal(true).optional().meta({ description: 'It has stopped, but not what it did.' }),
   replicas: z.array(z.string()).optional().meta({
     description: 'The replicas that it concerns. Missing: the one that answers, all, or it is not known which.',
   }),

@@ -65,7 +65,7 @@ const FACTS = [
   { reason: 'configuration', vendorCode: 10_012 },
   { reason: 'maintenance' },
   { reason: 'request', vendorCode: 10_003, share: 0.6 },
-  { count: 43, share: 0.488, over: true },
+  { count: 43, share: 0.488 },
   {},
 ];
 
@@ -91,7 +91,7 @@ it.each([EN, ZH])('a finding of another replica shows no zero for what is not kn
 it.each([
   ['redis_refuses_writes', { reason: 'oom' }, 'Apps still get tokens', 'App 仍能得到令牌'],
   ['accounts_closed', { count: 43, share: 0.49 }, 'in 49% of the logins', '占登录的 49%'],
-  ['accounts_closed', { count: 43, over: true }, 'The vendor closed 43 accounts', '目前已停止'],
+  ['accounts_closed', { count: 43 }, 'The vendor closed 43 accounts', '43 个账号'],
   ['session_check_fails', { share: 0.33 }, '33% of the checks fail', '有 33% 的校验失败'],
   ['session_check_fails', {}, 'a new one knows none', '新副本没有这样的会话'],
   ['vendor_rejects', { reason: 'request', vendorCode: 10_003 }, 'most with code 10003', '多数为结果码 10003'],
