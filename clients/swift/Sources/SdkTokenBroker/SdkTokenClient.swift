@@ -225,8 +225,8 @@ public actor SdkTokenClient {
     }
 
     private func deleteToken(of session: String, until deadline: TimeInterval, repeats: Bool) async throws {
-        // Another call may have finished this logout, or `useToken` has dropped it.
-        guard try unstoredLogouts[session] != nil || pendingLogouts()[session] != nil else { return }
+        // Another call may have finished this logout, or `useToken` has dropped it. A storage that fails does not tell.
+        guard (try? unstoredLogouts[session] != nil || pendingLogouts()[session] != nil) ?? true else { return }
         do {
             _ = try await exchange.send(
                 logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline, repeats: repeats)

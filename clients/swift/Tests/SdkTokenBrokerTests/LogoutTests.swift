@@ -459,6 +459,24 @@ final class LogoutTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(requests.map(\.status), [204])
     }
 
+    func testALogoutThatTheStorageTakesButDoesNotReadAgainReachesTheBroker() async throws {
+        let failing = FailingStorage(storage)
+        let sessions = HangingSessions(session)
+        let client = newClient(sessions, storage: failing)
+        _ = try await client.sdkToken()
+        sessions.hang()
+        async let logout = client.logout()
+        try await eventually { sessions.waiting == 1 }
+        failing.fails = [.get]
+        sessions.answer(session)
+        do {
+            _ = try await logout
+            XCTFail("nothing was thrown")
+        } catch { XCTAssertTrue(error is FailingStorage.Failure, "\(error)") }
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [204])
+    }
+
     func testWhileTheStorageIsLockedEachCallThrowsItsErrorAndALogoutStillReachesTheBroker() async throws {
         let locked = LockedStorage()
         let client = SdkTokenClient(

@@ -238,7 +238,7 @@ final class WatchedStorage: TokenStorage, @unchecked Sendable {
 
 /// Storage whose functions fail when the test wants it.
 final class FailingStorage: TokenStorage, @unchecked Sendable {
-    enum Function { case set, remove }
+    enum Function { case get, set, remove }
     struct Failure: Error {}
     private let storage: any TokenStorage
     private let lock = NSLock()
@@ -250,7 +250,10 @@ final class FailingStorage: TokenStorage, @unchecked Sendable {
         get { lock.withLock { failing } }
         set { lock.withLock { failing = newValue } }
     }
-    func value(forKey key: String) throws -> String? { try storage.value(forKey: key) }
+    func value(forKey key: String) throws -> String? {
+        if fails.contains(.get) { throw Failure() }
+        return try storage.value(forKey: key)
+    }
     func set(_ value: String, forKey key: String) throws {
         if fails.contains(.set) { throw Failure() }
         try storage.set(value, forKey: key)
