@@ -19,6 +19,8 @@ public actor SdkTokenClient {
     private var lastSession: String?
     /// The logouts that the storage has refused.
     private var unstoredLogouts: [String: PendingLogout] = [:]
+    /// By the session: why a logout is over that another call may still wait to send. That one may renew its session.
+    private var refusals: [String: BrokerError] = [:]
     /// By the user's id. The logouts of one user run one after the other, so that all of them are over before the next
     /// token of this user is fetched.
     private var lastLogouts: [String?: Task<Bool, any Error>] = [:]
@@ -226,12 +228,18 @@ public actor SdkTokenClient {
 
     private func deleteToken(of session: String, until deadline: TimeInterval, repeats: Bool) async throws {
         // Another call may have finished this logout, or `useToken` has dropped it. A storage that fails does not tell.
-        guard (try? unstoredLogouts[session] != nil || pendingLogouts()[session] != nil) ?? true else { return }
+        guard (try? unstoredLogouts[session] != nil || pendingLogouts()[session] != nil) ?? true else {
+            if let refusal = refusals[session] { throw refusal }
+            return
+        }
         do {
             _ = try await exchange.send(
                 logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline, repeats: repeats)
         } catch let error as BrokerError {
-            if error.endsLogout { try store(nil, session: session) }
+            if error.endsLogout {
+                refusals[session] = error
+                try store(nil, session: session)
+            }
             throw error
         }
         try store(nil, session: session)
@@ -313,6 +321,7 @@ public actor SdkTokenClient {
     }
 
     private func store(_ account: PendingLogout?, session: String, insteadOf former: String? = nil) throws {
+        if account != nil { refusals[session] = nil }
         try editLogouts { all in
             if let former { all[former] = nil }
             all[session] = account

@@ -74,6 +74,31 @@ final class LogoutTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(requests.map(\.status), [401, 204])
     }
 
+    func testALogoutRenewsTheSessionAlsoIfARepeatedLogoutWasRefusedWithIt() async throws {
+        _ = try await newClient().sdkToken()
+        try await environment.network(.gone)
+        try await newClient().logout()
+        let problem = #"{"code":"session_expired","retryable":false}"#
+        try await environment.network(.forward, answers: [.json(problem, status: 401)])
+
+        let sessions = TestSessions(session, next: session)
+        let slow: HTTPTransport = { request in
+            let answer = try await directTransport(request)
+            try await Task.sleep(nanoseconds: 500_000_000)
+            return answer
+        }
+        let client = SdkTokenClient(
+            broker: environment.proxy, uniqueId: phone, sessions: sessions, storage: storage, transport: slow)
+        async let finished = client.finishLogout()
+        try await eventually { try await environment.requests("DELETE").count == 1 }
+        let isDone = try await client.logout()
+        XCTAssertTrue(isDone)
+        _ = await finished
+        XCTAssertEqual(sessions.renewals, 1)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [401, 204])
+    }
+
     func testALogoutWhoseSessionHasEndedIsAnErrorAndIsNotRepeated() async throws {
         let error = try await brokerError { try await newClient(TestSessions("ended", next: "ended-too")).logout() }
         XCTAssertEqual(error.kind, .sessionNeeded)
