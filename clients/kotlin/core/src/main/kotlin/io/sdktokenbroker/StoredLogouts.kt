@@ -18,7 +18,9 @@ internal class StoredLogouts(private val storage: TokenStorage) {
 
     fun all(): Map<String, Account> = stored() + unstored
 
-    operator fun contains(session: String) = session in unstored || session in stored()
+    /** Also if the storage fails: then the broker is asked for a logout that may be over. */
+    operator fun contains(session: String) =
+        session in unstored || runCatching { session in stored() }.getOrDefault(true)
 
     /** Throws what the storage throws. The change counts even so. */
     fun edit(change: (Map<String, Account>) -> Map<String, Account>) {

@@ -342,6 +342,20 @@ class LogoutTest {
     }
 
     @Test
+    fun `a logout that the storage takes, but does not read again, is sent to the broker`() = runBlocking {
+        var isReadable = true
+        val failing = object : TokenStorage by storage {
+            override fun get(key: String) = storage.get(key).also { check(isReadable) }
+            override fun put(key: String, value: String) =
+                storage.put(key, value).also { if (key == "sdk-token.logouts") isReadable = false }
+        }
+        val client = broker.client(sessions, failing, proxy.port)
+        client.sdkToken()
+        assertThrows<IllegalStateException> { client.logout() }
+        assertEquals(0, broker.terminals(sessions.account))
+    }
+
+    @Test
     fun `a logout that the storage does not take is sent to the broker, and repeated until the process ends`() =
         runBlocking {
             var isFull = false
