@@ -49,6 +49,8 @@ class SdkTokenClient(
     /** What the storage holds. Only steps of [inOrder] use it, and the two below. */
     private val logouts = StoredLogouts(storage)
     private val leaving = mutableListOf<Leaving>()
+    /** The sessions of refused logouts. Another call may still wait to send one of them, and can renew the session. */
+    private val refused = mutableSetOf<String>()
     private var otherLogouts: Job? = null
 
     init {
@@ -125,6 +127,7 @@ class SdkTokenClient(
             val account = Account(userId, token.accessId)
             logouts.edit { all -> all.filterValues { !account.isSameAs(it) } }
             leaving.filter { account.isSameAs(it.account) }.forEach { it.isDropped = true }
+            refused.clear()
             store(StoredToken(token, etag, handedIn = true))
         }
     }
@@ -171,7 +174,7 @@ class SdkTokenClient(
         val answer = runCatching { own.sessions.current() }
         val session = inOrder {
             // The same user may have logged in again, or another call may have finished this logout.
-            val isOver = own.isDropped || own.last != null && own.last !in logouts
+            val isOver = own.isDropped || own.last != null && own.last !in logouts && own.last !in refused
             if (isOver) return@inOrder null
             val latest = answer.getOrNull()?.takeIf { own.sessions.isPresent }
                 ?: return@inOrder own.last ?: throw answer.exceptionOrNull() ?: BrokerError.loggedOut()
@@ -210,7 +213,11 @@ class SdkTokenClient(
     private suspend fun sendLogout(
         session: String, account: Account, deadline: TimeMark, repeat: Boolean, renewWith: UserSessions?,
     ) = deletes.getOrPut(account) { Mutex() }.withLock {
-        if (inOrder { session !in logouts }) return@withLock null
+        val isOver = inOrder {
+            if (renewWith != null && refused.remove(session)) runCatching { logouts.edit { it + (session to account) } }
+            session !in logouts
+        }
+        if (isOver) return@withLock null
         var latest = session
         suspend fun renew(leaving: UserSessions): String {
             val renewed = leaving.renewed()
@@ -230,7 +237,10 @@ class SdkTokenClient(
         } catch (error: BrokerError) {
             error
         }
-        if (failure == null || failure.endsLogout()) inOrder { logouts.edit { it - latest } }
+        if (failure == null || failure.endsLogout()) inOrder {
+            if (failure != null) refused += latest
+            logouts.edit { it - latest }
+        }
         failure
     }
 

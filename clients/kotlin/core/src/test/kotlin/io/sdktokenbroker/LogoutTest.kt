@@ -117,6 +117,23 @@ class LogoutTest {
     }
 
     @Test
+    fun `the session is renewed also if a repeated logout was refused with it`() = runBlocking {
+        broker.client(sessions, InMemoryTokenStorage()).sdkToken()
+        proxy.disconnect()
+        assertFalse(client.logout())
+        proxy.reconnect()
+        val requests = proxy.requests.size
+        val refusal = page("401 Unauthorized", """{"code":"session_expired"}""", type = "application/json")
+        proxy.answer = { if (proxy.requests.size == requests + 1) refusal.also { Thread.sleep(500) } else null }
+        val restarted = broker.client(sessions, storage, proxy.port)
+        val finished = async(Dispatchers.Default) { restarted.finishLogout() }
+        eventually { proxy.requests.size == requests + 1 }
+        assertTrue(restarted.logout())
+        assertTrue(finished.await())
+        assertEquals(0, broker.terminals(sessions.account))
+    }
+
+    @Test
     fun `a logout whose session has ended for good is an error, and is not repeated`() = runBlocking {
         client.sdkToken()
         sessions.current = broker.session(sessions.account, (-3_600).seconds)
