@@ -151,8 +151,19 @@ private final class BoundedSession: NSObject, URLSessionDataDelegate, @unchecked
             try await withCheckedThrowingContinuation { answered in
                 lock.withLock { exchanges[task.taskIdentifier] = Exchange(answered: answered) }
                 task.resume()
+                // The end of a task that was cancelled before may have come while nobody was there to hear of it.
+                if Task.isCancelled { end(task, error: URLError(.cancelled)) }
             }
         } onCancel: { task.cancel() }
+    }
+
+    private func end(_ task: URLSessionTask, error: (any Error)?) {
+        guard let exchange = lock.withLock({ exchanges.removeValue(forKey: task.taskIdentifier) }) else { return }
+        if error == nil, let response = task.response as? HTTPURLResponse {
+            exchange.answered.resume(returning: (exchange.body, response))
+        } else {
+            exchange.answered.resume(throwing: error ?? URLError(.badServerResponse))
+        }
     }
 
     func urlSession(_: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
@@ -167,12 +178,7 @@ private final class BoundedSession: NSObject, URLSessionDataDelegate, @unchecked
     }
 
     func urlSession(_: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
-        guard let exchange = lock.withLock({ exchanges.removeValue(forKey: task.taskIdentifier) }) else { return }
-        if error == nil, let response = task.response as? HTTPURLResponse {
-            exchange.answered.resume(returning: (exchange.body, response))
-        } else {
-            exchange.answered.resume(throwing: error ?? URLError(.badServerResponse))
-        }
+        end(task, error: error)
     }
 
     /// A redirect would show the session to another server.

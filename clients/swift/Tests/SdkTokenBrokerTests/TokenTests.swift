@@ -234,6 +234,21 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         _ = try await client.sdkToken()
     }
 
+    func testTheDefaultTransportEndsForATaskThatIsCancelledAtItsStart() async throws {
+        try await environment.network(.hang)
+        let request = URLRequest(url: environment.proxy)
+        let ended = expectation(description: "all have ended")
+        ended.expectedFulfillmentCount = 200
+        for _ in 0..<ended.expectedFulfillmentCount {
+            Task {
+                withUnsafeCurrentTask { $0?.cancel() }
+                _ = try? await directTransport(request)
+                ended.fulfill()
+            }
+        }
+        await fulfillment(of: [ended], timeout: 10)
+    }
+
     func testNoDescriptionShowsTheSecret() async throws {
         let token = try await newClient().sdkToken()
         var dumped = ""
