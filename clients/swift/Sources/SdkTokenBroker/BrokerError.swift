@@ -100,7 +100,9 @@ extension BrokerError {
     init(_ answer: HTTPAnswer) {
         if answer.isJSON, let problem = try? JSONDecoder().decode(Problem.self, from: answer.body) {
             self.init(kind: Kind(code: problem.code, status: answer.status), code: problem.code)
-            (detail, requestId) = (problem.detail, problem.requestId)
+            // The sentence of a gateway about the headers may repeat the session. The broker's never does.
+            detail = problem.detail.flatMap { $0.contains(answer.session) ? nil : $0 }
+            requestId = problem.requestId
             retryable = problem.retryable ?? false
         } else {
             self = .unexpectedAnswer

@@ -54,6 +54,14 @@ final class SessionAndErrorTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual("\(error)", "request_invalid, What is wrong, request r-1")
     }
 
+    func testTheErrorHasNoSentenceOfAGatewayThatRepeatsTheSession() async throws {
+        let problem = #"{"code":"bad_header","detail":"Authorization is: Bearer \#(session)"}"#
+        try await environment.network(.forward, answers: [.json(problem, status: 400)])
+        let error = try await brokerError { try await newClient().sdkToken() }
+        XCTAssertEqual("\(error)", "bad_header")
+        XCTAssertNil(error.detail)
+    }
+
     func testADeadlineWithoutAnEndIsALongOne() async throws {
         _ = try await newClient(totalDeadline: .infinity, attemptTimeout: 1e300).sdkToken()
     }
