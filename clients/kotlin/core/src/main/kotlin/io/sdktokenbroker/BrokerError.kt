@@ -65,8 +65,8 @@ class BrokerError internal constructor(
 
         internal fun loggedOut() = BrokerError(Kind.SESSION_NEEDED, LOGGED_OUT)
 
-        /** The error that an answer stands for, if it is not the success that the caller expects. */
-        internal fun of(answer: HttpAnswer): BrokerError {
+        /** The error that an answer to a request with [session] stands for, if it is not what the caller expects. */
+        internal fun of(answer: HttpAnswer, session: String): BrokerError {
             val (status, _, retryAfter, json) = answer
             // A load balancer that reaches no replica answers with one of these statuses, and without a code.
             val isBusy = status in setOf(429, 502, 503, 504)
@@ -82,7 +82,9 @@ class BrokerError internal constructor(
                 else -> Kind.TEMPORARY
             }
             val retryable = json.optBoolean("retryable")
-            return BrokerError(kind, code, status, json.text("requestId"), retryable, retryAfter, json.text("detail"))
+            // The sentence of a gateway about the headers may repeat the session. The broker's never does.
+            val detail = json.text("detail")?.takeUnless { session in it }
+            return BrokerError(kind, code, status, json.text("requestId"), retryable, retryAfter, detail)
         }
     }
 }

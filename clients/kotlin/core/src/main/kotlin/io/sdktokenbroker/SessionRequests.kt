@@ -64,7 +64,7 @@ internal class SessionRequests(
                 failure = try {
                     val answer = attempt(request, current)
                     if (accept(answer)) return answer
-                    BrokerError.of(answer)
+                    BrokerError.of(answer, current)
                 } catch (error: BrokerError) {
                     error
                 }

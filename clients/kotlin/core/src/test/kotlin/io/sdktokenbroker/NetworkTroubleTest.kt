@@ -95,6 +95,13 @@ class NetworkTroubleTest {
     }
 
     @Test
+    fun `an error has no sentence of a gateway that repeats the session`() {
+        val problem = """{"code":"bad_header","detail":"Authorization is: Bearer ${sessions.current}"}"""
+        proxy.answer = { page("400 Bad Request", problem, type = "application/json") }
+        assertEquals("bad_header", failure().message)
+    }
+
+    @Test
     fun `a login page with status 200, or JSON that is no token, is not taken for a token`() {
         for (type in listOf("text/html", "application/json")) {
             for (body in listOf("<html>Log in</html>", "{}", "[]", """{"accessToken":"x"}""")) {
