@@ -13,6 +13,8 @@ import { ruleFor, VendorFault } from './faults.ts';
 const SAMPLE = { accounts: 20, minimumAccounts: 10, threshold: 0.8 };
 /** How long the circuit stays open. One trial attempt follows. */
 const OPEN_MS = 5_000;
+/** Maximum number of accounts whose failed trials are remembered. */
+const MAX_FAILED_TRIALS = 100;
 
 /** The circuit breaker of one vendor domain. */
 export class CircuitBreaker {
@@ -20,6 +22,11 @@ export class CircuitBreaker {
   readonly #onChange: (status: CircuitStatus) => void;
   /** Whether the last attempt of each account saw an outage. The account with the oldest attempt leaves first. */
   readonly #sample = new LRUCache<AccountId, boolean>({ max: SAMPLE.accounts });
+  /**
+   * Accounts whose trial failed since the circuit opened. They leave the next trial to others for as long again.
+   * Otherwise an account whose logins always fail would keep the circuit open when the vendor is well again.
+   */
+  readonly #failedTrials = new LRUCache<AccountId, true>({ max: MAX_FAILED_TRIALS });
   #status: CircuitStatus = 'closed';
   /** By the monotonic clock. */
   #openUntil = 0;
@@ -34,16 +41,17 @@ export class CircuitBreaker {
     return this.#status;
   }
 
-  /** @throws VendorFault `circuit_open` if {@link run} would not make an attempt now */
-  throwIfOpen(): void {
-    const leftMs = this.#openUntil - this.#clock.monotonic();
+  /** @throws VendorFault `circuit_open` if {@link run} would not make an attempt of this account now */
+  throwIfOpen(account: AccountId): void {
+    const reservedMs = this.#failedTrials.has(account) ? OPEN_MS : 0;
+    const leftMs = this.#openUntil + reservedMs - this.#clock.monotonic();
     if (this.#status === 'closed' || (this.#status === 'open' && leftMs <= 0)) return;
     throw new VendorFault('circuit_open', { retryAfter: Math.max(1, Math.ceil(leftMs / 1_000)) });
   }
 
   /** @throws VendorFault `circuit_open` without an attempt; otherwise the error of the attempt */
   async run<T>(account: AccountId, attempt: () => Promise<T>): Promise<T> {
-    this.throwIfOpen();
+    this.throwIfOpen(account);
     const isTrial = this.#status === 'open';
     if (isTrial) this.#change('half-open');
     try {
@@ -58,8 +66,10 @@ export class CircuitBreaker {
 
   #ended(account: AccountId, isTrial: boolean, isOutage: boolean): void {
     if (isTrial) {
-      if (isOutage) this.#open();
-      else this.#close();
+      if (isOutage) {
+        this.#failedTrials.set(account, true);
+        this.#open();
+      } else this.#close();
       return;
     }
     // The attempt began before the circuit opened.
@@ -81,6 +91,7 @@ export class CircuitBreaker {
 
   #close(): void {
     this.#sample.clear();
+    this.#failedTrials.clear();
     this.#change('closed');
   }
 

@@ -232,8 +232,9 @@ export class HttpVendorLogin implements VendorLogin {
     if (!app) throw new VendorFault('configuration', { problem: 'no vendor app with this name is configured' });
     // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
     // breaker and outside the timeout, because a wait for the queue or for a connection says nothing about the vendor.
-    domain.circuit.throwIfOpen();
-    await this.#waitForTurn(accountId(subject.unionId), urgency, latestAt);
+    const account = accountId(subject.unionId);
+    domain.circuit.throwIfOpen(account);
+    await this.#waitForTurn(account, urgency, latestAt);
     const isConnected = await domain.connections.take(latestAt - clock.monotonic());
     waits.totalMs += clock.monotonic() - waitsFrom;
     if (!isConnected) throw new BrokerError('vendor_busy', { retryAfter: 1 });

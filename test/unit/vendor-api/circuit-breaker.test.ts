@@ -104,6 +104,39 @@ describe('a few accounts', () => {
   });
 });
 
+describe('an account whose trial attempt failed', () => {
+  const BAD = accountId('bad');
+
+  it('leaves the next one to other accounts for another 5 s, so it cannot keep the circuit open for them', async () => {
+    const watched = await opened();
+    for (let round = 0; round < 3; round += 1) {
+      pass(OPEN_MS);
+      if (round > 0) {
+        expect(() => watched.circuit.throwIfOpen(BAD)).toThrow(expect.objectContaining({ facts: { retryAfter: 5 } }));
+        expect(await watched.outcome('timeout', BAD)).toBe('circuit_open');
+        expect(() => watched.circuit.throwIfOpen(ACCOUNT)).not.toThrow();
+        pass(OPEN_MS);
+      }
+      expect(await watched.outcome('timeout', BAD)).toBe('timeout');
+    }
+    pass(OPEN_MS);
+    expect(await watched.outcome('timeout', BAD)).toBe('circuit_open');
+    expect(await watched.outcome('well', ACCOUNT)).toBe('well');
+    expect(watched.circuit.status).toBe('closed');
+  });
+
+  it('gets a trial attempt like all others the next time that the circuit opens', async () => {
+    const watched = await opened();
+    pass(OPEN_MS);
+    await watched.outcome('timeout', BAD);
+    pass(OPEN_MS);
+    await watched.outcome('well');
+    await watched.repeat(10, 'outage');
+    pass(OPEN_MS);
+    expect(await watched.outcome('well', BAD)).toBe('well');
+  });
+});
+
 it('the circuit opens by the latest attempts of the 20 accounts that tried last', async () => {
   const watched = new Watched();
   await watched.outcome('outage', ACCOUNT);
@@ -132,7 +165,7 @@ describe('an open circuit', () => {
       [3_499, 1],
     ] as const) {
       pass(waitedMs);
-      expect(() => circuit.throwIfOpen()).toThrow(VendorFault);
+      expect(() => circuit.throwIfOpen(ACCOUNT)).toThrow(VendorFault);
       const refused = expect(circuit.run(ACCOUNT, () => Promise.reject(new Error('an attempt was made')))).rejects;
       await refused.toMatchObject({ kind: 'circuit_open', facts: { retryAfter } });
     }
@@ -168,7 +201,7 @@ describe('an open circuit', () => {
     for (let other = 0; other < 20; other += 1) expect(await watched.outcome('well')).toBe('circuit_open');
     expect(watched.attempts).toBe(11);
     expect(watched.circuit.status).toBe('half-open');
-    expect(() => watched.circuit.throwIfOpen()).toThrow(expect.objectContaining({ facts: { retryAfter: 1 } }));
+    expect(() => watched.circuit.throwIfOpen(ACCOUNT)).toThrow(expect.objectContaining({ facts: { retryAfter: 1 } }));
     answer('well');
     expect(await found).toBe('well');
     expect(watched.changes).toEqual(['open', 'half-open', 'closed']);

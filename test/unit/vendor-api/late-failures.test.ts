@@ -67,7 +67,7 @@ test('an outage of ten minutes has a line when the circuit opens and one when it
   for (let number = 0; number < 10; number += 1) await fail(`account-${number}`);
   for (let trial = 0; trial < 120; trial += 1) {
     clock.advance(OPEN_MS);
-    await fail('trial');
+    await fail(`trial-${trial}`);
   }
   clock.advance(OPEN_MS);
   await circuit.run(accountId('trial'), async () => 'well');
