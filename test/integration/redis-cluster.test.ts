@@ -67,6 +67,28 @@ describe('on a Redis Cluster', () => {
     expect(JSON.stringify(finding)).not.toContain('canary');
   });
 
+  test.each(['yes', 'no'])(
+    'the check command says that a part of the cluster is down, with cluster-require-full-coverage %s',
+    async (fullCoverage) => {
+      const broken = await startRedisCluster(['--cluster-require-full-coverage', fullCoverage]);
+      onTestFinished(() => broken.close());
+      const settings = { url: broken.url, keyPrefix: 'sdkt', encryptionKeys: [] };
+      // The first is a master, the other one its replica. So nobody takes over.
+      for (const index of [1, 4]) await broken.nodes[index]?.kill();
+      const failures = async () => (await checkStore(settings, systemClock)).filter(({ level }) => level === 'FAIL');
+      const down = { detail: { en: expect.stringContaining('a part of the cluster is down') } };
+      // Before the other nodes notice it, and afterwards.
+      expect(await failures()).toMatchObject([down]);
+      const [alive] = broken.nodes;
+      if (!alive) throw new Error('there is no node');
+      await eventually(() =>
+        askRedis(alive, (redis) => redis.cluster('INFO')).then((info) => /cluster_slots_fail:[1-9]/.test(info)),
+      );
+      expect(await failures()).toMatchObject([down]);
+    },
+    60_000,
+  );
+
   test('the check command names the scheme for a cluster if the URL names one node, whichever it is', async () => {
     for (const { port } of cluster.nodes.slice(0, 3)) {
       const settings = { url: `redis://127.0.0.1:${port}`, keyPrefix: 'sdkt', encryptionKeys: [] };

@@ -116,6 +116,16 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
       zh: '检查 REDIS_URL 中的各节点是否在运行。如果要求 TLS，加上 ?tls=true。',
     },
   },
+  CLUSTERDOWN: {
+    detail: {
+      en: 'a part of the cluster is down: some slots have no master that answers (CLUSTERDOWN)',
+      zh: '集群的一部分不可用：有的槽没有能响应的主节点（CLUSTERDOWN）',
+    },
+    fix: {
+      en: 'Run redis-cli --cluster check HOST:PORT for one of its nodes. Start the nodes that are down, or wait for the failover.',
+      zh: '对任一节点运行 redis-cli --cluster check HOST:PORT。启动不可用的节点，或等待故障切换完成。',
+    },
+  },
   ERR: {
     detail: { en: 'it refuses a command of the broker (ERR)', zh: 'Redis 拒绝 Broker 的某个命令（ERR）' },
     fix: {

@@ -1,3 +1,4 @@
+import { Cluster } from 'ioredis';
 import { accountOf, isSubjectId, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { databaseOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, isOfSelect, SCRIPT_MAY_NOT } from './connection/connection.ts';
@@ -15,8 +16,8 @@ export interface RedisProbeOptions extends Pick<RedisStoreOptions, 'url' | 'keyP
 /**
  * The result of a probe. A trouble is the system's error code, the first word of Redis's error (`NOAUTH`), `NOSENTINEL`
  * or `NONODE` (no Sentinel or node answers), `NOMASTER` (the Sentinels do not know the master), `NODATABASE` (Redis
- * refuses to select it), `NOCLUSTER` (Redis runs without cluster mode), `timeout`, `closed` (by the server), or
- * `unknown`.
+ * refuses to select it), `NOCLUSTER` (Redis runs without cluster mode), `CLUSTERDOWN` (slots of the cluster are not
+ * served), `timeout`, `closed` (by the server), or `unknown`.
  */
 export type RedisProbe =
   | { readonly connected: false; readonly trouble: string }
@@ -106,11 +107,20 @@ async function sampledFields(
 
 function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve('timeout'), timeoutMs);
-    redis.once('ready', () => resolve(undefined));
-    redis.once('error', (error) => resolve(codeOf(error)));
-    redis.once('close', () => resolve('closed'));
-    for (const event of ['ready', 'error', 'close']) redis.once(event, () => clearTimeout(timer));
+    let trouble = 'timeout';
+    const timer = setTimeout(() => resolve(trouble), timeoutMs);
+    const ended = (code?: string) => {
+      clearTimeout(timer);
+      resolve(code);
+    };
+    redis.once('ready', () => ended());
+    redis.once('error', (error) => ended(codeOf(error)));
+    redis.once('close', () => {
+      if (!(redis instanceof Cluster)) return ended('closed');
+      // A node has answered, but ioredis connects again, because the cluster does not serve all slots or another node
+      // has not answered.
+      trouble = 'CLUSTERDOWN';
+    });
   });
 }
 
@@ -123,6 +133,7 @@ function codeOf(error: Error): string {
   if (error.message.startsWith('All sentinels')) {
     return error.message.includes('No such master') ? 'NOMASTER' : 'NOSENTINEL';
   }
+  if (error.message.startsWith('Too many Cluster redirections')) return 'CLUSTERDOWN';
   if (isOfSelect(error)) return 'NODATABASE';
   if ('code' in error && typeof error.code === 'string') return error.code;
   if (/^(Command timed out|Socket timeout)/.test(error.message)) return 'timeout';
