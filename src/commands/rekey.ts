@@ -137,8 +137,9 @@ class RekeyReport {
 
   olderKeyInUse({ resealed, changed }: RekeyTotals): number {
     this.#line(
-      `During the run, replicas encrypted ${format(resealed + changed)} more records with another key. A replica does not ` +
-        `have ${this.#keyId} first in TOKEN_ENCRYPTION_KEYS. Give it that key first, by SIGHUP or a restart, then run rekey again.`,
+      `After the run, there were ${format(resealed + changed)} more records with another key. A replica does not have ` +
+        `${this.#keyId} first in TOKEN_ENCRYPTION_KEYS, or Redis has failed over or moved slots during the run. Give ` +
+        'each replica that key first, by SIGHUP or a restart, then run rekey again.',
     );
     return 1;
   }
