@@ -67,6 +67,34 @@ describe('on a Redis Cluster', () => {
     expect(JSON.stringify(finding)).not.toContain('canary');
   });
 
+  test('replicas notice that a single node has lost its data, also one that only heard of the changes', async () => {
+    const keyPrefix = `loss-${randomUUID()}`;
+    const keys = new Keys(keyPrefix);
+    const [writer, reader] = [
+      await openRedisStore(cluster.url, keyPrefix, []),
+      await openRedisStore(cluster.url, keyPrefix, []),
+    ];
+    const lost = [writer, reader].map((store) => {
+      onTestFinished(() => store.close());
+      const returns: string[] = [];
+      store.health.onReturn((history) => void returns.push(history));
+      return () => expect(returns.filter((one) => one !== 'same')).toEqual(['lost']);
+    });
+    let heard = 0;
+    reader.announcements.subscribe(({ kind }) => {
+      if (kind === 'saved') heard += 1;
+    });
+    await eventually(() => expect(reader.announcements.completeSince()).toBeDefined());
+    for (const shard of EVERY_SHARD) {
+      await saveToken(writer, { app: 'default', unionId: accountIn(shard, keys), uniqueId: 'phone' });
+    }
+    await eventually(() => expect(heard).toBe(SHARDS));
+    const [node] = cluster.nodes;
+    if (!node) throw new Error('there is no node');
+    await askRedis(node, (redis) => redis.flushall());
+    for (const isLost of lost) await eventually(isLost, { timeoutMs: 10_000 });
+  });
+
   test.each(['yes', 'no'])(
     'the check command says that a part of the cluster is down, with cluster-require-full-coverage %s',
     async (fullCoverage) => {
