@@ -67,6 +67,30 @@ describe('on a Redis Cluster', () => {
     expect(JSON.stringify(finding)).not.toContain('canary');
   });
 
+  test('a node that dies while a slot moves to it ends no process', async () => {
+    const broken = await startRedisCluster();
+    onTestFinished(() => broken.close());
+    const { keys, commands } = openCommands(broken.url);
+    await waitUntilWorking(commands, keys);
+    const nodes = await Promise.all(
+      broken.nodes.map(async (node) => ({ node, id: await askRedis(node, (redis) => redis.cluster('MYID')) })),
+    );
+    const [from, to] = nodes;
+    if (!from || !to) throw new Error('there are no nodes');
+    // The first node has the slots up to 5461, and with them this shard.
+    const due = keys.due(11);
+    const slot = await askRedis(from.node, (redis) => redis.cluster('KEYSLOT', due));
+    await askRedis(to.node, (redis) => redis.cluster('SETSLOT', slot, 'IMPORTING', from.id));
+    await askRedis(from.node, (redis) => redis.cluster('SETSLOT', slot, 'MIGRATING', to.id));
+    // ioredis asks the other node, which has stopped, and so waits for its answer.
+    to.node.pause();
+    const claim = runScript(commands, ['claimDue', [due], [1, 1_000, '^']]).catch((error: Error) => error);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await to.node.kill();
+    // A rejection without a handler would end a replica. It fails this run.
+    expect(await claim).toBeDefined();
+  }, 30_000);
+
   test('replicas notice that a single node has lost its data, also one that only heard of the changes', async () => {
     const keyPrefix = `loss-${randomUUID()}`;
     const keys = new Keys(keyPrefix);

@@ -48,7 +48,21 @@ export function createClient(topology: Topology, options: ClientOptions): RedisC
   return cluster.on('+node', (node: Redis) => {
     const { username, password } = redisOptions;
     Object.assign(node.options, { username, password });
+    catchAsking(node);
   });
+}
+
+/**
+ * Before a command for a slot that is moving, ioredis sends ASKING, and does not catch its failure. If the connection
+ * ends before the answer, this would end the process. The command fails by itself.
+ */
+function catchAsking(node: Redis): void {
+  const asking = node.asking.bind(node);
+  node.asking = () => {
+    const answer = asking();
+    answer.catch(() => undefined);
+    return answer;
+  };
 }
 
 /**
