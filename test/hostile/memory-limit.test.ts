@@ -77,7 +77,7 @@ async function flood(broker: BrokerProcess, sessions: readonly string[]): Promis
 
 // A session may take up to twice its counted bytes.
 test.each([
-  { limit: 'heap', env: SMALL_HEAP, accounts: 8, sessionsMb: 4, newcomers: 100, tokensMb: 4 },
+  { limit: 'heap', env: SMALL_HEAP, accounts: 8, sessionsMb: 4, newcomers: 150, tokensMb: 5 },
   { limit: 'cache', env: SMALL_CACHE, accounts: 32, sessionsMb: 22, newcomers: 60, tokensMb: 1 },
 ])('the small $limit of a replica bounds what a flood of long sessions and long tokens takes', async (row) => {
   const { broker } = await startReplica(row.env);
