@@ -171,7 +171,7 @@ test('reports ok if nothing is wrong, logs nobody in and leaves nothing in Redis
     /configuration +— every setting is valid/,
     /Redis +— connected to 127\.0\.0\.1:\d+ without a password; PING takes \d+ ms/,
     /Redis version +— \d+\.\d+\.\d+/,
-    /Redis scripts +— a script wrote a key, published a message and deleted the key/,
+    /Redis scripts +— a script wrote a key, published a message and deleted the key; the user may subscribe/,
     /Redis memory +— Redis evicts no keys/,
     /Redis persistence +— no append-only file/,
     /token encryption +— AES-256-GCM with key new; old can still decrypt/,
@@ -368,6 +368,7 @@ describe('Redis', () => {
     expect(await checkWith('~*', '&other:*', '+@all')).toEqual([lacking]);
     const [problem] = await checkWith('~*', '&*', '+@all', '-set');
     expect(problem).toEqual(lacking);
+    expect(await checkWith('~*', '&*', '+@all', '-subscribe')).toEqual([lacking]);
     const rules = problem?.split('ACL SETUSER … ')[1]?.split(' ') ?? [];
     expect(await checkWith(...rules)).toEqual([]);
   });

@@ -141,8 +141,8 @@ function redisProblem(code: string, address: string, keyPrefix: string): Problem
     return {
       detail: { en: 'its user lacks a permission (NOPERM)', zh: '用户缺少权限（NOPERM）' },
       fix: {
-        en: `Allow scripts, the keys ${keyPrefix}:* and the channel ${keyPrefix}:*. For example: ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
-        zh: `允许脚本、键 ${keyPrefix}:* 和频道 ${keyPrefix}:*。例如：ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
+        en: `Allow scripts, PING, SUBSCRIBE, the keys ${keyPrefix}:* and the channel ${keyPrefix}:*. For example: ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
+        zh: `允许脚本、PING、SUBSCRIBE、键 ${keyPrefix}:* 和频道 ${keyPrefix}:*。例如：ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
       },
     };
   }
@@ -153,8 +153,8 @@ const CONNECT_TIMEOUT_MS = 4_000;
 
 const SCRIPTS: Text = { en: 'Redis scripts', zh: 'Redis 脚本' };
 const SCRIPT_SUCCEEDED: Text = {
-  en: 'a script wrote a key, published a message and deleted the key',
-  zh: '脚本写入了一个键，发布了一条消息，并删除了该键',
+  en: 'a script wrote a key, published a message and deleted the key; the user may subscribe',
+  zh: '脚本写入了一个键，发布了一条消息，并删除了该键；用户可以订阅',
 };
 
 /** Checks that the broker can use Redis, that Redis does not lose tokens, and that the broker has their keys. */

@@ -1,7 +1,7 @@
 import { Cluster } from 'ioredis';
 import { accountOf, isSubjectId, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { databaseOf, type RedisClient } from './connection/clients.ts';
-import { connectRedis, isOfSelect, SCRIPT_MAY_NOT } from './connection/connection.ts';
+import { connectRedis, connectSubscriber, isOfSelect, SCRIPT_MAY_NOT } from './connection/connection.ts';
 import { Keys, SHARDS } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
 import { RecordCodec } from './records/record-codec.ts';
@@ -27,7 +27,7 @@ export type RedisProbe =
       readonly roundTripMs: number;
       /** Fields of INFO; empty when the user may not run it. */
       readonly info: ReadonlyMap<string, string>;
-      /** Why a script could not write a key, publish, and delete the key. */
+      /** Why a script could not write a key, publish, and delete the key, or why PING or SUBSCRIBE failed. */
       readonly scriptTrouble: string | undefined;
       readonly sample: TokenSample;
     };
@@ -49,23 +49,29 @@ const SILENT = { info: () => undefined, warn: () => undefined };
 export async function probeRedis(options: RedisProbeOptions): Promise<RedisProbe> {
   const { url, keyPrefix, encryptionKeys, timeoutMs, clock } = options;
   const redis = connectRedis(url, 'check', SILENT);
+  const subscriber = connectSubscriber(url, redis, SILENT);
   const keys = new Keys(keyPrefix, databaseOf(redis));
   try {
     const trouble = await troubleConnecting(redis, timeoutMs);
     if (trouble) return { connected: false, trouble };
     const askedAt = clock.monotonic();
-    await redis.ping().catch(() => undefined);
+    const pingTrouble = await redis.ping().then(() => undefined, codeOf);
     const roundTripMs = Math.round(clock.monotonic() - askedAt);
     const info = await redis.info().then(fieldsOf, () => new Map());
     // One node of a cluster, at the URL of a single Redis, accepts only the keys that it holds.
     const scripts = Array.from({ length: SHARDS }, (_, shard) =>
       runScript(redis, ['probe', [keys.probe(shard)], [keys.announcements]]),
     );
-    const scriptTrouble = await Promise.all(scripts).then(() => undefined, codeOf);
+    const scriptTrouble =
+      (await Promise.all(scripts).then(() => undefined, codeOf)) ??
+      pingTrouble ??
+      (await troubleConnecting(subscriber, timeoutMs)) ??
+      (await subscriber.subscribe(keys.announcements).then(() => undefined, codeOf));
     const sample = await sampleTokens(redis, keys, new TokenCipher(encryptionKeys));
     return { connected: true, roundTripMs, info, scriptTrouble, sample };
   } finally {
     redis.disconnect();
+    subscriber.disconnect();
   }
 }
 
@@ -107,6 +113,7 @@ async function sampledFields(
 
 function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
+    if (redis.status === 'ready') return resolve(undefined);
     let trouble = 'timeout';
     const timer = setTimeout(() => resolve(trouble), timeoutMs);
     const ended = (code?: string) => {
