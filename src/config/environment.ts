@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash, createHmac } from 'node:crypto';
 import { readFileSync, statSync, watchFile } from 'node:fs';
-import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts';
+import { isBare } from './value-schemas.ts';
+import { BARE, VARIABLES, type Values, type Variable, type VariableName } from './variables.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -30,12 +31,21 @@ function readVariable(name: VariableName, environment: Environment, problems: Pr
   const text = readText(name, variable, environment, problems) ?? variable.default;
   if (text === undefined) return undefined;
   const parsed = variable.schema.safeParse(text);
-  if (parsed.success) return parsed.data;
+  const isWrapped = !variable.secret && !isBare(text);
+  if (parsed.success && !isWrapped) return parsed.data;
   // In a URL that is not valid, nobody can tell which part is the password.
   const mayShow = !mayHoldSecret(variable) && !/\/\/|@/.test(text);
-  problems.set(name, `${name} must be ${variable.allowed}${mayShow ? `, not ${JSON.stringify(text)}` : ''}`);
+  const allowed = isWrapped ? `${variable.allowed}, ${BARE}` : variable.allowed;
+  problems.set(name, `${name} must be ${allowed}${mayShow ? `, not ${JSON.stringify(beginningOf(text))}` : ''}`);
   return variable.default && variable.schema.parse(variable.default);
 }
+
+/** An environment variable may have 128 KB. */
+function beginningOf(text: string): string {
+  return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text;
+}
+
+const SHOWN_LENGTH = 100;
 
 /** A URL may contain a password. */
 function mayHoldSecret({ secret, isUrl }: Variable<unknown>): boolean {

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { parse } from 'lossless-json';
 import * as z from 'zod';
 import type { AdminToken } from '../http/admin-access.ts';
@@ -6,16 +7,17 @@ import { readTopology } from '../store/redis/connection/topology.ts';
 import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 
 export const text = z.string();
+export const listenAddress = text.refine((value) => isIP(value) !== 0 || /^(?!.{254})\w([\w.-]*\w)?\.?$/.test(value));
 /** The vendor's ids become headers. A header cannot carry other characters, or HTTP removes them. */
 export const visibleAscii = z.string().regex(/^[\x21-\x7e]+$/);
 const withoutControls = z.string().regex(/^\P{Cc}+$/u);
 
 /**
- * Whether nothing stands around a secret that the file or the command which set it may have added: white space, a byte
+ * Whether nothing stands around a value that the file or the command which set it may have added: white space, a byte
  * order mark (which `trim` removes), or quotes.
  */
-function isBare(secret: string): boolean {
-  return secret === secret.trim() && !/^(["']).*\1$/s.test(secret);
+export function isBare(value: string): boolean {
+  return value === value.trim() && !/^(["']).*\1$/s.test(value);
 }
 export const bareSecret = text.refine(isBare);
 export const vendorSecret = withoutControls.refine(isBare);

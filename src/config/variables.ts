@@ -14,6 +14,7 @@ import {
   headerValues,
   httpUrl,
   keyValues,
+  listenAddress,
   oneOf,
   redisUrl,
   refreshShare,
@@ -50,7 +51,8 @@ const IN_VISIBLE_ASCII = 'in visible ASCII characters without a space or a line 
 const CLAIM = 'a claim name or a dotted path, without an empty part';
 const CONDITION = 'a condition on the JSON answer, path=value[|value…], without an empty part';
 const WITHOUT_CONTROLS = 'without control characters';
-const BARE = 'without white space, quotes or a byte order mark around it';
+/** See `isBare`. Holds for every setting that is not secret, and for secrets that say so. */
+export const BARE = 'without white space, quotes or a byte order mark around it';
 
 function issuedSecret(name: 'appToken' | 'appKey') {
   const allowed = `the ${name} that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds, and ${BARE}`;
@@ -60,9 +62,9 @@ function issuedSecret(name: 'appToken' | 'appKey') {
 /** All environment variables of the service (docs/settings.md). */
 export const VARIABLES = {
   NODE_ENV: { schema: text, allowed: 'a word', default: 'development' },
-  HOST: { schema: text, allowed: 'an address to listen on', default: '0.0.0.0' },
+  HOST: { schema: listenAddress, allowed: 'an IP address or a host name to listen on', default: '0.0.0.0' },
   PORT: { ...wholeNumber(0, 65_535), default: '8080' },
-  ADMIN_HOST: { schema: text, allowed: 'an address to listen on', default: '127.0.0.1' },
+  ADMIN_HOST: { schema: listenAddress, allowed: 'an IP address or a host name to listen on', default: '127.0.0.1' },
   ADMIN_PORT: { ...wholeNumber(0, 65_535), default: '9090' },
   ADMIN_TOKEN: {
     schema: z.string().regex(ADMIN_TOKEN_PATTERN),

@@ -36,7 +36,7 @@ const REASONS: Readonly<Record<string, string>> = {
   '{X}: {}': '{}：{}',
   // The allowed values of a setting.
   'a word': '一个单词',
-  'an address to listen on': '监听地址',
+  'an IP address or a host name to listen on': '监听的 IP 地址或主机名',
   'a whole number from {} to {}': '{} 到 {} 的整数',
   'one of {}': '以下值之一：{}',
   'true or false': 'true 或 false',
@@ -62,6 +62,7 @@ const REASONS: Readonly<Record<string, string>> = {
     '请求头 X-IotVideo-AccessID 的值（如果厂商在 appId 之外另行颁发），{}',
   'in visible ASCII characters without a space or a line break': '只含可见的 ASCII 字符，不含空格和换行符',
   'without control characters': '不含控制字符',
+  '{}, without white space, quotes or a byte order mark around it': '{}，前后没有空白、引号或字节顺序标记（BOM）',
   'without white space, quotes or a byte order mark around it': '前后没有空白、引号或字节顺序标记（BOM）',
   'a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, each appId and accessId in visible ASCII characters without a space or a line break, and each appToken and appKey without control characters, and without white space, quotes or a byte order mark around it':
     'JSON 对象，以互不相同的名称（字母、数字、点、下划线、连字符）为键，含 1 到 64 个 App，例如 {"ios":{"appId":"…","appToken":"…","appKey":"…"}}，除此之外只能有字段 accessId；appId 和 accessId 只含可见的 ASCII 字符，不含空格和换行符；appToken 和 appKey 不含控制字符，前后没有空白、引号或字节顺序标记（BOM）',
@@ -75,7 +76,7 @@ const REASONS: Readonly<Record<string, string>> = {
     '对 JSON 响应的条件，path=value[|value…]，各部分不能为空，例如 {}',
   'a claim name or a dotted path, without an empty part': '声明的名称，或用点分隔的路径，各部分不能为空',
   'the client id of the broker at the OAuth server': 'Broker 在 OAuth 服务器上的 client ID',
-  'the client secret of the broker, {}': 'Broker 的 client secret，{}',
+  'the client secret of the broker': 'Broker 的 client secret',
   'the `aud` of tokens that are meant for the broker': '发给 Broker 的令牌的 aud',
   'the scopes that a token must have, separated by spaces': '令牌必须具有的 scope，用空格分隔',
   'a comma-separated list of header names, like authorization,cookie, without host, accept, user-agent or the like':

@@ -6,10 +6,12 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../../../src/config/config.ts';
 import { ConfigError } from '../../../src/config/environment.ts';
 import { text } from '../../../src/config/value-schemas.ts';
-import { VARIABLES, type VariableName } from '../../../src/config/variables.ts';
+import { VARIABLES, type Variable, type VariableName } from '../../../src/config/variables.ts';
 import { wellFormedText } from '../../support/any-text.ts';
 import { problemsOf, USABLE } from './usable-environment.ts';
 
+const names = Object.keys(VARIABLES) as VariableName[];
+const secrets = names.filter((name) => 'secret' in VARIABLES[name]);
 const KEY = Buffer.alloc(32, 7).toString('base64');
 const SHORT_KEY = Buffer.alloc(31, 7).toString('base64');
 
@@ -30,6 +32,21 @@ const wrapped = (secret: string) => [
 
 const BAD: readonly [VariableName, allowed: string, values: readonly string[]][] = [
   ['PORT', 'a whole number from 0 to 65535', ['65536', '-1', '80.5', '0x50', '1e3', ' 80', 'http', '٣']],
+  ...(['HOST', 'ADMIN_HOST'] as const).map((name): (typeof BAD)[number] => [
+    name,
+    'an IP address or a host name to listen on',
+    [
+      '[::1]',
+      '127.0.0.1:80',
+      'http://127.0.0.1',
+      '*',
+      '/run/broker.sock',
+      '127.0.0.1,127.0.0.2',
+      '-',
+      '\u001b[31m',
+      'x'.repeat(254),
+    ],
+  ]),
   ['ADMIN_PORT', 'a whole number from 0 to 65535', ['65536', '-1', 'off']],
   [
     'ADMIN_TOKEN',
@@ -290,6 +307,24 @@ test('every setting that does not take any text is refused with a wrong value', 
   expect(new Set(BAD.map(([name]) => name))).toEqual(new Set(restricted));
 });
 
+/** `docker run --env-file` keeps quotes. The broker then refused each session, or ignored a claim, and `check` passed. */
+test.each(names.filter((name) => !secrets.includes(name)))('nothing may stand around the value of %s', (name) => {
+  const variable: Variable<unknown> = VARIABLES[name];
+  const value = USABLE[name] ?? variable.default ?? 'value';
+  for (const text of wrapped(value)) {
+    const [problem, ...others] = problemsOf({ ...USABLE, [name]: text });
+    expect(problem).toMatch(
+      new RegExp(`^${name} must be .*, without white space, quotes or a byte order mark around it(, not ".*")?$`),
+    );
+    expect(others).toEqual([]);
+  }
+});
+
+test('a problem shows the beginning of a long value', () => {
+  const [problem] = problemsOf({ ...USABLE, LOG_LEVEL: 'x'.repeat(100_000) });
+  expect(problem).toMatch(/, not "x{100}…"$/);
+});
+
 test('a problem quotes a value that is not secret, except a URL', () => {
   expect(problemsOf({ ...USABLE, LOG_LEVEL: 'verbose' })[0]).toMatch(/, not "verbose"$/);
   for (const name of ['VENDOR_BASE_URL', 'REDIS_KEY_PREFIX']) {
@@ -305,8 +340,6 @@ test('every default is a valid value', () => {
   }
 });
 
-const names = Object.keys(VARIABLES) as VariableName[];
-const secrets = names.filter((name) => 'secret' in VARIABLES[name]);
 /** Text that no message of the broker contains by chance. */
 const canary = fc.string({ unit: fc.constantFrom('ж', 'щ', 'ю'), minLength: 8, maxLength: 12 });
 const around = fc.constantFrom('', 'off', '-----BEGIN PUBLIC KEY-----\n', 'redis://', 'k1:', '\n', ',', ' ', '\0');
