@@ -416,6 +416,16 @@ describe('Redis', () => {
     ]);
   });
 
+  test('that is a cluster which serves no slots, at either URL', async () => {
+    const { url } = await ownRedis('--cluster-enabled', 'yes');
+    for (const REDIS_URL of [url, url.replace('redis:', 'redis-cluster:')]) {
+      const { problems } = await check({ REDIS_URL });
+      expect(problems).toContainEqual(
+        expect.stringMatching(/^FAIL Redis( scripts)? — the cluster is not ready.*\nTo fix it: .*redis-cli --cluster check/),
+      );
+    }
+  });
+
   test('without cluster mode, at the URL of a cluster', async () => {
     const { problems } = await check({ REDIS_URL: redis.url.replace('redis:', 'redis-cluster:') });
     expect(problems).toEqual([

@@ -128,7 +128,7 @@ describe('on a Redis Cluster', () => {
       // The first is a master, the other one its replica. So nobody takes over.
       for (const index of [1, 4]) await broken.nodes[index]?.kill();
       const failures = async () => (await checkStore(settings, systemClock)).filter(({ level }) => level === 'FAIL');
-      const down = { detail: { en: expect.stringContaining('a part of the cluster is down') } };
+      const down = { detail: { en: expect.stringContaining('the cluster is not ready') } };
       // Before the other nodes notice it, and afterwards.
       expect(await failures()).toMatchObject([down]);
       const [alive] = broken.nodes;

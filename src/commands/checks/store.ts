@@ -88,6 +88,16 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
       zh: '在 REDIS_URL 中改用 redis:// 或 rediss://，或启用 Redis 的集群模式（cluster-enabled yes）。',
     },
   },
+  CLUSTERDOWN: {
+    detail: {
+      en: 'the cluster is not ready: some slots have no master that answers, or the user may not see it (CLUSTERDOWN)',
+      zh: '集群未就绪：有的槽没有能响应的主节点，或用户无权查看集群状态（CLUSTERDOWN）',
+    },
+    fix: {
+      en: 'Run redis-cli --cluster check HOST:PORT for one of its nodes. Start the nodes that are down, or wait for the failover. With ACLs, the user needs the rights +cluster|info and +cluster|slots.',
+      zh: '对任一节点运行 redis-cli --cluster check HOST:PORT。启动不可用的节点，或等待故障切换完成。使用 ACL 时，用户需要 +cluster|info 和 +cluster|slots 权限。',
+    },
+  },
   NOMASTER: {
     detail: { en: 'the Sentinels know no master of that name', zh: 'Sentinel 不知道这个名称的主节点' },
     fix: {
@@ -114,16 +124,6 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
     fix: {
       en: 'Check that the nodes run at the addresses in REDIS_URL. If they require TLS, add ?tls=true.',
       zh: '检查 REDIS_URL 中的各节点是否在运行。如果要求 TLS，加上 ?tls=true。',
-    },
-  },
-  CLUSTERDOWN: {
-    detail: {
-      en: 'a part of the cluster is down: some slots have no master that answers (CLUSTERDOWN)',
-      zh: '集群的一部分不可用：有的槽没有能响应的主节点（CLUSTERDOWN）',
-    },
-    fix: {
-      en: 'Run redis-cli --cluster check HOST:PORT for one of its nodes. Start the nodes that are down, or wait for the failover.',
-      zh: '对任一节点运行 redis-cli --cluster check HOST:PORT。启动不可用的节点，或等待故障切换完成。',
     },
   },
   ERR: {

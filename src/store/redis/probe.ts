@@ -16,8 +16,8 @@ export interface RedisProbeOptions extends Pick<RedisStoreOptions, 'url' | 'keyP
 /**
  * The result of a probe. A trouble is the system's error code, the first word of Redis's error (`NOAUTH`), `NOSENTINEL`
  * or `NONODE` (no Sentinel or node answers), `NOMASTER` (the Sentinels do not know the master), `NODATABASE` (Redis
- * refuses to select it), `NOCLUSTER` (Redis runs without cluster mode), `CLUSTERDOWN` (slots of the cluster are not
- * served), `timeout`, `closed` (by the server), or `unknown`.
+ * refuses to select it), `NOCLUSTER` (Redis runs without cluster mode), `CLUSTERDOWN` (the cluster is not ready),
+ * `timeout`, `closed` (by the server), or `unknown`.
  */
 export type RedisProbe =
   | { readonly connected: false; readonly trouble: string }
@@ -114,20 +114,12 @@ async function sampledFields(
 function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     if (redis.status === 'ready') return resolve(undefined);
-    let trouble = 'timeout';
-    const timer = setTimeout(() => resolve(trouble), timeoutMs);
-    const ended = (code?: string) => {
-      clearTimeout(timer);
-      resolve(code);
-    };
-    redis.once('ready', () => ended());
-    redis.once('error', (error) => ended(codeOf(error)));
-    redis.once('close', () => {
-      if (!(redis instanceof Cluster)) return ended('closed');
-      // A node has answered, but ioredis connects again, because the cluster does not serve all slots or another node
-      // has not answered.
-      trouble = 'CLUSTERDOWN';
-    });
+    const timer = setTimeout(() => resolve('timeout'), timeoutMs);
+    redis.once('ready', () => resolve(undefined));
+    redis.once('error', (error) => resolve(codeOf(error)));
+    // A node answers, but not as the broker needs it.
+    redis.once('close', () => resolve(redis instanceof Cluster ? 'CLUSTERDOWN' : 'closed'));
+    for (const event of ['ready', 'error', 'close']) redis.once(event, () => clearTimeout(timer));
   });
 }
 
