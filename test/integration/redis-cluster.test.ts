@@ -63,7 +63,11 @@ describe('on a Redis Cluster', () => {
     expect(findings.filter(({ level }) => level === 'FAIL')).toEqual([]);
     const url = `redis-cluster://:canary@127.0.0.1:${await freePort()},127.0.0.1:${await freePort()}`;
     const [finding] = await checkStore({ ...settings, url }, systemClock);
-    expect(finding).toMatchObject({ level: 'FAIL', detail: { en: 'no node of the cluster answers' } });
+    expect(finding).toMatchObject({
+      level: 'FAIL',
+      detail: { en: 'no node of the cluster answers' },
+      fix: { en: expect.stringMatching(/\?tls=true, and set NODE_EXTRA_CA_CERTS/) },
+    });
     expect(JSON.stringify(finding)).not.toContain('canary');
   });
 

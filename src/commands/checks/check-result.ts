@@ -37,6 +37,7 @@ const TLS_ERRORS = /^(EPROTO$|ERR_SSL_|HPE_)/;
 
 /** Explains a failed connection. @param code the error code of the operating system, Node or TLS */
 export function networkProblem(code: string, { address, setting }: Target): Problem {
+  const withTls = setting === 'REDIS_URL' ? 'rediss://' : 'https://';
   switch (code) {
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
@@ -77,8 +78,8 @@ export function networkProblem(code: string, { address, setting }: Target): Prob
           zh: `${address} 没有响应就关闭了连接`,
         },
         fix: {
-          en: `Check whether the server requires TLS. If it does, use https:// or rediss:// in ${setting}.`,
-          zh: `检查服务器是否要求 TLS。如果是，请在 ${setting} 中使用 https:// 或 rediss://。`,
+          en: `Check whether the server requires TLS. If it does, use ${withTls} in ${setting}.`,
+          zh: `检查服务器是否要求 TLS。如果是，请在 ${setting} 中使用 ${withTls}。`,
         },
       };
     case 'CERT_NOT_YET_VALID':

@@ -115,15 +115,15 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
   NOSENTINEL: {
     detail: { en: 'no Sentinel answers', zh: '没有 Sentinel 响应' },
     fix: {
-      en: 'Check that the Sentinels run at the addresses in REDIS_URL. If they require TLS, add ?tls=true. If they require a password, add ?sentinelPassword=….',
-      zh: '检查 REDIS_URL 中的各地址上是否运行着 Sentinel。如果要求 TLS，加上 ?tls=true。如果要求密码，加上 ?sentinelPassword=…。',
+      en: 'Check that the Sentinels run at the addresses in REDIS_URL. If they require TLS, add ?tls=true, and set NODE_EXTRA_CA_CERTS if they use a CA of your own. If they require a password, it must be in ?sentinelPassword=….',
+      zh: '检查 REDIS_URL 中的各地址上是否运行着 Sentinel。如果要求 TLS，加上 ?tls=true；如果使用自己的 CA，设置 NODE_EXTRA_CA_CERTS。如果要求密码，密码必须写在 ?sentinelPassword=… 中。',
     },
   },
   NONODE: {
     detail: { en: 'no node of the cluster answers', zh: '集群中没有节点响应' },
     fix: {
-      en: 'Check that the nodes run at the addresses in REDIS_URL. If they require TLS, add ?tls=true.',
-      zh: '检查 REDIS_URL 中的各节点是否在运行。如果要求 TLS，加上 ?tls=true。',
+      en: 'Check that the nodes run at the addresses in REDIS_URL. If they require TLS, add ?tls=true, and set NODE_EXTRA_CA_CERTS if they use a CA of your own.',
+      zh: '检查 REDIS_URL 中的各节点是否在运行。如果要求 TLS，加上 ?tls=true；如果使用自己的 CA，设置 NODE_EXTRA_CA_CERTS。',
     },
   },
   ERR: {
