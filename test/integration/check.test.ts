@@ -478,7 +478,16 @@ describe('sessions', () => {
       answers(401),
       [/^FAIL introspection — .*client id and secret of the broker \(HTTP 401\)\nTo fix it: .*_CLIENT_ID/],
     ],
-    ['answers 500', answers(500), [/^FAIL introspection — .*answers with HTTP 500/]],
+    [
+      'answers 500',
+      answers(500),
+      [/^FAIL introspection — .*answers with HTTP 500.*\nTo fix it: .* log of this server/],
+    ],
+    [
+      'answers 429',
+      answers(429),
+      [/^FAIL introspection — .*answers with HTTP 429.*\nTo fix it: .* log of this server/],
+    ],
   ])('an introspection endpoint that %s', async (_name, answer, expected) => {
     const { problems } = await check({
       SESSION_MODE: 'introspection',

@@ -206,12 +206,17 @@ function requestFailed(name: Text, error: unknown, target: Target, expected: Tex
     return fail(name, { detail: { en: `${address}: ${bound.en}`, zh: `${address}：${bound.zh}` }, fix });
   }
   const status = error instanceof UnexpectedStatus ? `HTTP ${error.status}` : undefined;
+  const isBusy = error instanceof UnexpectedStatus && (error.status >= 500 || error.status === 429);
+  const seeLog = {
+    en: `Look at the log of this server. If it is another server, correct ${setting}.`,
+    zh: `查看该服务器的日志。如果不是它，请修正 ${setting}。`,
+  };
   return fail(name, {
     detail: {
       en: `${address} answers with ${status ?? 'something else'} instead of ${expected.en}`,
       zh: `${address} 返回的是${status === undefined ? '其他内容' : ` ${status}`}，而不是 ${expected.zh}`,
     },
-    fix,
+    fix: isBusy ? seeLog : fix,
   });
 }
 

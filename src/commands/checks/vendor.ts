@@ -248,7 +248,7 @@ function faultProblem({ kind, facts }: VendorFault, address: string): Problem {
   const { httpStatus, problem = 'unknown' } = facts;
   if (kind === 'timeout') return networkProblem('timeout', { address, setting });
   if (kind === 'unreachable') return networkProblem(problem, { address, setting });
-  if (kind === 'outage') {
+  if (kind === 'outage' || kind === 'too_frequent') {
     const detail = {
       en: `${address} answers HTTP ${httpStatus} without a result`,
       zh: `${address} 返回 HTTP ${httpStatus}，没有结果码`,

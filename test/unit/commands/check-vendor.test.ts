@@ -8,8 +8,8 @@ import { json, SUCCESS, scriptedVendor } from '../vendor-api/scripted-vendor.ts'
 const NOW = 1_800_000_000_500;
 
 /** Checks a vendor that gives this answer to each call. Its clock is so far ahead. */
-async function checkVendorWith(answer: object, { aheadMs = 0, isLogin = false } = {}) {
-  const { url } = await scriptedVendor(json(answer, 200, { Date: new Date(NOW + aheadMs).toUTCString() }));
+async function checkVendorWith(answer: unknown, { aheadMs = 0, isLogin = false, status = 200 } = {}) {
+  const { url } = await scriptedVendor(json(answer, status, { Date: new Date(NOW + aheadMs).toUTCString() }));
   const subject = { app: IOS.name, unionId: 'account', uniqueId: 'phone' };
   const login = isLogin ? { domain: url, app: IOS, subject, region: 'DE' } : undefined;
   const vendor = { baseUrl: url, regionUrls: new Map(), apps: new Map([['ios', IOS]]), timeoutMs: 5_000 };
@@ -30,6 +30,15 @@ it.each([
   expect(results).toContainEqual(
     expect.objectContaining({ name: expect.objectContaining({ en: `clock of ${host}` }), level }),
   );
+});
+
+it.each([429, 500])('a vendor that answers HTTP %i without a result is to be tried again', async (status) => {
+  const { results } = await checkVendorWith('busy', { status });
+  const [failure] = results.filter(({ level }) => level === 'FAIL');
+  expect(failure).toMatchObject({
+    detail: { en: expect.stringMatching(`answers HTTP ${status} without a result`) },
+    fix: { en: expect.stringMatching(/^Wait a minute/) },
+  });
 });
 
 /**
