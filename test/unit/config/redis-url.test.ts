@@ -41,9 +41,13 @@ describe('REDIS_URL may not be', () => {
       EACH.flatMap((scheme) => ['#', '/', '?'].map((character) => `${scheme}://user:12${character}canary@a.example`)),
     ],
     ['with an invalid percent-encoding', EACH.map((scheme) => `${scheme}://:canary%zz@a.example/1`)],
-    ['with an unknown option', ['redis-cluster://a.example?canary=1', 'redis-sentinel://a.example/m?db=1']],
+    [
+      'with an unknown option',
+      ['redis-cluster://a.example?canary=1', 'redis-sentinel://a.example/m?db=1', 'redis://a.example?db=1'],
+    ],
     ['with an option for Sentinels on a cluster', ['redis-cluster://a.example?sentinelPassword=canary']],
     ['with an option given twice', ['redis-cluster://a.example?tls=true&tls=false']],
+    ['with an option that ioredis reads as another one', ['redis://a.example?tls=false', 'redis://a.example?family=x']],
     ['with an invalid value of tls', ['redis-cluster://a.example?tls=1', 'redis-sentinel://a.example/m?tls=canary']],
     [
       'with another scheme',

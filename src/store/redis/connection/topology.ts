@@ -43,7 +43,8 @@ const CLUSTER_PORT = 6_379;
 const SEVERAL = /^redis-(sentinel|cluster):\/\/(?:([^:@/?#]*):([^@/?#]*)@)?([^@/?#]+)(?:\/([^@/?#]*))?(?:\?([^#]*))?$/;
 
 /**
- * Reads REDIS_URL: `redis://` and `rediss://` as ioredis reads them, with `/0`, `/1`, … for another database;
+ * Reads REDIS_URL: `redis://` and `rediss://` as ioredis reads them, with `/0`, `/1`, … for another database and
+ * `?family=6` for IPv6 alone;
  * `redis-sentinel://user:password@host:port,…/name?tls=true&sentinelPassword=…`;
  * `redis-cluster://user:password@host:port,…?tls=true`.
  * @returns `undefined` for any other text
@@ -89,8 +90,9 @@ export function hasSameServers(oneUrl: string, otherUrl: string): boolean {
 function readSingle(url: string): SingleTopology | undefined {
   if (!URL.canParse(url)) return undefined;
   const { hostname, pathname, username, password, search, hash } = new URL(url);
-  // An @ in the query belongs to a password with a question mark.
-  const isValid = hostname !== '' && /^(\/\d{0,5})?$/.test(pathname) && !search.includes('@') && hash === '';
+  // Every other parameter would replace an option of the broker, `tls` with any value.
+  const isValid =
+    hostname !== '' && /^(\/\d{0,5})?$/.test(pathname) && /^(\?family=[046])?$/.test(search) && hash === '';
   return isValid && isComplete([decoded(username), decoded(password)]) ? { kind: 'single', url } : undefined;
 }
 
