@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { createHash, createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
@@ -75,6 +76,14 @@ async function startDemo(expected: RegExp) {
   };
   return { shown, interrupt };
 }
+
+test.runIf(process.platform === 'linux')('a command whose output is lost says why, and fails', async () => {
+  const full = openSync('/dev/full', 'w');
+  onTestFinished(() => closeSync(full));
+  const child = spawn(process.execPath, [`${ROOT}dist/main.js`, 'openapi'], { stdio: ['ignore', full, 'pipe'] });
+  const [{ code }, err] = await Promise.all([exitOf(child), text(child.stderr as Readable)]);
+  expect([code, err]).toEqual([1, 'The output cannot be written (ENOSPC: no space left on device, write)\n']);
+});
 
 test('a wrong command line lists the commands, with exit code 2', async () => {
   const unknown = await runHere(['serv']);
