@@ -60,8 +60,12 @@ function readText(
   problems: Problems,
 ): string | undefined {
   const text = environment[name] || undefined;
-  const path = secret && environment[`${name}_FILE`];
+  const path = environment[`${name}_FILE`];
   if (!path) return text;
+  if (!secret) {
+    problems.set(name, `${name}_FILE has no effect, because ${name} is not a secret: set ${name} instead`);
+    return text;
+  }
   if (text) {
     problems.set(name, `${name} and ${name}_FILE are both set: set only one of them`);
     return undefined;

@@ -11,6 +11,8 @@ const REASONS: Readonly<Record<string, string>> = {
   '{X} must be {}, not "{}"': '{} 应为：{}，而不是 "{}"',
   '{X} must be {}': '{} 应为：{}',
   '{X} and {X}_FILE are both set: set only one of them': '{} 和 {}_FILE 都设置了：只能设置其中一个',
+  '{X}_FILE has no effect, because {X} is not a secret: set {X} instead':
+    '{}_FILE 不起作用，因为 {} 不是机密：请改为设置 {}',
   '{X}_FILE names a file that is empty: {}': '{}_FILE 指定的文件是空的：{}',
   '{X}_FILE names a file that is not UTF-8 text: {}': '{}_FILE 指定的文件不是 UTF-8 文本：{}',
   '{X}_FILE names something that is not a regular file: {}': '{}_FILE 指定的不是普通文件：{}',

@@ -320,6 +320,12 @@ test.each(names.filter((name) => !secrets.includes(name)))('nothing may stand ar
   }
 });
 
+test.each(names.filter((name) => !secrets.includes(name)))('%s does not come from a file', (name) => {
+  expect(problemsOf({ ...USABLE, [`${name}_FILE`]: '/run/secrets/any' })).toEqual([
+    `${name}_FILE has no effect, because ${name} is not a secret: set ${name} instead`,
+  ]);
+});
+
 test('a problem shows the beginning of a long value', () => {
   const [problem] = problemsOf({ ...USABLE, LOG_LEVEL: 'x'.repeat(100_000) });
   expect(problem).toMatch(/, not "x{100}…"$/);
