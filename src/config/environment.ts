@@ -31,7 +31,8 @@ function readVariable(name: VariableName, environment: Environment, problems: Pr
   const text = readText(name, variable, environment, problems) ?? variable.default;
   if (text === undefined) return undefined;
   const parsed = variable.schema.safeParse(text);
-  const isWrapped = !variable.secret && !isBare(text);
+  // JSON may stand in a block of YAML, which ends with a line break.
+  const isWrapped = !variable.secret && !isBare(text) && !text.trimStart().startsWith('{');
   if (parsed.success && !isWrapped) return parsed.data;
   // In a URL that is not valid, nobody can tell which part is the password.
   const mayShow = !mayHoldSecret(variable) && !/\/\/|@/.test(text);

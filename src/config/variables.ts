@@ -51,7 +51,7 @@ const IN_VISIBLE_ASCII = 'in visible ASCII characters without a space or a line 
 const CLAIM = 'a claim name or a dotted path, without an empty part';
 const CONDITION = 'a condition on the JSON answer, path=value[|value…], without an empty part';
 const WITHOUT_CONTROLS = 'without control characters';
-/** See `isBare`. Holds for every setting that is not secret, and for secrets that say so. */
+/** See `isBare`. Holds for every setting that is neither secret nor JSON, and for secrets that say so. */
 export const BARE = 'without white space, quotes or a byte order mark around it';
 
 function issuedSecret(name: 'appToken' | 'appKey') {

@@ -421,7 +421,9 @@ describe('Redis', () => {
     for (const REDIS_URL of [url, url.replace('redis:', 'redis-cluster:')]) {
       const { problems } = await check({ REDIS_URL });
       expect(problems).toContainEqual(
-        expect.stringMatching(/^FAIL Redis( scripts)? — the cluster is not ready.*\nTo fix it: .*redis-cli --cluster check/),
+        expect.stringMatching(
+          /^FAIL Redis( scripts)? — the cluster is not ready.*\nTo fix it: .*redis-cli --cluster check/,
+        ),
       );
     }
   });
