@@ -4,7 +4,14 @@ import type { LuaMutants } from '../lua-mutants.ts';
 export const PRELUDE_MUTANTS: LuaMutants = {
   prelude: [
     ['fences are kept for seconds instead of an hour', 'FENCE_MS = 3600000', 'FENCE_MS = 3600'],
-    ['fences never expire', "redis.call('PEXPIRE', fences, FENCE_MS)", ''],
+    [
+      'fences never expire',
+      "redis.call('PEXPIRE', fences, math.max(FENCE_MS, redis.call('PTTL', fences), instant - now + FENCE_MS))",
+      '',
+    ],
+    ['a later fence shortens the life of the others', "redis.call('PTTL', fences), ", ''],
+    ['a fence from a clock that was ahead is kept for an hour from now', ', instant - now + FENCE_MS)', ')'],
+    ['a fence from a clock that was ahead is kept until its own time', 'instant - now + FENCE_MS', 'instant - now'],
     ['fences are kept a thousand times as long', "'PEXPIRE', fences", "'EXPIRE', fences"],
     ['the clock has no milliseconds', 'time[1] * 1000 + math.floor(time[2] / 1000)', 'time[1] * 1000'],
     ['the clock takes microseconds for milliseconds', 'math.floor(time[2] / 1000)', 'time[2]'],

@@ -4,7 +4,8 @@
 -- Every script uses the clock of Redis, so the clocks of the replicas need not agree. The bytes of a record are in
 -- record-codec.ts. Lua counts them from 1, so that the read flag is byte 2.
 
--- How long the fence of a logout or of an unsaved generation is kept. `save` refuses older writes.
+-- How long the fence of a logout or of an unsaved generation is kept, from then or from its own time. That one is later
+-- if the clock of Redis was set back. `save` refuses older writes.
 local FENCE_MS = 3600000
 
 -- Maximum number of fences of an account: this many, or two per terminal that the account may have.
@@ -122,7 +123,7 @@ local function raiseFence(fences, terminal, kind, instant, terminalLimit)
   local fence = readFence(redis.call('HGET', fences, terminal))
   fence[kind] = math.max(fence[kind], instant)
   storeFence(fences, terminal, fence)
-  redis.call('PEXPIRE', fences, FENCE_MS)
+  redis.call('PEXPIRE', fences, math.max(FENCE_MS, redis.call('PTTL', fences), instant - now + FENCE_MS))
   local fields = redis.call('HGETALL', fences)
   if #fields / 2 <= math.max(MAX_FENCES, 2 * terminalLimit) then return end
   local oldest, lowest, newest

@@ -33,3 +33,16 @@ describe('the fences of an account are kept for an hour after the last of them, 
     expect(await lifeMs(fences)).toBeGreaterThan(HOUR_MS - 10_000);
   });
 });
+
+test('a logout of a token from a time when the clock of Redis was ahead is kept for an hour after that time, also beside later leases', async () => {
+  const { store, redis, keys, lifeMs } = await openRedisState();
+  const fences = keys.fences(accountOf(ID));
+  const generation = Date.now() + 8 * HOUR_MS;
+  await restored(store, { subject: SUBJECT, generation });
+  const outdated = await store.terminals.remove(ID);
+  await granted(store, TABLET);
+  expect(await lifeMs(fences)).toBeGreaterThan(9 * HOUR_MS - 10_000);
+  // An hour and a minute later.
+  await redis.pexpire(fences, (await lifeMs(fences)) - HOUR_MS - 60_000);
+  expect((await granted(store, ID)).generation).toBeGreaterThan(outdated ?? Number.NaN);
+});
