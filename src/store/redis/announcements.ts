@@ -230,8 +230,9 @@ export class RedisAnnouncements implements AnnouncementFeed {
   }
 
   #hearAnnouncement(text: string): void {
-    const { changes, clock } = this.#context;
-    const announcement = readAnnouncement(text, clock.now());
+    const { redis, keys, changes, clock } = this.#context;
+    const now = redis.clocks.now(redis.partOf(keys.changes(0))) ?? clock.now();
+    const announcement = readAnnouncement(text, now);
     if (!announcement) return;
     const account = 'account' in announcement ? announcement.account : accountOf(announcement.id);
     changes.note(account, text.slice(text.lastIndexOf(' ') + 1));

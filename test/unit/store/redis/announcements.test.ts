@@ -61,6 +61,17 @@ describe('announcements', () => {
     expect(second).toEqual(heard);
   });
 
+  test('arrive although the clock of the replica is set back by more than a year', async () => {
+    const clock = new TestClock();
+    const { heard, publish, known } = await open(clock);
+    await known();
+    clock.jump(-clock.now());
+    const generation = Date.now();
+    await publish(`removed ${ID} ${generation} /1-0`);
+    await eventually(() => heard.length === 1);
+    expect(heard).toEqual([{ kind: 'removed', id: ID, generation }]);
+  });
+
   test('with an unknown text are ignored', async () => {
     const { heard, publish, known } = await open();
     await known();
