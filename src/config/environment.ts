@@ -89,8 +89,10 @@ function readText(
   return undefined;
 }
 
-/** How often each file with a secret is looked at, and how long all of them must then stay the same. */
-const WATCH_MS = 2_000;
+/** How often each file with a secret is looked at. */
+const WATCH_MS = 1_000;
+/** How long all of them must stay the same after a change. Longer than the time between two looks. */
+const QUIET_MS = 2_000;
 
 /**
  * Calls `onChange` once the files that hold secrets have changed, and have then stayed the same. It asks for the state
@@ -104,7 +106,7 @@ export function watchSecretFiles(environment: Environment, onChange: () => void)
   for (const path of paths) {
     watchFile(path, { interval: WATCH_MS, persistent: false }, () => {
       clearTimeout(quiet);
-      quiet = setTimeout(onChange, WATCH_MS).unref();
+      quiet = setTimeout(onChange, QUIET_MS).unref();
     });
   }
 }
