@@ -28,7 +28,7 @@ const SCRIPT_INTERVAL_MS = 60_000;
 export async function serve(args: readonly string[], { env, version }: CommandContext): Promise<void> {
   parseFlags(args, {}, HELP);
   keepTickFast();
-  watchSecretFiles(env, () => reload('a file has changed'));
+  await watchSecretFiles(env, () => reload('a file has changed'));
   const config = loadConfig(env);
   let tracing: Tracing | undefined;
   const log = createLogger(config.logLevel, config.tracing && (() => tracing?.logFields() ?? {}));

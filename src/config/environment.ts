@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash, createHmac } from 'node:crypto';
 import { readFileSync, statSync, watchFile } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { isBare } from './value-schemas.ts';
 import { BARE, VARIABLES, type Values, type Variable, type VariableName } from './variables.ts';
 
@@ -97,9 +98,10 @@ const QUIET_MS = 2_000;
 /**
  * Calls `onChange` once the files that hold secrets have changed, and have then stayed the same. It asks for the state
  * of each file: Kubernetes replaces a folder behind a symbolic link, and a notice of the file system does not reach
- * every mount. Must be called before the secrets are read, so that no later change is missed. Keeps no process alive.
+ * every mount. Keeps no process alive.
+ * @returns once it has seen the state of each file. Secrets must be read after that, so that no later change is missed
  */
-export function watchSecretFiles(environment: Environment, onChange: () => void): void {
+export async function watchSecretFiles(environment: Environment, onChange: () => void): Promise<void> {
   const variables: [string, Variable<unknown>][] = Object.entries(VARIABLES);
   const paths = variables.flatMap(([name, { secret }]) => (secret && environment[`${name}_FILE`]) || []);
   let quiet: NodeJS.Timeout | undefined;
@@ -109,6 +111,8 @@ export function watchSecretFiles(environment: Environment, onChange: () => void)
       quiet = setTimeout(onChange, QUIET_MS).unref();
     });
   }
+  // watchFile does not say when it has taken its first look. Node.js takes these later ones after it.
+  await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
 }
 
 /** @returns the values of `names`; `undefined` if one is missing, and `problems` then names it */
