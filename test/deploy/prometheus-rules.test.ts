@@ -209,6 +209,14 @@ test('docs/runbooks.md begins with the three questions of an operator, and has a
   expect(headings.slice(5)).toEqual(alerts.map(({ alert }) => alert));
 });
 
+test('docs/runbooks.md explains every kind of loss that RedisLostData names', () => {
+  const named = tests
+    .flatMap(({ alert_rule_test: looks = [] }) => looks)
+    .flatMap(({ exp_alerts }) => exp_alerts.flatMap(({ exp_labels }) => exp_labels['history'] ?? []));
+  const explained = tableAfter(RUNBOOKS, '`history`').map(([history = '']) => /`(.+)`/.exec(history)?.[1]);
+  expect(explained).toEqual(named);
+});
+
 test('docs/runbooks.md has a section for every finding of GET /status', () => {
   const headings = [...RUNBOOKS.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading);
   for (const { runbook } of Object.values(FINDINGS)) expect(headings).toContain(runbook);
