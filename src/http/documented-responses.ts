@@ -37,7 +37,7 @@ export interface DocumentedResponse {
   readonly headers: Readonly<Partial<Record<HeaderName, object>>>;
   /** By media type. Empty if the response has no body. */
   readonly content: Readonly<
-    Record<string, { readonly schema: z.ZodType; readonly examples: Readonly<Record<string, { value: unknown }>> }>
+    Record<string, { readonly schema: z.ZodType; readonly examples?: Readonly<Record<string, { value: unknown }>> }>
   >;
 }
 
@@ -70,7 +70,7 @@ export function responseWithBody(
   return {
     description,
     headers: documentedHeaders('X-Request-Id', ...headers, 'Cache-Control'),
-    content: { [mediaType]: { schema, examples: example === undefined ? {} : { example: { value: example } } } },
+    content: { [mediaType]: { schema, ...(example !== undefined && { examples: { example: { value: example } } }) } },
   };
 }
 

@@ -52,6 +52,10 @@ describe.each([
     expect(shown).toBeGreaterThan(20);
   });
 
+  it('has no empty list of examples', async () => {
+    expect(JSON.stringify(await make('1.2.3'))).not.toContain('"examples":{}');
+  });
+
   it('has no unused schema', async () => {
     const described = (await make('1.2.3')) as Described;
     const text = JSON.stringify(described);
