@@ -27,6 +27,8 @@ export class CircuitBreaker {
    * Otherwise an account whose logins always fail would keep the circuit open when the vendor is well again.
    */
   readonly #failedTrials = new LRUCache<AccountId, true>({ max: MAX_FAILED_TRIALS });
+  /** The account whose trial attempt waits for its turn. Others would take places in the queue for nothing. */
+  #waiting: AccountId | undefined;
   #status: CircuitStatus = 'closed';
   /** By the monotonic clock. */
   #openUntil = 0;
@@ -41,11 +43,25 @@ export class CircuitBreaker {
     return this.#status;
   }
 
+  /**
+   * Must be called before the waits for an attempt. If it is a trial attempt, it is left to this account meanwhile.
+   * @returns must be called when the attempt has ended, or is not made
+   * @throws VendorFault as {@link throwIfOpen}
+   */
+  enter(account: AccountId): () => void {
+    this.throwIfOpen(account);
+    if (this.#status === 'open') this.#waiting = account;
+    return () => {
+      if (this.#waiting === account) this.#waiting = undefined;
+    };
+  }
+
   /** @throws VendorFault `circuit_open` if {@link run} would not make an attempt of this account now */
   throwIfOpen(account: AccountId): void {
     const reservedMs = this.#failedTrials.has(account) ? OPEN_MS : 0;
     const leftMs = this.#openUntil + reservedMs - this.#clock.monotonic();
-    if (this.#status === 'closed' || (this.#status === 'open' && leftMs <= 0)) return;
+    const isNext = this.#waiting === undefined || this.#waiting === account;
+    if (this.#status === 'closed' || (this.#status === 'open' && leftMs <= 0 && isNext)) return;
     throw new VendorFault('circuit_open', { retryAfter: Math.max(1, Math.ceil(leftMs / 1_000)) });
   }
 

@@ -233,18 +233,22 @@ export class HttpVendorLogin implements VendorLogin {
     // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
     // breaker and outside the timeout, because a wait for the queue or for a connection says nothing about the vendor.
     const account = accountId(subject.unionId);
-    domain.circuit.throwIfOpen(account);
-    await this.#waitForTurn(account, urgency, latestAt);
-    const isConnected = await domain.connections.take(latestAt - clock.monotonic());
-    waits.totalMs += clock.monotonic() - waitsFrom;
-    if (!isConnected) throw new BrokerError('vendor_busy', { retryAfter: 1 });
+    const leaveCircuit = domain.circuit.enter(account);
     try {
-      // A wait may end a little late.
-      if (clock.monotonic() > latestAt) throw new BrokerError('vendor_busy', { retryAfter: 1 });
-      if (request.mayBeSent?.() === false) throw new LoginNotSent();
-      return await this.#send(request, domain, app);
+      await this.#waitForTurn(account, urgency, latestAt);
+      const isConnected = await domain.connections.take(latestAt - clock.monotonic());
+      waits.totalMs += clock.monotonic() - waitsFrom;
+      if (!isConnected) throw new BrokerError('vendor_busy', { retryAfter: 1 });
+      try {
+        // A wait may end a little late.
+        if (clock.monotonic() > latestAt) throw new BrokerError('vendor_busy', { retryAfter: 1 });
+        if (request.mayBeSent?.() === false) throw new LoginNotSent();
+        return await this.#send(request, domain, app);
+      } finally {
+        domain.connections.giveBack();
+      }
     } finally {
-      domain.connections.giveBack();
+      leaveCircuit();
     }
   }
 

@@ -151,6 +151,18 @@ it('the circuit opens by the latest attempts of the 20 accounts that tried last'
 });
 
 describe('an open circuit', () => {
+  it('leaves its trial attempt to one account while that account waits for its turn', async () => {
+    const { circuit } = await opened();
+    const other = accountId('other');
+    pass(OPEN_MS);
+    const leave = circuit.enter(ACCOUNT);
+    expect(() => circuit.enter(other)).toThrow(expect.objectContaining({ facts: { retryAfter: 1 } }));
+    expect(() => circuit.enter(ACCOUNT)).not.toThrow();
+    leave();
+    circuit.enter(other)();
+    expect(() => circuit.enter(ACCOUNT)).not.toThrow();
+  });
+
   it.each(OUTAGES)('follows ten failures of different accounts: %s', async (kind) => {
     const watched = new Watched();
     await watched.repeat(10, kind);

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
-import { accountId } from '../../../src/token/subject.ts';
+import { type AccountId, accountId } from '../../../src/token/subject.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
-import { REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
+import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { type Answering, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: '', requestId: '' });
@@ -114,6 +114,31 @@ describe('a vendor domain', () => {
     // A login that was not sent is no news from the domain.
     const failures = vendor.seen.length;
     expect(vendorLogin.domains()).toMatchObject([{ circuit: 'open', failures, failingSince: expect.any(Number) }]);
+  });
+
+  it('with an open circuit takes one place in the queue for its trial attempt', async () => {
+    let laterMs = 0;
+    const clock = { ...hastyClock, monotonic: () => systemClock.monotonic() + laterMs };
+    let place = { granted: true, waitMs: 0 };
+    const reserved: AccountId[] = [];
+    const reserve = async (_pace: unknown, _urgency: unknown, account: AccountId) => {
+      reserved.push(account);
+      return place;
+    };
+    const options = { clock, maxPerSecond: 10, queue: { reserve } };
+    const { vendor, vendorLogin } = await watchedLogin(maintenance, options);
+    const logIn = (unionId: string) => refusalOf(vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, unionId } }));
+    for (let login = 0; login < 11; login += 1) await logIn(`account-${login}`);
+    laterMs += 5_000;
+    const [before, sentBefore] = [reserved.length, vendor.seen.length];
+    // It finds no place, so the trial attempt is another account's.
+    place = { granted: false, waitMs: 100 };
+    expect(await logIn('busy')).toMatchObject({ code: 'vendor_busy' });
+    place = { granted: true, waitMs: 100 };
+    const codes = (await Promise.all(['trial', 'other', 'third'].map(logIn))).map(({ code }) => code);
+    expect(codes).toEqual(Array(3).fill('vendor_unavailable'));
+    expect(reserved.slice(before)).toEqual(['busy', 'trial'].map(accountId));
+    expect(vendor.seen.length - sentBefore).toBe(1);
   });
 
   it('has its last success and its last failure in its report', async () => {
