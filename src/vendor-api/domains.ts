@@ -44,8 +44,9 @@ export class CircuitBreaker {
   }
 
   /**
-   * Must be called before the waits for an attempt. If it is a trial attempt, it is left to this account meanwhile.
-   * @returns must be called when the attempt has ended, or is not made
+   * Must be called before an attempt waits for its turn. While a trial attempt waits, logins of other accounts are
+   * refused.
+   * @returns a function that must be called when the attempt has ended, or is not made
    * @throws VendorFault as {@link throwIfOpen}
    */
   enter(account: AccountId): () => void {
