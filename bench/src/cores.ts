@@ -21,11 +21,6 @@ export function useLoadCore(): void {
   execFileSync('taskset', ['-acp', LOAD_CORE, String(process.pid)], { stdio: 'ignore' });
 }
 
-/** Returns the command and arguments that run `command` on these cores. */
-export function onCores(cores: string, command: string, args: readonly string[]): [string, string[]] {
-  return ['taskset', ['-c', cores, command, ...args]];
-}
-
 /** USER_HZ is 100 on every Linux that Node.js supports. */
 const MS_PER_TICK = 10;
 

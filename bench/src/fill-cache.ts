@@ -1,4 +1,4 @@
-// A process that caches tokens. Prints the bytes of each: in the heap, resident, and as the cache counts them.
+// A process that caches tokens. Prints the bytes of each: in the heap, and as the cache counts them.
 import { validateHeaderValue } from 'node:http';
 import { TokenCache } from '../../src/broker/token-cache.ts';
 import { RecordCodec } from '../../src/store/redis/records/record-codec.ts';
@@ -7,15 +7,14 @@ import { systemClock as clock } from '../../src/token/clock.ts';
 import { subjectId } from '../../src/token/subject.ts';
 import { madeUpRecord } from '../../test/support/made-up-tokens.ts';
 import { ENCRYPTION_KEY, newSubjects, POLICY } from './broker-setup.ts';
-import { residentBytes } from './cores.ts';
 
 const count = Number(process.argv[2]);
 const announcements = { subscribe: () => undefined, completeSince: () => 0 };
 const cache = new TokenCache({ announcements, clock, cacheMaxBytes: 4_000 * count, policy: POLICY });
 const codec = new RecordCodec(new TokenCipher([ENCRYPTION_KEY]));
 
-/** Fills the cache up to this number of tokens. @returns the memory of the process without garbage */
-function fill(size: number): { heap: number; resident: number } {
+/** Fills the cache up to this number of tokens. @returns the heap without garbage */
+function fill(size: number): number {
   while (cache.tokens.size < size) {
     // In batches, so that temporary buffers do not fragment the memory between cached entries.
     const encrypted = newSubjects(1_000).map((subject) => {
@@ -32,11 +31,10 @@ function fill(size: number): { heap: number; resident: number } {
   }
   // The second one frees the buffers that the first one found.
   for (let round = 0; round < 2; round += 1) globalThis.gc?.();
-  return { heap: process.memoryUsage().heapUsed, resident: residentBytes(process.pid) };
+  return process.memoryUsage().heapUsed;
 }
 
 // The first tokens also bring what a process needs once: room for new objects, compiled code.
-const before = fill(count);
-const after = fill(2 * count);
-const [heapEach, residentEach] = [(after.heap - before.heap) / count, (after.resident - before.resident) / count];
-process.stdout.write(JSON.stringify({ heapEach, residentEach, countedEach: cache.tokens.bytes / cache.tokens.size }));
+const first = fill(count);
+const heapEach = (fill(2 * count) - first) / count;
+process.stdout.write(JSON.stringify({ heapEach, countedEach: cache.tokens.bytes / cache.tokens.size }));

@@ -1,7 +1,7 @@
 import { type BenchWorld, CACHES, type PeerName } from './bench-world.ts';
 import { Rounds } from './rounds.ts';
 import type { ScenarioContext } from './scenario.ts';
-import { loadSeconds } from './wrk.ts';
+import { load } from './wrk.ts';
 
 /**
  * Until V8 has optimized the code. After 3 s, the broker still takes 5 % more CPU, because it has more code than its
@@ -40,8 +40,10 @@ export async function measureNewProcesses(
   const measured = new Rounds(CACHES, context.say);
   await measured.take(PROCESSES, (peer) =>
     world.withServers([peer], async ({ [peer]: server }) => {
-      await loadSeconds(server, list, MOST_PER_SECOND, 0, WARM_UP_SECONDS);
-      return loadSeconds(server, list, MOST_PER_SECOND, WARM_UP_SECONDS, measuredSeconds(context));
+      const warmUp = WARM_UP_SECONDS * MOST_PER_SECOND;
+      await load(server, { list, first: 1, last: warmUp, seconds: WARM_UP_SECONDS });
+      const seconds = measuredSeconds(context);
+      return load(server, { list, first: warmUp + 1, last: warmUp + seconds * MOST_PER_SECOND, seconds });
     }),
   );
   return measured;

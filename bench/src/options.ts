@@ -3,18 +3,8 @@ import { parseArgs } from 'node:util';
 /** In the order of the run and of the report. */
 const SCENARIOS = ['first', 'warm', 'burst', 'day', 'storm', 'renewal', 'memory', 'start'];
 
-export interface BenchOptions {
-  /** Counts operations per read instead of measuring time. */
-  readonly smoke: boolean;
-  readonly scenarios: readonly string[];
-  readonly rounds: number;
-  readonly seconds: number;
-  /** Whether the figures are saved. Only a run of all scenarios with the default rounds and seconds is saved. */
-  readonly complete: boolean;
-}
-
 /** @throws Error that names the allowed values */
-export function readOptions(args: readonly string[]): BenchOptions {
+export function readOptions(args: readonly string[]) {
   const { values, positionals } = parseArgs({
     args: [...args],
     options: {
@@ -28,10 +18,12 @@ export function readOptions(args: readonly string[]): BenchOptions {
   const unknown = positionals.filter((name) => !SCENARIOS.includes(name));
   if (unknown.length > 0) throw new Error(`Unknown scenario: ${unknown.join(', ')}. Allowed: ${SCENARIOS.join(', ')}`);
   return {
+    /** Counts operations per read instead of measuring time. */
     smoke: values.smoke,
     scenarios: positionals.length > 0 ? SCENARIOS.filter((name) => positionals.includes(name)) : SCENARIOS,
     rounds: count('rounds', values.rounds),
     seconds: count('seconds', values.seconds),
+    /** Whether the figures are saved. Only a run of all scenarios with the default rounds and seconds is saved. */
     complete: args.length === 0,
   };
 }

@@ -1,5 +1,5 @@
 import { markdownTable, writeMarkedSection } from '../../scripts/markdown.ts';
-import type { Figure, ScenarioResult } from './scenario.ts';
+import type { ScenarioResult } from './scenario.ts';
 
 const DOCUMENT = new URL('../../docs/performance.md', import.meta.url);
 
@@ -24,23 +24,18 @@ export function publish(machine: Record<string, string>, results: ReadonlyMap<st
  * first row of a table is the head.
  */
 export function scenarioTables({ figures, comparisons }: ScenarioResult): Table[] {
-  const peers = [...new Set(figures.map(peerOf))];
-  const names = [...new Set(figures.map(nameOf))];
+  const named = figures.map(({ peer = 'broker', label, unit, value }) => {
+    return { peer, name: unit === '' ? label : `${label} (${unit})`, value };
+  });
+  const peers = [...new Set(named.map(({ peer }) => peer))];
+  const names = [...new Set(named.map(({ name }) => name))];
   const cell = (peer: string, name: string): string => {
-    const figure = figures.find((one) => peerOf(one) === peer && nameOf(one) === name);
+    const figure = named.find((one) => one.peer === peer && one.name === name);
     return figure ? formatValue(figure.value) : '–';
   };
   const measured = [['', ...peers], ...names.map((name) => [name, ...peers.map((peer) => cell(peer, name))])];
   const targets = comparisons.map(({ claim, target, measured, met }) => [claim, target, measured, met ? '✓' : '✗']);
   return targets.length === 0 ? [measured] : [measured, [['the broker', 'target', 'measured', ''], ...targets]];
-}
-
-function peerOf({ peer = 'broker' }: Figure): string {
-  return peer;
-}
-
-function nameOf({ label, unit }: Figure): string {
-  return unit === '' ? label : `${label} (${unit})`;
 }
 
 /** Formats with three significant digits, or as a whole number from 100 on. */

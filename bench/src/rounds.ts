@@ -11,13 +11,15 @@ const FIGURES: readonly (readonly [label: string, unit: string, of: (result: Loa
   ['load core busy', '%', ({ loadCoreBusy }) => loadCoreBusy * 100],
 ];
 
-/** Measures peers in turns, and compares them. */
+/** Measures peers in turns, and compares the last of them with the others. */
 export class Rounds<Name extends string> {
-  readonly #results: ReadonlyMap<Name | 'broker', LoadResult[]>;
+  readonly #peers: readonly Name[];
+  readonly #results: Readonly<Record<Name, LoadResult[]>>;
   readonly #say: (line: string) => void;
 
   constructor(peers: readonly Name[], say: (line: string) => void) {
-    this.#results = new Map(peers.map((peer) => [peer, []]));
+    this.#peers = peers;
+    this.#results = Object.fromEntries(peers.map((peer) => [peer, []])) as unknown as Record<Name, LoadResult[]>;
     this.#say = say;
   }
 
@@ -26,11 +28,10 @@ export class Rounds<Name extends string> {
    * activity on the machine affects all peers alike.
    */
   async take(turns: number, measure: (peer: Name) => Promise<LoadResult>): Promise<void> {
-    const peers = [...this.#results.keys()] as Name[];
     for (let turn = 0; turn < turns; turn += 1) {
-      for (const peer of turn % 2 === 0 ? peers : peers.toReversed()) {
+      for (const peer of turn % 2 === 0 ? this.#peers : this.#peers.toReversed()) {
         const result = await measure(peer);
-        this.#of(peer).push(result);
+        this.#results[peer].push(result);
         this.#say(`  ${peer.padEnd(20)} ${result.perSecond.toFixed(0)}/s  p99 ${result.p99Ms.toFixed(2)} ms`);
       }
     }
@@ -38,12 +39,12 @@ export class Rounds<Name extends string> {
 
   /** The median of each figure. */
   figures(): Figure[] {
-    return [...this.#results].flatMap(([peer, results]) =>
-      FIGURES.map(([label, unit, of]) => ({ peer, label, unit, value: median(results.map(of)) })),
+    return this.#peers.flatMap((peer) =>
+      FIGURES.map(([label, unit, of]) => ({ peer, label, unit, value: median(this.#results[peer].map(of)) })),
     );
   }
 
-  /** Compares the requests per second of the broker with those of a peer. */
+  /** Compares the requests per second with those of a peer. */
   throughput(peer: Name, bound: number): Comparison {
     const perSecond = this.#ratio(peer, (result) => result.perSecond);
     const perCpu = this.#ratio(peer, ({ cpuUsPerRequest }) => 1 / cpuUsPerRequest);
@@ -52,17 +53,14 @@ export class Rounds<Name extends string> {
     return compare({ claim, value: perSecond, is: '≥', bound, unit: '×', beside });
   }
 
-  /** Compares the slow answers of the broker with those of a peer. */
+  /** Compares the slow answers with those of a peer. */
   slowAnswers(peer: Name, bound: number): Comparison {
     const value = this.#ratio(peer, ({ p99Ms }) => p99Ms);
     return compare({ claim: `p99, relative to ${peer}`, value, is: '≤', bound, unit: '×' });
   }
 
   #ratio(peer: Name, figure: (result: LoadResult) => number): number {
-    return medianRatio(this.#of('broker').map(figure), this.#of(peer).map(figure));
-  }
-
-  #of(peer: Name | 'broker'): LoadResult[] {
-    return this.#results.get(peer) ?? [];
+    const measured = this.#results[this.#peers.at(-1) ?? peer];
+    return medianRatio(measured.map(figure), this.#results[peer].map(figure));
   }
 }

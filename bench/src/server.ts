@@ -3,7 +3,6 @@ import { end, exitOf, linesOf } from '../../test/support/child-process.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { freePort } from '../../test/support/free-port.ts';
 import { plainRequest } from '../../test/support/plain-request.ts';
-import { onCores } from './cores.ts';
 
 export interface Server {
   readonly url: string;
@@ -26,7 +25,7 @@ export async function startServer(
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const startedAt = performance.now();
-  const child = spawn(...onCores(cores, process.execPath, args), {
+  const child = spawn('taskset', ['-c', cores, process.execPath, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], HOST: '127.0.0.1', ...env, PORT: `${port}` },
   });

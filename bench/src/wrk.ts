@@ -74,11 +74,3 @@ export async function load({ url, pid }: Server, options: LoadOptions): Promise<
     loadCoreBusy,
   };
 }
-
-/**
- * Sends the requests of a list that has `perSecond` for each second of a run, each once.
- * @throws Error as {@link load}, or if the server answers more
- */
-export function loadSeconds(server: Server, list: string, perSecond: number, from: number, seconds: number) {
-  return load(server, { list, first: from * perSecond + 1, last: (from + seconds) * perSecond, seconds });
-}

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { median, medianRatio } from '../../../test/support/statistics.ts';
+import { median } from '../../../test/support/statistics.ts';
 import { BenchWorld } from '../bench-world.ts';
 import { newSubjects } from '../broker-setup.ts';
-import { compare, type Scenario } from '../scenario.ts';
+import { Rounds } from '../rounds.ts';
+import type { Scenario } from '../scenario.ts';
 import { CONNECTIONS, type LoadResult, load } from '../wrk.ts';
 
 const KNOWN = 500;
@@ -19,8 +20,7 @@ export const scenario: Scenario = ({ rounds, seconds, say }) =>
     const subjects = newSubjects(KNOWN + (1 + rounds) * perBurst);
     say(`  creating ${subjects.length} sessions and tokens …`);
     const list = await world.prepare(['broker'], subjects);
-    const alone: LoadResult[] = [];
-    const beside: LoadResult[] = [];
+    const measured = new Rounds(['alone', 'beside first reads'], say);
     const bursts: LoadResult[] = [];
     await world.withServers(['broker'], async ({ broker }) => {
       const readKnown = (duration: number) =>
@@ -31,27 +31,25 @@ export const scenario: Scenario = ({ rounds, seconds, say }) =>
         return load(broker, { list, first, last: first + perBurst - 1, seconds: burstSeconds, pauseMs });
       };
       await Promise.all([readKnown(WARM_UP_SECONDS), burst(0)]);
-      for (let round = 1; round <= rounds; round += 1) {
-        alone.push(await readKnown(seconds));
-        const running = burst(round);
+      await measured.take(rounds, async (kind) => {
+        if (kind === 'alone') return readKnown(seconds);
+        const running = burst(1 + bursts.length);
         await sleep(1_000 * MARGIN_SECONDS);
-        beside.push(await readKnown(seconds));
+        const result = await readKnown(seconds);
         bursts.push(await running);
-        say(`  round ${round}  p99 ${alone.at(-1)?.p99Ms} ms, beside first reads ${beside.at(-1)?.p99Ms} ms`);
-      }
+        return result;
+      });
     });
-    const p99s = (results: readonly LoadResult[]) => results.map(({ p99Ms }) => p99Ms);
-    const value = medianRatio(p99s(beside), p99s(alone));
-    const [known, both] = ['p99 of reads from memory', { peer: 'beside first reads' }];
+    const ofBursts = (figure: keyof LoadResult) => ({
+      peer: 'beside first reads',
+      value: median(bursts.map((burst) => burst[figure])),
+    });
     return {
       figures: [
-        { peer: 'alone', label: known, unit: 'ms', value: median(p99s(alone)) },
-        { ...both, label: known, unit: 'ms', value: median(p99s(beside)) },
-        { ...both, label: 'first reads', unit: '/s', value: median(bursts.map(({ perSecond }) => perSecond)) },
-        { ...both, label: 'p99 of first reads', unit: 'ms', value: median(p99s(bursts)) },
+        ...measured.figures(),
+        { ...ofBursts('perSecond'), label: 'first reads', unit: '/s' },
+        { ...ofBursts('p99Ms'), label: 'p99 of first reads', unit: 'ms' },
       ],
-      comparisons: [
-        compare({ claim: 'p99 beside first reads, relative to alone', value, is: '≤', bound: 3, unit: '×' }),
-      ],
+      comparisons: [measured.slowAnswers('alone', 3)],
     };
   });

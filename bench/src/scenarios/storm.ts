@@ -42,21 +42,19 @@ async function stormsOn(world: BenchWorld, peer: PeerName, rounds: number, say: 
     return connect({ host, port: Number(port), noDelay: true });
   });
   await Promise.all(sockets.map((socket) => once(socket, 'connect')));
-  const logins: number[] = [];
-  const failures: number[] = [];
-  const slowestMs: number[] = [];
+  const storms: { logins: number; failed: number; tookMs: number }[] = [];
   for (const subject of newSubjects(WARM_UPS + rounds)) {
     const before = world.vendor.state().succeeded;
     const { failed, tookMs } = await storm(peer, sockets, subject, world.sessions.of(subject));
-    slowestMs.push(tookMs);
-    failures.push(failed);
-    logins.push(world.vendor.state().succeeded - before);
-    say(`  ${peer.padEnd(20)} ${logins.at(-1)} logins, ${failed} failed, slowest ${tookMs.toFixed(0)} ms`);
+    const logins = world.vendor.state().succeeded - before;
+    storms.push({ logins, failed, tookMs });
+    say(`  ${peer.padEnd(20)} ${logins} logins, ${failed} failed, slowest ${tookMs.toFixed(0)} ms`);
   }
   for (const socket of sockets) socket.destroy();
   await Promise.all(servers.map((server) => server.stop()));
-  const mostOf = (counts: readonly number[]) => Math.max(...counts.slice(WARM_UPS));
-  return [mostOf(logins), mostOf(failures), median(slowestMs.slice(WARM_UPS))] as const;
+  const counted = storms.slice(WARM_UPS);
+  const most = (figure: 'logins' | 'failed') => Math.max(...counted.map((one) => one[figure]));
+  return [most('logins'), most('failed'), median(counted.map(({ tookMs }) => tookMs))] as const;
 }
 
 /**
