@@ -118,6 +118,8 @@ export class ServerClocks {
    * @param askedAt when the server was asked, by the monotonic clock
    */
   note(part: string, time: number, askedAt: number): void {
+    // Not a time: every later reading would be NaN too, and no script would have a deadline.
+    if (Number.isNaN(time)) return;
     const readAt = this.#clock.monotonic();
     const known = this.#readings.get(part);
     const expected = known ? known.time + readAt - known.readAt : 0;

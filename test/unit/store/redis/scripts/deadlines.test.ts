@@ -158,6 +158,15 @@ describe('a caller that still waits when its script was refused as late', () => 
     expect(await commands.script('take', [key], [60_000, 1])).toBeGreaterThan(0);
   });
 
+  test('keeps the reading of the clock when an answer of Redis has no time', async () => {
+    const { commands } = await openCommands();
+    commands.clocks.note('', Number.NaN, systemClock.monotonic());
+    expect(commands.clocks.now('')).toBeUndefined();
+    await commands.ping();
+    commands.clocks.note('', Number.NaN, systemClock.monotonic());
+    expect(Math.abs((commands.clocks.now('') ?? 0) - systemClock.now())).toBeLessThan(1_000);
+  });
+
   test('sends no deadline before it knows the clock of Redis', async () => {
     const { redis, commands, key } = await openCommands();
     expect(commands.clocks.now('')).toBeUndefined();
