@@ -28,6 +28,8 @@ const SCRIPT_INTERVAL_MS = 60_000;
 export async function serve(args: readonly string[], { env, version }: CommandContext): Promise<void> {
   parseFlags(args, {}, HELP);
   keepTickFast();
+  // A file that changes before the start is read by the start.
+  let reload = (_cause: string): void => undefined;
   await watchSecretFiles(env, () => reload('a file has changed'));
   const config = loadConfig(env);
   let tracing: Tracing | undefined;
@@ -47,7 +49,7 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
     await (await starting).close();
   };
   closeOnSignal(close, log, ['SIGHUP']);
-  const reload = (cause: string): void => {
+  reload = (cause) => {
     starting.then(
       (service) => reloadSecrets(service, env, log, cause),
       () => undefined,
