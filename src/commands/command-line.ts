@@ -53,8 +53,9 @@ export function closeOnSignal(close: () => Promise<void>, log?: Log, skip: 'SIGH
   // A command that fails ends with its own exit code, when it has nothing more to do.
   const options = { delay: FORCED_EXIT_MS, logger: false as const, skip: [...skip, 'beforeExit' as const] };
   const { uninstall } = closeWithGrace(options, async ({ err, signal }) => {
-    if (err) log?.error({ err }, 'uncaught error: closing');
-    else log?.info({ signal }, 'closing');
+    if (!err) log?.info({ signal }, 'closing');
+    else if (log) log.error({ err }, 'uncaught error: closing');
+    else process.stderr.write(`${err.stack}\n`);
     await close();
     log?.info({}, 'closed');
   });
