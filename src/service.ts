@@ -222,6 +222,7 @@ export async function startService(
     adminTokens.replace(next.admin.tokens);
     vendor.useApps(next.vendor.apps);
     if (next.redis) redisStore?.useSecrets(next.redis);
+    if (changed.includes('redis')) warnIfUnencrypted(next, log);
     if (next.tracing) tracing?.useHeaders(next.tracing.headers);
     current = next;
     return changed;
@@ -325,10 +326,13 @@ function openRedis(config: Config, clock: Clock, log: Log, observer: Observer): 
     log.warn({}, 'REDIS_URL is not set: tokens are kept in this process only, so run a single replica');
     return undefined;
   }
-  if (redis.encryptionKeys.length === 0) {
-    log.warn({}, 'TOKEN_ENCRYPTION_KEYS has no key: everyone who can read Redis can read the SDK tokens');
-  }
+  warnIfUnencrypted(config, log);
   return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
+}
+
+function warnIfUnencrypted({ redis }: Config, log: Log): void {
+  if (redis?.encryptionKeys.length !== 0) return;
+  log.warn({}, 'TOKEN_ENCRYPTION_KEYS has no key: everyone who can read Redis can read the SDK tokens');
 }
 
 /** Differences that need a restart, although they are in settings that hold secrets. */

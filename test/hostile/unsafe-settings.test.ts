@@ -62,6 +62,12 @@ describe('a broker with Redis and without encryption keys', () => {
     expect(warnings.filter((text) => text.includes('TOKEN_ENCRYPTION_KEYS has no key'))).toHaveLength(1);
   });
 
+  test('says so also when the keys are switched off by a reload', async () => {
+    const { service, environment, log } = await startWith({});
+    service.reloadSecrets(() => loadConfig({ ...environment, TOKEN_ENCRYPTION_KEYS: 'off' }));
+    expect(log.lines().filter(({ msg }) => /TOKEN_ENCRYPTION_KEYS has no key/.test(String(msg)))).toHaveLength(1);
+  });
+
   test('is silent about it with a key', async () => {
     const { warnings } = await startWith({ NODE_ENV: 'development' });
     expect(warnings.join('\n')).not.toContain('TOKEN_ENCRYPTION_KEYS');
@@ -90,7 +96,7 @@ describe('the API documentation', () => {
 
 /** Starts a service in this process, and returns what it warns of at the start. */
 async function startWith(env: Readonly<Record<string, string>>) {
-  const config = loadConfig({
+  const environment = {
     ...USABLE,
     NODE_ENV: 'production',
     REDIS_URL: inject('redisUrl'),
@@ -99,11 +105,11 @@ async function startWith(env: Readonly<Record<string, string>>) {
     PORT: '0',
     ADMIN_PORT: '0',
     ...env,
-  });
+  };
   const log = captureLog('warn');
-  const service = await startService(config, log.logger, '1.2.3');
+  const service = await startService(loadConfig(environment), log.logger, '1.2.3');
   onTestFinished(() => service.close());
   const warnings = log.lines().map(({ level, msg }) => `${level} ${msg}`);
   expect(warnings.filter((text) => !text.startsWith('warn '))).toEqual([]);
-  return { url: service.url, warnings };
+  return { url: service.url, warnings, service, environment, log };
 }
