@@ -50,7 +50,7 @@ class SdkTokenClient(
     private val logouts = StoredLogouts(storage)
     private val leaving = mutableListOf<Leaving>()
     /** The sessions of refused logouts. Another call may still wait to send one of them, and can renew the session. */
-    private val refused = mutableSetOf<String>()
+    private val refused = mutableMapOf<String, Account>()
     private var otherLogouts: Job? = null
 
     init {
@@ -127,7 +127,7 @@ class SdkTokenClient(
             val account = Account(userId, token.accessId)
             logouts.edit { all -> all.filterValues { !account.isSameAs(it) } }
             leaving.filter { account.isSameAs(it.account) }.forEach { it.isDropped = true }
-            refused.clear()
+            refused.values.removeAll { account.isSameAs(it) }
             store(StoredToken(token, etag, handedIn = true))
         }
     }
@@ -214,7 +214,9 @@ class SdkTokenClient(
         session: String, account: Account, deadline: TimeMark, repeat: Boolean, renewWith: UserSessions?,
     ) = deletes.getOrPut(account) { Mutex() }.withLock {
         val isOver = inOrder {
-            if (renewWith != null && refused.remove(session)) runCatching { logouts.edit { it + (session to account) } }
+            if (renewWith != null && refused.remove(session) != null) {
+                runCatching { logouts.edit { it + (session to account) } }
+            }
             session !in logouts
         }
         if (isOver) return@withLock null
@@ -238,7 +240,7 @@ class SdkTokenClient(
             error
         }
         if (failure == null || failure.endsLogout()) inOrder {
-            if (failure != null) refused += latest
+            if (failure != null) refused[latest] = account
             logouts.edit { it - latest }
         }
         failure

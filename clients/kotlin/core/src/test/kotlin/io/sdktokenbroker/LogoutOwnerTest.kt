@@ -5,6 +5,7 @@ import io.sdktokenbroker.support.PHONE
 import io.sdktokenbroker.support.TestProxy
 import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
+import io.sdktokenbroker.support.page
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
@@ -236,6 +237,18 @@ class LogoutOwnerTest {
         client.useToken("bob", handedIn.body, handedIn.etag)
         assertTrue(client.finishLogout())
         assertEquals(listOf(0, 1), terminals())
+    }
+
+    @Test
+    fun `a token of B's own login response does not make a refused logout of A look like a success`() = runBlocking {
+        val handedIn = broker.internal("/accounts/${bob.account}/terminals/$PHONE/sdk-token")
+        logInAlice()
+        val logout = hangingLogout(client)
+        proxy.answer = { page("401 Unauthorized", """{"code":"session_expired"}""", type = "application/json") }
+        assertTrue(client.finishLogout())
+        client.useToken("bob", handedIn.body, handedIn.etag)
+        assertThrows<BrokerError> { await(logout) }
+        assertEquals(1, broker.terminals(alice.account))
     }
 
     @Test
