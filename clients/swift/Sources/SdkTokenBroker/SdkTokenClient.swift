@@ -196,7 +196,7 @@ public actor SdkTokenClient {
                 // A logout that is refused is over.
                 do {
                     try await deleteToken(of: session, until: deadline, repeats: repeats)
-                } catch let error as BrokerError where error.endsLogout {}
+                } catch let error as BrokerError where error.endsLogout { try store(nil, session: session) }
             }
             return true
         }
@@ -219,7 +219,12 @@ public actor SdkTokenClient {
     private func sendLogout(of session: String) async throws -> Bool {
         do {
             try await deleteToken(of: session, until: exchange.newDeadline(), repeats: false)
-        } catch let error as BrokerError where !error.endsLogout {
+        } catch let error as BrokerError {
+            if error.endsLogout {
+                // An error of the storage must not hide the refusal: the session may be renewed.
+                try? store(nil, session: session)
+                throw error
+            }
             if !unstoredLogouts.isEmpty { try editLogouts { _ in } }
             return false
         }
@@ -236,10 +241,7 @@ public actor SdkTokenClient {
             _ = try await exchange.send(
                 logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline, repeats: repeats)
         } catch let error as BrokerError {
-            if error.endsLogout {
-                refusals[session] = error
-                try store(nil, session: session)
-            }
+            if error.endsLogout { refusals[session] = error }
             throw error
         }
         try store(nil, session: session)

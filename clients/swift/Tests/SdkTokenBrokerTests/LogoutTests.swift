@@ -502,6 +502,20 @@ final class LogoutTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(requests.map(\.status), [204])
     }
 
+    func testALogoutRenewsTheSessionAlsoIfTheStorageDoesNotTakeTheRefusal() async throws {
+        let failing = FailingStorage(storage)
+        let sessions = TestSessions(session, next: session)
+        let client = newClient(sessions, storage: failing)
+        _ = try await client.sdkToken()
+        let problem = #"{"code":"session_expired","retryable":false}"#
+        try await environment.network(.forward, answers: [.json(problem, status: 401)])
+        failing.fails = [.get, .set]
+        _ = try? await client.logout()
+        XCTAssertEqual(sessions.renewals, 1)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [401, 204])
+    }
+
     func testWhileTheStorageIsLockedEachCallThrowsItsErrorAndALogoutStillReachesTheBroker() async throws {
         let locked = LockedStorage()
         let client = SdkTokenClient(
