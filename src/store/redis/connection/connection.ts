@@ -127,7 +127,9 @@ function connect<T extends RedisClient>(create: (options: ClientOptions) => T, r
   });
   if (client instanceof Cluster) {
     client.on('+node', boundAnswers);
-    logNodes(client, role, log);
+    client.on('node error', (error: unknown, node: string) => {
+      if (!ending.has(client)) log.warn({ role, node, reason: redacted(error) }, 'a node of the Redis Cluster failed');
+    });
   } else boundAnswers(client);
   client.connect().catch(() => undefined);
   return client;
@@ -161,19 +163,6 @@ function boundAnswers(node: Redis): void {
   // A message answers no command.
   node.on('message', () => {
     bytes = 0;
-  });
-}
-
-/** Logs a failing node once, and again only after it was ready in between. */
-function logNodes(cluster: Cluster, role: string, log: RedisLog): void {
-  const failing = new Set<string>();
-  cluster.on('node error', (error: unknown, node: string) => {
-    if (failing.has(node) || ending.has(cluster)) return;
-    failing.add(node);
-    log.warn({ role, node, reason: redacted(error) }, 'a node of the Redis Cluster failed');
-  });
-  cluster.on('+node', (redis: Redis) => {
-    redis.once('ready', () => failing.delete(`${redis.options.host}:${redis.options.port}`));
   });
 }
 
