@@ -30,18 +30,9 @@ export class MemorySchedule {
   }
 
   /** Changes the due time of a subject that has one. */
-  move(id: SubjectId, dueAt: number): void {
-    if (this.#dueAt.has(id)) this.#dueAt.set(id, dueAt);
-  }
-
-  /** Changes the due time of a subject that is due later. */
-  advance(id: SubjectId, dueAt: number): void {
-    if (dueAt < (this.#dueAt.get(id) ?? 0)) this.#dueAt.set(id, dueAt);
-  }
-
-  /** Changes the due time of a subject that is due earlier. */
-  postpone(id: SubjectId, dueAt: number): void {
-    if (dueAt > (this.#dueAt.get(id) ?? Number.POSITIVE_INFINITY)) this.#dueAt.set(id, dueAt);
+  move(id: SubjectId, change: (dueAt: number) => number): void {
+    const dueAt = this.#dueAt.get(id);
+    if (dueAt !== undefined) this.#dueAt.set(id, change(dueAt));
   }
 
   remove(id: SubjectId): void {

@@ -92,7 +92,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const record = records?.get(id);
     if (record?.generation !== generation || record.read) return false;
     records?.set(id, { ...record, read: true });
-    this.#context.schedule.advance(id, dueAt);
+    this.#context.schedule.move(id, (known) => Math.min(known, dueAt));
     return true;
   }
 
@@ -102,7 +102,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const { clock, schedule, fences, failures } = this.#context;
     const coolDown = failures.coolDown(accountOf(id));
     if (coolDown) {
-      schedule.postpone(id, clock.now() + coolDown.forMs);
+      schedule.move(id, (dueAt) => Math.max(dueAt, clock.now() + coolDown.forMs));
       return coolDown;
     }
     const account = this.#accounts.get(id);
@@ -139,7 +139,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   #hold(lease: Lease): void {
     const { clock, schedule } = this.#context;
     this.#leases.hold(lease);
-    schedule.move(lease.id, clock.now() + lease.durationMs);
+    schedule.move(lease.id, () => clock.now() + lease.durationMs);
   }
 
   async save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
@@ -161,7 +161,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const { id, generation } = lease;
     if (!this.#leases.release(lease)) return;
     const { schedule, failures, announcements } = this.#context;
-    if (dueAt !== undefined) schedule.move(id, dueAt);
+    if (dueAt !== undefined) schedule.move(id, () => dueAt);
     if (!failure) return;
     const { code, retryAfter, vendorCode, waitMs = 0 } = failure;
     failures.add(id, code, waitMs);
@@ -207,7 +207,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const now = clock.now();
     const overdueMs = Math.max(0, now - schedule.first);
     const ids = schedule.due(now, limit);
-    for (const id of ids) schedule.move(id, now + HIDDEN_MS);
+    for (const id of ids) schedule.move(id, () => now + HIDDEN_MS);
     const nextInMs = schedule.size > 0 ? Math.max(0, schedule.first - now) : undefined;
     return { ids, nextInMs, backlog: schedule.dueUntil(now), overdueMs };
   }
@@ -249,7 +249,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
       fences.raise(id, { dropped: answeredAt });
       if (stored && stored.generation >= generation) {
         account.records.set(id, { ...stored, suspect: true });
-        schedule.advance(id, clock.now());
+        schedule.move(id, (known) => Math.min(known, clock.now()));
         announcements.publish({ kind: 'suspected', id, generation: stored.generation });
       }
       return outcome;
