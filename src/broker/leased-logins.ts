@@ -170,7 +170,7 @@ export class LeasedLogins<Result> {
     const acquiring = terminals.acquire(id, LEASE_MS).then((answer): Acquired => {
       // A token has ended that should have been renewed. The store deleted it before it answered.
       const hasEnded = 'endedRead' in answer && answer.endedRead;
-      if (hasEnded && policy.mode === 'proactive') observer.endedUnrenewed(1);
+      if (hasEnded && policy.mode === 'proactive') observer.endedUnrenewed();
       return answer.kind === 'granted' ? { ...answer, storeTimeout, askedAt } : answer;
     }, asUnavailable);
     const answer = await storeTimeout.wait(acquiring);

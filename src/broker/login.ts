@@ -197,7 +197,7 @@ export class TokenLogin {
     const erasedAt = Math.max(erasedBefore, cache.erasedAt(request.id) ?? 0) || undefined;
     // The former token ended before this login replaced it. The worker reports tokens that nothing has replaced.
     const hasEnded = current?.read && clock.now() >= current.token.expiresAt;
-    if (hasEnded && isRenewedInBackground(current, policy)) observer.endedUnrenewed(1);
+    if (hasEnded && isRenewedInBackground(current, policy)) observer.endedUnrenewed();
     cache.renew(record, request.id, checkedAt, erasedAt);
     return { record, outcome: 'login', checkedAt, erasedAt };
   }

@@ -53,13 +53,13 @@ export class MinuteCounts<Kind extends string> {
     this.#now = now;
   }
 
-  add(kind: Kind, times = 1): void {
+  add(kind: Kind): void {
     const number = slotOf(this.#now());
     const place = number % (MINUTES * SLOTS);
     const former = this.#slots[place];
     const slot = former?.number === number ? former : { number, counts: new Map<Kind, number>() };
     this.#slots[place] = slot;
-    slot.counts.set(kind, (slot.counts.get(kind) ?? 0) + times);
+    slot.counts.set(kind, (slot.counts.get(kind) ?? 0) + 1);
   }
 
   /**
@@ -261,7 +261,7 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       if (outcome === 'success' && tookMs > THRESHOLDS.slowLoginMs) shares.add('slowLogins');
     },
     accountClosed: () => shares.add('closedAccounts'),
-    endedUnrenewed: (tokens) => counts.endedTokens.add('token', tokens),
+    endedUnrenewed: () => counts.endedTokens.add('token'),
     sessionChecked(outcome) {
       counts.sessions.add(outcome);
       // Anybody can send junk, and it locks no user out.

@@ -187,7 +187,7 @@ function renewalMetrics(registry: Registry) {
     wroteBack,
     backlogSeen: (subjects) => backlog.set(subjects),
     overdueSeen: (overdueMs) => oldestOverdue.set(overdueMs / 1_000),
-    endedUnrenewed: (tokens) => ended.inc(tokens),
+    endedUnrenewed: () => ended.inc(),
     renewalClaimed: (latenessMs) => lateness.observe(latenessMs / 1_000),
   } satisfies Partial<Observer>;
 }

@@ -106,8 +106,8 @@ export interface Observer {
   backlogSeen(subjects: number): void;
   /** How long the oldest due token had waited before a claim; 0 if none was due. */
   overdueSeen(overdueMs: number): void;
-  /** Tokens ended that an app had read, and that the broker should have renewed. */
-  endedUnrenewed(tokens: number): void;
+  /** A token ended that an app had read, and that the broker should have renewed. */
+  endedUnrenewed(): void;
 
   /** The broker sent a login request to the vendor. A login may take several requests. */
   loginSent(): void;

@@ -55,7 +55,7 @@ export const EVENTS: { readonly [Event in keyof Observer]: readonly Parameters<O
   renewalClaimed: [[2_500]],
   backlogSeen: [[17]],
   overdueSeen: [[90_000]],
-  endedUnrenewed: [[2]],
+  endedUnrenewed: [[]],
   loginSent: [[]],
   loginEnded: (['success', 'busy', ...FAULT_KINDS] as const).map((outcome) => [outcome, undefined, 300, 100, ACCOUNT]),
   accountClosed: [[]],

@@ -115,7 +115,7 @@ describe('the last hour', () => {
 describe('the numbers behind findings', () => {
   test('are of five minutes, and leave out logins that were not sent', () => {
     const { clock, counts, observer } = startCounts();
-    observer.endedUnrenewed(2);
+    for (let token = 0; token < 2; token += 1) observer.endedUnrenewed();
     observer.loginEnded('timeout', undefined, 100, 0, ACCOUNT);
     clock.advance(6 * MINUTE_MS);
     for (const outcome of [
