@@ -75,7 +75,7 @@ interface Accepted {
   readonly principal: CachedPrincipal;
   /** Until then the session needs no new check, unless it expires before. By the monotonic clock. */
   readonly freshUntil: number;
-  /** Until then the stale session is accepted while the session server is unavailable. By the monotonic clock. */
+  /** Requests until then may use the stale session while the session server is unavailable. By the monotonic clock. */
   readonly staleUntil: number;
 }
 
@@ -103,12 +103,12 @@ const RETRY_DELAY_MS = 2_000;
 /**
  * Caches the results of another verifier:
  * - An accepted session is fresh for `cacheSeconds`, if its check asked a server, or if it came before. If its next
- *   check ends with `session_check_unavailable`, the stale session is accepted for another `cacheSeconds`. It is never
- *   accepted past the principal's `expiresAt`.
+ *   check ends with `session_check_unavailable`, the stale session is accepted in requests of another `cacheSeconds`,
+ *   however long their check takes. It is never accepted past the principal's `expiresAt`.
  * - A refusal is repeated for `refusalMs`.
  * - A check that fails for another reason is not cached.
  *
- * Both times count from the start of the check. Concurrent callers with the same session share one check. Each account
+ * These times count from the start of the check. Concurrent callers with the same session share one check. Each account
  * has at most 50 accepted sessions in the cache.
  */
 export class SessionCache implements SessionVerifier<CachedPrincipal> {
@@ -157,7 +157,9 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       observer.sessionChecked(outcomeOf(refused.refusal));
       return Promise.reject(refused.refusal);
     }
-    return this.#running.get(session) ?? this.#check(session, accepted !== undefined, now);
+    const principal = this.#running.get(session) ?? this.#check(session, accepted !== undefined, now);
+    if (!accepted || !(principal instanceof Promise)) return principal;
+    return principal.catch((error: unknown) => this.#stalePrincipal(accepted, error, now));
   }
 
   #isUnexpired({ expiresAt }: Principal): boolean {
@@ -180,7 +182,10 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       return this.#accept(session, await answer, startedAt);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
-      if (error.code === 'session_check_unavailable') return this.#acceptStale(session, error);
+      if (error.code === 'session_check_unavailable') {
+        this.#delayNextCheck(session, startedAt);
+        throw error;
+      }
       const { observer, refusalMs } = this.#options;
       observer.sessionChecked(outcomeOf(error));
       this.#accepted.delete(session);
@@ -223,17 +228,31 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     if (sessions?.size === 0) this.#ofAccount.delete(unionId);
   }
 
-  /** @throws BrokerError `unavailable`, if the session was not accepted before or is too old */
-  #acceptStale(session: string, unavailable: BrokerError): CachedPrincipal {
+  /** Callers of the next 2 s get the stale session, if it is usable, without a check. */
+  #delayNextCheck(session: string, startedAt: number): void {
     const { clock, observer } = this.#options;
-    const now = clock.monotonic();
     const accepted = this.#accepted.get(session);
-    const isUsable = accepted && now < accepted.staleUntil && this.#isUnexpired(accepted.principal);
-    observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
-    if (!isUsable) throw unavailable;
-    const freshUntil = Math.min(now + RETRY_DELAY_MS, accepted.staleUntil);
+    const isUsable = accepted && this.#isUsable(accepted, startedAt);
+    observer.sessionChecked(isUsable ? 'kept' : 'session_check_unavailable');
+    if (!isUsable) return;
+    const freshUntil = Math.min(clock.monotonic() + RETRY_DELAY_MS, accepted.staleUntil);
     this.#remember(session, { ...accepted, freshUntil });
-    return accepted.principal;
+  }
+
+  /**
+   * The result of a caller whose check has failed. Callers that share a check came at different times.
+   * @param now when the caller came
+   * @throws `error`, unless the session server is unavailable and the stale session is usable
+   */
+  #stalePrincipal(accepted: Accepted, error: unknown, now: number): CachedPrincipal {
+    const isUnavailable = error instanceof BrokerError && error.code === 'session_check_unavailable';
+    if (isUnavailable && this.#isUsable(accepted, now)) return accepted.principal;
+    throw error;
+  }
+
+  /** @param now when the request came: the check may take 5 s, which is longer than some `cacheSeconds` */
+  #isUsable({ principal, staleUntil }: Accepted, now: number): boolean {
+    return now < staleUntil && this.#isUnexpired(principal);
   }
 }
 

@@ -310,6 +310,32 @@ describe('while sessions cannot be checked', () => {
     await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 
+  it('a stale session is accepted if the request comes in time, however long the check takes', async () => {
+    const cache = cacheWith({ cacheSeconds: 2 });
+    await cache.verify('one');
+    inner.failure = unavailable;
+    inner.takesMs = 3_000;
+    clock.time = START_MS + 3_999;
+    expect((await cache.verify('one')).unionId).toBe('account-of-one');
+    clock.time = START_MS + 4_000;
+    await expect(cache.verify('one')).rejects.toBe(unavailable);
+  });
+
+  it('a request that comes too late is not accepted with an earlier one whose check it shares', async () => {
+    const cache = cacheWith({ cacheSeconds: 2 });
+    await cache.verify('one');
+    inner.failure = unavailable;
+    clock.time = START_MS + 3_999;
+    const inTime = cache.verify('one');
+    clock.time = START_MS + 4_000;
+    const tooLate = cache.verify('one');
+    expect(await Promise.allSettled([inTime, tooLate])).toMatchObject([
+      { value: { unionId: 'account-of-one' } },
+      { reason: unavailable },
+    ]);
+    expect(inner.calls).toHaveLength(2);
+  });
+
   it('a stale session is not accepted past its own end', async () => {
     const cache = cacheWith();
     inner.expiresAt = START_MS + 40_000;
