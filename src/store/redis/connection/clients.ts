@@ -117,7 +117,7 @@ function createMasterClient(topology: SingleTopology | SentinelTopology, options
     sentinels: [...sentinels],
     name,
     // After this time ioredis goes on to the next Sentinel.
-    sentinelCommandTimeout: options.socketTimeout,
+    sentinelCommandTimeout: options.connectTimeout,
     sentinelRetryStrategy: options.retryStrategy,
     // Otherwise a connection stays with a master that the Sentinels have replaced, until they demote it 10 s later.
     failoverDetector: true,

@@ -48,7 +48,7 @@ export function redisErrorKind(error: unknown): RedisErrorKind {
   return error instanceof Error && !(error instanceof TypeError) ? 'connection' : 'other';
 }
 
-/** The message of an error with which ioredis ends a connection that does not answer. */
+/** The message of an error that ends a connection that does not answer. */
 const SILENT_CONNECTION = /^Socket timeout|ETIMEDOUT/;
 
 /** How long the circuit breaker stays open after a timeout, before it lets one command through as a probe. */

@@ -1,4 +1,5 @@
 import { Cluster, Command, type Redis, ReplyError } from 'ioredis';
+import { TIMEOUT_PARTS } from '../../../token/clock.ts';
 import { BrokerError } from '../../../token/errors.ts';
 import type { Log } from '../../../token/log.ts';
 import { LUA_SCRIPTS } from '../lua-scripts.ts';
@@ -7,9 +8,6 @@ import { credentialsOf, readTopology, type Topology } from './topology.ts';
 
 const OPTIONS = {
   connectTimeout: 2_000,
-  // Callers have their own, shorter timeout. This one ends a connection that answers no command, and its commands.
-  // Without it, ioredis waits a quarter of an hour for a server that has gone silently.
-  socketTimeout: 2_000,
   disconnectTimeout: 500,
   maxRetriesPerRequest: 1,
   enableOfflineQueue: false,
@@ -21,6 +19,12 @@ const OPTIONS = {
 } satisfies ClientOptions;
 
 const COMMAND_TIMEOUT_MS = 2_000;
+
+/**
+ * Callers have their own, shorter timeout. This one ends a connection that answers no command, and its commands.
+ * Without it, ioredis waits a quarter of an hour for a server that has gone silently.
+ */
+const SILENCE_MS = 2_000;
 
 /**
  * Minimum time between two reconnections after such an answer. A new connection finds the master only after a failover,
@@ -125,12 +129,16 @@ function connect<T extends RedisClient>(create: (options: ClientOptions) => T, r
     hasGivenUp = false;
     client.connect().catch(() => undefined);
   });
+  const watch = (node: Redis): void => {
+    boundAnswers(node);
+    endSilentConnections(node);
+  };
   if (client instanceof Cluster) {
-    client.on('+node', boundAnswers);
+    client.on('+node', watch);
     client.on('node error', (error: unknown, node: string) => {
       if (!ending.has(client)) log.warn({ role, node, reason: redacted(error) }, 'a node of the Redis Cluster failed');
     });
-  } else boundAnswers(client);
+  } else watch(client);
   client.connect().catch(() => undefined);
   return client;
 }
@@ -163,6 +171,28 @@ function boundAnswers(node: Redis): void {
   // A message answers no command.
   node.on('message', () => {
     bytes = 0;
+  });
+}
+
+/**
+ * Ends a connection on which a command has waited for {@link SILENCE_MS} while nothing arrived. The `socketTimeout` of
+ * ioredis would also count the time in which this process stands still, and end the connection before it reads the
+ * answers that have arrived. See {@link TIMEOUT_PARTS}.
+ */
+function endSilentConnections(node: Redis): void {
+  node.on('connect', () => {
+    const { stream } = node;
+    let silentParts = 0;
+    const parts = setInterval(() => {
+      silentParts = node.commandQueue.length > 0 ? silentParts + 1 : 0;
+      // The first part may have begun before the command.
+      if (silentParts <= TIMEOUT_PARTS) return;
+      stream.destroy(new Error(`Socket timeout: nothing arrived in ${SILENCE_MS} ms`));
+    }, SILENCE_MS / TIMEOUT_PARTS);
+    stream.on('data', () => {
+      silentParts = 0;
+    });
+    stream.once('close', () => clearInterval(parts));
   });
 }
 

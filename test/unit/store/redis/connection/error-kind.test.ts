@@ -208,7 +208,6 @@ test('any other thrown value has the kind "other"', () => {
 
 test.each([
   "Stream isn't writeable and enableOfflineQueue options is false",
-  "Socket timeout. Expecting data, but didn't receive any in 2000ms.",
   'Command aborted due to connection close',
   'Failed to refresh slots cache.',
 ])('an error that ioredis itself raises is a connection error: %s', (message) => {

@@ -11,6 +11,8 @@ import { startRedis } from '../../../../support/redis-server.ts';
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 /** Longer than the timeout of a command and the time that a renewal waits for the store, which are 180 ms. */
 const STANDSTILL_MS = 250;
+/** Longer than the time after which a silent connection ends, which is 2 s. */
+const LONG_STANDSTILL_MS = 2_200;
 
 /** Waits for two answers of Redis, one after the other, and then for the rest of the standstill. */
 const WATCHER = `
@@ -34,9 +36,9 @@ const WATCHER = `
 `;
 
 /** Stops the event loop of this process until Redis has answered everything that it was asked before. */
-function startWatcher(port: number): () => void {
+function startWatcher(port: number, standstillMs: number): () => void {
   const state = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(WATCHER, { eval: true, workerData: { port, state, standstillMs: STANDSTILL_MS } });
+  const worker = new Worker(WATCHER, { eval: true, workerData: { port, state, standstillMs } });
   onTestFinished(async () => void (await worker.terminate()));
   return () => {
     Atomics.store(state, 0, 0);
@@ -45,7 +47,8 @@ function startWatcher(port: number): () => void {
   };
 }
 
-test('a process that stands still does not take that for a failure of Redis: it reads first what has arrived', async () => {
+/** A store that is connected, and the function that stops the event loop of this process. */
+async function connectedStore(standstillMs: number) {
   const server = await startRedis();
   onTestFinished(() => server.stop());
   const { observer, told } = recordingObserver();
@@ -56,7 +59,12 @@ test('a process that stands still does not take that for a failure of Redis: it 
   onTestFinished(() => store.close());
   await eventually(() => store.health.ping().then(() => true));
   const errorsBefore = told('redisFailed').length;
-  const standStill = startWatcher(server.port);
+  const failures = () => told('redisFailed').slice(errorsBefore);
+  return { store, failures, standStill: startWatcher(server.port, standstillMs) };
+}
+
+test('a process that stands still does not take that for a failure of Redis: it reads first what has arrived', async () => {
+  const { store, failures, standStill } = await connectedStore(STANDSTILL_MS);
   for (let round = 0; round < 10; round += 1) {
     const answers = [
       store.terminals.read(ID),
@@ -69,5 +77,18 @@ test('a process that stands still does not take that for a failure of Redis: it 
     standStill();
     expect(await Promise.all(answers)).not.toContain(undefined);
   }
-  expect(told('redisFailed').slice(errorsBefore)).toEqual([]);
+  expect(failures()).toEqual([]);
+});
+
+test('a process that stands still for longer does not end the connection, so the next requests find it', async () => {
+  const { store, failures, standStill } = await connectedStore(LONG_STANDSTILL_MS);
+  const ping = () => store.health.ping().then(() => true);
+  const first = ping();
+  // The command is sent after this turn of the event loop.
+  await nextTurn();
+  await nextTurn();
+  standStill();
+  await nextTurn();
+  expect(await Promise.all([first, ping()])).toEqual([true, true]);
+  expect(failures()).toEqual([]);
 });
