@@ -260,6 +260,9 @@ export async function startService(
     return ended;
   };
   try {
+    // A proxy without health checks sends requests as soon as the port is open. Before the connection to the store is
+    // open, they would log in without a lease. The wait has a bound, and a store that is down ends it.
+    await readiness.report();
     const url = await listenOn(publicApp, http, 'HOST and PORT');
     const adminUrl = await listenOn(internalApp, admin, 'ADMIN_HOST and ADMIN_PORT');
     const ready = readiness.start();

@@ -8,7 +8,9 @@ import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import { DEMO_APP, startVendorSimulator, type VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { eventually } from '../support/eventually.ts';
+import { startFaultProxy } from '../support/fault-proxy.ts';
 import { PATIENT } from '../support/filled-store.ts';
+import { freePort } from '../support/free-port.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { accessTokenOf } from '../support/served-token.ts';
@@ -56,6 +58,22 @@ const onRedis = (url = inject('redisUrl')): Environment => ({
   REDIS_URL: url,
   REDIS_KEY_PREFIX: `service-${randomUUID()}`,
   TOKEN_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
+});
+
+test('a service opens its port only when Redis has answered, so that its first request finds the tokens of others', async () => {
+  const store = onRedis();
+  const { vendor, session, start, getToken } = await open(store);
+  const token = accessTokenOf(await getToken(await start()));
+  const proxy = await startFaultProxy(Number(new URL(store['REDIS_URL'] ?? '').port));
+  onTestFinished(() => proxy.close());
+  proxy.set({ kind: 'delay', ms: 100 });
+  const port = await freePort();
+  const starting = start({ PORT: `${port}`, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+  const url = `http://127.0.0.1:${port}/sdk-token?uniqueId=${UNIQUE_ID}`;
+  const first = await eventually(() => plainRequest(url, { headers: { authorization: `Bearer ${session}` } }));
+  expect(accessTokenOf(first)).toBe(token);
+  expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(1);
+  await starting;
 });
 
 test.runIf(totalmem() < 200 * 2 ** 30)(
