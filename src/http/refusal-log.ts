@@ -22,7 +22,6 @@ interface Sampled {
 type Write = (sampled: Sampled) => void;
 
 interface Interval {
-  readonly timer: NodeJS.Timeout;
   /** The latest event since the interval began. */
   latest: { readonly write: Write; readonly happenedAt: Date } | undefined;
   /** Events since the interval began. */
@@ -69,16 +68,14 @@ export class LogSampler {
   /** Writes the events that wait for the end of an interval, and each later one at once: the process ends. */
   end(): void {
     this.#isEnding = true;
-    for (const interval of this.#intervals.values()) {
-      clearTimeout(interval.timer);
-      writeLatest(interval);
-    }
+    for (const interval of this.#intervals.values()) writeLatest(interval);
+    // The timers find no interval any more.
     this.#intervals.clear();
   }
 
   #begin(kind: string): void {
-    const timer = setTimeout(() => this.#endInterval(kind), this.#intervalMs).unref();
-    this.#intervals.set(kind, { timer, latest: undefined, count: 0 });
+    this.#intervals.set(kind, { latest: undefined, count: 0 });
+    setTimeout(() => this.#endInterval(kind), this.#intervalMs).unref();
   }
 
   #endInterval(kind: string): void {
