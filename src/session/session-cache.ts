@@ -3,16 +3,16 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer, SessionOutcome } from '../token/observer.ts';
 import type { CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
-import { accountId } from '../token/subject.ts';
+import { type AccountId, accountId } from '../token/subject.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
 
 /** Decides when a check runs. */
 export interface CheckSchedule {
   /**
    * @param check must not throw, but may reject
-   * @param isKnown whether the session was accepted before
+   * @param account of a session that was accepted before
    */
-  run<Result>(check: () => Result | Promise<Result>, isKnown: boolean): Result | Promise<Result>;
+  run<Result>(check: () => Result | Promise<Result>, account?: AccountId): Result | Promise<Result>;
 }
 
 /** A signature check takes 25 to 120 µs, so those of one turn delay other requests by about 1 ms. */
@@ -157,7 +157,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       observer.sessionChecked(outcomeOf(refused.refusal));
       return Promise.reject(refused.refusal);
     }
-    const principal = this.#running.get(session) ?? this.#check(session, accepted !== undefined, now);
+    const principal = this.#running.get(session) ?? this.#check(session, accepted?.principal.account, now);
     if (!accepted || !(principal instanceof Promise)) return principal;
     return principal.catch((error: unknown) => this.#stalePrincipal(accepted, error, now));
   }
@@ -167,8 +167,8 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   /** @param now the answer may rest on data as old as the request, so its age counts from here */
-  #check(session: string, isKnown: boolean, now: number): CachedPrincipal | Promise<CachedPrincipal> {
-    const answer = this.#options.schedule.run(() => this.#verifier.verify(session), isKnown);
+  #check(session: string, account: AccountId | undefined, now: number): CachedPrincipal | Promise<CachedPrincipal> {
+    const answer = this.#options.schedule.run(() => this.#verifier.verify(session), account);
     if (answer instanceof Promise) {
       const check = this.#finish(session, answer, now);
       this.#running.set(session, check);

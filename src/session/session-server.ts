@@ -3,6 +3,7 @@ import { Agent, buildConnector, type Dispatcher, request } from 'undici';
 import { type Clock, withTimeout } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
+import type { AccountId } from '../token/subject.ts';
 
 const RETRY_AFTER_SECONDS = 2;
 /** From the start of the connection to the last byte, while the event loop runs. */
@@ -159,10 +160,18 @@ async function readBounded(answer: Dispatcher.ResponseData, maxBytes: number): P
 const MAX_IN_FLIGHT = 64;
 /** Of these, this many are only for sessions that were accepted before. */
 const RESERVED_FOR_KNOWN = 16;
+/** Of these, at most this many are for such sessions of one account: the server may hang for one account alone. */
+const MAX_PER_ACCOUNT = 8;
 /** Questions that wait, of known and of unknown sessions each. */
 const MAX_WAITING = 1_000;
 /** How long a question waits for its turn. The answer may take 3 s more. */
 const MAX_WAIT_MS = 2_000;
+
+/** A waiting question. `account`: of a session that was accepted before. */
+interface Waiting {
+  readonly account: AccountId | undefined;
+  readonly start: () => void;
+}
 
 /**
  * Limits the questions to the session server, so that made-up sessions do not overload it. Questions about known
@@ -171,9 +180,10 @@ const MAX_WAIT_MS = 2_000;
 export class QuestionQueue {
   readonly #clock: Clock;
   #inFlight = 0;
-  /** The waiting questions, in order. Each function starts one of them. */
-  readonly #known = new Set<() => void>();
-  readonly #unknown = new Set<() => void>();
+  readonly #inFlightOf = new Map<AccountId, number>();
+  /** In order. */
+  readonly #known = new Set<Waiting>();
+  readonly #unknown = new Set<Waiting>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -181,47 +191,58 @@ export class QuestionQueue {
 
   /**
    * Asks the question when it is its turn.
+   * @param account of a session that was accepted before
    * @throws BrokerError `session_check_unavailable`, if its turn does not come in time
    */
-  async run<Answer>(question: () => Answer | Promise<Answer>, isKnown: boolean): Promise<Answer> {
-    if (this.#hasPlace(isKnown)) this.#inFlight += 1;
-    else await this.#waitForPlace(isKnown ? this.#known : this.#unknown);
+  async run<Answer>(question: () => Answer | Promise<Answer>, account?: AccountId): Promise<Answer> {
+    if (this.#hasPlace(account)) this.#count(account, 1);
+    else await this.#waitForPlace(account);
     try {
       return await question();
     } finally {
       // A question that starts in this turn of the event loop would open another connection.
       this.#clock.setTimer(() => {
-        this.#inFlight -= 1;
+        this.#count(account, -1);
         this.#startNext();
       }, 0);
     }
   }
 
-  #hasPlace(isKnown: boolean): boolean {
-    return this.#inFlight < (isKnown ? MAX_IN_FLIGHT : MAX_IN_FLIGHT - RESERVED_FOR_KNOWN);
+  #hasPlace(account: AccountId | undefined): boolean {
+    if (account === undefined) return this.#inFlight < MAX_IN_FLIGHT - RESERVED_FOR_KNOWN;
+    return this.#inFlight < MAX_IN_FLIGHT && (this.#inFlightOf.get(account) ?? 0) < MAX_PER_ACCOUNT;
   }
 
-  async #waitForPlace(waiting: Set<() => void>): Promise<void> {
-    if (waiting.size >= MAX_WAITING) throw sessionCheckUnavailable(new Error('Too many questions wait'));
+  #count(account: AccountId | undefined, change: 1 | -1): void {
+    this.#inFlight += change;
+    if (account === undefined) return;
+    const count = (this.#inFlightOf.get(account) ?? 0) + change;
+    if (count > 0) this.#inFlightOf.set(account, count);
+    else this.#inFlightOf.delete(account);
+  }
+
+  async #waitForPlace(account: AccountId | undefined): Promise<void> {
+    const queue = account === undefined ? this.#unknown : this.#known;
+    if (queue.size >= MAX_WAITING) throw sessionCheckUnavailable(new Error('Too many questions wait'));
     await new Promise<void>((resolve, reject) => {
       const timer = this.#clock.setTimer(() => {
-        waiting.delete(start);
+        queue.delete(waiting);
         reject(sessionCheckUnavailable(new Error(`A question waited for ${MAX_WAIT_MS} ms`)));
       }, MAX_WAIT_MS);
       const start = () => {
-        waiting.delete(start);
+        queue.delete(waiting);
         timer.cancel();
-        this.#inFlight += 1;
+        this.#count(account, 1);
         resolve();
       };
-      waiting.add(start);
+      const waiting = { account, start };
+      queue.add(waiting);
     });
   }
 
   #startNext(): void {
-    const [known] = this.#known;
+    for (const { account, start } of this.#known) if (this.#hasPlace(account)) return start();
     const [unknown] = this.#unknown;
-    if (known) known();
-    else if (unknown && this.#hasPlace(false)) unknown();
+    if (unknown && this.#hasPlace(undefined)) unknown.start();
   }
 }

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { beforeEach, expect, it } from 'vitest';
 import { QuestionQueue } from '../../../src/session/session-server.ts';
 import type { Clock } from '../../../src/token/clock.ts';
+import { accountId } from '../../../src/token/subject.ts';
 
 let started: string[];
 /** Answers a question, by its name. */
@@ -32,14 +33,17 @@ beforeEach(() => {
   queue = new QuestionQueue(clock);
 });
 
-/** @returns the outcome: `answered`, or the error and the reason for the log */
-function ask(name: string, isKnown = false): Promise<string> {
+/**
+ * @param account of a session that was accepted before
+ * @returns the outcome: `answered`, or the error and the reason for the log
+ */
+function ask(name: string, account?: string): Promise<string> {
   const question = () => {
     started.push(name);
     return new Promise<string>((resolve) => void answer.set(name, () => resolve('answered')));
   };
   return queue
-    .run(question, isKnown)
+    .run(question, account === undefined ? undefined : accountId(account))
     .catch(({ code, retryAfter, cause }) => `${code}, ${retryAfter}: ${cause.message}`);
 }
 
@@ -55,7 +59,7 @@ async function answerAll(of: readonly string[]): Promise<void> {
 it('at most 48 questions about unknown sessions and 64 in all are in flight', async () => {
   const unknown = names('unknown', 60);
   const known = names('known', 40);
-  const outcomes = [...unknown.map((name) => ask(name)), ...known.map((name) => ask(name, true))];
+  const outcomes = [...unknown.map((name) => ask(name)), ...known.map((name) => ask(name, name))];
   await setImmediate();
   expect(started).toEqual([...unknown.slice(0, 48), ...known.slice(0, 16)]);
 
@@ -69,6 +73,17 @@ it('at most 48 questions about unknown sessions and 64 in all are in flight', as
   await answerAll(unknown);
   expect(await Promise.all(outcomes)).toEqual(Array(100).fill('answered'));
   expect(timers.size).toBe(0);
+});
+
+it('at most 8 questions about known sessions of one account are in flight, and leave the places to the others', async () => {
+  const [ofAlice, ofBob, unknown] = [names('alice', 50), names('bob', 50), names('unknown', 48)];
+  for (const name of ofAlice) void ask(name, 'alice');
+  for (const name of ofBob) void ask(name, 'bob');
+  for (const name of unknown) void ask(name);
+  const first = [...ofAlice.slice(0, 8), ...ofBob.slice(0, 8), ...unknown.slice(0, 32)];
+  expect(started).toEqual(first);
+  await answerAll(['unknown-0', 'bob-0', 'alice-0']);
+  expect(started.slice(first.length)).toEqual(['unknown-32', 'bob-8', 'alice-8']);
 });
 
 it('a question that waits for 2 s fails, and is not asked later', async () => {
@@ -90,15 +105,15 @@ it('at most 1,000 questions about unknown sessions wait; then known sessions sti
   for (const name of names('unknown', 48 + 1_000)) void ask(name);
   const refused = 'session_check_unavailable, 2: Too many questions wait';
   expect(await ask('one too many')).toBe(refused);
-  for (const name of names('known', 16 + 1_000)) void ask(name, true);
+  for (const name of names('known', 16 + 1_000)) void ask(name, name);
   await setImmediate();
   expect(started).toHaveLength(64);
-  expect(await ask('one too many', true)).toBe(refused);
+  expect(await ask('one too many', 'alice')).toBe(refused);
   expect(timers.size).toBe(2_000);
 });
 
 it('a question that fails frees its place', async () => {
-  const fail = () => queue.run(() => Promise.reject(new Error('no answer')), false).catch((error) => error.message);
+  const fail = () => queue.run(() => Promise.reject(new Error('no answer'))).catch((error) => error.message);
   const outcomes = await Promise.all(Array.from({ length: 200 }, fail));
   expect(new Set(outcomes)).toEqual(new Set(['no answer']));
   await setImmediate();

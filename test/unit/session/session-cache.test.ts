@@ -9,6 +9,7 @@ import {
 } from '../../../src/session/session-cache.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Principal, SessionVerifier } from '../../../src/token/principal.ts';
+import { type AccountId, accountId } from '../../../src/token/subject.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { START_MS, TestClock } from './sessions.ts';
 
@@ -151,13 +152,13 @@ describe('an accepted session', () => {
   });
 
   it.each([
-    [30, [false, true]],
-    [0, [false, false]],
+    [30, [undefined, accountId('account-of-one')]],
+    [0, [undefined, undefined]],
   ])('with cacheSeconds %i counts as known at its next check, if it is cached', async (cacheSeconds, expected) => {
-    const known: boolean[] = [];
+    const known: (AccountId | undefined)[] = [];
     const schedule: CheckSchedule = {
-      run(check, isKnown) {
-        known.push(isKnown);
+      run(check, account) {
+        known.push(account);
         return check();
       },
     };
