@@ -286,13 +286,13 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   },
   RATE_LIMIT_PER_MINUTE: {
     group: 'limits',
-    en: 'maximum requests of an account per minute on one replica; 0: no limit',
-    zh: '限流：一个账号在一个副本上每分钟最多的请求数；0：不限',
+    en: 'maximum requests of an account per minute on one replica, on average; as many at once; 0: no limit',
+    zh: '限流：一个账号在一个副本上平均每分钟最多的请求数，突发上限也是这个数；0：不限',
   },
   LOGIN_LIMIT_PER_HOUR: {
     group: 'limits',
-    en: 'maximum logins and logouts of an account per hour over all replicas, `TERMINALS_PER_ACCOUNT` of them at once; 0: no limit',
-    zh: '限流：所有副本合计，一个账号每小时最多的登录和登出次数，突发上限为 `TERMINALS_PER_ACCOUNT` 次，之后匀速恢复；0：不限',
+    en: 'maximum logins and logouts of an account per hour over all replicas, on average; `TERMINALS_PER_ACCOUNT` of them at once; 0: no limit',
+    zh: '限流：所有副本合计，一个账号平均每小时最多的登录和登出次数，突发上限为 `TERMINALS_PER_ACCOUNT` 次，之后匀速恢复；0：不限',
   },
   CACHE_MAX_MB: {
     group: 'limits',
