@@ -40,7 +40,10 @@ describe('REDIS_URL may not be', () => {
       'with a password that ends the host part of the URL',
       EACH.flatMap((scheme) => ['#', '/', '?'].map((character) => `${scheme}://user:12${character}canary@a.example`)),
     ],
-    ['with an invalid percent-encoding', EACH.map((scheme) => `${scheme}://:canary%zz@a.example/1`)],
+    [
+      'with an invalid percent-encoding',
+      EACH.flatMap((scheme) => [':canary%zz@a', 'canary%zz:p@a', 'a/%zz'].map((rest) => `${scheme}://${rest}`)),
+    ],
     [
       'with an unknown option',
       ['redis-cluster://a.example?canary=1', 'redis-sentinel://a.example/m?db=1', 'redis://a.example?db=1'],

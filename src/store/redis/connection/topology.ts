@@ -58,7 +58,7 @@ export function readTopology(url: string): Topology | undefined {
   const name = decoded(path);
   const options = readQuery(query, kind === 'sentinel' ? ['tls', 'sentinelPassword'] : ['tls']);
   const access = { username: decoded(username), password: decoded(password), tls: options?.get('tls') === 'true' };
-  if (!options || !isComplete(nodes) || !isComplete([name, access.username, access.password])) return undefined;
+  if (!options || !isComplete(nodes) || !isComplete([access.username, access.password])) return undefined;
   if (kind === 'cluster') return path === '' ? { kind, nodes, ...(access as Access) } : undefined;
   if (!name) return undefined;
   const sentinelPassword = options.get('sentinelPassword') ?? '';
@@ -82,7 +82,7 @@ export function hasSameServers(oneUrl: string, otherUrl: string): boolean {
   const [one, other] = [oneUrl, otherUrl].map((url) => {
     const topology = readTopology(url);
     if (topology?.kind !== 'single') return { ...topology, username: '', password: '', sentinelPassword: '' };
-    return { kind: 'single', url: Object.assign(new URL(topology.url), { username: '', password: '' }).href };
+    return Object.assign(new URL(topology.url), { username: '', password: '' }).href;
   });
   return isDeepStrictEqual(one, other);
 }
