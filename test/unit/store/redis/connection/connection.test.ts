@@ -113,6 +113,10 @@ describe('a command', () => {
     expect(connection.log.join('\n')).not.toContain('canary');
   });
 
+  test('to Sentinels that cannot be reached fails, also before a connection to any Redis was tried', async () => {
+    await expectUnavailable(open(`redis-sentinel://127.0.0.1:${await freePort()}/master`));
+  });
+
   test('to a killed Redis fails at once, and works when Redis is back without its scripts', async () => {
     const server = await ownServer();
     const connection = open(server.url);

@@ -116,12 +116,13 @@ test('a master that has lost its replicas is read-only', async () => {
 
 test('a Redis that cannot save its data fails the ping, so that no new replica is ready', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'redis-'));
-  const { server, store } = await openStore({ dir, args: ['--save', '3600 1'] });
+  const { server, store, kinds } = await openStore({ dir, args: ['--save', '3600 1'] });
   const redis = await operator(server.url);
   await rm(dir, { recursive: true });
   await redis.bgsave();
   await eventually(async () => (await redis.info('persistence')).includes('rdb_last_bgsave_status:err'));
   await expect(store.health.ping()).rejects.toMatchObject({ code: 'store_unavailable' });
+  expect(kinds()).toContain('misconf');
 });
 
 test('a store says that Redis is back as soon as a Redis that hung answers, also with the same connection', async () => {

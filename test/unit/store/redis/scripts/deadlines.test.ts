@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { RedisCommands } from '../../../../../src/store/redis/connection/commands.ts';
+import { RedisCommands, ServerClocks } from '../../../../../src/store/redis/connection/commands.ts';
 import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
 import { runScript, type ScriptCall } from '../../../../../src/store/redis/lua-scripts.ts';
@@ -14,6 +14,7 @@ import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
 import { silentObserver } from '../../../../support/silent-observer.ts';
+import { TestClock } from '../../../../support/test-clock.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
@@ -109,6 +110,11 @@ test('a command that timed out while Redis hung is not executed later, unless a 
   expect(await loginQueue.nextPlaceInMs()).toBeUndefined();
   expect((await terminals.read(idOf('saved'))).record).toEqual(record);
   expect((await terminals.acquire(idOf('released'), 1_000)).kind).toBe('granted');
+  // Nothing repeats a script whose caller has given up.
+  const executed = async () => Number(/total_commands_processed:(\d+)/.exec(await admin.info('stats'))?.[1]);
+  const before = await executed();
+  await sleep(100);
+  expect((await executed()) - before).toBeLessThan(50);
 });
 
 describe('a caller that still waits when its script was refused as late', () => {
@@ -184,4 +190,16 @@ describe('a caller that still waits when its script was refused as late', () => 
     expect((commands.clocks.now('{7}') ?? 0) - 1_700_000_000_000).toBeLessThan(1_000);
     expect(Math.abs((commands.clocks.now('') ?? 0) - systemClock.now())).toBeLessThan(1_000);
   });
+});
+
+test('the clock of Redis stays right when an answer is read late, and follows when it is set back', () => {
+  const clock = new TestClock();
+  const clocks = new ServerClocks(clock);
+  clocks.note('', 10_000, clock.monotonic());
+  const askedAt = clock.monotonic();
+  clock.advance(500);
+  clocks.note('', 10_000, askedAt);
+  expect(clocks.now('')).toBe(10_500);
+  clocks.note('', 9_000, clock.monotonic());
+  expect(clocks.now('')).toBe(9_000);
 });
