@@ -30,7 +30,7 @@ const REDIRECTIONS = {
   slotsRefreshTimeout: 1_000,
 } as const;
 
-/** Creates a client for commands. It is not connected yet. */
+/** Creates a client for commands. It connects in the background. */
 export function createClient(topology: Topology, options: ClientOptions): RedisClient {
   if (topology.kind !== 'cluster') return createMasterClient(topology, options);
   const redisOptions = { ...options, ...accessOf(topology) };
@@ -38,7 +38,6 @@ export function createClient(topology: Topology, options: ClientOptions): RedisC
     ...REDIRECTIONS,
     redisOptions,
     scripts: options.scripts,
-    lazyConnect: true,
     enableOfflineQueue: false,
     clusterRetryStrategy: options.retryStrategy,
     // Connect by host name: a TLS certificate is for a name, and its address may change.
@@ -66,9 +65,9 @@ function catchAsking(node: Redis): void {
 }
 
 /**
- * Creates a client for subscriptions. It is not connected yet. Each node of a cluster forwards messages to all others,
- * so one node is enough. Each attempt to connect takes the next node. The cluster subscriber of ioredis is not used,
- * because it never leaves a node that hangs.
+ * Creates a client for subscriptions. It connects in the background. Each node of a cluster forwards messages to all
+ * others, so one node is enough. Each attempt to connect takes the next node. The cluster subscriber of ioredis is not
+ * used, because it never leaves a node that hangs.
  * @param commands knows the nodes of a cluster
  */
 export function createSubscriber(topology: Topology, options: ClientOptions, commands: RedisClient): Redis {

@@ -11,7 +11,6 @@ const OPTIONS = {
   disconnectTimeout: 500,
   maxRetriesPerRequest: 1,
   enableOfflineQueue: false,
-  lazyConnect: true,
   // ioredis leaves a failed resubscription unhandled, so RedisAnnouncements subscribes itself.
   autoResubscribe: false,
   scripts: LUA_SCRIPTS,
@@ -139,7 +138,6 @@ function connect<T extends RedisClient>(create: (options: ClientOptions) => T, r
       if (!ending.has(client)) log.warn({ role, node, reason: redacted(error) }, 'a node of the Redis Cluster failed');
     });
   } else watch(client);
-  client.connect().catch(() => undefined);
   return client;
 }
 
