@@ -352,6 +352,7 @@ describe('a secret that everyone knows, or that is no random text', () => {
     ['VENDOR_APP_KEY', 'your-app-key', USABLE],
     ['VENDOR_APP_KEY', 'demo-app-key', USABLE],
     ['VENDOR_APPS', JSON.stringify({ ios: { ...CANARY_APP, appKey: 'demo-app-key' } }), WITHOUT_APP],
+    ['VENDOR_APPS', JSON.stringify({ ios: { ...CANARY_APP, appToken: 'demo-app-token' } }), WITHOUT_APP],
     ['SESSION_INTROSPECTION_CLIENT_SECRET', 'onlyForTryingItOut', USABLE],
   ] as const;
 
@@ -363,7 +364,8 @@ describe('a secret that everyone knows, or that is no random text', () => {
     else if (name.startsWith('SESSION_INTRO'))
       expect(problems[0]).toMatch(/: use the value that the OAuth server issued$/);
     else expect(problems[0]).toMatch(/: choose a random one$/);
-    expect(problemsOf({ ...environment, [name]: value })).toEqual([]);
+    for (const NODE_ENV of ['development', 'test', ''])
+      expect(problemsOf({ ...environment, NODE_ENV, [name]: value })).toEqual([]);
   });
 
   test.each(['Production', 'prod', 'staging', 'production '])('is refused with NODE_ENV=%j too', (NODE_ENV) => {

@@ -25,6 +25,7 @@ describe('the digest of a configuration', () => {
 
   test.each<Environment>([
     { VENDOR_APP_ID: 'app-2' },
+    { VENDOR_ACCESS_ID: 'access-2' },
     { SESSION_JWT_ISSUER: 'https://other.example' },
     { VENDOR_MAX_RPS: '11' },
     { REFRESH_AT: '0.6-0.9' },
