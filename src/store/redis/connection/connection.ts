@@ -14,7 +14,7 @@ const OPTIONS = {
   // ioredis leaves a failed resubscription unhandled, so RedisAnnouncements subscribes itself.
   autoResubscribe: false,
   scripts: LUA_SCRIPTS,
-  retryStrategy: (attempt: number) => Math.min(1_000, 50 * 2 ** Math.min(attempt, 6)),
+  retryStrategy: (attempt: number) => Math.min(1_000, 50 * 2 ** attempt),
 } satisfies ClientOptions;
 
 const COMMAND_TIMEOUT_MS = 2_000;
