@@ -124,7 +124,6 @@ export class RedisAnnouncements implements AnnouncementFeed {
       else this.#hearAnnouncement(text);
     });
     this.#timer = setInterval(() => this.#checkConnection(), HEARTBEAT_MS);
-    this.#timer.unref();
   }
 
   subscribe(listener: (announcement: Announcement) => void): void {
@@ -155,7 +154,6 @@ export class RedisAnnouncements implements AnnouncementFeed {
       await this.#subscriber.subscribe(this.#context.keys.announcements, this.#channel);
       this.#subscribed = true;
       this.#completeUntil = this.#context.clock.monotonic();
-      this.#timer.refresh();
       this.#sendHeartbeat();
     } catch (error) {
       // A missing right stays missing on a new connection. The next check tries again.
