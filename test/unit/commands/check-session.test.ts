@@ -70,6 +70,7 @@ describe('a JWT', () => {
     const { lines, failed, namesInChinese } = await check(JWT, await session({ region: 'de', iat: START_SECONDS - 5 }));
     expect(failed).toEqual([]);
     expect(namesInChinese[0]).toBe('会话 签名');
+    expect(namesInChinese).toContain('会话 exp');
     expect(lines).toContain('ok session signature: HS256');
     expect(lines).toContain(`ok session iss: ${ISSUER}`);
     expect(lines).toContain(`ok session sub: ${ACCOUNT}`);
@@ -188,8 +189,10 @@ describe('a JWT', () => {
   test('with times in milliseconds at paths: their dates', async () => {
     const names = { ...CLAIM_NAMES, issuedAt: 'login.at', expiresAt: 'login.until', timeUnit: 'ms' } as const;
     const login = { at: START_MS - 1, until: START_MS + 60_000 };
-    const { lines, failed } = await check({ ...JWT, claims: names }, await session({ login, exp: undefined }));
+    const times = { login, exp: undefined, nbf: START_SECONDS };
+    const { lines, failed } = await check({ ...JWT, claims: names }, await session(times));
     expect(failed).toEqual([]);
+    expect(lines).toContain(`ok session nbf: ${START_SECONDS} (2026-01-01T00:00:00.000Z)`);
     expect(lines).toContain(`ok session login.at: ${START_MS - 1} (2025-12-31T23:59:59.999Z)`);
     expect(lines).toContain(`ok session login.until: ${START_MS + 60_000} (2026-01-01T00:01:00.000Z)`);
   });
@@ -324,6 +327,7 @@ describe('headers', () => {
     const { lines, warnings } = await check({ ...options, claims }, `Cookie: ${COOKIE}`, forwarded, 'FR');
     expect(lines.at(-1)).toContain('country FR (DEFAULT_REGION), no end');
     expect(warnings).toEqual([expect.objectContaining({ name: 'session until' })]);
+    expect((await check(options, `Cookie: ${COOKIE}`, forwarded, 'FR')).warnings).toEqual([]);
   });
 
   test('go to the session server as the broker forwards them, and nothing else does', async () => {

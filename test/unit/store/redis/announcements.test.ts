@@ -40,7 +40,8 @@ describe('announcements', () => {
     await publish(`removed ${ID} 1800000000003 7-0/7-1`);
     await publish(`suspected ${ID} 1800000000004 7-1/7-2`);
     await publish(`erased ${accountOf(ID)} 1800000000005 7-2/8-0`);
-    await eventually(() => heard.length === 6);
+    await publish(`failed ${ID} 1800000000007 vendor_rejected,,`);
+    await eventually(() => heard.length === 7);
     expect(heard).toEqual([
       { kind: 'saved', id: ID, generation: 1_800_000_000_001 },
       { kind: 'failed', id: ID, generation: 1_800_000_000_002, code: 'vendor_timeout', retryAfter: 3, vendorCode: -7 },
@@ -48,6 +49,7 @@ describe('announcements', () => {
       { kind: 'removed', id: ID, generation: 1_800_000_000_003 },
       { kind: 'suspected', id: ID, generation: 1_800_000_000_004 },
       { kind: 'erased', account: accountOf(ID), generation: 1_800_000_000_005 },
+      { kind: 'failed', id: ID, generation: 1_800_000_000_007, code: 'vendor_rejected' },
     ]);
   });
 
@@ -91,6 +93,7 @@ describe('announcements', () => {
       `failed ${ID} 1 vendor_timeout`,
       `failed ${ID} 1 vendor_timeout,${'9'.repeat(17)},`,
       `saved ${ID}x 1 /1-0`,
+      `saved ${ID} ${Date.now() + 400 * 86_400_000} /1-0`,
     ]) {
       await publish(text);
     }
@@ -110,9 +113,11 @@ describe('the time since which announcements are complete', () => {
     expect(instant).toBeLessThanOrEqual(systemClock.monotonic());
   });
 
-  test('stays the same while heartbeats arrive, even without announcements', async () => {
+  test('stays the same while heartbeats arrive, even without announcements, and Redis is not reported as back', async () => {
     const clock = new TestClock();
-    const { since, known } = await open(clock);
+    const { announcements, since, known } = await open(clock);
+    const returns: unknown[] = [];
+    announcements.onReturn((history) => returns.push(history));
     const instant = await known();
     // Three silent seconds mean a gap. A look that far ahead shows whether a heartbeat arrived since the last step.
     for (let step = 0; step < 3; step += 1) {
@@ -125,6 +130,7 @@ describe('the time since which announcements are complete', () => {
         return heardAgain;
       });
     }
+    expect(returns).toEqual([]);
   });
 
   test('is unknown after Redis was killed, and a later time when it is back', async () => {

@@ -114,7 +114,10 @@ describe('a command', () => {
   });
 
   test('to Sentinels that cannot be reached fails, also before a connection to any Redis was tried', async () => {
-    await expectUnavailable(open(`redis-sentinel://127.0.0.1:${await freePort()}/master`));
+    const connection = open(`redis-sentinel://127.0.0.1:${await freePort()}/master`);
+    await expectUnavailable(connection);
+    await eventually(() => connection.log.length > 1);
+    for (const line of connection.log) expect(line).toContain('failed to connect to sentinel 127.0.0.1');
   });
 
   test('to a killed Redis fails at once, and works when Redis is back without its scripts', async () => {
@@ -135,8 +138,14 @@ describe('a command', () => {
     await hasWorked(connection);
     server.pause();
     await expectUnavailable(connection);
+    const { commands } = connection;
+    const failing = { failingSince: expect.any(Number) };
+    expect([commands.contact, commands.outage()]).toMatchObject([failing, failing]);
     server.resume();
     await hasWorked(connection);
+    await eventually(() => commands.ping().then(() => true));
+    expect(commands.contact.failingSince).toBeUndefined();
+    expect(commands.outage()).toBeUndefined();
   });
 
   test('to a Redis that hung before the connection fails in time, and works when Redis goes on', async () => {
