@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { NO_COUNTS, NO_SHARES, type RecentCounts, type ShareCounts } from '../../../src/telemetry/finding-facts.ts';
 import { Fleet } from '../../../src/telemetry/fleet.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { LeftSummary } from '../../../src/token/ports.ts';
+import type { LeftSummary, ScheduleOutlook } from '../../../src/token/ports.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const CONTACT = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
@@ -106,8 +106,8 @@ function createFleet() {
       reportAlone: () => fleet.report(undefined, undefined),
       stop: () => fleet.stop(),
       missing: () => fleet.missing(others()),
-      report: (more: Omit<LeftSummary, 'id'>[] = []) =>
-        fleet.report([...others(), ...more.map((one, at) => ({ id: `${at}`, ...one }))], undefined),
+      report: (more: Omit<LeftSummary, 'id'>[] = [], outlook?: ScheduleOutlook) =>
+        fleet.report([...others(), ...more.map((one, at) => ({ id: `${at}`, ...one }))], outlook),
     };
   };
   return { clock, pass, store, start };
@@ -327,8 +327,9 @@ describe('a fleet', () => {
     other.state.fullSince = clock.now();
     await pass(6_000);
     const codes = (report: { findings: readonly { code: string }[] }) => report.findings.map(({ code }) => code);
-    expect(codes(one.report())).toEqual(['redis_refuses_writes']);
-    expect(codes(one.reportAlone())).toEqual(['redis_refuses_writes']);
+    const late = { dueWithin: [7], total: 7, overdueMs: 300_000 };
+    expect(codes(one.report([], late))).toEqual(['redis_refuses_writes', 'renewals_late']);
+    expect(codes(one.reportAlone())).toEqual(['redis_refuses_writes', 'renewals_late']);
     expect(one.reportAlone().replicas).toHaveLength(2);
     one.state.silentMs = 5_000;
     expect(codes(one.reportAlone())).toEqual(['redis_unreachable']);
