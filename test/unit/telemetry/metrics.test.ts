@@ -141,6 +141,24 @@ describe('a gauge', () => {
     observer.overdueSeen(90_500);
     expect(await value('oldest_overdue_seconds')).toBe(90.5);
   });
+
+  test('shows no fault that is over', async () => {
+    const { observer, watch, value } = newMetrics();
+    const state = { missing: 2, domains: WATCHED.vendorDomains() };
+    watch({ ...WATCHED, missingReplicas: async () => state.missing, vendorDomains: () => state.domains });
+    const faults = async () => [
+      await value('replicas_missing'),
+      await value('vendor_failing', { host: 'vendor.example', reason: 'unreachable: CERT_HAS_EXPIRED' }),
+      await value('secrets_refused'),
+    ];
+    observer.secretsReloaded('refused');
+    expect(await faults()).toEqual([2, 1, 1]);
+    observer.secretsReloaded('unchanged');
+    // The last failure stays known.
+    state.domains = state.domains.map((domain) => ({ ...domain, failingSince: undefined, failures: 0 }));
+    state.missing = 0;
+    expect(await faults()).toEqual([0, 0, 0]);
+  });
 });
 
 describe('labels', () => {
