@@ -8,6 +8,7 @@ import {
   type ShareCounts,
   type ShareName,
   type StandingShares,
+  shareNames,
   THRESHOLDS,
 } from '../../../src/telemetry/finding-facts.ts';
 import { asFinding } from '../../../src/telemetry/finding-sentences.ts';
@@ -473,6 +474,7 @@ describe('each finding', () => {
       expect(message).toMatch(/^[A-Z\d].*[^ ]\.$/);
       expect(message).not.toMatch(/undefined|NaN| {2}/);
     }
+    if (shareNames(code).length > 0) expect(asFinding(facts, NOW).message).toContain('50 %');
     const [document, anchor] = runbookOf(code).split('#');
     expect(document).toBe('docs/runbooks.md');
     expect(asFinding({ code, count: 1 }, NOW).message).not.toMatch(/\b1 tokens/);
