@@ -204,6 +204,20 @@ describe('a fleet', () => {
     expect(findings[0]?.message).toContain('its memory is full');
   });
 
+  test('tells of a fault of some replicas what the one knows that saw most, and when the first one saw it', async () => {
+    const { clock, pass, start } = createFleet();
+    const [one, other, rest] = [start('a'), start('b'), start('c')];
+    rest.state.counts = { ...NO_COUNTS, logins: 2_000 };
+    const begun = clock.now();
+    one.state.counts = { ...NO_COUNTS, logins: 20, slowLogins: 20 };
+    await pass(60_000);
+    other.state.counts = { ...NO_COUNTS, logins: 40, slowLogins: 40 };
+    await pass(6_000);
+    const [found] = rest.report().findings;
+    expect(found).toMatchObject({ code: 'vendor_slow', count: 40, replicas: ['a', 'b'] });
+    expect(found?.since).toBeLessThan(begun + 10_000);
+  });
+
   test('names the new replica that cannot check sessions, with the share of all and the reason', async () => {
     const { pass, start } = createFleet();
     const [one, , fresh] = [start('a'), start('b'), start('c')];
