@@ -276,9 +276,11 @@ describe('the session of a console', () => {
   it('of the quietest of 33 consoles ends', async () => {
     const { origin } = await startInternalApp({ logLevel: 'warn' });
     const pages = [];
-    for (let page = 0; page < 33; page += 1) pages.push(await signedIn(origin));
-    expect(await pages[0]?.send(STATUS_CALL)).toMatchObject({ isProved: false });
-    expect(await pages[1]?.send(STATUS_CALL)).toMatchObject({ isProved: true });
+    for (let page = 0; page < 32; page += 1) pages.push(await signedIn(origin));
+    await pages[0]?.send(STATUS_CALL);
+    await signedIn(origin);
+    expect(await pages[1]?.send(STATUS_CALL)).toMatchObject({ isProved: false });
+    for (const page of [pages[0], pages[2]]) expect(await page?.send(STATUS_CALL)).toMatchObject({ isProved: true });
   });
 });
 
