@@ -121,6 +121,23 @@ describe('the status', () => {
     ]);
   });
 
+  test('has the latest of failures and refusals as the last failure of a vendor domain', async () => {
+    const contact = { lastSuccessAt: undefined, failingSince: undefined, failures: 0, circuit: 'closed' } as const;
+    const [failed, refused] = [
+      { at: 2_000, reason: 'timeout' },
+      { reason: 'request', vendorCode: 10_003 },
+    ];
+    const { status } = createStatus({
+      vendorDomains: () =>
+        [1_000, 3_000].map((at) => {
+          const lastRefusal = { ...refused, at };
+          return { ...contact, host: 'cn.example', clockOffsetMs: 0, lastFailure: failed, lastRefusal };
+        }),
+    });
+    const domains = (await status.report()).vendorDomains;
+    expect(domains.map(({ lastFailure }) => lastFailure?.reason)).toEqual(['timeout', 'request']);
+  });
+
   test.each([true, false])('says whether the search for the ends of tokens was cut: %s', async (isCut) => {
     const outlook = async () => ({ dueWithin: [], total: 80_000, overdueMs: 0 });
     const { status } = createStatus({ dueQueue: { outlook, ends: async () => ({ ...(await NO_ENDS()), isCut }) } });
