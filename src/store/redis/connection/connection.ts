@@ -185,7 +185,11 @@ function endSilentConnections(node: Redis): void {
       silentParts = node.commandQueue.length > 0 ? silentParts + 1 : 0;
       // The first part may have begun before the command.
       if (silentParts <= TIMEOUT_PARTS) return;
-      stream.destroy(new Error(`Socket timeout: nothing arrived in ${SILENCE_MS} ms`));
+      // After a standstill, timers run before the answers are read.
+      setImmediate(() => {
+        if (silentParts === 0) return;
+        stream.destroy(new Error(`Socket timeout: nothing arrived in ${SILENCE_MS} ms`));
+      });
     }, SILENCE_MS / TIMEOUT_PARTS);
     stream.on('data', () => {
       silentParts = 0;

@@ -1,6 +1,9 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { once } from 'node:events';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
+import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
 import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
 import { StoreTimeout, systemClock } from '../../../../../src/token/clock.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
@@ -91,4 +94,31 @@ test('a process that stands still for longer does not end the connection, so the
   await nextTurn();
   expect(await Promise.all([first, ping()])).toEqual([true, true]);
   expect(failures()).toEqual([]);
+});
+
+test('a standstill at the end of a long silence does not end the connection: the answer is read first', async () => {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const operator = new Redis(server.url);
+  onTestFinished(() => operator.disconnect());
+  const standStill = startWatcher(server.port, 700);
+  const client = connectRedis(server.url, 'commands', { info: () => undefined, warn: () => undefined });
+  onTestFinished(() => client.disconnect());
+  let ends = 0;
+  client.on('close', () => {
+    ends += 1;
+  });
+  await once(client, 'connect');
+  // The silence is counted in parts of 500 ms from here. The fifth one ends 2,100 ms after the command.
+  await sleep(900);
+  await operator.client('PAUSE', 1_800, 'ALL');
+  const answer = client.get('key');
+  await sleep(1_780);
+  // Timers that are due after this turn come before what has arrived.
+  await nextTurn();
+  standStill();
+  expect(await answer).toBeNull();
+  // The end of a connection would come after its last answer.
+  await sleep(100);
+  expect(ends).toBe(0);
 });
