@@ -241,7 +241,11 @@ export class QuestionQueue {
   }
 
   #startNext(): void {
-    for (const { account, start } of this.#known) if (this.#hasPlace(account)) return start();
+    for (const { account, start } of this.#known) {
+      if (!this.#hasPlace(account)) continue;
+      start();
+      return;
+    }
     const [unknown] = this.#unknown;
     if (unknown && this.#hasPlace(undefined)) unknown.start();
   }
