@@ -4,19 +4,20 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { START_MS, TestClock } from './sessions.ts';
 
-function observed() {
+function observed({ cacheSeconds = 30, takesMs = 0 } = {}) {
   const clock = new TestClock();
   const { observer, told } = recordingObserver();
   const server = { failure: undefined as Error | undefined };
   const verifier = {
     async verify() {
+      clock.time += takesMs;
       if (server.failure) throw server.failure;
       const expiresAt = Number.MAX_SAFE_INTEGER;
       return { unionId: 'alice', region: undefined, app: undefined, issuedAt: undefined, expiresAt };
     },
   };
   const cache = new SessionCache(verifier, {
-    cacheSeconds: 30,
+    cacheSeconds,
     refusalMs: 2_000,
     schedule: new CheckQueue(clock),
     isCheckLocal: false,
@@ -70,4 +71,13 @@ it('a session check reports an unavailable server, and whether the stale session
   clock.time = START_MS + 60_000;
   await verify('one');
   expect(outcomes()).toEqual(['accepted', 'kept', 'session_check_unavailable', 'session_check_unavailable']);
+});
+
+it('a session check that takes longer than cacheSeconds reports that the stale session was accepted', async () => {
+  const { clock, server, verify, outcomes } = observed({ cacheSeconds: 2, takesMs: 3_000 });
+  await verify('one');
+  server.failure = new BrokerError('session_check_unavailable');
+  clock.time = START_MS + 3_999;
+  await verify('one');
+  expect(outcomes()).toEqual(['accepted', 'kept']);
 });

@@ -84,6 +84,9 @@ it('at most 8 questions about known sessions of one account are in flight, and l
   expect(started).toEqual(first);
   await answerAll(['unknown-0', 'bob-0', 'alice-0']);
   expect(started.slice(first.length)).toEqual(['unknown-32', 'bob-8', 'alice-8']);
+  // Those that have waited count like the others.
+  await answerAll(['unknown-1', 'bob-1', 'alice-1']);
+  expect(started.slice(first.length + 3)).toEqual(['unknown-33', 'bob-9', 'alice-9']);
 });
 
 it('a question that waits for 2 s fails, and is not asked later', async () => {
