@@ -85,6 +85,21 @@ test.runIf(process.platform === 'linux')('a command whose output is lost says wh
   expect([code, err]).toEqual([1, 'The output cannot be written (ENOSPC: no space left on device, write)\n']);
 });
 
+/** Makes the program throw once it listens for signals: from then on, Node.js does not print the error. */
+const FAILING =
+  '--import=data:text/javascript,' +
+  encodeURIComponent(`
+    process.on('newListener', (event) => {
+      if (event === 'uncaughtException') setImmediate(() => { throw new Error('uncaught-canary'); });
+    });`);
+
+test('a command without a log prints an uncaught error with its place, and fails', async () => {
+  const child = start(['simulate-vendor', '--port', '0'], { NODE_OPTIONS: FAILING });
+  const [{ code }, err] = await Promise.all([exitOf(child), text(child.stderr)]);
+  expect(err).toMatch(/^Error: uncaught-canary\n\s+at .+:\d+/m);
+  expect(code).toBe(1);
+});
+
 test('a wrong command line lists the commands, with exit code 2', async () => {
   const unknown = await runHere(['serv']);
   expect(unknown).toMatchObject({ code: 2, out: '' });
