@@ -170,6 +170,8 @@ describe.runIf(canMeasureGrowth)('data of others in Redis', () => {
     await redis.eval(lua, 1, keys.account(victim.account), ACCOUNT_FIELDS.directory);
     const served: boolean[] = [];
     for (let round = 0; round < 10; round += 1) {
+      // After a command that was late on a busy machine, the broker asks Redis nothing for half a second.
+      await redisAnswers();
       await broker.getToken(victim.session, randomUUID());
       served.push((await accountAt(KNOWN[0])).status === 200);
     }

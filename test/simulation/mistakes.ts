@@ -52,7 +52,7 @@ const MEMORY_STORE: readonly Change[] = [
   },
   {
     name: 'the first read of a token does not move its due time',
-    from: 'this.#context.schedule.advance(id, dueAt);',
+    from: 'this.#context.schedule.move(id, (known) => Math.min(known, dueAt));',
     to: '',
   },
   {
