@@ -65,12 +65,12 @@ export const QUEUE_MUTANTS: LuaMutants = {
   ],
   reserve: [
     ['a clock that was set back blocks', 'then state = {} end', 'then end'],
+    ['there is one place more at once', 'now - (burst - 1) * interval', 'now - burst * interval'],
     [
-      'there are two places at once',
-      'math.max(tonumber(state[1] or 0), now)',
-      'math.max(tonumber(state[1] or 0), now - interval)',
+      'a pause collects places without limit',
+      'math.max(tonumber(state[1] or 0), now - (burst - 1) * interval)',
+      'tonumber(state[1] or 0)',
     ],
-    ['a pause collects places without limit', 'math.max(tonumber(state[1] or 0), now)', 'tonumber(state[1] or 0)'],
     ['a login queues for any time', ' or wait > longest then', ' then'],
     ['an account is never returning', "isForeground and redis.call('GET', KEYS[2]) ~= false", 'false'],
     [
@@ -124,7 +124,11 @@ export const QUEUE_MUTANTS: LuaMutants = {
     ['an account is remembered for seconds instead of ms', "'PX', returningFor", "'EX', returningFor"],
     ['a place is not counted', 'nextPlace = nextPlace + interval', ''],
     ['places are rounded to whole ms', "'%.3f'", "'%.0f'"],
-    ['the queue never expires', "redis.call('PEXPIRE', KEYS[1], math.ceil(lastUse - now) + 1000)", ''],
-    ['the queue expires before its last use', 'lastUse - now) + 1000', 'interval)'],
+    [
+      'the queue never expires',
+      "redis.call('PEXPIRE', KEYS[1], math.ceil(lastUse - now + burst * interval) + 1000)",
+      '',
+    ],
+    ['the queue expires before its last use', 'lastUse - now + burst * interval) + 1000', 'interval)'],
   ],
 };

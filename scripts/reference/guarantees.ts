@@ -269,7 +269,7 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
         'replicas share one login queue': 'all replicas share one queue',
       }),
       ...shownIn('test/unit/token/login-queue.test.ts', {
-        'is kept in any one second: at most the rate per second and one more': 'the rate is kept in any second',
+        'is kept in any one second: at most the rate per second plus the burst': 'the rate is kept in any second',
         'leaves at most half of the places to renewals while it waits':
           'renewals get at most half of the places while an app waits',
       }),

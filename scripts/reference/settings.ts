@@ -105,8 +105,8 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   },
   VENDOR_MAX_RPS: {
     group: 'vendor',
-    en: 'vendor logins per second on average at most, over all replicas; a busy replica may send late ones closer together; 0: no limit',
-    zh: '所有副本合计，平均每秒向厂商登录的次数上限；繁忙的副本延迟发出的登录可能间隔更短；0：不限',
+    en: 'vendor logins per second on average at most, over all replicas; in one second a tenth more, at least one more; 0: no limit',
+    zh: '所有副本合计，平均每秒向厂商登录的次数上限；单独一秒内最多可多十分之一，且至少可多 1 次；0：不限',
   },
   VENDOR_TIMEOUT_MS: {
     group: 'vendor',

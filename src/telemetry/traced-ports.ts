@@ -52,8 +52,7 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
       giveBack: (name, intervalMs) => span('give_back_permit', () => rateLimiter.giveBack(name, intervalMs)),
     },
     loginQueue: {
-      reserve: (intervalMs, urgency, account) =>
-        span('reserve_login', () => loginQueue.reserve(intervalMs, urgency, account)),
+      reserve: (pace, urgency, account) => span('reserve_login', () => loginQueue.reserve(pace, urgency, account)),
       nextPlaceInMs: () => loginQueue.nextPlaceInMs(),
     },
     close: () => store.close(),

@@ -1,5 +1,13 @@
 import type { AccountId } from './subject.ts';
 
+/** The rate of vendor logins. */
+export interface Pace {
+  /** Long-term distance between two logins. */
+  readonly intervalMs: number;
+  /** Number of logins allowed at once after a pause. */
+  readonly burst: number;
+}
+
 /** `foreground`: an app waits for the login. `background`: no app waits. */
 export type Urgency = 'foreground' | 'background';
 
@@ -28,7 +36,8 @@ export interface PaceState {
 }
 
 export const EMPTY_PACE: PaceState = {
-  next: 0,
+  // A monotonic clock starts near 0: the whole burst is free then too.
+  next: Number.NEGATIVE_INFINITY,
   newcomersUntil: 0,
   foregroundUntil: 0,
   nextYielding: 0,
@@ -58,11 +67,8 @@ const RETURNING_MS = 600_000;
 /** Maximum number of accounts that are remembered as returning. At a high rate, the time is shorter. */
 const MAX_RETURNING = 100_000;
 
-/**
- * Returns how long an account counts as returning after a foreground login.
- * @param intervalMs between two logins
- */
-export function returningMs(intervalMs: number): number {
+/** Returns how long an account counts as returning after a foreground login. */
+export function returningMs({ intervalMs }: Pace): number {
   return Math.ceil(Math.min(RETURNING_MS, MAX_RETURNING * intervalMs));
 }
 
@@ -79,17 +85,16 @@ export function loginBudget(timeoutMs: number): number {
  * in time). Newcomers go first, then returning accounts, then the background. While a login waits, the priorities below
  * it get at most every second place together. So they let a newcomer wait for at most half a second, and none of them
  * starves.
- * @param intervalMs between two logins
  */
 export function reservePlace(
   stored: PaceState,
   now: number,
-  intervalMs: number,
+  { intervalMs, burst }: Pace,
   priority: Priority,
 ): { readonly place: Place; readonly state: PaceState } {
   // No place is that far ahead: the clock was set back, or the state is from another clock.
   const state = stored.next > now + LONGEST_WAIT_MS + 2 * intervalMs ? EMPTY_PACE : stored;
-  const next = Math.max(state.next, now);
+  const next = Math.max(state.next, now - (burst - 1) * intervalMs);
   const waitMs = Math.max(0, next - now);
   const isNewcomer = priority === 'newcomer';
   const isReturning = priority === 'returning';
@@ -122,15 +127,15 @@ export class LocalLoginQueue {
   readonly #returningUntil = new Map<AccountId, number>();
 
   /** @param now by any clock, the same each time */
-  reserve(now: number, intervalMs: number, urgency: Urgency, account: AccountId): Place {
+  reserve(now: number, pace: Pace, urgency: Urgency, account: AccountId): Place {
     this.#forget(now);
     const foreground = this.#returningUntil.has(account) ? 'returning' : 'newcomer';
     const priority = urgency === 'foreground' ? foreground : urgency;
-    const { place, state } = reservePlace(this.#state, now, intervalMs, priority);
+    const { place, state } = reservePlace(this.#state, now, pace, priority);
     this.#state = state;
     if (place.granted && urgency === 'foreground') {
       this.#returningUntil.delete(account);
-      this.#returningUntil.set(account, now + returningMs(intervalMs));
+      this.#returningUntil.set(account, now + returningMs(pace));
     }
     return place;
   }

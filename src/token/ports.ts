@@ -1,5 +1,5 @@
 import type { BrokerError, ErrorCode } from './errors.ts';
-import type { Place, reservePlace, returningMs, Urgency } from './login-queue.ts';
+import type { Pace, Place, reservePlace, returningMs, Urgency } from './login-queue.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
 import type { TokenEnds } from './token-ends.ts';
@@ -268,7 +268,7 @@ export interface LoginQueue {
    * one for {@link returningMs}.
    * @throws BrokerError `store_unavailable`
    */
-  reserve(intervalMs: number, urgency: Urgency, account: AccountId): Promise<Place>;
+  reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place>;
 
   /**
    * Returns how far ahead the next free place is, in ms: negative after a pause, `undefined` if no login has used the

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { type Clock, sleep, withTimeout } from '../token/clock.ts';
 import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
-import { LocalLoginQueue, type Place, type Urgency } from '../token/login-queue.ts';
+import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/login-queue.ts';
 import type { LoginOutcome, Observer } from '../token/observer.ts';
 import type { LoginQueue, LoginRequest, RateLimiter, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
@@ -49,7 +49,7 @@ export function loginTurns({ queue, maxPerSecond, clock, log, observer }: LoginT
     log.debug(fields, 'the shared login queue is unavailable: this replica uses its share of the login budget');
   const reserve = async (urgency: Urgency, account: AccountId): Promise<Place | undefined> => {
     try {
-      const reservation = queue.reserve(1_000 / maxPerSecond, urgency, account);
+      const reservation = queue.reserve(paceOf(maxPerSecond), urgency, account);
       if (urgency === 'background') return await reservation;
       const place = await withTimeout(clock, QUEUE_TIMEOUT_MS, reservation);
       if (!place) useShare({ afterMs: QUEUE_TIMEOUT_MS });
@@ -63,7 +63,7 @@ export function loginTurns({ queue, maxPerSecond, clock, log, observer }: LoginT
     if (maxPerSecond === 0) return;
     const { granted, waitMs } =
       (await reserve(urgency, account)) ??
-      localQueue.reserve(clock.monotonic(), 1_000 / (maxPerSecond * LOCAL_SHARE), urgency, account);
+      localQueue.reserve(clock.monotonic(), paceOf(maxPerSecond * LOCAL_SHARE), urgency, account);
     if (!granted || clock.monotonic() + waitMs > latestAt) {
       observer.budgetDenied(urgency);
       throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)), waitMs });
@@ -71,6 +71,10 @@ export function loginTurns({ queue, maxPerSecond, clock, log, observer }: LoginT
     observer.budgetWaited(urgency, waitMs);
     if (waitMs > 0) await sleep(clock, waitMs);
   };
+}
+
+function paceOf(perSecond: number): Pace {
+  return { intervalMs: 1_000 / perSecond, burst: Math.max(1, Math.round(perSecond / 10)) };
 }
 
 /**

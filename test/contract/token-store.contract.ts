@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../../src/token/clock.ts';
 import type { ErrorCode } from '../../src/token/errors.ts';
-import type { Place, Urgency } from '../../src/token/login-queue.ts';
+import type { Pace, Place, Urgency } from '../../src/token/login-queue.ts';
 import type { Announcement, Lease, TokenStore } from '../../src/token/ports.ts';
 import { HIDDEN_MS } from '../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
@@ -1370,17 +1370,17 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     type Request = Urgency | { readonly urgency: Urgency; readonly account: AccountId };
 
     /** One after the other: a Cluster does not keep the order of commands that are sent at once. */
-    async function ask(intervalMs: number, requests: readonly Request[]): Promise<Place[]> {
+    async function ask(pace: Pace, requests: readonly Request[]): Promise<Place[]> {
       const places: Place[] = [];
       for (const request of requests) {
         const asked = typeof request === 'string' ? { urgency: request, account: anyAccount() } : request;
-        places.push(await store.loginQueue.reserve(intervalMs, asked.urgency, asked.account));
+        places.push(await store.loginQueue.reserve(pace, asked.urgency, asked.account));
       }
       return places;
     }
 
     /** The places in an empty queue, asked for within three quarters of an interval. */
-    async function reserved(intervalMs: number, ...requests: Request[]): Promise<Place[]> {
+    async function reserved(pace: Pace, ...requests: Request[]): Promise<Place[]> {
       // This machine may stand still for so long.
       for (let attempt = 0; attempt < 10; attempt += 1) {
         await store.close();
@@ -1388,10 +1388,10 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         // The first command to a server waits for its connection.
         await store.loginQueue.nextPlaceInMs();
         startedAt = systemClock.now();
-        const places = await ask(intervalMs, requests);
-        if (systemClock.now() - startedAt < 0.75 * intervalMs) return places;
+        const places = await ask(pace, requests);
+        if (systemClock.now() - startedAt < 0.75 * pace.intervalMs) return places;
       }
-      throw new Error(`this machine took an interval of ${intervalMs} ms for ${requests.length} requests`);
+      throw new Error(`this machine took an interval of ${pace.intervalMs} ms for ${requests.length} requests`);
     }
 
     /** Expects the place that is `dueMs` after the first one. Some of that time has passed by now. */
@@ -1402,23 +1402,31 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(place?.waitMs).toBeGreaterThanOrEqual(Math.max(granted ? 0 : 1, dueMs - passedMs - 1));
     }
 
-    test('has one place at once, then one per interval', async () => {
-      const places = await reserved(600, 'foreground', 'foreground', 'foreground', 'foreground');
-      for (const [number, dueMs] of [0, 600, 1_200, 1_800].entries()) expectPlace(places[number], dueMs);
+    test('has the burst of places at once, then one per interval', async () => {
+      const places = await reserved(
+        { intervalMs: 600, burst: 2 },
+        'foreground',
+        'foreground',
+        'foreground',
+        'foreground',
+        'foreground',
+      );
+      for (const [number, dueMs] of [0, 0, 600, 1_200, 1_800].entries()) expectPlace(places[number], dueMs);
     });
 
     test('gives each place to one of forty parallel requests', async () => {
+      const pace = { intervalMs: 2_000, burst: 5 };
       const places = await Promise.all(
-        Array.from({ length: 40 }, () => store.loginQueue.reserve(900, 'foreground', anyAccount())),
+        Array.from({ length: 40 }, () => store.loginQueue.reserve(pace, 'foreground', anyAccount())),
       );
-      expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(1);
-      expect(places.filter(({ granted, waitMs }) => granted && waitMs > 0)).toHaveLength(2);
-      expect(places.filter(({ granted }) => !granted)).toHaveLength(37);
+      expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(5);
+      expect(places.filter(({ granted, waitMs }) => granted && waitMs > 0)).toHaveLength(1);
+      expect(places.filter(({ granted }) => !granted)).toHaveLength(34);
     });
 
     test('tells when the next place in the login queue is free, and takes none', async () => {
-      const intervalMs = 400;
-      await reserved(intervalMs, 'foreground', 'foreground');
+      const pace = { intervalMs: 400, burst: 1 };
+      await reserved(pace, 'foreground', 'foreground');
       const first = await store.loginQueue.nextPlaceInMs();
       expect(first).toBeLessThanOrEqual(800);
       expect(first).toBeGreaterThan(0);
@@ -1428,26 +1436,32 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('queues no login for longer than 2 s, and reports when there will be a place in the queue', async () => {
-      const places = await reserved(900, 'foreground', 'foreground', 'foreground', 'foreground');
+      const places = await reserved(
+        { intervalMs: 900, burst: 1 },
+        'foreground',
+        'foreground',
+        'foreground',
+        'foreground',
+      );
       expectPlace(places[2], 1_800);
       expectPlace(places[3], 700, false);
       await sleep((places[3]?.waitMs ?? 0) + 5);
-      const place = await store.loginQueue.reserve(900, 'foreground', anyAccount());
+      const place = await store.loginQueue.reserve({ intervalMs: 900, burst: 1 }, 'foreground', anyAccount());
       expectPlace(place, 2_700);
     });
 
     test('queues a background renewal for at most half a second while no foreground login waits', async () => {
-      const intervalMs = 450;
-      const places = await reserved(intervalMs, 'background', 'background', 'background', 'foreground');
+      const pace = { intervalMs: 450, burst: 1 };
+      const places = await reserved(pace, 'background', 'background', 'background', 'foreground');
       expectPlace(places[1], 450);
       expectPlace(places[2], 400, false);
       expectPlace(places[3], 900);
     });
 
     test('gives background renewals at most every second place while a foreground login waits', async () => {
-      const intervalMs = 300;
+      const pace = { intervalMs: 300, burst: 1 };
       const places = await reserved(
-        intervalMs,
+        pace,
         'foreground',
         'foreground',
         'foreground',
@@ -1459,35 +1473,35 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expectPlace(places[4], 600, false);
       expectPlace(places[5], 1_200);
       await sleep((places[4]?.waitMs ?? 0) + 5);
-      expectPlace(await store.loginQueue.reserve(intervalMs, 'background', anyAccount()), 1_500);
+      expectPlace(await store.loginQueue.reserve(pace, 'background', anyAccount()), 1_500);
     });
 
     test('lets accounts with a recent login queue for at most 250 ms, and gives them a fourth of the places while a newcomer waits', async () => {
-      const intervalMs = 125;
+      const pace = { intervalMs: 125, burst: 1 };
       const returning = { urgency: 'foreground', account: anyAccount() } as const;
       const fourTimes = Array.from({ length: 4 }, () => returning);
-      const places = await reserved(intervalMs, ...fourTimes, 'foreground', returning, 'background');
+      const places = await reserved(pace, ...fourTimes, 'foreground', returning, 'background');
       const expected = [0, 125, 250, 125, 375, 500, 500];
       const refused = [3, 5];
       for (const [number, dueMs] of expected.entries()) expectPlace(places[number], dueMs, !refused.includes(number));
     });
 
     test('takes a background login for no reason to let an account wait', async () => {
-      const intervalMs = 600;
+      const pace = { intervalMs: 600, burst: 1 };
       const account = anyAccount();
       const login = { urgency: 'foreground', account } as const;
-      const places = await reserved(intervalMs, { urgency: 'background', account }, login, login);
+      const places = await reserved(pace, { urgency: 'background', account }, login, login);
       expectPlace(places[1], 600);
       expect(places[2]?.granted).toBe(false);
     });
 
-    test('has no more than one place at once after a pause', async () => {
-      const intervalMs = 200;
-      const fillTheQueue = () => ask(intervalMs, ['foreground', 'foreground', 'foreground']);
+    test('has no more places at once than the burst after a pause', async () => {
+      const pace = { intervalMs: 200, burst: 2 };
+      const fillTheQueue = () => ask(pace, ['foreground', 'foreground', 'foreground']);
       await fillTheQueue();
       await sleep(1_000);
       startedAt = systemClock.now();
-      for (const [number, place] of (await fillTheQueue()).entries()) expectPlace(place, number * 200);
+      for (const [number, place] of (await fillTheQueue()).entries()) expectPlace(place, [0, 0, 200][number] ?? 0);
     });
   });
 }

@@ -305,7 +305,7 @@ export function memoryRates(clock: Clock): RateLimiter & LoginQueue {
       const dueAt = dueTimes.get(name);
       if (dueAt !== undefined) dueTimes.set(name, dueAt - intervalMs);
     },
-    reserve: async (intervalMs, urgency, account) => queue.reserve(clock.monotonic(), intervalMs, urgency, account),
+    reserve: async (pace, urgency, account) => queue.reserve(clock.monotonic(), pace, urgency, account),
     nextPlaceInMs: async () => queue.nextPlaceInMs(clock.monotonic()),
   };
 }

@@ -15,9 +15,9 @@ export function redisRates({ redis, keys }: StoreContext): RateLimiter & LoginQu
     async giveBack(name, intervalMs) {
       await redis.script('giveBack', [keys.rate(name)], [intervalMs]);
     },
-    async reserve(intervalMs, urgency, account) {
+    async reserve(pace, urgency, account) {
       const queueAndMark = [keys.loginQueue, keys.recentLogin(account)];
-      const args = [intervalMs, urgency, returningMs(intervalMs)];
+      const args = [pace.intervalMs, pace.burst, urgency, returningMs(pace)];
       const [granted, waitMs] = (await redis.script('reserve', queueAndMark, args)) as [number, number];
       return { granted: granted === 1, waitMs };
     },

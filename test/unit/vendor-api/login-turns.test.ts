@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { Place, Urgency } from '../../../src/token/login-queue.ts';
+import type { Pace, Place, Urgency } from '../../../src/token/login-queue.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { loginTurns } from '../../../src/vendor-api/login.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
@@ -16,10 +16,10 @@ const OPTIONS = { maxPerSecond: 20, clock: systemClock, log: QUIET, observer: si
 
 /** Turns of a queue that answers with `place()` and records its requests. */
 function turnsBy(place: () => Place, maxPerSecond = 20, clock: Clock = systemClock) {
-  const asked: { intervalMs: number; urgency: Urgency }[] = [];
+  const asked: { pace: Pace; urgency: Urgency }[] = [];
   const queue = {
-    reserve: async (intervalMs: number, urgency: Urgency) => {
-      asked.push({ intervalMs, urgency });
+    reserve: async (pace: Pace, urgency: Urgency) => {
+      asked.push({ pace, urgency });
       return place();
     },
   };
@@ -30,18 +30,23 @@ const AT_ONCE: Place = { granted: true, waitMs: 0 };
 
 describe('a turn', () => {
   it.each([
-    [1, 1_000],
-    [10, 100],
-    [100, 10],
-  ])('is reserved at a pace of %i per second over all replicas: every %i ms', async (perSecond, intervalMs) => {
-    const { waitForTurn, asked } = turnsBy(() => AT_ONCE, perSecond);
-    await waitForTurn(ACCOUNT, 'foreground', NEVER);
-    await waitForTurn(ACCOUNT, 'background', NEVER);
-    expect(asked).toEqual([
-      { intervalMs, urgency: 'foreground' },
-      { intervalMs, urgency: 'background' },
-    ]);
-  });
+    [1, 1_000, 1],
+    [10, 100, 1],
+    [20, 50, 2],
+    [100, 10, 10],
+  ])(
+    'is reserved at a pace of %i per second over all replicas: every %i ms, %i at once',
+    async (perSecond, intervalMs, burst) => {
+      const { waitForTurn, asked } = turnsBy(() => AT_ONCE, perSecond);
+      await waitForTurn(ACCOUNT, 'foreground', NEVER);
+      await waitForTurn(ACCOUNT, 'background', NEVER);
+      const pace = { intervalMs, burst };
+      expect(asked).toEqual([
+        { pace, urgency: 'foreground' },
+        { pace, urgency: 'background' },
+      ]);
+    },
+  );
 
   it('is free without a limit, and the queue is not used', async () => {
     const { waitForTurn, asked } = turnsBy(() => ({ granted: false, waitMs: 1 }), 0);
@@ -169,6 +174,15 @@ describe('while the store is unavailable', () => {
     const log = { ...QUIET, debug: (...line: unknown[]) => lines.push(line) };
     await loginTurns({ ...OPTIONS, queue: { reserve }, log })(ACCOUNT, 'foreground', NEVER);
     expect(lines).toEqual(expected);
+  });
+
+  it('its burst is a quarter too, so that four replicas together keep the budget', async () => {
+    const clock = new TestClock();
+    const { waitForTurn } = turnsBy(away, 40, clock);
+    const all = await Promise.allSettled(
+      Array.from({ length: 100 }, () => waitForTurn(ACCOUNT, 'background', clock.monotonic())),
+    );
+    expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
   it('and the next turn after that comes from the queue again', async () => {

@@ -3,18 +3,19 @@
 -- KEYS[1] login queue
 -- KEYS[2] mark of an account with a recent foreground login
 -- ARGV[1] ms between two logins
--- ARGV[2] 'foreground' or 'background'
--- ARGV[3] ms for which the account counts as returning
+-- ARGV[2] number of logins at once
+-- ARGV[3] 'foreground' or 'background'
+-- ARGV[4] ms for which the account counts as returning
 -- Returns {1 if a place was reserved else 0, ms to wait}.
 
-local interval, urgency, returningFor = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local interval, burst, urgency, returningFor = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local isForeground = urgency == 'foreground'
 local isReturning = isForeground and redis.call('GET', KEYS[2]) ~= false
 local isNewcomer = isForeground and not isReturning
 local state = redis.call('HMGET', KEYS[1], 'next', 'newcomersUntil', 'foregroundUntil', 'nextYielding', 'nextReturning')
 -- No place is that late: the clock was set back.
 if tonumber(state[1] or 0) > now + LONGEST_WAIT_MS + 2 * interval then state = {} end
-local nextPlace = math.max(tonumber(state[1] or 0), now)
+local nextPlace = math.max(tonumber(state[1] or 0), now - (burst - 1) * interval)
 local newcomersUntil, foregroundUntil = tonumber(state[2] or 0), tonumber(state[3] or 0)
 local nextYielding, nextReturning = tonumber(state[4] or 0), tonumber(state[5] or 0)
 
@@ -36,6 +37,6 @@ local function exact(instant) return string.format('%.3f', instant) end
 redis.call('HSET', KEYS[1], 'next', exact(nextPlace), 'newcomersUntil', exact(newcomersUntil),
   'foregroundUntil', exact(foregroundUntil), 'nextYielding', exact(nextYielding), 'nextReturning', exact(nextReturning))
 local lastUse = math.max(nextPlace, newcomersUntil, foregroundUntil, nextYielding, nextReturning)
-redis.call('PEXPIRE', KEYS[1], math.ceil(lastUse - now) + 1000)
+redis.call('PEXPIRE', KEYS[1], math.ceil(lastUse - now + burst * interval) + 1000)
 if isForeground then redis.call('SET', KEYS[2], '1', 'PX', returningFor) end
 return {1, math.ceil(wait)}

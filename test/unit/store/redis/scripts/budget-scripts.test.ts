@@ -86,13 +86,13 @@ const spans = fc.record({
   nextYielding: span,
   nextReturning: span,
 });
-const intervals = fc.constantFrom(50, 1_000 / 7, 1_000, 4);
+const pace = fc.record({ intervalMs: fc.constantFrom(50, 1_000 / 7, 1_000, 4), burst: fc.integer({ min: 1, max: 5 }) });
 const priority = fc.constantFrom<Priority>('newcomer', 'returning', 'background');
 
 test('the script reserves the same places as reservePlace, from any state', async () => {
   const { store, now, write, read, mark } = await openQueue();
   await fc.assert(
-    fc.asyncProperty(fc.option(spans, { nil: undefined }), intervals, priority, async (ahead, intervalMs, priority) => {
+    fc.asyncProperty(fc.option(spans, { nil: undefined }), pace, priority, async (ahead, pace, priority) => {
       const from = await now();
       const before = ahead && inState((name) => from + ahead[name]);
       const account = accountId(randomUUID());
@@ -101,12 +101,12 @@ test('the script reserves the same places as reservePlace, from any state', asyn
       const urgency = priority === 'background' ? priority : 'foreground';
       await write(before);
       const earliest = await now();
-      const place = await store.loginQueue.reserve(intervalMs, urgency, account);
+      const place = await store.loginQueue.reserve(pace, urgency, account);
       const latest = await now();
       const after = rounded(await read());
       // The script ran at one of these times.
       const expected = Array.from({ length: latest - earliest + 1 }, (_, ms) => {
-        const answer = reservePlace(before ?? EMPTY_PACE, earliest + ms, intervalMs, priority);
+        const answer = reservePlace(before ?? EMPTY_PACE, earliest + ms, pace, priority);
         const { granted, waitMs } = answer.place;
         const state = granted ? answer.state : (before ?? EMPTY_PACE);
         return { place: { granted, waitMs: Math.ceil(waitMs) }, after: rounded(state) };
@@ -119,11 +119,13 @@ test('the script reserves the same places as reservePlace, from any state', asyn
 
 test('the queue expires when its state has no effect any more, and not before', async () => {
   const { store, now, read, lifeMs } = await openQueue();
+  const pace = { intervalMs: 250, burst: 4 };
   for (let place = 0; place < 12; place += 1) {
-    await store.loginQueue.reserve(250, place % 2 ? 'background' : 'foreground', ACCOUNT);
+    await store.loginQueue.reserve(pace, place % 2 ? 'background' : 'foreground', ACCOUNT);
     const life = await lifeMs();
     const { next, foregroundUntil } = await read();
-    expect(life).toBeGreaterThan(Math.max(next, foregroundUntil) - (await now()) - 50);
+    const burstAt = next + (pace.burst - 1) * pace.intervalMs;
+    expect(life).toBeGreaterThan(Math.max(burstAt, foregroundUntil) - (await now()) - 50);
     expect(life).toBeLessThan(10_000);
   }
 });
@@ -132,7 +134,7 @@ test('an account is remembered for ten minutes after a foreground login, for les
   const { store, markLifeMs } = await openQueue();
   const remembered = async (intervalMs: number, urgency: Urgency) => {
     const account = accountId(randomUUID());
-    await store.loginQueue.reserve(intervalMs, urgency, account);
+    await store.loginQueue.reserve({ intervalMs, burst: 1_000 }, urgency, account);
     return markLifeMs(account);
   };
   expect(await remembered(100, 'background')).toBe(-2);
@@ -140,7 +142,7 @@ test('an account is remembered for ten minutes after a foreground login, for les
     [100, 600_000],
     [0.1, 10_000],
   ] as const) {
-    expect(returningMs(intervalMs)).toBe(most);
+    expect(returningMs({ intervalMs, burst: 1 })).toBe(most);
     const life = await remembered(intervalMs, 'foreground');
     expect(life).toBeGreaterThan(most - 5_000);
     expect(life).toBeLessThanOrEqual(most);
@@ -150,12 +152,13 @@ test('an account is remembered for ten minutes after a foreground login, for les
 test('replicas share one login queue', async () => {
   const prefix = `test-${randomUUID()}`;
   const replicas = await Promise.all([openStore(prefix), openStore(prefix), openStore(prefix)]);
+  const pace = { intervalMs: 2_000, burst: 3 };
   const asked = Array.from({ length: 10 }, () =>
-    replicas.map((replica) => replica.loginQueue.reserve(900, 'foreground', accountId(randomUUID()))),
+    replicas.map((replica) => replica.loginQueue.reserve(pace, 'foreground', accountId(randomUUID()))),
   ).flat();
   const places = await Promise.all(asked);
-  expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(1);
-  expect(places.filter(({ granted }) => granted)).toHaveLength(3);
+  expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(3);
+  expect(places.filter(({ granted }) => granted)).toHaveLength(4);
 });
 
 test('a permit that is given back can be taken again, and none appears from nothing', async () => {

@@ -19,7 +19,7 @@ import { TestClock } from '../../../../support/test-clock.ts';
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 const ACCOUNT = accountOf(ID);
-const INTERVAL_MS = 1_000;
+const PACE = { intervalMs: 1_000, burst: 1 };
 
 /** Every value under the prefix, and none that expires by itself meanwhile. */
 async function contents(redis: Redis, keys: Keys): Promise<ReadonlyMap<string, string>> {
@@ -44,7 +44,7 @@ function unfencedCalls(keys: Keys): readonly ScriptCall[] {
     ['claimDue', [keys.dueOf(ACCOUNT)], [10, 2_000, '^']],
     ['markRead', ofAccount, [terminalOf(ID), 1, ID, 1_000]],
     ['take', [keys.rate('logins')], [1_000, 5]],
-    ['reserve', [keys.loginQueue, keys.recentLogin(ACCOUNT)], [1_000, 'foreground', 10_000]],
+    ['reserve', [keys.loginQueue, keys.recentLogin(ACCOUNT)], [1_000, 1, 'foreground', 10_000]],
     ['forgetDirectory', [keys.account(ACCOUNT)], []],
   ];
 }
@@ -85,7 +85,7 @@ test('a command that timed out while Redis hung is not executed later, unless a 
   await rateLimiter.take('warm', 1_000, 5);
   await terminals.remove(idOf('warm'));
   await accounts.erase('warm');
-  await loginQueue.reserve(INTERVAL_MS, 'foreground', accountId('warm'));
+  await loginQueue.reserve(PACE, 'foreground', accountId('warm'));
   await admin.del(new Keys(keyPrefix).loginQueue);
 
   await admin.call('CLIENT', 'PAUSE', '800', 'ALL');
@@ -94,7 +94,7 @@ test('a command that timed out while Redis hung is not executed later, unless a 
     accounts.erase('erased'),
     terminals.acquire(idOf('acquired'), 60_000),
     rateLimiter.take('taken', 60_000, 1),
-    loginQueue.reserve(INTERVAL_MS, 'foreground', accountId('reserved')),
+    loginQueue.reserve(PACE, 'foreground', accountId('reserved')),
     terminals.save(saved, record, systemClock.now() + 60_000),
     terminals.release(released, undefined),
   ]);
