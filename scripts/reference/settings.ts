@@ -286,7 +286,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   },
   RATE_LIMIT_PER_MINUTE: {
     group: 'limits',
-    en: 'maximum requests of an account per minute on one replica, on average; as many at once; 0: no limit',
+    en: 'maximum requests of an account per minute on one replica, on average; up to this number at once; 0: no limit',
     zh: '限流：一个账号在一个副本上平均每分钟最多的请求数，突发上限也是这个数；0：不限',
   },
   LOGIN_LIMIT_PER_HOUR: {

@@ -28,7 +28,7 @@ const SCRIPT_INTERVAL_MS = 60_000;
 export async function serve(args: readonly string[], { env, version }: CommandContext): Promise<void> {
   parseFlags(args, {}, HELP);
   keepTickFast();
-  // A file that changes before the start is read by the start.
+  // The start itself reads the files that have changed before it.
   let reload = (_cause: string): void => undefined;
   await watchSecretFiles(env, () => reload('a file has changed'));
   const config = loadConfig(env);

@@ -10,7 +10,7 @@ import { sessionCheckUnavailable } from './session-server.ts';
 export interface CheckSchedule {
   /**
    * @param check must not throw, but may reject
-   * @param account of a session that was accepted before
+   * @param account the account, if the session was accepted before
    */
   run<Result>(check: () => Result | Promise<Result>, account?: AccountId): Result | Promise<Result>;
 }

@@ -167,7 +167,7 @@ const MAX_WAITING = 1_000;
 /** How long a question waits for its turn. The answer may take 3 s more. */
 const MAX_WAIT_MS = 2_000;
 
-/** A waiting question. `account`: of a session that was accepted before. */
+/** A waiting question. It has an account if its session was accepted before. */
 interface Waiting {
   readonly account: AccountId | undefined;
   readonly start: () => void;
@@ -191,7 +191,7 @@ export class QuestionQueue {
 
   /**
    * Asks the question when it is its turn.
-   * @param account of a session that was accepted before
+   * @param account the account, if the session was accepted before
    * @throws BrokerError `session_check_unavailable`, if its turn does not come in time
    */
   async run<Answer>(question: () => Answer | Promise<Answer>, account?: AccountId): Promise<Answer> {

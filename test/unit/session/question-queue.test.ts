@@ -34,7 +34,7 @@ beforeEach(() => {
 });
 
 /**
- * @param account of a session that was accepted before
+ * @param account the account, if the session was accepted before
  * @returns the outcome: `answered`, or the error and the reason for the log
  */
 function ask(name: string, account?: string): Promise<string> {
