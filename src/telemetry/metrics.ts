@@ -17,14 +17,7 @@ export interface MetricsOptions {
 /** Creates the metrics of one replica (docs/metrics.md). */
 export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }: MetricsOptions) {
   const registry = new Registry();
-  /** Counts the events that it receives. */
-  const observer: Observer = {
-    ...readMetrics(registry),
-    ...renewalMetrics(registry),
-    ...vendorMetrics(registry, vendorResults),
-    ...redisMetrics(registry),
-    ...adminMetrics(registry),
-  };
+  const observer = countedEvents(registry, vendorResults);
   new Counter({
     registers: [registry],
     name: 'sdk_token_broker_log_lines_lost_total',
@@ -36,6 +29,7 @@ export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }
   });
   collectDefaultMetrics({ register: registry });
   return {
+    /** Counts the events that it receives. */
     observer,
     /** From now on, the metrics include this state. */
     watch: (state: WatchedState) => watchState(registry, version, state),
@@ -59,77 +53,46 @@ interface CounterOptions<Value extends string> {
   readonly values: readonly Value[];
 }
 
-/** Registers a counter with one label. @returns the function that counts one event */
-function countBy<Value extends string>(
-  registry: Registry,
-  { name, help, label, values }: CounterOptions<Value>,
-): (value: Value) => void {
-  const counter = new Counter({
-    registers: [registry],
-    name,
-    help,
-    labelNames: [label],
-  });
-  for (const value of values) counter.inc({ [label]: value }, 0);
-  return (value) => counter.inc({ [label]: value });
-}
-
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const REMAINING_LIFE = [5, 15, MINUTE, 5 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR];
 const REMAINING_DAYS = [1, 3, 7, 14, 21, 30].map((days) => days * DAY);
+const LATENESS = [1, 2, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400];
+const DURATIONS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30];
+const WAITS = [0, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2];
+/** The outcomes of logins without a result code. */
+const WITHOUT_CODE = [
+  ...(['busy', 'circuit_open', 'timeout', 'unreachable', 'outage'] as const),
+  ...(['too_frequent', 'too_large', 'broken_answer'] as const),
+] satisfies LoginOutcome[];
 
-/** Requests of apps and their results. */
-function readMetrics(registry: Registry) {
-  const sessionChecked = countBy(registry, {
-    name: 'sdk_token_broker_session_checks_total',
-    help: 'Session checks by outcome. Callers that share one check count once.',
-    label: 'outcome',
-    values: [
-      'cached',
-      'accepted',
-      'kept',
-      'malformed',
-      'session_invalid',
-      'session_expired',
-      'session_check_unavailable',
-    ],
-  });
-  const rateLimited = countBy(registry, {
-    name: 'sdk_token_broker_rate_limit_refusals_total',
-    help: 'Requests refused with `rate_limited`, by the limit that was reached.',
-    label: 'limit',
-    values: ['requests', 'logins', 'refused_tokens'],
-  });
-  const countRead = countBy<ReadOutcome | ErrorCode>(registry, {
+/** Registers the metrics of the events. A metric of one event alone stands at that event. */
+function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendorResults']): Observer {
+  const registers = [registry];
+  /** Registers a counter. @returns the function that counts one event */
+  const count = (name: string, help: string) => {
+    const counter = new Counter({ registers, name, help });
+    return () => counter.inc();
+  };
+  /** The same with one label. */
+  const countBy = <Value extends string>({ name, help, label, values }: CounterOptions<Value>) => {
+    const counter = new Counter({ registers, name, help, labelNames: [label] });
+    for (const value of values) counter.inc({ [label]: value }, 0);
+    return (value: Value) => counter.inc({ [label]: value });
+  };
+  const countRead = countBy<ReadOutcome | ErrorCode>({
     name: 'sdk_token_broker_reads_total',
     help: 'Reads of a token, by the source of the token or by the code of the error.',
     label: 'outcome',
     values: ['memory', 'redis', 'login', 'waited', 'fallback', ...CODES.filter((code) => code !== 'not_found')],
   });
   const remainingLife = new Histogram({
-    registers: [registry],
+    registers,
     name: 'sdk_token_broker_served_token_expiry_seconds',
     help: 'Remaining life of the tokens that apps received.',
     buckets: [...REMAINING_LIFE, ...REMAINING_DAYS],
   });
-  return {
-    tokenServed(outcome, leftMs) {
-      countRead(outcome);
-      remainingLife.observe(leftMs / 1_000);
-    },
-    readFailed: (error) => countRead(errorCodeOf(error)),
-    sessionChecked,
-    rateLimited,
-  } satisfies Partial<Observer>;
-}
-
-const LATENESS = [1, 2, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400];
-
-/** Renewals and the due queue. */
-function renewalMetrics(registry: Registry) {
-  const registers = [registry];
   const renewals = new Counter({
     registers,
     name: 'sdk_token_broker_renewals_total',
@@ -141,22 +104,11 @@ function renewalMetrics(registry: Registry) {
       renewals.inc({ cause, outcome }, 0);
     }
   }
-  const read = new Counter({
+  const lateness = new Histogram({
     registers,
-    name: 'sdk_token_broker_unasked_renewals_read_total',
-    help: 'Tokens that were renewed in the background and then read by an app.',
-  });
-  const coolingDown = countBy(registry, {
-    name: 'sdk_token_broker_cool_downs_total',
-    help: 'Renewals refused without a login, because several logins of the account had just failed with this error.',
-    label: 'code',
-    values: CODES.filter(coolsDown),
-  });
-  const wroteBack = countBy(registry, {
-    name: 'sdk_token_broker_write_backs_total',
-    help: 'Tokens written back to the store, by whether the store took them or had a newer token or logout.',
-    label: 'outcome',
-    values: ['saved', 'outdated'],
+    name: 'sdk_token_broker_due_lateness_seconds',
+    help: 'Time from the due time of a token to the claim of its background renewal. Retries count again.',
+    buckets: LATENESS,
   });
   const backlog = new Gauge({
     registers,
@@ -168,56 +120,16 @@ function renewalMetrics(registry: Registry) {
     name: 'sdk_token_broker_oldest_overdue_seconds',
     help: 'How long the oldest due token had waited for its renewal, as seen by this replica at its last claim; 0 if none was due.',
   });
-  const ended = new Counter({
-    registers,
-    name: 'sdk_token_broker_tokens_expired_unrenewed_total',
-    help: 'Tokens that ended although an app had read them and the broker should have renewed them.',
-  });
-  const lateness = new Histogram({
-    registers,
-    name: 'sdk_token_broker_due_lateness_seconds',
-    help: 'Time from the due time of a token to the claim of its background renewal. Retries count again.',
-    buckets: LATENESS,
-  });
-  return {
-    renewalEnded: (cause, outcome) => renewals.inc({ cause, outcome }),
-    renewalFailed: (cause, error) => renewals.inc({ cause, outcome: errorCodeOf(error) }),
-    backgroundRenewalRead: () => read.inc(),
-    coolingDown,
-    wroteBack,
-    backlogSeen: (subjects) => backlog.set(subjects),
-    overdueSeen: (overdueMs) => oldestOverdue.set(overdueMs / 1_000),
-    endedUnrenewed: () => ended.inc(),
-    renewalClaimed: (latenessMs) => lateness.observe(latenessMs / 1_000),
-  } satisfies Partial<Observer>;
-}
-
-const DURATIONS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30];
-const WAITS = [0, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2];
-/** The outcomes of logins without a result code. */
-const WITHOUT_CODE = [
-  ...(['busy', 'circuit_open', 'timeout', 'unreachable', 'outage'] as const),
-  ...(['too_frequent', 'too_large', 'broken_answer'] as const),
-] satisfies LoginOutcome[];
-
-/** Vendor logins and the login budget. */
-function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResults']) {
-  const registers = [registry];
   const logins = new Counter({
     registers,
     name: 'sdk_token_broker_logins_total',
     help: 'Vendor logins by outcome and last result code: a code of the protocol, `other` or `none`.',
     labelNames: ['outcome', 'vendor_code'],
   });
-  const codes = new Set(results.map(([code]) => code));
-  for (const [code, outcome] of results) logins.inc({ outcome, vendor_code: code }, 0);
+  const knownCodes = new Set(vendorResults.map(([code]) => code));
+  for (const [code, outcome] of vendorResults) logins.inc({ outcome, vendor_code: code }, 0);
   for (const outcome of WITHOUT_CODE) logins.inc({ outcome, vendor_code: 'none' }, 0);
   logins.inc({ outcome: 'unknown', vendor_code: 'other' }, 0);
-  const sent = new Counter({
-    registers,
-    name: 'sdk_token_broker_login_attempts_total',
-    help: 'Login requests sent to the vendor. One login sends at most three.',
-  });
   const durations = new Histogram({
     registers,
     name: 'sdk_token_broker_login_duration_seconds',
@@ -233,74 +145,113 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
     labelNames: ['urgency'],
     buckets: WAITS,
   });
-  const budgetDenied = countBy(registry, {
-    name: 'sdk_token_broker_login_budget_denials_total',
-    help: 'Login attempts refused because the login budget was used up, by whether an app waits for the login.',
-    label: 'urgency',
-    values: ['foreground', 'background'],
-  });
-  const closed = new Counter({
-    registers,
-    name: 'sdk_token_broker_accounts_closed_total',
-    help: 'Accounts that the vendor has closed, as its answers to logins show. Each counts once, over all replicas.',
-  });
-  return {
-    loginSent: () => sent.inc(),
-    loginEnded(outcome, vendorCode, durationMs) {
-      const known = vendorCode !== undefined && codes.has(vendorCode) ? vendorCode : 'other';
-      logins.inc({ outcome, vendor_code: vendorCode === undefined ? 'none' : known });
-      durations.observe({ outcome }, durationMs / 1_000);
-    },
-    accountClosed: () => closed.inc(),
-    budgetWaited: (urgency, waitMs) => waits.observe({ urgency }, waitMs / 1_000),
-    budgetDenied,
-  } satisfies Partial<Observer>;
-}
-
-function redisMetrics(registry: Registry) {
-  const asked = new Counter({
-    registers: [registry],
-    name: 'sdk_token_broker_redis_commands_total',
-    help: 'Commands for Redis, also the failed ones and those that were not sent.',
-  });
-  const redisFailed = countBy(registry, {
-    name: 'sdk_token_broker_redis_errors_total',
-    help: 'Failed Redis commands, by kind of failure.',
-    label: 'kind',
-    values: ['timeout', 'connection', 'readonly', 'oom', 'misconf', 'noperm', 'loading', 'not_sent', 'other'],
-  });
-  const storeLostData = countBy(registry, {
-    name: 'sdk_token_broker_redis_data_losses_total',
-    help: 'How often this replica found that Redis has lost changes: all that it knows of (lost), or the last ones (went_back).',
-    label: 'history',
-    values: ['lost', 'went_back'],
-  });
-  return { redisAsked: () => asked.inc(), redisFailed, storeLostData };
-}
-
-function adminMetrics(registry: Registry) {
-  const adminRefused = countBy(registry, {
-    name: 'sdk_token_broker_admin_refusals_total',
-    help: 'Requests to the internal API that were refused because their bearer token was wrong or missing.',
-    label: 'reason',
-    values: ['missing', 'wrong'],
-  });
-  const countReload = countBy<ReloadOutcome>(registry, {
+  const countReload = countBy<ReloadOutcome>({
     name: 'sdk_token_broker_secret_reloads_total',
     help: 'Times that the secrets were read again, by result: they changed, stayed the same, or were refused because the configuration is not usable.',
     label: 'outcome',
     values: ['changed', 'unchanged', 'refused'],
   });
-  const refused = new Gauge({
-    registers: [registry],
+  const secretsRefused = new Gauge({
+    registers,
     name: 'sdk_token_broker_secrets_refused',
     help: '1 while the replica keeps its old secrets, because the configuration with the new ones is not usable.',
   });
   return {
-    adminRefused,
+    tokenServed(outcome, leftMs) {
+      countRead(outcome);
+      remainingLife.observe(leftMs / 1_000);
+    },
+    readFailed: (error) => countRead(errorCodeOf(error)),
+    sessionChecked: countBy({
+      name: 'sdk_token_broker_session_checks_total',
+      help: 'Session checks by outcome. Callers that share one check count once.',
+      label: 'outcome',
+      values: [
+        'cached',
+        'accepted',
+        'kept',
+        'malformed',
+        'session_invalid',
+        'session_expired',
+        'session_check_unavailable',
+      ],
+    }),
+    rateLimited: countBy({
+      name: 'sdk_token_broker_rate_limit_refusals_total',
+      help: 'Requests refused with `rate_limited`, by the limit that was reached.',
+      label: 'limit',
+      values: ['requests', 'logins', 'refused_tokens'],
+    }),
+    renewalEnded: (cause, outcome) => renewals.inc({ cause, outcome }),
+    renewalFailed: (cause, error) => renewals.inc({ cause, outcome: errorCodeOf(error) }),
+    backgroundRenewalRead: count(
+      'sdk_token_broker_unasked_renewals_read_total',
+      'Tokens that were renewed in the background and then read by an app.',
+    ),
+    coolingDown: countBy({
+      name: 'sdk_token_broker_cool_downs_total',
+      help: 'Renewals refused without a login, because several logins of the account had just failed with this error.',
+      label: 'code',
+      values: CODES.filter(coolsDown),
+    }),
+    wroteBack: countBy({
+      name: 'sdk_token_broker_write_backs_total',
+      help: 'Tokens written back to the store, by whether the store took them or had a newer token or logout.',
+      label: 'outcome',
+      values: ['saved', 'outdated'],
+    }),
+    renewalClaimed: (latenessMs) => lateness.observe(latenessMs / 1_000),
+    backlogSeen: (subjects) => backlog.set(subjects),
+    overdueSeen: (overdueMs) => oldestOverdue.set(overdueMs / 1_000),
+    endedUnrenewed: count(
+      'sdk_token_broker_tokens_expired_unrenewed_total',
+      'Tokens that ended although an app had read them and the broker should have renewed them.',
+    ),
+    loginSent: count(
+      'sdk_token_broker_login_attempts_total',
+      'Login requests sent to the vendor. One login sends at most three.',
+    ),
+    loginEnded(outcome, vendorCode, durationMs) {
+      const known = vendorCode !== undefined && knownCodes.has(vendorCode) ? vendorCode : 'other';
+      logins.inc({ outcome, vendor_code: vendorCode === undefined ? 'none' : known });
+      durations.observe({ outcome }, durationMs / 1_000);
+    },
+    accountClosed: count(
+      'sdk_token_broker_accounts_closed_total',
+      'Accounts that the vendor has closed, as its answers to logins show. Each counts once, over all replicas.',
+    ),
+    budgetWaited: (urgency, waitMs) => waits.observe({ urgency }, waitMs / 1_000),
+    budgetDenied: countBy({
+      name: 'sdk_token_broker_login_budget_denials_total',
+      help: 'Login attempts refused because the login budget was used up, by whether an app waits for the login.',
+      label: 'urgency',
+      values: ['foreground', 'background'],
+    }),
+    redisAsked: count(
+      'sdk_token_broker_redis_commands_total',
+      'Commands for Redis, also the failed ones and those that were not sent.',
+    ),
+    redisFailed: countBy({
+      name: 'sdk_token_broker_redis_errors_total',
+      help: 'Failed Redis commands, by kind of failure.',
+      label: 'kind',
+      values: ['timeout', 'connection', 'readonly', 'oom', 'misconf', 'noperm', 'loading', 'not_sent', 'other'],
+    }),
+    storeLostData: countBy({
+      name: 'sdk_token_broker_redis_data_losses_total',
+      help: 'How often this replica found that Redis has lost changes: all that it knows of (lost), or the last ones (went_back).',
+      label: 'history',
+      values: ['lost', 'went_back'],
+    }),
+    adminRefused: countBy({
+      name: 'sdk_token_broker_admin_refusals_total',
+      help: 'Requests to the internal API that were refused because their bearer token was wrong or missing.',
+      label: 'reason',
+      values: ['missing', 'wrong'],
+    }),
     secretsReloaded(outcome) {
       countReload(outcome);
-      refused.set(outcome === 'refused' ? 1 : 0);
+      secretsRefused.set(outcome === 'refused' ? 1 : 0);
     },
-  } satisfies Partial<Observer>;
+  };
 }
