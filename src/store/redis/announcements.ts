@@ -123,7 +123,9 @@ export class RedisAnnouncements implements AnnouncementFeed {
       if (channel === this.#channel) this.#hearHeartbeat(text);
       else this.#hearAnnouncement(text);
     });
-    this.#timer = setInterval(() => this.#checkConnection(), HEARTBEAT_MS);
+    // After a standstill, timers run before the heartbeat that has arrived is read.
+    const check = (): void => context.clock.nextTurn(() => this.#checkConnection());
+    this.#timer = setInterval(check, HEARTBEAT_MS);
   }
 
   subscribe(listener: (announcement: Announcement) => void): void {

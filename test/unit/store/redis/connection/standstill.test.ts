@@ -9,6 +9,7 @@ import { StoreTimeout, systemClock } from '../../../../../src/token/clock.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { recordingObserver } from '../../../../support/recording-observer.ts';
+import { openAnnouncements } from '../../../../support/redis-connections.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
 
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
@@ -119,6 +120,26 @@ test('a standstill at the end of a long silence does not end the connection: the
   standStill();
   expect(await answer).toBeNull();
   // The end of a connection would come after its last answer.
+  await sleep(100);
+  expect(ends).toBe(0);
+});
+
+test('a standstill does not end the connection for announcements: the heartbeat that has arrived is read first', async () => {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const { commands, subscriber, untilComplete } = openAnnouncements(server.url);
+  await untilComplete();
+  let ends = 0;
+  subscriber.on('close', () => {
+    ends += 1;
+  });
+  const { _handle: socket } = subscriber.stream as unknown as { _handle: { readStop(): void; readStart(): void } };
+  // Redis accepts the next heartbeat. It arrives, but this process stands still before it reads it.
+  socket.readStop();
+  await once((commands as Redis).stream, 'data');
+  await nextTurn();
+  socket.readStart();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_100);
   await sleep(100);
   expect(ends).toBe(0);
 });
