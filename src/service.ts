@@ -58,9 +58,9 @@ const OUTSIDE_HEAP_BYTES = 64 * MIB;
 const SEMI_SPACE_BYTES = semiSpaceMib(process.execArgv, process.versions.node) * MIB;
 
 export interface Service {
-  /** URL of the public API. */
+  /** URL of the public API; empty if the service was stopped before it opened a port. */
   readonly url: string;
-  /** URL of the internal API. */
+  /** URL of the internal API; empty in the same case. */
   readonly adminUrl: string;
   /** Resolves when `/readyz` answers 200 for the first time, or when the service closes. */
   readonly ready: Promise<void>;
@@ -81,6 +81,7 @@ export interface Service {
 /**
  * Builds the service and starts to listen.
  * @param tracing is stopped with the service. Without it, no port is wrapped
+ * @param stop once it is aborted, no port is opened: the caller closes the service as soon as it has started
  * @throws Error when an address is in use
  */
 export async function startService(
@@ -88,6 +89,7 @@ export async function startService(
   logger: Logger,
   version: string,
   tracing?: Tracing,
+  stop?: AbortSignal,
 ): Promise<Service> {
   const clock = systemClock;
   /** Changes when the secrets are read again. */
@@ -263,8 +265,8 @@ export async function startService(
     // A proxy without health checks sends requests as soon as the port is open. Before the connection to the store is
     // open, they would log in without a lease. The wait has a bound, and a store that is down ends it.
     await readiness.report();
-    const url = await listenOn(publicApp, http, 'HOST and PORT');
-    const adminUrl = await listenOn(internalApp, admin, 'ADMIN_HOST and ADMIN_PORT');
+    const url = stop?.aborted ? '' : await listenOn(publicApp, http, 'HOST and PORT');
+    const adminUrl = url && (await listenOn(internalApp, admin, 'ADMIN_HOST and ADMIN_PORT'));
     const ready = readiness.start();
     // Without the store there is nothing to claim.
     void ready.then(() => {

@@ -32,6 +32,7 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
   let reload = (_cause: string): void => undefined;
   await watchSecretFiles(env, () => reload('a file has changed'));
   const config = loadConfig(env);
+  const stop = new AbortController();
   let tracing: Tracing | undefined;
   const log = createLogger(config.logLevel, config.tracing && (() => tracing?.logFields() ?? {}));
   const start = async (): Promise<Service> => {
@@ -40,12 +41,11 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
       const { Tracing } = await import('../telemetry/tracing.ts');
       tracing = new Tracing(config.tracing, version, systemClock, sampledLog(log, new LogSampler(TRACING_LINE_MS)));
     }
-    return startService(config, log, version, tracing);
+    return startService(config, log, version, tracing, stop.signal);
   };
   const starting = start();
-  let isClosing = false;
   const close = async (): Promise<void> => {
-    isClosing = true;
+    stop.abort();
     await (await starting).close();
   };
   closeOnSignal(close, log, ['SIGHUP']);
@@ -59,7 +59,7 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
   const { url, ready } = await starting;
   letV8FreeMemory();
   await ready;
-  if (!isClosing) log.info({ url, version }, 'ready');
+  if (!stop.signal.aborted) log.info({ url, version }, 'ready');
 }
 
 /**

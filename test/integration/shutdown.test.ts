@@ -120,6 +120,22 @@ describe('a signal during the start', () => {
     expect(code).toBe(0);
   });
 
+  test('opens no port, and ends the process with 0, if the start waits for a Redis that hangs', async () => {
+    const hanging = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void hanging.close());
+    await once(hanging, 'listening');
+    const { port } = hanging.address() as AddressInfo;
+    const redis = { REDIS_URL: `redis://127.0.0.1:${port}`, TOKEN_ENCRYPTION_KEYS: 'off' };
+    const { kill, ended } = startCommand(['serve'], { ...(await env(undefined)), ...redis });
+    const [socket] = (await once(hanging, 'connection')) as [Socket];
+    socket.on('error', () => undefined);
+    kill('SIGTERM');
+    const { code, out } = await ended();
+    expect(out).not.toContain('soon listening');
+    expect(out).toContain('"msg":"closed"');
+    expect(code).toBe(0);
+  });
+
   test('SIGHUP does not end the process while it loads its code', async () => {
     const { log, kill, ended } = startCommand(['serve'], { ...(await env(0)), NODE_OPTIONS: SIGHUP_WHILE_LOADING });
     const hasEnded = ended();
