@@ -157,7 +157,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       observer.sessionChecked(outcomeOf(refused.refusal));
       return Promise.reject(refused.refusal);
     }
-    const principal = this.#running.get(session) ?? this.#check(session, accepted?.principal.account, now);
+    const principal = this.#running.get(session) ?? this.#check(session, accepted, now);
     if (!accepted || !(principal instanceof Promise)) return principal;
     return principal.catch((error: unknown) => this.#stalePrincipal(accepted, error, now));
   }
@@ -167,10 +167,10 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   /** @param now the answer may rest on data as old as the request, so its age counts from here */
-  #check(session: string, account: AccountId | undefined, now: number): CachedPrincipal | Promise<CachedPrincipal> {
-    const answer = this.#options.schedule.run(() => this.#verifier.verify(session), account);
+  #check(session: string, accepted: Accepted | undefined, now: number): CachedPrincipal | Promise<CachedPrincipal> {
+    const answer = this.#options.schedule.run(() => this.#verifier.verify(session), accepted?.principal.account);
     if (answer instanceof Promise) {
-      const check = this.#finish(session, answer, now);
+      const check = this.#finish(session, accepted, answer, now);
       // A Map of checks in a queue would take 5 % of the CPU of a first read: V8 keeps each former table of a Map, and
       // all that is in it, until it has collected the first one.
       if (!this.#options.isCheckLocal) this.#running.set(session, check);
@@ -179,13 +179,18 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     return this.#accept(session, answer, now);
   }
 
-  async #finish(session: string, answer: Promise<Principal>, startedAt: number): Promise<CachedPrincipal> {
+  async #finish(
+    session: string,
+    accepted: Accepted | undefined,
+    answer: Promise<Principal>,
+    startedAt: number,
+  ): Promise<CachedPrincipal> {
     try {
       return this.#accept(session, await answer, startedAt);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       if (error.code === 'session_check_unavailable') {
-        this.#delayNextCheck(session, startedAt);
+        this.#delayNextCheck(session, accepted, startedAt);
         throw error;
       }
       const { observer, refusalMs } = this.#options;
@@ -231,9 +236,10 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   /** Callers of the next 2 s get the stale session, if it is usable, without a check. */
-  #delayNextCheck(session: string, startedAt: number): void {
+  #delayNextCheck(session: string, before: Accepted | undefined, startedAt: number): void {
     const { clock, observer } = this.#options;
-    const accepted = this.#accepted.get(session);
+    // Newer sessions of the account may have displaced it.
+    const accepted = this.#accepted.get(session) ?? before;
     const isUsable = accepted && this.#isUsable(accepted, startedAt);
     observer.sessionChecked(isUsable ? 'kept' : 'session_check_unavailable');
     if (!isUsable) return;

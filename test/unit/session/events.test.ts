@@ -7,11 +7,13 @@ import { START_MS, TestClock } from './sessions.ts';
 function observed({ cacheSeconds = 30, takesMs = 0 } = {}) {
   const clock = new TestClock();
   const { observer, told } = recordingObserver();
-  const server = { failure: undefined as Error | undefined };
+  const server = { failure: undefined as Error | undefined, hangs: undefined as Promise<void> | undefined };
   const verifier = {
     async verify() {
+      const { failure, hangs } = server;
       clock.time += takesMs;
-      if (server.failure) throw server.failure;
+      await hangs;
+      if (failure) throw failure;
       const expiresAt = Number.MAX_SAFE_INTEGER;
       return { unionId: 'alice', region: undefined, app: undefined, issuedAt: undefined, expiresAt };
     },
@@ -80,4 +82,22 @@ it('a session check that takes longer than cacheSeconds reports that the stale s
   clock.time = START_MS + 3_999;
   await verify('one');
   expect(outcomes()).toEqual(['accepted', 'kept']);
+});
+
+it('a session check reports that the stale session was accepted, also if newer ones displaced it meanwhile', async () => {
+  const { clock, server, verify, outcomes } = observed();
+  await verify('one');
+  clock.time = START_MS + 30_000;
+  let giveUp: () => void = () => undefined;
+  server.failure = new BrokerError('session_check_unavailable');
+  server.hangs = new Promise((resolve) => {
+    giveUp = resolve;
+  });
+  const checked = verify('one');
+  server.failure = undefined;
+  server.hangs = undefined;
+  for (let newer = 0; newer < 50; newer += 1) await verify(`newer ${newer}`);
+  giveUp();
+  await checked;
+  expect(outcomes().at(-1)).toBe('kept');
 });
