@@ -106,7 +106,8 @@ test('a wrong command line lists the commands, with exit code 2', async () => {
   for (const command of COMMANDS) expect(unknown.err).toContain(command);
   const refused = { code: 2, out: '', err: expect.stringMatching(/\S/) };
   expect(await runProgram(['serve', '--port', '1'])).toMatchObject(refused);
-  for (const line of ['sign --nonsense', 'demo extra']) expect(await runHere(line.split(' '))).toMatchObject(refused);
+  for (const line of ['sign --nonsense', 'sign --union-id a --unique-id ü --region DE', 'demo extra'])
+    expect(await runHere(line.split(' '))).toMatchObject(refused);
 });
 
 test('--help lists the commands, --version prints the version', async () => {
@@ -172,7 +173,8 @@ test('sign makes the signature that the vendor expects, and its curl line logs i
   onTestFinished(() => vendor.close());
   const [unionId, uniqueId, regRegion] = [`o'brien "ü" $HOME \\`, `it's-a-phone`, 'DE'];
   const args = ['sign', '--union-id', unionId, '--unique-id', uniqueId, '--region', regRegion];
-  const { code, out } = await runHere(args, { ...VENDOR_ENV, VENDOR_BASE_URL: vendor.url });
+  const domains = { VENDOR_BASE_URL: 'http://127.0.0.1:9', VENDOR_REGION_URLS: JSON.stringify({ DE: vendor.url }) };
+  const { code, out } = await runHere(args, { ...VENDOR_ENV, ...domains });
   expect([code, out.includes(APP.appKey)]).toEqual([0, false]);
   const [, signed, headers = '', curl = ''] = /:\n\n(.*?)\n\nHeaders:\n\n(.*?)\n\ncurl:\n\n(.*)\n$/s.exec(out) ?? [];
   expect(JSON.parse((await sendAsCurl(curl)).body)).toMatchObject({ code: 0 });

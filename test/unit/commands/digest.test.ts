@@ -39,6 +39,11 @@ describe('the digest command', () => {
     expect((await linesOf([...args, '--app', 'android'], env)).slice(1)).toEqual([`subject  ${ids[1]}  (app android)`]);
   });
 
+  test('takes any unionId as the uniqueId too, as with TERMINAL_POLICY=single', async () => {
+    const [, subject] = await linesOf(['--union-id', 'ü', '--unique-id', 'ü']);
+    expect(subject).toContain(subjectId({ ...SUBJECT, unionId: 'ü', uniqueId: 'ü' }));
+  });
+
   test.each([
     [[], '--union-id is required'],
     [['--union-id', 'alice', '--unique-id', 'ü'], '--unique-id must be'],

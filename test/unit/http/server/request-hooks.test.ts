@@ -67,6 +67,23 @@ describe('a request with a Content-Type, but without a body', () => {
   });
 });
 
+it.each([
+  ['1.0', 0, 200],
+  ['1.0', 2, 400],
+  ['1.1', 0, 400],
+  ['1.1', 1, 200],
+  ['1.1', 2, 400],
+])(
+  'a request over HTTP/%s with %i Host headers gets %i, also from the short way of a read',
+  async (version, hosts, status) => {
+    const { raw } = await startApp();
+    const headers = `${'Host: x\r\n'.repeat(hosts)}Authorization: Bearer ${SESSION}\r\nConnection: close\r\n\r\n`;
+    for (const path of ['/livez', '/sdk-token?uniqueId=phone']) {
+      expect(await raw(`GET ${path} HTTP/${version}\r\n${headers}`)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    }
+  },
+);
+
 describe('the security headers', () => {
   it('are on every answer, with a policy that forbids all content', async () => {
     const { origin, getToken } = await startApp();
