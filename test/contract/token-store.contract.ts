@@ -1185,6 +1185,16 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       });
     });
 
+    test('shows support the terminals with a valid token only', async () => {
+      const { subject, id } = newSubject();
+      const expired = { ...subject, uniqueId: 'tablet' };
+      await saved(store, subject, id);
+      await saved(store, expired, subjectId(expired), 50_000, 30);
+      await sleep(60);
+      const { records } = await store.accounts.find(subject.unionId);
+      expect(records.map((record) => record.subject)).toEqual([subject]);
+    });
+
     test('erases an account: its terminals, due times, country and accessId, and logins in progress', async () => {
       const { subject, id } = newSubject();
       const accessId = `3${String(systemClock.random()).slice(2, 14)}`;

@@ -16,6 +16,7 @@ interface Sent {
 interface Answer {
   readonly status: number;
   readonly body: Buffer;
+  readonly requestId?: string | null;
 }
 type Deliver = (sent: Sent) => Promise<Answer>;
 
@@ -84,7 +85,8 @@ function deliverTo(origin: string): Deliver {
       headers,
       body: new Uint8Array(body),
     });
-    return { status: answer.status, body: Buffer.from(await answer.arrayBuffer()) };
+    const requestId = answer.headers.get('x-request-id');
+    return { status: answer.status, body: Buffer.from(await answer.arrayBuffer()), requestId };
   };
 }
 
@@ -137,7 +139,11 @@ describe('a sealed call of the console', () => {
       .split('\n')
       .filter((line) => line.includes('"audit":true'));
     expect(audits.map((line) => JSON.parse(line))).toMatchObject(
-      ['getStatus', 'lookUpAccounts', 'eraseAccount'].map((action) => ({ caller: 'default', action })),
+      ['getStatus', 'lookUpAccounts', 'eraseAccount'].map((action, at) => ({
+        caller: 'default',
+        action,
+        requestId: answers[at]?.requestId,
+      })),
     );
     const seen = [...page.sent, ...answers].map(({ body }) => body.toString('latin1')).join();
     for (const secret of [ADMIN_TOKEN, 'alice', 'status', STATUS.replica]) expect(seen).not.toContain(secret);
@@ -251,7 +257,11 @@ describe('the session of a console', () => {
     expect(await page.send(wrong)).toMatchObject({ status: 401, isProved: true });
     expect(await page.send(STATUS_CALL)).toMatchObject({ status: 401, isProved: false });
     for (let more = 1; more < 30; more += 1) await page.send(wrong);
-    expect(await page.send(wrong)).toMatchObject({ status: 429, isProved: true });
+    expect(await page.send(wrong)).toMatchObject({
+      status: 429,
+      isProved: true,
+      retryAfter: expect.toSatisfy((s) => s > 1),
+    });
     expect(await page.send(SIGN_IN)).toMatchObject({ status: 200, isProved: true });
   });
 
@@ -313,6 +323,12 @@ it.each([
   const answer = await fetch(`${origin}/console/calls${query}`, { method: 'POST', headers, body: 'x'.repeat(64) });
   expect(answer.status).toBe(status);
   expect(await answer.json()).toMatchObject({ detail });
+});
+
+it('a call of more than 16 KiB is refused before anything is opened', async () => {
+  const { origin } = await startInternalApp();
+  const { status } = await deliverTo(origin)({ query: `?page=${PAGE}&number=0`, body: Buffer.alloc(16 * 1_024 + 1) });
+  expect(status).toBe(400);
 });
 
 it('a call without a sealed body is told so', async () => {

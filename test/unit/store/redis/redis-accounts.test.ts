@@ -139,12 +139,19 @@ test('the pointers of an account are deleted when it has too many accessIds, and
 });
 
 describe('identifying an account', () => {
-  test('stores a pointer that was lost', async () => {
-    const { redis, store, found, key } = await withToken();
-    await redis.del(key);
-    expect(await store.accounts.identify('alice')).toMatchObject({ accessId: accessIdOf('alice') });
-    expect(await found()).toEqual(['alice']);
-  });
+  test.each([false, true])(
+    'stores a pointer that was lost, also after an erasure and a login: %s',
+    async (isErased) => {
+      const { redis, store, found, key } = await withToken();
+      if (isErased) {
+        await store.accounts.erase('alice');
+        await saveToken(store, SUBJECT);
+      }
+      await redis.del(key);
+      expect(await store.accounts.identify('alice')).toMatchObject({ accessId: accessIdOf('alice') });
+      expect(await found()).toEqual(['alice']);
+    },
+  );
 
   test('fails when the pointer cannot be stored', async () => {
     const { redis, store, key } = await withToken();
