@@ -94,7 +94,7 @@ export class RedisDueQueue implements DueQueue {
     for (let from = 0; from < MAX_ENDS / SHARDS; from += ENDS_AT_ONCE) {
       const to = from + ENDS_AT_ONCE - 1;
       const entries = await redis.run(due, (client) => client.zrange(due, from, String(to), 'WITHSCORES'));
-      const ids = entries.filter((entry, at) => at % 2 === 0 && SUBJECT_ID.test(entry)) as SubjectId[];
+      const ids = entries.filter((entry) => SUBJECT_ID.test(entry)) as SubjectId[];
       const own = ids.filter((id) => keys.dueOf(accountOf(id)) === due);
       const accounts = own.map((id) => keys.account(accountOf(id)));
       const ends = own.length > 0 ? await redis.script('endsOf', accounts, own.map(terminalOf)) : [];
