@@ -180,11 +180,11 @@ function accountView(
     refreshAt: isoTime(refreshAt(record)),
     generation: record.generation,
     readSinceRefresh: record.read,
-    ...(pause && { coolingDown: pause }),
+    coolingDown: pause,
   }));
   terminals.sort((a, b) => order(a.app, b.app) || order(a.uniqueId, b.uniqueId));
-  const erasure = erasedAt === undefined ? {} : { erasedAt: isoTime(erasedAt) };
-  return { accessId, region, ...erasure, ...(pause && { coolDown: pause }), terminals, terminalLimit };
+  const erasure = erasedAt === undefined ? undefined : isoTime(erasedAt);
+  return { accessId, region, erasedAt: erasure, coolDown: pause, terminals, terminalLimit };
 }
 
 /** The `detail` for an account without an entry. Support needs it most right after an erasure. */

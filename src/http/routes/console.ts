@@ -101,7 +101,7 @@ export const consoleRoutes: FastifyPluginAsyncZod<ConsoleRoutesOptions> = async 
     done(null, body);
   });
   const schema = { hide: true, querystring: numberedCall, body: sealedCall };
-  app.post('/console/calls', { schema, bodyLimit: CALL_LIMIT }, async (request, reply) => {
+  app.post('/console/calls', { schema, bodyLimit: CALL_LIMIT }, async (request) => {
     // Fastify injects no request then.
     if (closing.aborted) throw new BrokerError('shutting_down', { retryAfter: 1 });
     const { page, number } = request.query;
@@ -123,7 +123,6 @@ export const consoleRoutes: FastifyPluginAsyncZod<ConsoleRoutesOptions> = async 
       ...(payload !== undefined && { payload }),
     });
     const retryAfter = Number(answer.headers['retry-after'] ?? 1);
-    reply.header('content-type', 'application/octet-stream');
     return opened.seal(JSON.stringify({ status: answer.statusCode, retryAfter, text: answer.payload, session }));
   });
 };
