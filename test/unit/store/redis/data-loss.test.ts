@@ -94,6 +94,25 @@ describe.concurrent('each replica, also one that only heard of the changes, repo
     await expectLoss(reader, 'went_back');
   });
 
+  test.for([
+    ['login', ({ store }: Replica) => saveToken(store, { ...SUBJECT, uniqueId: 'tablet' })],
+    ['logout', ({ store }: Replica) => store.terminals.remove(subjectId(SUBJECT))],
+    ['erasure', ({ store }: Replica) => store.accounts.erase(SUBJECT.unionId)],
+  ] as const)(
+    'from an older snapshot, which lacks the %s that nobody has heard of: that it went back',
+    async ([, change], context) => {
+      const { server, admin, writer, heardAll } = await openStores(context);
+      await saveToken(writer.store, SUBJECT);
+      await heardAll('saved');
+      await admin.save();
+      await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+      await change(writer);
+      await server.kill();
+      await server.restart();
+      await expectLoss(writer, 'went_back');
+    },
+  );
+
   test('without its data: that it has lost it', async (context) => {
     const { server, writer, replicas, heardAll } = await openStores(context);
     await saveToken(writer.store, SUBJECT);
