@@ -5,6 +5,7 @@ import helmet from '@fastify/helmet';
 import fastify from 'fastify';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SECURITY_HEADERS } from '../../../../src/http/server/answer-headers.ts';
+import { BrokerError } from '../../../../src/token/errors.ts';
 import type { ServedToken } from '../../../../src/token/sdk-token.ts';
 import { sendLateBody, sendRaw } from '../../../support/raw-connection.ts';
 import { type RunningApp, SESSION, servedToken, startApp } from '../running-app.ts';
@@ -39,6 +40,19 @@ describe('the request id', () => {
     const ids = [await getToken(), await getToken()].map(({ headers }) => headers.get('x-request-id'));
     expect(ids).toEqual([expect.stringMatching(FRESH), expect.stringMatching(FRESH)]);
     expect(ids[0]).not.toBe(ids[1]);
+  });
+
+  it('on the answer to a failed read is the one that the log lines about its login have', async () => {
+    const ids: unknown[] = [];
+    const tokens = {
+      read: async ({ requestId }: { readonly requestId?: string | undefined }) => {
+        ids.push(requestId);
+        throw new BrokerError('vendor_busy');
+      },
+    };
+    const { getToken } = await startApp({ tokens });
+    const { headers } = await getToken();
+    expect(ids).toEqual([headers.get('x-request-id')]);
   });
 });
 
