@@ -183,7 +183,6 @@ export async function listenOn(
   { host, port }: { host: string; port: number },
   settings: string,
 ): Promise<string> {
-  await app.ready();
   try {
     await app.listen({ host, port, backlog: BACKLOG });
   } catch (error) {

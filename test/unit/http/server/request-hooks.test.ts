@@ -98,6 +98,13 @@ it.each([
   },
 );
 
+it('the answer to a read with a body, which nobody reads, says that the connection ends', async () => {
+  const { raw } = await startApp();
+  const head = `GET /sdk-token?uniqueId=phone HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${SESSION}\r\n`;
+  const answer = await raw(`${head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`);
+  expect(answer).toMatch(/^HTTP\/1\.1 200 .*\r\nconnection: close\r\n/is);
+});
+
 describe('the security headers', () => {
   it('are on every answer, with a policy that forbids all content', async () => {
     const { origin, getToken } = await startApp();
