@@ -32,12 +32,11 @@ function lineOf({ level, name, detail }: CheckResult): string {
 const common = { claims: CLAIM_NAMES, cacheSeconds: 30 };
 
 describe('the check of published keys', () => {
-  const check = async (algorithms: readonly string[]) => {
+  const resultsOf = (algorithms: readonly string[]) => {
     const options = { key: { jwksUrl: url }, issuer: ISSUER, audience: AUDIENCE, algorithms, ...common };
-    return (
-      await checkSessions({ mode: 'jwt', ...options }, { clock: systemClock, userAgent: 'sdk-token-broker/1.2.3' })
-    ).map(lineOf);
+    return checkSessions({ mode: 'jwt', ...options }, { clock: systemClock, userAgent: 'sdk-token-broker/1.2.3' });
   };
+  const check = async (algorithms: readonly string[]) => (await resultsOf(algorithms)).map(lineOf);
 
   it('says how many there are, and the algorithms that at least one key supports', async () => {
     const [rsa, ecdsa, edwards] = await Promise.all([
@@ -106,6 +105,22 @@ describe('the check of published keys', () => {
     expect(await check(['RS256'])).toEqual([
       `FAIL session keys: ${shown} answers with HTTP ${status} instead of a JWK Set, {"keys":[…]}`,
     ]);
+  });
+
+  it('says so if nothing listens at their address', async () => {
+    url = new URL('http://127.0.0.1:9/keys');
+    expect(await check(['RS256'])).toEqual([
+      'FAIL session keys: nothing listens at http://127.0.0.1:9/keys (ECONNREFUSED)',
+    ]);
+  });
+
+  it.each([
+    [404, /^Correct SESSION_JWT_JWKS_URL\.$/],
+    [429, /^Look at the log/],
+    [500, /^Look at the log/],
+  ])('says what to do about the status %i', async (status, fix) => {
+    answerWith(status);
+    expect(await resultsOf(['RS256'])).toMatchObject([{ fix: { en: expect.stringMatching(fix) } }]);
   });
 });
 

@@ -32,6 +32,24 @@ it.each([
   );
 });
 
+it('a real login takes the place of the call of its app, and of no other call', async () => {
+  const { url, seen } = await scriptedVendor(json(SUCCESS));
+  const apps = new Map([IOS, { ...IOS, name: 'android', appId: 'android' }].map((app) => [app.name, app]));
+  const login = { domain: url, app: IOS, subject: { app: IOS.name, unionId: 'a', uniqueId: 'p' }, region: 'DE' };
+  await checkVendor(
+    { baseUrl: url, regionUrls: new Map(), apps, timeoutMs: 5_000, maxPerSecond: 0 },
+    systemClock,
+    login,
+  );
+  const countries = seen.map(({ body }) => JSON.parse(String(body))).map(({ appId, regRegion }) => [appId, regRegion]);
+  expect(new Map(countries as [string, string][])).toEqual(
+    new Map([
+      [IOS.appId, 'DE'],
+      ['android', ''],
+    ]),
+  );
+});
+
 it.each([429, 500])('a vendor that answers HTTP %i without a result is to be tried again', async (status) => {
   const { results } = await checkVendorWith('busy', { status });
   const [failure] = results.filter(({ level }) => level === 'FAIL');
