@@ -66,6 +66,11 @@ async function check(
 const session = (claims: Record<string, unknown> = {}) => signWithSecret(SECRET, 'HS256', {}, claimsWith(claims));
 
 describe('a JWT', () => {
+  test('with a time that no date has is shown without one', async () => {
+    const { lines } = await check(JWT, await session({ exp: 1e17 }));
+    expect(lines.join('\n')).toMatch(/ session exp: 100000000000000000(?! \()/);
+  });
+
   test('that is accepted: who it is, and each claim', async () => {
     const { lines, failed, namesInChinese } = await check(JWT, await session({ region: 'de', iat: START_SECONDS - 5 }));
     expect(failed).toEqual([]);
@@ -423,7 +428,8 @@ test('a session is read from a file; an empty or missing file is refused', async
   const folder = await mkdtemp(join(tmpdir(), 'check-session-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const file = join(folder, 'session');
-  const read = (path: string) => readSession(path, Readable.from([]), () => expect.unreachable('a prompt'));
+  const terminal = Object.assign(Readable.from([]), { isTTY: true });
+  const read = (path: string) => readSession(path, terminal, () => expect.unreachable('a prompt'));
   await writeFile(file, ' a.b.c\n');
   expect(await read(file)).toEqual({ authorization: 'Bearer a.b.c' });
   await writeFile(file, '\n');
