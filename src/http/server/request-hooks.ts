@@ -47,10 +47,9 @@ export interface AppContext {
 export function addRequestHooks(app: FastifyInstance, { logger, closing, tracer }: AppContext): void {
   if (tracer) addTracing(app, tracer);
   let refusesFrom = closing.aborted ? 0 : Number.POSITIVE_INFINITY;
-  const serveNoLonger = () => {
+  closing.addEventListener('abort', () => {
     refusesFrom = performance.now() + SERVED_MS;
-  };
-  closing.addEventListener('abort', serveNoLonger, { once: true });
+  });
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY_HEADERS).headers({ 'cache-control': 'no-store', 'x-request-id': request.id });
     const { host } = request.headers;

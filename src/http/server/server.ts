@@ -149,7 +149,7 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
     refusals.end();
   };
   if (options.closing.aborted) drain();
-  else options.closing.addEventListener('abort', drain, { once: true });
+  else options.closing.addEventListener('abort', drain);
   app.addHook('preClose', async () => {
     if (!options.closing.aborted) connections.drain(0);
   });
