@@ -195,12 +195,14 @@ describe('during shutdown', () => {
       await once(kept, 'data');
       const now = performance.now();
       closing.abort();
+      const closed = running.app.close();
       const clock = vi.spyOn(performance, 'now').mockReturnValue(now + ms);
       onTestFinished(() => clock.mockRestore());
       kept.write(`GET /sdk-token?uniqueId=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${SESSION}\r\n\r\n`);
       const received = await text(kept);
       expect(received).toMatch(answer);
       expect(received.toLowerCase()).toContain('\r\nconnection: close\r\n');
+      await closed;
     },
   );
 });
