@@ -113,7 +113,6 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   const app = fastify({
     ...ZOD_VALIDATION,
     serverFactory: (serve) => createHttpServer(connections, serve, options),
-    forceCloseConnections: false,
     // An onRequest hook refuses the requests that arrive during shutdown, with a problem.
     return503OnClosing: false,
     logController: new fastify.LogController({ disableRequestLogging: true }),
