@@ -182,6 +182,8 @@ export async function listenOn(
   { host, port }: { host: string; port: number },
   settings: string,
 ): Promise<string> {
+  // An error of a plugin is none of these settings.
+  await app.ready();
   try {
     await app.listen({ host, port, backlog: BACKLOG });
   } catch (error) {
