@@ -182,7 +182,7 @@ export async function listenOn(
   { host, port }: { host: string; port: number },
   settings: string,
 ): Promise<string> {
-  // An error of a plugin is none of these settings.
+  // Outside the try: an error of a plugin does not come from these settings.
   await app.ready();
   try {
     await app.listen({ host, port, backlog: BACKLOG });
