@@ -1,18 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { vendorSettings } from '../../src/simulator/vendor-simulator.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
-import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import type { Subject } from '../../src/token/subject.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { keyRing, openRedisStore } from '../../test/support/filled-store.ts';
 import { LIFE_MS, madeUpRecord, madeUpToken } from '../../test/support/made-up-tokens.ts';
 
 export const KEY_PREFIX = 'sdkt';
-export const ENCRYPTION_KEY = { id: 'k1', key: Buffer.alloc(32, 7) };
+const ENCRYPTION_KEY = { id: 'k1', key: Buffer.alloc(32, 7) };
 const CONCURRENT_WRITES = 200;
-
-/** The broker's default policy. */
-export const POLICY: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 };
 
 /**
  * Settings of the measured broker, besides Redis, the vendor and the session key. The broker counts reads per account

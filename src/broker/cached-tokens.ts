@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache';
-import { type SdkToken, type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
-import { type AccountId, accountOf, type Subject, type SubjectId } from '../token/subject.ts';
+import { randomInt } from 'node:crypto';
+import { asciiJson, type SdkToken, type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
+import { type AccountId, DIGEST_LENGTH, type SubjectId } from '../token/subject.ts';
 
 /** Facts that come with a record. */
 export interface RecordFacts {
@@ -21,15 +21,17 @@ export interface TokenFacts extends RecordFacts {
 }
 
 /**
- * A token and what this replica knows of it, in one object, because each object more costs memory. It does not change:
- * memory may know more by now. `read` says whether the store knows that an app has read the token.
+ * A token and what this replica knows of it. It does not change: memory may know more by now. `read` says whether the
+ * store knows that an app has read the token.
  */
 export interface CachedToken
   extends TokenFacts,
     ServedToken,
     Omit<SdkToken, 'fields'>,
-    Omit<TokenRecord, 'token' | 'subject'>,
-    Subject {}
+    Omit<TokenRecord, 'token' | 'subject' | 'region'> {
+  /** The subject and its country: a JSON array in pure ASCII. */
+  readonly names: string;
+}
 
 export function cachedToken(record: TokenRecord, facts: TokenFacts): CachedToken {
   const { id, checkedAt, erasedAt, renewFrom } = facts;
@@ -37,16 +39,12 @@ export function cachedToken(record: TokenRecord, facts: TokenFacts): CachedToken
   const { app, unionId, uniqueId } = subject;
   const { issuedAt, expiresAt } = token;
   const { body, etag } = serveToken(record);
-  // Made by spreads, it takes 540 bytes more with Node.js 20.
+  const names = asciiJson([app, unionId, uniqueId, region]);
   return {
     id,
     checkedAt,
     erasedAt,
     renewFrom,
-    app,
-    unionId,
-    uniqueId,
-    region,
     issuedAt,
     expiresAt,
     generation,
@@ -54,41 +52,93 @@ export function cachedToken(record: TokenRecord, facts: TokenFacts): CachedToken
     read,
     unreadRenewals,
     suspect,
-    body,
     etag,
+    names,
+    body,
   };
 }
 
-/** The record of a token in memory. Its fields are read from the answer: few reads from memory need them. */
+/** The record of a token in memory. Its texts are parsed here, because few reads from memory need them. */
 export function recordOf(known: CachedToken): TokenRecord {
-  const { app, unionId, uniqueId, region, generation, answeredAt, read, unreadRenewals, suspect } = known;
-  const { body, issuedAt, expiresAt } = known;
+  const { names, body, issuedAt, expiresAt, generation, answeredAt, read, unreadRenewals, suspect } = known;
+  const [app, unionId, uniqueId, region] = JSON.parse(names);
   const subject = { app, unionId, uniqueId };
   const token = { fields: JSON.parse(body), issuedAt, expiresAt };
   return { subject, region, token, generation, answeredAt, read, unreadRenewals, suspect };
 }
 
-/** Bytes of a token beside its texts, and of an account with its tokens, measured with Node.js 20 and 24. */
-const TOKEN_BYTES = 400;
-const ACCOUNT_BYTES = 200;
+/** The words of a token, of 8 bytes each. Its text follows them: id, entity tag, names and body. */
+const WORD = {
+  /** Of all its words. Negative: a token that was removed, or the unused end of the block. */
+  length: 0,
+  /** The position of the token that was added before it in the same bucket. */
+  earlier: 1,
+  textLength: 2,
+  namesLength: 3,
+  generation: 4,
+  checkedAt: 5,
+  /** NaN: unknown. */
+  erasedAt: 6,
+  renewFrom: 7,
+  issuedAt: 8,
+  expiresAt: 9,
+  answeredAt: 10,
+  read: 11,
+  unreadRenewals: 12,
+  suspect: 13,
+} as const;
+const TEXT_AT = 14;
+const WORD_BYTES = 8;
+
+const ID_LENGTH = 2 * DIGEST_LENGTH;
+/** A digest in quotes. */
+const TAG_LENGTH = DIGEST_LENGTH + 2;
+const NAMES_AT = ID_LENGTH + TAG_LENGTH;
+
+const BYTES_PER_BUCKET = 256;
+/** Characters of an account's id that choose its bucket. As ASCII, they fit into a number. */
+const BUCKET_CHARACTERS = 7;
+
+/** Where a token is in the block. */
+interface Place {
+  readonly position: number;
+  /** The position of the token before it in its bucket. */
+  readonly earlier: number;
+  readonly text: string;
+}
 
 /**
- * The tokens in memory, by account, so that an erasure finds them. The account that was used least recently is dropped
- * first, with all its tokens.
+ * The tokens in memory, in one block outside of the heap (docs/adr/0012-tokens-in-memory.md). As objects in an LRU
+ * cache, a first read takes 6 % more CPU (benchmark scenario `first`), because V8 copies and marks them.
+ *
+ * The block is a ring: a new token overwrites the oldest ones. A position counts all words that were written before it,
+ * so what is before `#start` is overwritten. A token is in one piece, so the end of the block may remain unused.
+ *
+ * Accounts are spread over buckets. A bucket knows its latest token, and each token the one before it in its bucket.
  */
 export class CachedTokens {
-  readonly #accounts: LRUCache<AccountId, CachedToken[]>;
+  readonly #words: Float64Array;
+  /** The same memory. */
+  readonly #bytes: Buffer;
+  /** The position of the latest token of each bucket. */
+  readonly #latest: Float64Array;
+  /** Keeps the buckets unknown, so that accounts with chosen names cannot share one and slow each other down. */
+  readonly #secret = randomInt(2 ** 31, 2 ** 32);
+  #start: number;
+  #end: number;
   #size = 0;
 
-  /** @param maxBytes of memory, approximately */
+  /**
+   * @param maxBytes of memory, at most 2 GiB, because buffers of Node.js 20 take offsets of 31 bits. The system gives
+   *   them to the process when they are used
+   */
   constructor(maxBytes: number) {
-    this.#accounts = new LRUCache({
-      maxSize: maxBytes,
-      sizeCalculation: (tokens) => tokens.reduce((sum, token) => sum + bytesOf(token), ACCOUNT_BYTES),
-      dispose: (tokens) => {
-        this.#size -= tokens.length;
-      },
-    });
+    this.#latest = new Float64Array(Math.ceil(maxBytes / BYTES_PER_BUCKET));
+    this.#words = new Float64Array(Math.floor((maxBytes - this.#latest.byteLength) / WORD_BYTES));
+    this.#bytes = Buffer.from(this.#words.buffer);
+    // No token is at position 0, which stands for none.
+    this.#start = this.#words.length;
+    this.#end = this.#start;
   }
 
   /** Number of tokens. */
@@ -96,34 +146,44 @@ export class CachedTokens {
     return this.#size;
   }
 
-  /** Approximate memory. */
+  /** The bytes that were written, also of removed tokens, without the buckets. */
   get bytes(): number {
-    return this.#accounts.calculatedSize;
+    return (this.#end - this.#start) * WORD_BYTES;
   }
 
   /**
-   * Adds a token, in place of the terminal's former one, unless that is newer. A token that is larger than the whole
-   * memory is not kept. The same token keeps its `renewFrom`, and stays read once it was. Its account counts as used.
+   * Adds a token, in place of the terminal's former one, unless that is newer. A token that is larger than the block is
+   * not kept. The same token keeps its `renewFrom`, and stays read once it was. A token takes the words of the former
+   * one if it needs as many, so that one that is read or renewed again and again overwrites no others.
    * @returns what is known of the terminal's token now
    */
   add(token: CachedToken): CachedToken {
-    const account = accountOf(token.id);
-    const tokens = this.#accounts.peek(account) ?? [];
-    const former = tokens.find(({ id }) => id === token.id);
-    const known = former === undefined ? token : merged(token, former);
-    // An array that grows has room for 17 tokens.
-    this.#set(account, tokens.filter((one) => one !== former).concat(known));
+    const former = this.#search(token.id);
+    const known = former ? merged(token, this.#unpack(former)) : token;
+    if (former && this.#get(former.position, WORD.length) === wordsOf(known)) this.#write(former.position, known);
+    else {
+      if (former) this.#remove(former);
+      this.#append(known);
+    }
     return known;
   }
 
-  /** Its account counts as used, so that the token stays in memory while the store is down. */
+  /** A token counts as new if half of the block was written since. So those in use stay while the store is down. */
   find(id: SubjectId): CachedToken | undefined {
-    return this.#accounts.get(accountOf(id))?.find((token) => token.id === id);
+    const found = this.#search(id);
+    if (!found) return undefined;
+    const token = this.#unpack(found);
+    if (this.#end - found.position > this.#words.length / 2) {
+      this.#remove(found);
+      this.#append(token);
+    }
+    return token;
   }
 
-  /** Its account does not count as used. */
+  /** The token does not count as new. */
   peek(id: SubjectId): CachedToken | undefined {
-    return this.#accounts.peek(accountOf(id))?.find((token) => token.id === id);
+    const found = this.#search(id);
+    return found && this.#unpack(found);
   }
 
   /**
@@ -131,32 +191,26 @@ export class CachedTokens {
    * @returns whether memory has the token, and this is new
    */
   setRead(id: SubjectId, generation: number, read: boolean): boolean {
-    const token = this.peek(id);
-    if (token?.generation !== generation || token.read === read) return false;
-    this.#change(token, { read });
-    return true;
+    return this.#change(id, generation, WORD.read, Number(read));
   }
 
   /** Reads of this generation of the terminal's token ask for no renewal before `renewFrom` (epoch ms). */
   setRenewFrom(id: SubjectId, generation: number, renewFrom: number): void {
-    const token = this.peek(id);
-    if (token?.generation === generation) this.#change(token, { renewFrom });
+    this.#change(id, generation, WORD.renewFrom, renewFrom);
   }
 
   /** Makes a token unconfirmed if it is older than `generation`. */
   invalidate(id: SubjectId, generation: number): void {
-    const token = this.peek(id);
-    if (token && token.generation < generation) this.#change(token, { checkedAt: Number.NEGATIVE_INFINITY });
+    const { position } = this.#search(id) ?? {};
+    if (position === undefined || this.#get(position, WORD.generation) >= generation) return;
+    this.#set(position, WORD.checkedAt, Number.NEGATIVE_INFINITY);
   }
 
-  /** Removes the token of a terminal unless it is newer than `generation`. */
-  remove(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
-    this.#keep(accountOf(id), (token) => token.id !== id || token.generation > generation);
-  }
-
-  /** Removes the tokens of an account up to `generation`. */
-  removeAccount(account: AccountId, generation: number): void {
-    this.#keep(account, (token) => token.generation > generation);
+  /** Removes the token of a terminal, or the tokens of an account, up to `generation`. */
+  remove(owner: SubjectId | AccountId, generation = Number.POSITIVE_INFINITY): void {
+    for (let found = this.#search(owner); found; found = this.#search(owner, found.earlier)) {
+      if (this.#get(found.position, WORD.generation) <= generation) this.#remove(found);
+    }
   }
 
   /**
@@ -166,37 +220,143 @@ export class CachedTokens {
    * @param now epoch ms
    */
   *confirmed(checkedUntil: number, now: number): Generator<CachedToken> {
-    for (const account of [...this.#accounts.keys()]) {
-      for (const token of this.#accounts.peek(account) ?? []) {
-        if (token.checkedAt <= checkedUntil && token.expiresAt > now) yield token;
-      }
+    for (let position = this.#start; position < this.#end; ) {
+      const length = this.#get(position, WORD.length);
+      const isConfirmed = this.#get(position, WORD.checkedAt) <= checkedUntil;
+      if (length > 0 && isConfirmed && this.#get(position, WORD.expiresAt) > now)
+        yield this.#unpack(this.#at(position));
+      position = Math.max(position + Math.abs(length), this.#start);
     }
   }
 
-  #change(token: CachedToken, changes: Partial<CachedToken>): void {
-    const tokens = this.#accounts.peek(accountOf(token.id)) ?? [];
-    tokens[tokens.indexOf(token)] = { ...token, ...changes };
+  /** @returns whether memory has this generation of the token, with another value */
+  #change(id: SubjectId, generation: number, word: number, value: number): boolean {
+    const { position } = this.#search(id) ?? {};
+    if (position === undefined || this.#get(position, WORD.generation) !== generation) return false;
+    const isNew = this.#get(position, word) !== value;
+    this.#set(position, word, value);
+    return isNew;
   }
 
-  #keep(account: AccountId, isKept: (token: CachedToken) => boolean): void {
-    const tokens = this.#accounts.peek(account) ?? [];
-    const kept = tokens.filter(isKept);
-    if (kept.length < tokens.length) this.#set(account, kept);
+  #append(token: CachedToken): void {
+    const length = wordsOf(token);
+    if (length > this.#words.length) return;
+    const left = this.#words.length - (this.#end % this.#words.length);
+    if (left < length) this.#set(this.#overwrite(left), WORD.length, -left);
+    const position = this.#overwrite(length);
+    const bucket = this.#bucketOf(token.id);
+    this.#set(position, WORD.length, length);
+    this.#set(position, WORD.earlier, this.#latest[bucket] ?? 0);
+    this.#write(position, token);
+    this.#latest[bucket] = position;
+    this.#size += 1;
   }
 
-  #set(account: AccountId, tokens: CachedToken[]): void {
-    if (tokens.length === 0) {
-      this.#accounts.delete(account);
-      return;
+  /** @returns the position of the words */
+  #overwrite(length: number): number {
+    while (this.#end + length - this.#start > this.#words.length) {
+      const oldest = this.#get(this.#start, WORD.length);
+      if (oldest > 0) this.#size -= 1;
+      this.#start += Math.abs(oldest);
     }
-    this.#accounts.set(account, tokens);
-    if (this.#accounts.peek(account) === tokens) this.#size += tokens.length;
+    this.#end += length;
+    return this.#end - length;
+  }
+
+  #remove({ position, earlier, text }: Place): void {
+    const bucket = this.#bucketOf(text);
+    let later = this.#latest[bucket] ?? 0;
+    if (later === position) this.#latest[bucket] = earlier;
+    else {
+      while (this.#get(later, WORD.earlier) !== position) later = this.#get(later, WORD.earlier);
+      this.#set(later, WORD.earlier, earlier);
+    }
+    // Nothing is left of an account that was erased.
+    this.#bytes.fill(0, this.#byteAt(position), this.#byteAt(position) + text.length);
+    this.#set(position, WORD.length, -this.#get(position, WORD.length));
+    this.#size -= 1;
+  }
+
+  #write(position: number, token: CachedToken): void {
+    const text = textOf(token);
+    this.#set(position, WORD.textLength, text.length);
+    this.#set(position, WORD.namesLength, token.names.length);
+    this.#set(position, WORD.generation, token.generation);
+    this.#set(position, WORD.checkedAt, token.checkedAt);
+    this.#set(position, WORD.erasedAt, token.erasedAt ?? Number.NaN);
+    this.#set(position, WORD.renewFrom, token.renewFrom);
+    this.#set(position, WORD.issuedAt, token.issuedAt);
+    this.#set(position, WORD.expiresAt, token.expiresAt);
+    this.#set(position, WORD.answeredAt, token.answeredAt);
+    this.#set(position, WORD.read, Number(token.read));
+    this.#set(position, WORD.unreadRenewals, token.unreadRenewals);
+    this.#set(position, WORD.suspect, Number(token.suspect));
+    this.#bytes.write(text, this.#byteAt(position), 'latin1');
+  }
+
+  #unpack({ position, text }: Place): CachedToken {
+    const bodyAt = NAMES_AT + this.#get(position, WORD.namesLength);
+    const erasedAt = this.#get(position, WORD.erasedAt);
+    return {
+      id: text.slice(0, ID_LENGTH) as SubjectId,
+      checkedAt: this.#get(position, WORD.checkedAt),
+      erasedAt: Number.isNaN(erasedAt) ? undefined : erasedAt,
+      renewFrom: this.#get(position, WORD.renewFrom),
+      issuedAt: this.#get(position, WORD.issuedAt),
+      expiresAt: this.#get(position, WORD.expiresAt),
+      generation: this.#get(position, WORD.generation),
+      answeredAt: this.#get(position, WORD.answeredAt),
+      read: this.#get(position, WORD.read) === 1,
+      unreadRenewals: this.#get(position, WORD.unreadRenewals),
+      suspect: this.#get(position, WORD.suspect) === 1,
+      etag: text.slice(ID_LENGTH, NAMES_AT),
+      names: text.slice(NAMES_AT, bodyAt),
+      body: text.slice(bodyAt),
+    };
+  }
+
+  /** The latest token of an account or a terminal, or the latest up to `from`. */
+  #search(owner: SubjectId | AccountId, from = this.#latest[this.#bucketOf(owner)] ?? 0): Place | undefined {
+    for (let position = from; position >= this.#start; position = this.#get(position, WORD.earlier)) {
+      const place = this.#at(position);
+      if (place.text.startsWith(owner)) return place;
+    }
+    return undefined;
+  }
+
+  #at(position: number): Place {
+    const at = this.#byteAt(position);
+    const text = this.#bytes.toString('latin1', at, at + this.#get(position, WORD.textLength));
+    return { position, earlier: this.#get(position, WORD.earlier), text };
+  }
+
+  #byteAt(position: number): number {
+    return ((position % this.#words.length) + TEXT_AT) * WORD_BYTES;
+  }
+
+  #get(position: number, word: number): number {
+    return this.#words[(position % this.#words.length) + word] ?? 0;
+  }
+
+  #set(position: number, word: number, value: number): void {
+    this.#words[(position % this.#words.length) + word] = value;
+  }
+
+  /** @param text begins with the id of the account */
+  #bucketOf(text: string): number {
+    let number = 0;
+    for (let at = 0; at < BUCKET_CHARACTERS; at += 1) number = number * 128 + text.charCodeAt(at);
+    return (number % this.#secret) % this.#latest.length;
   }
 }
 
-/** Approximate memory of a token. Each character of a unionId may take two bytes. */
-function bytesOf({ body, unionId, uniqueId }: CachedToken): number {
-  return TOKEN_BYTES + body.length + 2 * unionId.length + uniqueId.length;
+/** Each character takes one byte. */
+function textOf({ id, etag, names, body }: CachedToken): string {
+  return `${id}${etag}${names}${body}`;
+}
+
+function wordsOf({ names, body }: CachedToken): number {
+  return TEXT_AT + Math.ceil((NAMES_AT + names.length + body.length) / WORD_BYTES);
 }
 
 function merged(token: CachedToken, former: CachedToken): CachedToken {

@@ -29,7 +29,7 @@ export interface TokenCacheOptions extends Pick<BrokerPorts, 'announcements' | '
 
 /**
  * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until it is
- * dropped or removed, because it is the answer during an outage of the store. An older token never replaces a newer
+ * overwritten or removed, because it is the answer during an outage of the store. An older token never replaces a newer
  * one.
  */
 export class TokenCache {
@@ -124,7 +124,7 @@ export class TokenCache {
 
   /** Takes an erasure: removes the account's tokens up to `generation`, and refuses older ones from now on. */
   erased(account: AccountId, generation: number): void {
-    this.tokens.removeAccount(account, generation);
+    this.tokens.remove(account, generation);
     note(this.#removed, account, generation, this.#options.clock);
   }
 

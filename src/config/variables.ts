@@ -195,7 +195,7 @@ export const VARIABLES = {
   REFRESH_UNREAD_LIMIT: { ...wholeNumber(1, 255), default: '1' },
   RATE_LIMIT_PER_MINUTE: { ...wholeNumber(0, 1_000_000), default: '60' },
   LOGIN_LIMIT_PER_HOUR: { ...wholeNumber(0, 1_000_000), default: '60' },
-  CACHE_MAX_MB: { ...wholeNumber(1, 65_536), default: '64' },
+  CACHE_MAX_MB: { ...wholeNumber(1, 2_048), default: '64' },
   OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl('of an OTLP/HTTP receiver, to which /v1/traces is added'),
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: httpUrl('to which traces are sent by OTLP/HTTP, with its path'),
   OTEL_EXPORTER_OTLP_HEADERS: {

@@ -53,9 +53,14 @@ function escapeCodeUnit(codeUnit: string): string {
   return `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
+/** JSON in pure ASCII. */
+export function asciiJson(value: unknown): string {
+  return JSON.stringify(value).replace(NON_ASCII, escapeCodeUnit);
+}
+
 const TAG_LENGTH = 22;
 
 export function serveToken({ token }: Pick<TokenRecord, 'token'>): ServedToken {
-  const body = JSON.stringify(token.fields).replace(NON_ASCII, escapeCodeUnit);
+  const body = asciiJson(token.fields);
   return { body, etag: `"${hash('sha256', body, 'base64url').slice(0, TAG_LENGTH)}"` };
 }

@@ -1,7 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { totalmem } from 'node:os';
 import { Redis } from 'ioredis';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
 import { type Service, startService } from '../../src/service.ts';
 import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
@@ -76,19 +75,15 @@ test('a service opens its port only when Redis has answered, so that its first r
   await starting;
 });
 
-test.runIf(totalmem() < 200 * 2 ** 30)(
-  'a service that may cache more tokens than fit into the machine says so',
-  async () => {
-    const { log, start } = await open({});
-    await start({ CACHE_MAX_MB: '65536' });
-    expect(log.lines()).toContainEqual(
-      expect.objectContaining({
-        msg: expect.stringContaining('CACHE_MAX_MB is too large'),
-        allowedMb: expect.any(Number),
-      }),
-    );
-  },
-);
+test('a service that may cache more tokens than fit into its container says so', async () => {
+  const container = vi.spyOn(process, 'constrainedMemory').mockReturnValue(300 * 2 ** 20);
+  onTestFinished(() => container.mockRestore());
+  const { log, start } = await open({});
+  await start({ CACHE_MAX_MB: '100' });
+  const line = log.lines().find(({ msg }) => `${msg}`.startsWith('CACHE_MAX_MB is too large'));
+  // 30 % of what an empty replica leaves, whose new objects take more with Node.js 24.
+  expect(line?.['allowedMb']).toBeOneOf([6, 49]);
+});
 
 describe.each([
   { where: 'in Redis', store: onRedis },

@@ -184,7 +184,7 @@ const CACHE: readonly Change[] = [
   },
   {
     name: 'an erasure leaves the tokens in memory',
-    from: 'this.tokens.removeAccount(account, generation);',
+    from: 'this.tokens.remove(account, generation);',
     to: '',
   },
   {

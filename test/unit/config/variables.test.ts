@@ -240,7 +240,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   ['REFRESH_UNREAD_LIMIT', 'a whole number from 1 to 255', ['0', '256']],
   ['RATE_LIMIT_PER_MINUTE', 'a whole number from 0 to 1000000', ['-1', '1000001', '60/min', 'off']],
   ['LOGIN_LIMIT_PER_HOUR', 'a whole number from 0 to 1000000', ['-1', '1000001', '60/h', 'off']],
-  ['CACHE_MAX_MB', 'a whole number from 1 to 65536', ['0', '65537', '64MB']],
+  ['CACHE_MAX_MB', 'a whole number from 1 to 2048', ['0', '2049', '64MB']],
   ['OTEL_EXPORTER_OTLP_ENDPOINT', 'the http(s) URL of an OTLP/HTTP receiver', ['collector:4318', 'grpc://collector']],
   [
     'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
