@@ -75,11 +75,20 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
     const counter = new Counter({ registers, name, help });
     return () => counter.inc();
   };
-  /** The same with one label. */
+  /** The same with one label. prom-client gets the counts when it is asked, because it looks at labels for long. */
   const countBy = <Value extends string>({ name, help, label, values }: CounterOptions<Value>) => {
-    const counter = new Counter({ registers, name, help, labelNames: [label] });
-    for (const value of values) counter.inc({ [label]: value }, 0);
-    return (value: Value) => counter.inc({ [label]: value });
+    const counts = new Map<Value, number>(values.map((value) => [value, 0]));
+    new Counter({
+      registers,
+      name,
+      help,
+      labelNames: [label],
+      collect() {
+        this.reset();
+        for (const [value, number] of counts) this.inc({ [label]: value }, number);
+      },
+    });
+    return (value: Value) => void counts.set(value, (counts.get(value) ?? 0) + 1);
   };
   const countRead = countBy<ReadOutcome | ErrorCode>({
     name: 'sdk_token_broker_reads_total',
