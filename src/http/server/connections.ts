@@ -82,13 +82,14 @@ export class Connections {
     const { socket, responses } = connection;
     const begin = () => {
       connection.usedAt = performance.now();
-      // Node hands over all requests of one read first. If they are too many, none is answered.
-      process.nextTick(() => {
+      // Node hands over all requests of one read first. If they are too many, none is answered. A read from memory
+      // takes 7 % more CPU with `nextTick`.
+      void Promise.resolve().then(() => {
         if (responses[0] === response && socket.writable && this.#connections.has(socket)) answer();
       });
     };
     if (hasBody(response.req)) response.prependOnceListener('finish', () => this.#leaveRest(connection, response));
-    response.once('close', () => {
+    response.on('close', () => {
       connection.usedAt = performance.now();
       if (response.req.complete && responses[0] === response) responses.shift();
     });
