@@ -99,7 +99,7 @@ const BYTES_PER_BUCKET = 256;
 /** Characters of an account's id that choose its bucket. As ASCII, they fit into a number. */
 const BUCKET_CHARACTERS = 7;
 
-/** Where a token is in the block. */
+/** Where a token is in the block, and its text. */
 interface Place {
   readonly position: number;
   /** The position of the token before it in its bucket. */
@@ -108,13 +108,15 @@ interface Place {
 }
 
 /**
- * The tokens in memory, in one block outside of the heap (docs/adr/0012-tokens-in-memory.md). As objects in an LRU
- * cache, a first read takes 6 % more CPU (benchmark scenario `first`), because V8 copies and marks them.
+ * The tokens in memory, in one block outside of the heap (docs/adr/0012-tokens-in-memory.md). With objects in an LRU
+ * cache, a first read takes 5 % more CPU (benchmark scenario `first`), because V8 copies and marks them.
  *
- * The block is a ring: a new token overwrites the oldest ones. A position counts all words that were written before it,
- * so what is before `#start` is overwritten. A token is in one piece, so the end of the block may remain unused.
+ * The block is a ring: a new token overwrites the oldest ones. A position is the number of words that were written
+ * before it, and only grows. Its place in the block is the remainder of `position / length`. What is before `#start` is
+ * overwritten. A token is never split, so the end of the block may stay unused.
  *
- * Accounts are spread over buckets. A bucket knows its latest token, and each token the one before it in its bucket.
+ * Accounts are spread over buckets. A bucket knows its latest token, and each token the one before it in its bucket, as
+ * far as that is not overwritten.
  */
 export class CachedTokens {
   readonly #words: Float64Array;
@@ -122,7 +124,7 @@ export class CachedTokens {
   readonly #bytes: Buffer;
   /** The position of the latest token of each bucket. */
   readonly #latest: Float64Array;
-  /** Keeps the buckets unknown, so that accounts with chosen names cannot share one and slow each other down. */
+  /** Keeps the buckets unknown, so that accounts with chosen names do not share one and slow each other down. */
   readonly #secret = randomInt(2 ** 31, 2 ** 32);
   #start: number;
   #end: number;
@@ -153,8 +155,8 @@ export class CachedTokens {
 
   /**
    * Adds a token, in place of the terminal's former one, unless that is newer. A token that is larger than the block is
-   * not kept. The same token keeps its `renewFrom`, and stays read once it was. A token takes the words of the former
-   * one if it needs as many, so that one that is read or renewed again and again overwrites no others.
+   * not kept. The same token keeps its `renewFrom`, and stays read once it was. If it needs as many words as the
+   * former one, it takes its place: no other token is overwritten, and it does not count as new.
    * @returns what is known of the terminal's token now
    */
   add(token: CachedToken): CachedToken {
@@ -168,7 +170,10 @@ export class CachedTokens {
     return known;
   }
 
-  /** A token counts as new if half of the block was written since. So those in use stay while the store is down. */
+  /**
+   * A token that is read after half of the block was written counts as new. So tokens in use stay while the store is
+   * down, and most reads write nothing.
+   */
   find(id: SubjectId): CachedToken | undefined {
     const found = this.#search(id);
     if (!found) return undefined;
@@ -201,9 +206,9 @@ export class CachedTokens {
 
   /** Makes a token unconfirmed if it is older than `generation`. */
   invalidate(id: SubjectId, generation: number): void {
-    const { position } = this.#search(id) ?? {};
-    if (position === undefined || this.#get(position, WORD.generation) >= generation) return;
-    this.#set(position, WORD.checkedAt, Number.NEGATIVE_INFINITY);
+    const found = this.#search(id);
+    if (!found || this.#get(found.position, WORD.generation) >= generation) return;
+    this.#set(found.position, WORD.checkedAt, Number.NEGATIVE_INFINITY);
   }
 
   /** Removes the token of a terminal, or the tokens of an account, up to `generation`. */
@@ -215,26 +220,29 @@ export class CachedTokens {
 
   /**
    * The tokens that the store confirmed up to `checkedUntil` and that end after `now`, with the reads that the store
-   * was told of. Between two of them, others may be added, changed or removed.
+   * was told of. Between two of them, others may be added, changed or removed. One that is read meanwhile may come
+   * twice.
    * @param checkedUntil by the monotonic clock
    * @param now epoch ms
+   * @param from only tokens of logins from then on, and before `to` (epoch ms)
    */
-  *confirmed(checkedUntil: number, now: number): Generator<CachedToken> {
+  *confirmed(checkedUntil: number, now: number, from = -Infinity, to = Infinity): Generator<CachedToken> {
     for (let position = this.#start; position < this.#end; ) {
       const length = this.#get(position, WORD.length);
       const isConfirmed = this.#get(position, WORD.checkedAt) <= checkedUntil;
-      if (length > 0 && isConfirmed && this.#get(position, WORD.expiresAt) > now)
-        yield this.#unpack(this.#at(position));
+      const issuedAt = this.#get(position, WORD.issuedAt);
+      const isValid = length > 0 && this.#get(position, WORD.expiresAt) > now;
+      if (isValid && isConfirmed && from <= issuedAt && issuedAt < to) yield this.#unpack(this.#at(position));
       position = Math.max(position + Math.abs(length), this.#start);
     }
   }
 
   /** @returns whether memory has this generation of the token, with another value */
   #change(id: SubjectId, generation: number, word: number, value: number): boolean {
-    const { position } = this.#search(id) ?? {};
-    if (position === undefined || this.#get(position, WORD.generation) !== generation) return false;
-    const isNew = this.#get(position, word) !== value;
-    this.#set(position, word, value);
+    const found = this.#search(id);
+    if (!found || this.#get(found.position, WORD.generation) !== generation) return false;
+    const isNew = this.#get(found.position, word) !== value;
+    this.#set(found.position, word, value);
     return isNew;
   }
 
@@ -271,9 +279,10 @@ export class CachedTokens {
       while (this.#get(later, WORD.earlier) !== position) later = this.#get(later, WORD.earlier);
       this.#set(later, WORD.earlier, earlier);
     }
-    // Nothing is left of an account that was erased.
-    this.#bytes.fill(0, this.#byteAt(position), this.#byteAt(position) + text.length);
-    this.#set(position, WORD.length, -this.#get(position, WORD.length));
+    // The ring may take months to come round.
+    const [at, length] = [position % this.#words.length, this.#get(position, WORD.length)];
+    this.#words.fill(0, at + TEXT_AT, at + length);
+    this.#set(position, WORD.length, -length);
     this.#size -= 1;
   }
 

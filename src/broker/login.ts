@@ -89,8 +89,8 @@ export class TokenLogin {
     if (inMemory) return inMemory;
     const isDue = cause === 'due' && known && !known.suspect && clock.now() < waitFrom(known.token);
     // The country of a token that has ended still applies: it was pinned at the account's first login.
-    const entry = cache.tokens.find(id);
-    const { region } = known ?? (entry && recordOf(entry)) ?? {};
+    const entry = known ? undefined : cache.tokens.find(id);
+    const region = (known ?? (entry && recordOf(entry)))?.region;
     if (isDue || !(region ?? request.region)) throw storeError;
     try {
       return await this.#logInAndWrite(request, {

@@ -12,6 +12,8 @@ const RETRY_MS = 1_000;
 /** At shutdown, time is short. */
 const SETTLE_PAUSE_MS = 100;
 const BATCH_SIZE = 64;
+/** The tokens of this time are written back before older ones. */
+const RECENT_MS = 600_000;
 /** Each replica notices within about a second that the store has lost data, and writes back what it has. */
 const RESTORE_MS = 5_000;
 /**
@@ -156,17 +158,27 @@ export class WriteBack {
     return this.#tokens.size + this.#removals.size + this.#inFlight.size + this.#writing > 0;
   }
 
-  /** Everything in memory that the store had confirmed before now. First the removals: they refuse older tokens. */
+  /**
+   * Everything in memory that the store had confirmed before now. First the removals, which refuse older tokens, then
+   * recent tokens.
+   */
   *#known(): Generator<Missing, undefined> {
     const { cache, clock } = this.#options;
-    const now = clock.monotonic();
+    const [now, wallNow] = [clock.monotonic(), clock.now()];
     for (const [id, generation] of cache.removals()) yield { id, generation };
-    for (const known of cache.tokens.confirmed(now, clock.now())) {
-      const { id, generation } = known;
-      if (this.hasRecordOf(id)) continue;
-      // A later login has ended the token, but nobody may have its token any more.
-      const suspect = known.suspect || cache.newestKnown(id) > generation;
-      yield { id, generation, record: recordOf({ ...known, suspect }) };
+    // A failover loses what was stored last.
+    const recent = wallNow - RECENT_MS;
+    for (const [from, to] of [
+      [recent, Number.POSITIVE_INFINITY],
+      [Number.NEGATIVE_INFINITY, recent],
+    ] as const) {
+      for (const known of cache.tokens.confirmed(now, wallNow, from, to)) {
+        const { id, generation } = known;
+        if (this.hasRecordOf(id)) continue;
+        // A later login has ended the token, but nobody may have its token any more.
+        const suspect = known.suspect || cache.newestKnown(id) > generation;
+        yield { id, generation, record: recordOf({ ...known, suspect }) };
+      }
     }
     return undefined;
   }

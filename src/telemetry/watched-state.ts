@@ -86,7 +86,7 @@ export function watchState(registry: Registry, version: string, state: WatchedSt
   new Gauge({
     registers,
     name: 'sdk_token_broker_cached_tokens_bytes',
-    help: "Approximate size of the tokens in this replica's memory, in bytes; limited by `CACHE_MAX_MB`.",
+    help: 'Memory for tokens that was written, also for removed ones, in bytes. It grows up to `CACHE_MAX_MB`, and never shrinks.',
     collect() {
       this.set(cache.bytes);
     },

@@ -138,13 +138,26 @@ describe('tokens in memory', () => {
     expect(memory.peek(tokenOf({ unionId: 'account-149' }).id)?.checkedAt).toBe(999);
   });
 
+  test.each(['read', 'renewed'])('stay whole in a full memory when the oldest one is %s', (kind) => {
+    const memory = new CachedTokens(100_000);
+    let added = 0;
+    for (; memory.size === added; added += 1) memory.add(tokenOf({ unionId: `account-${added}` }));
+    const unionId = `account-${added - memory.size}`;
+    const renewed = tokenOf({ unionId, accessToken: 'x'.repeat(50), generation: 2 });
+    const newest = kind === 'read' ? tokenOf({ unionId }) : renewed;
+    expect(kind === 'read' ? memory.find(newest.id) : memory.add(newest)).toEqual(newest);
+    expect(all(memory).at(-1)).toEqual(newest);
+    for (const token of all(memory)) expect(memory.peek(token.id)).toEqual(token);
+    expect(memory.size).toBe(all(memory).length);
+  });
+
   test('are found as quickly after their account has logged in and out again and again', () => {
     const memory = new CachedTokens(1_000_000);
-    const [alice, tablet] = [tokenOf(), tokenOf({ uniqueId: 'tablet' })];
+    const [phone, laptop, tablet] = [tokenOf(), tokenOf({ uniqueId: 'laptop' }), tokenOf({ uniqueId: 'tablet' })];
     memory.add(tablet);
     for (let round = 0; round < 500; round += 1) {
-      memory.add(alice);
-      memory.remove(alice.id);
+      for (const token of [phone, laptop]) memory.add(token);
+      for (const { id } of [phone, laptop]) memory.remove(id);
     }
     const texts = vi.spyOn(Buffer.prototype, 'toString');
     onTestFinished(() => texts.mockRestore());
@@ -263,5 +276,7 @@ describe('tokens in memory', () => {
       memory.add(tokenOf({ unionId: `${checkedAt}`, checkedAt }));
     expect([...memory.confirmed(4, 1e13 - 1)].map(({ checkedAt }) => checkedAt)).toEqual([Number.NEGATIVE_INFINITY, 4]);
     expect([...memory.confirmed(4, 1e13)]).toEqual([]);
+    const issued = (from: number, to: number) => [...memory.confirmed(5, 0, from, to)].length;
+    expect([issued(0.5, 1), issued(0.4, 0.5), issued(0.6, 1)]).toEqual([3, 0, 0]);
   });
 });

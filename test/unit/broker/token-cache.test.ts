@@ -261,7 +261,7 @@ describe('the token cache', () => {
     expect(subjects.slice(-50).every(({ unionId }) => cached.has(unionId))).toBe(true);
   });
 
-  test('takes no memory for what another replica has renewed, removed or erased', () => {
+  test('takes no more memory for what another replica has renewed, removed or erased', () => {
     const { cache, clock, record, announce } = createCache();
     const tablet = { ...SUBJECT, uniqueId: 'tablet' };
     for (const subject of [SUBJECT, tablet])

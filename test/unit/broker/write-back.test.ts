@@ -25,13 +25,15 @@ function createWriteBack() {
   const restored: TokenRecord[] = [];
   const dueTimes: number[] = [];
   const inMemory: TokenRecord[] = [];
+  let startedAt: number[] = [];
   const removals: [SubjectId | AccountId, number][] = [];
   const removed: [SubjectId, number | undefined][] = [];
   const cache = {
     tokens: {
-      *confirmed(checkedUntil: number, now: number) {
-        expect([checkedUntil, now]).toEqual([clock.monotonic(), clock.now()]);
+      *confirmed(checkedUntil: number, now: number, from: number, to: number) {
+        expect([checkedUntil, now]).toEqual(startedAt);
         for (const record of inMemory) {
+          if (record.token.issuedAt < from || record.token.issuedAt >= to) continue;
           const id = subjectId(record.subject);
           yield cachedToken(record, { id, checkedAt: 0, erasedAt: undefined, renewFrom: 0 });
         }
@@ -39,6 +41,7 @@ function createWriteBack() {
       remove: (id: SubjectId, generation?: number) => void removed.push([id, generation]),
     },
     *removals() {
+      startedAt = [clock.monotonic(), clock.now()];
       yield* removals;
     },
     newestKnown: () => 0,
@@ -619,6 +622,17 @@ describe('after the store has lost its data', () => {
     const written = restored.map(({ subject, generation }) => `${subject.unionId} ${generation}`);
     expect(written.slice(0, 2).sort()).toEqual(['bob 2', 'carol 2']);
     expect(written.slice(2)).toEqual(['alice 1', 'carol 3']);
+  });
+
+  test('the tokens of the last ten minutes are written before older ones, because a failover loses the last writes', async () => {
+    const { pass, restored, inMemory, recordOf, storeReturns } = createWriteBack();
+    const [old, recent, other] = ['old', 'recent', 'other'].map((unionId) => recordOf(unionId));
+    if (!old || !recent || !other) throw new Error('no records');
+    const issuedAt = old.token.issuedAt - 600_001;
+    inMemory.push({ ...old, token: { ...old.token, issuedAt } }, recent, other);
+    storeReturns('went_back');
+    await pass(1);
+    expect(restored.map(({ subject }) => subject.unionId)).toEqual(['recent', 'other', 'old']);
   });
 
   test('a token that waits is written once, as only its own write knows its session', async () => {
