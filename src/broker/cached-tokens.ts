@@ -1,5 +1,12 @@
 import { randomInt } from 'node:crypto';
-import { asciiJson, type SdkToken, type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
+import {
+  asciiJson,
+  ETAG_LENGTH,
+  type SdkToken,
+  type ServedToken,
+  serveToken,
+  type TokenRecord,
+} from '../token/sdk-token.ts';
 import { type AccountId, DIGEST_LENGTH, type SubjectId } from '../token/subject.ts';
 
 /** Facts that come with a record. */
@@ -91,9 +98,7 @@ const TEXT_AT = 14;
 const WORD_BYTES = 8;
 
 const ID_LENGTH = 2 * DIGEST_LENGTH;
-/** A digest in quotes. */
-const TAG_LENGTH = DIGEST_LENGTH + 2;
-const NAMES_AT = ID_LENGTH + TAG_LENGTH;
+const NAMES_AT = ID_LENGTH + ETAG_LENGTH;
 
 const BYTES_PER_BUCKET = 256;
 /** Characters of an account's id that choose its bucket. As ASCII, they fit into a number. */
@@ -220,8 +225,8 @@ export class CachedTokens {
 
   /**
    * The tokens that the store confirmed up to `checkedUntil` and that end after `now`, with the reads that the store
-   * was told of. Between two of them, others may be added, changed or removed. One that is read meanwhile may come
-   * twice.
+   * was told of. Between two of them, others may be added, changed or removed. A token may come twice, if it is read
+   * between.
    * @param checkedUntil by the monotonic clock
    * @param now epoch ms
    * @param from only tokens of logins from then on, and before `to` (epoch ms)

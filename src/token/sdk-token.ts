@@ -59,6 +59,8 @@ export function asciiJson(value: unknown): string {
 }
 
 const TAG_LENGTH = 22;
+/** Length of an entity tag with its quotes. */
+export const ETAG_LENGTH = TAG_LENGTH + 2;
 
 export function serveToken({ token }: Pick<TokenRecord, 'token'>): ServedToken {
   const body = asciiJson(token.fields);
