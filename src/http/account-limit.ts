@@ -14,15 +14,17 @@ const MAX_ACCOUNTS = 30_000;
 export function rateLimit(perMinute: number, maxSenders = MAX_ACCOUNTS): (sender: string) => number | undefined {
   if (perMinute === 0) return () => undefined;
   const intervalMs = WINDOW_MS / perMinute;
-  /** When the whole burst is available again, by `performance.now()`. */
-  const fullAt = new LRUCache<string, number>({ max: maxSenders });
+  /** When the whole burst of a sender is available again, by `performance.now()`. */
+  const senders = new LRUCache<string, { fullAt: number }>({ max: maxSenders });
   return (sender) => {
     const now = performance.now();
-    const next = Math.max(now, fullAt.get(sender) ?? 0) + intervalMs;
+    const known = senders.get(sender);
+    const next = Math.max(now, known?.fullAt ?? 0) + intervalMs;
     const waitMs = next - now - WINDOW_MS;
     // Less than 1 ms may be a rounding error of the sum of intervals.
     if (waitMs >= 1) return Math.ceil(waitMs / 1_000);
-    fullAt.set(sender, next);
+    if (known) known.fullAt = next;
+    else senders.set(sender, { fullAt: next });
     return undefined;
   };
 }

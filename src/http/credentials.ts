@@ -6,8 +6,8 @@ import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
 import { rateLimit } from './account-limit.ts';
 
 const BEARER_HEADER = /^bearer +(.+)$/i;
-/** RFC 6750 §2.1. */
-const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
+/** With a b64token (RFC 6750 §2.1). */
+const BEARER_TOKEN_HEADER = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
 
 /**
  * The credential of an `Authorization` header; `undefined` without the scheme `Bearer`.
@@ -22,11 +22,11 @@ export function bearerCredential(authorization: string | undefined): string | un
  * @throws BrokerError `session_missing` without the scheme `Bearer`, `session_invalid` if the token is malformed
  */
 export function bearerToken(authorization: string | undefined): string {
-  const token = bearerCredential(authorization);
-  if (token === undefined) {
+  const token = BEARER_TOKEN_HEADER.exec(authorization ?? '')?.[1];
+  if (token !== undefined) return token;
+  if (bearerCredential(authorization) === undefined) {
     throw new BrokerError('session_missing', { detail: 'Send the session as Authorization: Bearer <session>' });
   }
-  if (B64TOKEN.test(token)) return token;
   throw new BrokerError('session_invalid', { detail: 'The bearer token must be one b64token (RFC 6750, section 2.1)' });
 }
 

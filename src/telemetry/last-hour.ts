@@ -149,6 +149,8 @@ export function countsByMinute(clock: Clock) {
     loginsSent: new MinuteCounts<'login'>(now),
     endedTokens: new MinuteCounts<'token'>(now),
     shares: new MinuteCounts<keyof ShareCounts>(now),
+    /** Reads that failed like the one before them, for the same account. */
+    repeatedFailures: new MinuteCounts<ErrorCode>(now),
     /** Why the events of a share failed. A refused login: its outcome and result code. */
     reasons: {
       failedLogins: new MinuteCounts<string>(now),
@@ -184,20 +186,40 @@ const REJECTED: ReadonlySet<string> = new Set(OF_ALL_ACCOUNTS);
 /** The vendor refuses a field of the login: that of one account, or all. */
 const REFUSED = 'request' satisfies LoginOutcome;
 
+/** @param of the counts of some time */
+function sharesOf(
+  { shares, reads, repeatedFailures, sessions }: ReturnType<typeof countsByMinute>,
+  of: <Kind extends string>(counts: MinuteCounts<Kind>) => Readonly<Partial<Record<Kind, number>>>,
+): ShareCounts {
+  const checks = of(sessions);
+  return {
+    ...NO_SHARES,
+    ...of(shares),
+    reads: sumOf(of(reads)) - sumOf(of(repeatedFailures)),
+    // Anybody can send junk, and it locks no user out.
+    sessions: sumOf(checks) - (checks.malformed ?? 0),
+    refusedSessions: (checks.session_invalid ?? 0) + (checks.session_expired ?? 0),
+    uncheckedSessions: checks.session_check_unavailable ?? 0,
+  };
+}
+
+function sumOf(counts: Readonly<Partial<Record<string, number>>>): number {
+  return Object.values(counts).reduce<number>((sum, count = 0) => sum + count, 0);
+}
+
 /** The numbers that findings are made of, and the most frequent failures. */
 export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
   const { minutes } = THRESHOLDS.noLogin;
   const { shares, reasons, logins, failedAccounts, endedTokens } = counts;
   const faults = Object.entries(logins.within(minutes)).filter(([outcome]) => !NO_FAULTS.has(outcome));
   const recent: RecentCounts = {
-    ...NO_SHARES,
-    ...shares.within(MINUTES_OF_FINDINGS),
+    ...sharesOf(counts, (kinds) => kinds.within(MINUTES_OF_FINDINGS)),
     halfHourLogins: shares.within(minutes).logins ?? 0,
     halfHourFailedLogins: faults.reduce((sum, [, count]) => sum + count, 0),
     failedAccounts: [...failedAccounts.keys()].length,
     endedTokens: endedTokens.within(60).token ?? 0,
   };
-  const lately: ShareCounts = { ...NO_SHARES, ...shares.lately() };
+  const lately = sharesOf(counts, (kinds) => kinds.lately());
   const [rejection, vendorCode] = reasonOf(reasons.rejectedLogins)?.split(' ') ?? [];
   return {
     counts: recent,
@@ -229,17 +251,13 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
     reasons[share].add(reason);
   };
   return withListener(observer, {
-    tokenServed(outcome) {
-      counts.reads.add(outcome);
-      shares.add('reads');
-    },
+    tokenServed: (outcome) => counts.reads.add(outcome),
     readFailed(error, account) {
       const code = errorCodeOf(error);
       counts.reads.add(code);
-      const isFailure = ERRORS[code].status >= 500;
-      if (isFailure && !counts.readsInRow.counts(account)) return;
-      shares.add('reads');
-      if (isFailure) countFailure('failedReads', code);
+      if (ERRORS[code].status < 500) return;
+      if (counts.readsInRow.counts(account)) countFailure('failedReads', code);
+      else counts.repeatedFailures.add(code);
     },
     renewalEnded: (_, outcome) => counts.renewals.add(outcome),
     renewalFailed(cause, error) {
@@ -262,12 +280,6 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
     },
     accountClosed: () => shares.add('closedAccounts'),
     endedUnrenewed: () => counts.endedTokens.add('token'),
-    sessionChecked(outcome) {
-      counts.sessions.add(outcome);
-      // Anybody can send junk, and it locks no user out.
-      if (outcome !== 'malformed') shares.add('sessions');
-      if (outcome === 'session_invalid' || outcome === 'session_expired') shares.add('refusedSessions');
-      if (outcome === 'session_check_unavailable') shares.add('uncheckedSessions');
-    },
+    sessionChecked: (outcome) => counts.sessions.add(outcome),
   });
 }

@@ -141,12 +141,14 @@ export interface Observer {
 
 /** Returns an observer that reports each event to `observer`, and to `listener` if it listens to this event. */
 export function withListener(observer: Observer, listener: Partial<Observer>): Observer {
-  const shared = Object.entries(listener).map(([event, listen]) => {
-    const reports = [observer[event as keyof Observer], listen] as ((...facts: unknown[]) => void)[];
-    const reportAll = (...facts: unknown[]): void => {
-      for (const report of reports) report(...facts);
+  const listeners = Object.entries(listener) as [string, (...facts: unknown[]) => void][];
+  const shared = listeners.map(([event, listen]) => {
+    const report = observer[event as keyof Observer] as typeof listen;
+    const reportBoth: typeof listen = (...facts) => {
+      report(...facts);
+      listen(...facts);
     };
-    return [event, reportAll];
+    return [event, reportBoth];
   });
   return { ...observer, ...Object.fromEntries(shared) };
 }

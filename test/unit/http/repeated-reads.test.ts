@@ -36,7 +36,7 @@ async function startWhole(path: string, settings: AppSettings = {}) {
     observer,
   };
   const sessions = new SessionCache({ verify }, cache);
-  const { origin } = await startApp({ tokens: broker, accounts, sessions, observer, ...settings });
+  const { origin, raw } = await startApp({ tokens: broker, accounts, sessions, observer, ...settings });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   onTestFinished(() => agent.destroy());
   const ask = async (headers: Record<string, string> = {}, asked = path): Promise<Answer> => {
@@ -46,7 +46,15 @@ async function startWhole(path: string, settings: AppSettings = {}) {
     ];
     return { status: incoming.statusCode ?? 0, headers: incoming.rawHeaders, body: await text(incoming) };
   };
-  return { ask, clock, accounts, renewInBackground, told };
+  /** Sends several reads in one write. @returns the answers, once the server has closed the connection */
+  const askAtOnce = (ids: readonly string[]): Promise<string> => {
+    const head = `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n`;
+    const ends = ids.map(
+      (id, at) => `X-Request-Id: ${id}\r\n${at + 1 < ids.length ? '' : 'Connection: close\r\n'}\r\n`,
+    );
+    return raw(ends.map((end) => head + end).join(''));
+  };
+  return { ask, askAtOnce, clock, accounts, renewInBackground, told };
 }
 
 /** An answer without the headers that differ in every answer. */
@@ -122,6 +130,19 @@ describe.each(PATHS)('a repeated read of %s', (path) => {
     await ask();
     const etag = headerOf(await ask(), 'etag') ?? '';
     expect((await ask({ 'if-none-match': etag })).status).toBe(304);
+  });
+
+  it('gets its answers in order if it is sent twice at once, and none with a third one', async () => {
+    const { ask, askAtOnce } = await startWhole(path);
+    await ask();
+    const answers = await askAtOnce(['first', 'second']);
+    expect(answers.match(/HTTP\/1\.1 200 |x-request-id: \w+/gi)).toEqual([
+      'HTTP/1.1 200 ',
+      'x-request-id: first',
+      'HTTP/1.1 200 ',
+      'x-request-id: second',
+    ]);
+    expect(await askAtOnce(['first', 'second', 'third'])).toBe('');
   });
 
   it('is refused late in a shutdown', async () => {
