@@ -131,6 +131,9 @@ test('NoLoginSucceeds leaves out the logins that the vendor refuses because of o
   const lists = listsIn('sdk_token_broker_logins_total', '!~').filter((list) => list.includes('success'));
   expect(lists).toHaveLength(2);
   for (const list of lists) expect(list).toEqual(['success', 'busy', 'circuit_open', ...OF_ONE_ACCOUNT].toSorted());
+  const tested = tests.flatMap(({ input_series = [] }) => input_series.map(({ series }) => series));
+  const refused = tested.filter((series) => series.includes('namespace="single-accounts"'));
+  for (const kind of OF_ONE_ACCOUNT) expect(refused).toContainEqual(expect.stringContaining(`outcome="${kind}"`));
 });
 
 describe.each(alerts)('$alert', ({ alert, expr }) => {

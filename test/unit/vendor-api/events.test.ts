@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
+import { type BrokerError, tokensEndedBy } from '../../../src/token/errors.ts';
+import { OF_ONE_ACCOUNT } from '../../../src/token/observer.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
+import { KNOWN_RESULTS, resultKind } from '../../../src/vendor-api/answer.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
@@ -10,6 +13,8 @@ import { type Answering, inTurn, json, SUCCESS, scriptedVendor } from './scripte
 const maintenance = json({ code: 10901060, msg: '', requestId: '' });
 const success = json(SUCCESS);
 const ACCOUNT = accountId(SUBJECT.unionId);
+/** The codes that concern one account. */
+const REFUSALS = [...KNOWN_RESULTS].flatMap(([code, kind]) => (OF_ONE_ACCOUNT.includes(kind) ? [code] : []));
 
 async function watchedLogin(answering: Answering, options: Parameters<typeof vendorLoginAt>[1] = {}) {
   const vendor = await scriptedVendor(answering);
@@ -19,20 +24,20 @@ async function watchedLogin(answering: Answering, options: Parameters<typeof ven
 }
 
 describe('a login reports its outcome', () => {
-  it.each([
+  it.each<readonly [name: string, Answering, outcome: string, code: number | undefined, attempts: number]>([
     ['a success', success, 'success', 0, 1],
-    ['a refusal', json({ code: 10902013, msg: '' }), 'account_closed', 10902013, 1],
+    ...REFUSALS.map((code) => [`refusal ${code}`, json({ code, msg: '' }), resultKind(code, ''), code, 1] as const),
     ['an unknown code, retried', json({ code: 77, msg: '' }), 'unknown', 77, 3],
     ['an HTTP error, retried', json('<html>', 502), 'outage', undefined, 3],
     ['a success after a retry', inTurn(maintenance), 'success', 0, 2],
   ])('once: %s', async (_, answering, outcome, code, attempts) => {
     const { vendor, vendorLogin, told } = await watchedLogin(answering);
-    await vendorLogin.login(REQUEST).catch(() => undefined);
+    const ended = await vendorLogin.login(REQUEST).catch((error: BrokerError) => tokensEndedBy(error.code));
     expect(told('loginEnded')).toEqual([[outcome, code, expect.any(Number), expect.any(Number), ACCOUNT]]);
     expect(told('loginSent')).toHaveLength(attempts);
     expect(vendor.seen).toHaveLength(attempts);
     await new Promise(setImmediate);
-    expect(told('accountClosed')).toHaveLength(outcome === 'account_closed' ? 1 : 0);
+    expect(told('accountClosed')).toHaveLength(ended === 'account' ? 1 : 0);
   });
 
   it('with its duration, and the part of it in which its attempts waited to be sent', async () => {
