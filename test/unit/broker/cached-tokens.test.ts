@@ -39,6 +39,16 @@ function all(memory: CachedTokens): CachedToken[] {
 const TEXTS = wellFormedText({ minLength: 1, maxLength: 128 });
 
 describe('tokens in memory', () => {
+  test('take at most as much memory as they may', () => {
+    const most = 2 ** 26;
+    const before = process.memoryUsage().arrayBuffers;
+    const memory = new CachedTokens(most);
+    const taken = process.memoryUsage().arrayBuffers - before;
+    expect(memory.size).toBe(0);
+    expect(taken).toBeLessThanOrEqual(most);
+    expect(taken).toBeGreaterThan(most / 2);
+  });
+
   test('are returned as they were added, whatever their texts and numbers', () => {
     const change = fc.record({
       unionId: TEXTS,
