@@ -149,7 +149,7 @@ export function countsByMinute(clock: Clock) {
     loginsSent: new MinuteCounts<'login'>(now),
     endedTokens: new MinuteCounts<'token'>(now),
     shares: new MinuteCounts<keyof ShareCounts>(now),
-    /** Reads that failed like the one before them, for the same account. */
+    /** Failed reads of the account whose read failed last: one account alone is no share. */
     repeatedFailures: new MinuteCounts<ErrorCode>(now),
     /** Why the events of a share failed. A refused login: its outcome and result code. */
     reasons: {
@@ -186,7 +186,7 @@ const REJECTED: ReadonlySet<string> = new Set(OF_ALL_ACCOUNTS);
 /** The vendor refuses a field of the login: that of one account, or all. */
 const REFUSED = 'request' satisfies LoginOutcome;
 
-/** @param of the counts of some time */
+/** @param of returns the counts of some time */
 function sharesOf(
   { shares, reads, repeatedFailures, sessions }: ReturnType<typeof countsByMinute>,
   of: <Kind extends string>(counts: MinuteCounts<Kind>) => Readonly<Partial<Record<Kind, number>>>,
@@ -195,8 +195,9 @@ function sharesOf(
   return {
     ...NO_SHARES,
     ...of(shares),
-    reads: sumOf(of(reads)) - sumOf(of(repeatedFailures)),
-    // Anybody can send junk, and it locks no user out.
+    // The two counts of a read may be in different slots.
+    reads: Math.max(0, sumOf(of(reads)) - sumOf(of(repeatedFailures))),
+    // Anybody can send malformed sessions, and they lock no user out.
     sessions: sumOf(checks) - (checks.malformed ?? 0),
     refusedSessions: (checks.session_invalid ?? 0) + (checks.session_expired ?? 0),
     uncheckedSessions: checks.session_check_unavailable ?? 0,

@@ -74,35 +74,28 @@ export class Connections {
     server.once('close', () => clearInterval(timer));
   }
 
-  /**
-   * Answers the requests of a connection one after the other.
-   * @param answer must not send anything at once: Node hands over all requests of one read first, and if they are too
-   *   many, the connection is closed
-   */
+  /** Answers the requests of a connection one after the other. */
   handle(response: ServerResponse, answer: () => void): void {
     const connection = this.#connections.get(response.req.socket);
     // Node may read the rest of a request after it was refused as too slow.
     if (!connection || connection.isRefused) return;
-    const { responses } = connection;
+    const { socket, responses } = connection;
     const begin = () => {
       connection.usedAt = performance.now();
-      if (this.isOpen(response)) answer();
+      // Node hands over all requests of one read first. If they are too many, none is answered. A read from memory
+      // takes 7 % more CPU with `nextTick`.
+      void Promise.resolve().then(() => {
+        if (responses[0] === response && socket.writable && this.#connections.has(socket)) answer();
+      });
     };
     if (hasBody(response.req)) response.prependOnceListener('finish', () => this.#leaveRest(connection, response));
     response.on('close', () => {
       connection.usedAt = performance.now();
       if (response.req.complete && responses[0] === response) responses.shift();
     });
-    const [former] = responses;
-    responses.push(response);
-    if (former) former.once('close', begin);
+    if (responses[0]) responses[0].once('close', begin);
     else begin();
-  }
-
-  /** Whether the caller can still get this answer, which is the next one of its connection. */
-  isOpen(response: ServerResponse): boolean {
-    const { socket } = response.req;
-    return socket.writable && this.#connections.get(socket)?.responses[0] === response;
+    responses.push(response);
   }
 
   /**

@@ -49,10 +49,7 @@ function createHttpServer(
     if (take?.(request, response, serve)) return;
     // With a Content-Type, Fastify would wait for the end of a body that is no stream.
     if (!hasBody(request)) delete request.headers['content-type'];
-    // A direct read sends nothing at once either. For it, this would take 8 % of a read from memory.
-    void Promise.resolve().then(() => {
-      if (connections.isOpen(response)) serve(request, response);
-    });
+    serve(request, response);
   };
   const traced: RequestListener = tracer
     ? (request, response) => tracer.request(request, response, () => answer(request, response))

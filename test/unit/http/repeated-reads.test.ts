@@ -47,8 +47,8 @@ async function startWhole(path: string, settings: AppSettings = {}) {
     return { status: incoming.statusCode ?? 0, headers: incoming.rawHeaders, body: await text(incoming) };
   };
   /** Sends several reads in one write. @returns the answers, once the server has closed the connection */
-  const askAtOnce = (ids: readonly string[]): Promise<string> => {
-    const head = `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n`;
+  const askAtOnce = (ids: readonly string[], session = 'alice'): Promise<string> => {
+    const head = `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${session}\r\n`;
     const ends = ids.map(
       (id, at) => `X-Request-Id: ${id}\r\n${at + 1 < ids.length ? '' : 'Connection: close\r\n'}\r\n`,
     );
@@ -143,6 +143,7 @@ describe.each(PATHS)('a repeated read of %s', (path) => {
       'x-request-id: second',
     ]);
     expect(await askAtOnce(['first', 'second', 'third'])).toBe('');
+    expect(await askAtOnce(['first', 'second', 'third'], 'a,b')).toBe('');
   });
 
   it('is refused late in a shutdown', async () => {
