@@ -10,7 +10,7 @@ import { load } from './wrk.ts';
 const WARM_UP_SECONDS = 8;
 /**
  * Processes of each peer, one after the other. Two processes of the same program differ by up to 5 % for as long as
- * they run, because V8 optimizes them differently. With three of them, the ratios of two runs differ by up to 0.2.
+ * they run, because V8 optimizes them differently. With three of them, the ratios of two runs differ by 0.2.
  */
 const PROCESSES = 5;
 

@@ -6,7 +6,7 @@ import { cpuMs } from '../cores.ts';
 import { compare, type Scenario } from '../scenario.ts';
 
 const TOKENS = 10_000;
-/** The broker repeats a renewal that failed minutes later. */
+/** Not all, because the broker repeats a failed renewal only minutes later. */
 const MEASURED = 9_900;
 /** Renewals at the start that the figures ignore, because the code is not optimized yet. */
 const WARM_UP = 2_000;

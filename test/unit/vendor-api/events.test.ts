@@ -26,6 +26,7 @@ async function watchedLogin(answering: Answering, options: Parameters<typeof ven
 describe('a login reports its outcome', () => {
   it.each<readonly [name: string, Answering, outcome: string, code: number | undefined, attempts: number]>([
     ['a success', success, 'success', 0, 1],
+    ['a refusal', json({ code: 10902013, msg: '' }), 'account_closed', 10902013, 1],
     ...REFUSALS.map((code) => [`refusal ${code}`, json({ code, msg: '' }), resultKind(code, ''), code, 1] as const),
     ['an unknown code, retried', json({ code: 77, msg: '' }), 'unknown', 77, 3],
     ['an HTTP error, retried', json('<html>', 502), 'outage', undefined, 3],
@@ -37,6 +38,7 @@ describe('a login reports its outcome', () => {
     expect(told('loginSent')).toHaveLength(attempts);
     expect(vendor.seen).toHaveLength(attempts);
     await new Promise(setImmediate);
+    if (outcome === 'account_closed') expect(ended).toBe('account');
     expect(told('accountClosed')).toHaveLength(ended === 'account' ? 1 : 0);
   });
 
