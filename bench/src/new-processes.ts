@@ -7,15 +7,15 @@ import { load } from './wrk.ts';
  * Until V8 has optimized the code. After 3 s, the broker still takes 5 % more CPU, because it has more code than its
  * peers.
  */
-const WARM_UP_SECONDS = 8;
+export const WARM_UP_SECONDS = 8;
 /**
- * Processes of each peer, one after the other. Two processes of the same program differ by up to 5 % for as long as
- * they run, because V8 optimizes them differently. With three of them, the ratios of two runs differ by 0.2.
+ * Processes of each peer. Two processes of the same program differ by up to 5 % for as long as they run, because V8
+ * optimizes them differently.
  */
-const PROCESSES = 5;
+export const PROCESSES = 5;
 
 /** More than any peer answers. */
-const MOST_PER_SECOND = 18_000;
+export const MOST_PER_SECOND = 18_000;
 
 /**
  * Each process is measured once, for the time of all rounds. In 1 s on a slow machine, most of the slowest percent are
@@ -29,8 +29,8 @@ export function requestsOf(context: ScenarioContext): number {
 }
 
 /**
- * Measures new processes of each peer that stores tokens, each right after its warm-up. V8 shrinks the heap of a
- * process that waits for its turn, and then collects the whole heap again and again while it grows.
+ * Measures new processes of each peer that stores tokens, each right after its warm-up, and for long: its slowest
+ * answers are those while V8 marks its heap.
  */
 export async function measureNewProcesses(
   world: BenchWorld,

@@ -27,10 +27,10 @@ export class Rounds<Name extends string> {
    * Measures one peer after the other in each turn, and in each second turn from the last to the first, so that other
    * activity on the machine affects all peers alike.
    */
-  async take(turns: number, measure: (peer: Name) => Promise<LoadResult>): Promise<void> {
+  async take(turns: number, measure: (peer: Name, turn: number) => Promise<LoadResult>): Promise<void> {
     for (let turn = 0; turn < turns; turn += 1) {
       for (const peer of turn % 2 === 0 ? this.#peers : this.#peers.toReversed()) {
-        const result = await measure(peer);
+        const result = await measure(peer, turn);
         this.#results[peer].push(result);
         this.#say(`  ${peer.padEnd(20)} ${result.perSecond.toFixed(0)}/s  p99 ${result.p99Ms.toFixed(2)} ms`);
       }
