@@ -36,6 +36,6 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 \
 # V8 gets one helper thread. With four, the default, the broker gets a fifth of its core while V8 marks the heap. In such
 # seconds, the p99 of the scenario `day` was 25 ms, and is 15 ms with one (Intel Xeon, Node 24).
 # Semi-spaces of 16 MiB are the default of Node 22. With the 64 MiB of Node 24, a small heap ends the process. A semi-space
-# that shrank in idle seconds grows again under load, which causes collections of the whole heap: docs/performance.md.
+# that shrank in idle seconds grows again under load, which causes collections of the whole heap.
 ENTRYPOINT ["node", "--v8-pool-size=1", "--min-semi-space-size=16", "--max-semi-space-size=16", "/app/dist/main.js"]
 CMD ["serve"]

@@ -1,6 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import type { Subject } from '../../src/token/subject.ts';
 import { NODE_FLAGS } from '../../test/support/broker-process.ts';
@@ -88,7 +90,7 @@ export class BenchWorld {
   /** Writes a list of requests into a file. Returns its path. */
   async writeList(requests: readonly string[]): Promise<string> {
     const list = join(this.#folder, 'requests');
-    await writeFile(list, requests.join(''));
+    await pipeline(requests, createWriteStream(list));
     return list;
   }
 

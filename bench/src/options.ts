@@ -8,7 +8,7 @@ export function readOptions(args: readonly string[]) {
   const { values, positionals } = parseArgs({
     args: [...args],
     options: {
-      // Many short rounds, because a disturbance of the machine lasts for seconds. new-processes.ts joins them.
+      // Many short rounds, because a disturbance of the machine lasts for seconds. `day` joins them.
       rounds: { type: 'string', default: '9' },
       seconds: { type: 'string', default: '1' },
       smoke: { type: 'boolean', default: false },

@@ -23,7 +23,7 @@ export interface ScenarioResult {
 }
 
 export interface ScenarioContext {
-  /** Number of turns of every peer. */
+  /** Number of turns of every process. */
   readonly rounds: number;
   /** Duration of a turn, for scenarios that measure by time. The warm-up comes in addition. */
   readonly seconds: number;

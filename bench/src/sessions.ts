@@ -21,7 +21,7 @@ export class BenchSessions {
     };
   }
 
-  /** Signs a new session. The bench signs 100,000. With jose's WebCrypto that takes three times as long. */
+  /** Signs a new session. With jose's WebCrypto that takes three times as long. */
   of({ unionId: sub }: Subject): string {
     const iat = Math.floor(Date.now() / 1_000) - 1;
     this.#issued += 1;
