@@ -22,7 +22,7 @@ export interface ScenarioResult {
   readonly comparisons: readonly Comparison[];
 }
 
-export interface ScenarioContext {
+interface ScenarioContext {
   /** Number of turns of every process. */
   readonly rounds: number;
   /** Duration of a turn, for scenarios that measure by time. The warm-up comes in addition. */
