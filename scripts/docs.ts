@@ -1,6 +1,6 @@
 // `npm run docs`: builds the documents as a web site. `npm run docs -- --serve` then serves it on this machine.
 import { parseArgs } from 'node:util';
-import { buildSite, DIST, installPackages, serveSite } from '../site/build.ts';
+import { buildSite, DIST, installPackages, serveSite } from '../docs/site/build.ts';
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 

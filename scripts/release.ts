@@ -140,10 +140,10 @@ function publishJars(tree: string, repository: string): string {
 }
 
 function buildSite(tree: string, to: string): string {
-  const packages = join(HERE, 'site/node_modules');
-  if (existsSync(packages)) symlinkSync(packages, join(tree, 'site/node_modules'));
+  const packages = join(HERE, 'docs/site/node_modules');
+  if (existsSync(packages)) symlinkSync(packages, join(tree, 'docs/site/node_modules'));
   run(tree, process.execPath, '--import', 'tsx', 'scripts/docs.ts');
-  cpSync(join(tree, 'site/dist/html'), to, { recursive: true });
+  cpSync(join(tree, 'docs/site/dist/html'), to, { recursive: true });
   return `${readdirSync(to, { recursive: true }).length} files`;
 }
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, test } from 'vitest';
-import { allMutants } from '../scripts/lua-mutants.ts';
+import { allMutants } from '../tools/lua-mutants.ts';
 import {
   barrelViolations,
   circleViolations,

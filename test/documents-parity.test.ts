@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { translationOf } from '../site/documents.ts';
+import { translationOf } from '../docs/site/documents.ts';
 import { parityProblems } from './support/document-parity.ts';
 import { readFile } from './support/documents.ts';
 

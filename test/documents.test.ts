@@ -249,9 +249,7 @@ test.each([
   ['docs/test-results.md', 'board', 'chaos'],
   ['docs/test-results.md', 'mistakes', 'reference'],
   ['docs/guarantees.md', 'guarantees', 'reference'],
-  ['docs/scaling.md', 'scale', 'scale'],
   ['docs/performance.md', 'figures', 'bench'],
-  ['docs/security.md', 'soak', 'soak'],
 ])('%s has one place for the output of npm run: %s', (path, name, script) => {
   const place = new RegExp(
     `^<!-- ${name}: written by npm run ${script} -->\\n[\\s\\S]*?^<!-- end of ${name} -->$`,

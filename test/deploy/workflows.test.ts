@@ -45,13 +45,13 @@ describe.each(PATHS)('%s', (path) => {
       if (commands.length === 0) continue;
       expect(commands.slice(0, 2)).toEqual([
         'npm ci --ignore-scripts && npm audit signatures',
-        'npm ci --ignore-scripts --prefix site && npm audit signatures --prefix site',
+        'npm ci --ignore-scripts --prefix docs/site && npm audit signatures --prefix docs/site',
       ]);
     }
   });
 });
 
-test.each(['.ci/run', '.devcontainer/devcontainer.json', 'Dockerfile', 'site/build.ts', 'mutation/run.mjs'])(
+test.each(['.ci/run', '.devcontainer/devcontainer.json', 'Dockerfile', 'docs/site/build.ts', 'tools/mutation/run.mjs'])(
   '%s installs packages without their scripts',
   (path) => {
     const installs = readFile(path).match(/npm ci.*|'ci',.*/g) ?? [];

@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { deadLinks } from '../../site/built-links.ts';
-import { GROUPS, REPOSITORY, sitePathOf, sitePaths, translationOf } from '../../site/documents.ts';
-import { linkTarget } from '../../site/links.ts';
-import { searchWords } from '../../site/search-words.ts';
+import { deadLinks } from '../../docs/site/built-links.ts';
+import { GROUPS, REPOSITORY, sitePathOf, sitePaths, translationOf } from '../../docs/site/documents.ts';
+import { linkTarget } from '../../docs/site/links.ts';
+import { searchWords } from '../../docs/site/search-words.ts';
 
 const listed = GROUPS.flatMap(({ files }) => files);
 
@@ -22,7 +22,7 @@ function readmesBelow(folder: string): string[] {
   return readdirSync(join(REPOSITORY, folder)).flatMap((name) => markdownIn(`${folder}/${name}`));
 }
 
-describe('the list of documents in site/documents.ts', () => {
+describe('the list of documents in docs/site/documents.ts', () => {
   const present = [
     ...markdownIn(''),
     ...markdownIn('docs', true),

@@ -1,14 +1,14 @@
-// Builds the site and opens it in a browser. It needs the packages in site/ and Chromium: `npm run test:docs`.
+// Builds the site and opens it in a browser. It needs the packages in docs/site/ and Chromium: `npm run test:docs`.
 import { existsSync, readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { buildSite, DIST, installPackages, serveSite } from '../../site/build.ts';
-import { deadLinks, htmlFiles } from '../../site/built-links.ts';
-import { REPOSITORY, sitePaths } from '../../site/documents.ts';
-import { searchWords } from '../../site/search-words.ts';
-import { urlOf } from '../../site/urls.ts';
+import { buildSite, DIST, installPackages, serveSite } from '../../docs/site/build.ts';
+import { deadLinks, htmlFiles } from '../../docs/site/built-links.ts';
+import { REPOSITORY, sitePaths } from '../../docs/site/documents.ts';
+import { searchWords } from '../../docs/site/search-words.ts';
+import { urlOf } from '../../docs/site/urls.ts';
 import { startChromium } from '../support/browser.ts';
 
 const pages = [...sitePaths()].map(([file, path]) => ({ file, path, url: urlOf(path) }));

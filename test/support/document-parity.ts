@@ -1,4 +1,4 @@
-import { translationOf } from '../../site/documents.ts';
+import { translationOf } from '../../docs/site/documents.ts';
 import { type CodeBlock, headingsOf, type Section, sectionsOf } from './markdown.ts';
 
 /** Reads a document by its path in the repository. `undefined`: it does not exist. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { compare } from '../../../bench/src/scenario.ts';
+import { compare } from '../../../tools/bench/src/scenario.ts';
 import { median, medianRatio } from '../../support/statistics.ts';
 
 describe('the figures', () => {

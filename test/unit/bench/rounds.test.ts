@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Rounds } from '../../../bench/src/rounds.ts';
+import { Rounds } from '../../../tools/bench/src/rounds.ts';
 
 const REST = { p50Ms: 1, p99Ms: 1, cpuUsPerRequest: 1, serverBusy: 1, loadCoreBusy: 1 };
 

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { storm } from '../../../bench/src/scenarios/storm.ts';
 import { listen } from '../../../src/simulator/http-server.ts';
+import { storm } from '../../../tools/bench/src/scenarios/storm.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 
