@@ -56,6 +56,9 @@ const failing = (reason: string, ms: number, failures: number, agoMs = 1_000) =>
 const withDomain = (changes: Partial<ReplicaFacts['vendorDomains'][number]>): ReplicaFacts => {
   return { ...FINE, vendorDomains: [{ ...DOMAIN, ...changes }] };
 };
+const openCircuit = (ms: number, agoMs: number) =>
+  withDomain({ circuit: 'open', ...failing('unreachable', ms, 20, agoMs) });
+const withSessionServer = (sessionServer: ReplicaFacts['sessionServer']): ReplicaFacts => ({ ...FINE, sessionServer });
 const refused = (kind: 'oom' | 'readonly' | 'misconf' | 'noperm', ms: number) =>
   withRedis({ refusedWrites: failing(kind, ms, 1, 0) });
 const lossAgo = (history: 'lost' | 'went_back', ms: number) =>
@@ -70,137 +73,48 @@ describe('what a replica finds', () => {
     expect(codesOf(replicaFindings(withRedis({ losses }))).sort()).toEqual(['redis_lost_data', 'redis_went_back']);
   });
 
-  // The facts that are a finding, and those just below its threshold.
-  test.each<[FindingCode, string, ReplicaFacts, ReplicaFacts]>([
-    [
-      'redis_unreachable',
-      'no answer for 5 s, three times',
-      withRedis({ outage: failing('timeout', 5_000, 3) }),
-      withRedis({ outage: failing('timeout', 4_999, 3) }),
-    ],
-    [
-      'redis_unreachable',
-      'three times without an answer',
-      withRedis({ outage: failing('timeout', 105_000, 3) }),
-      withRedis({ outage: failing('timeout', 105_000, 2) }),
-    ],
-    ['redis_refuses_writes', 'full for 3 s', refused('oom', 3_000), refused('oom', 2_999)],
-    ['redis_refuses_writes', 'read-only for 3 s', refused('readonly', 3_000), refused('readonly', 2_999)],
-    ['redis_refuses_writes', 'a full disk for 3 s', refused('misconf', 3_000), refused('misconf', 2_999)],
-    ['redis_refuses_writes', 'a missing right for 3 s', refused('noperm', 3_000), refused('noperm', 2_999)],
-    ['redis_lost_data', 'within a day', lossAgo('lost', DAY_MS - 1), lossAgo('lost', DAY_MS)],
-    ['redis_went_back', 'within a day', lossAgo('went_back', DAY_MS - 1), lossAgo('went_back', DAY_MS)],
-    [
-      'vendor_down',
-      'an open circuit, and no success for 20 s',
-      withDomain({ circuit: 'open', ...failing('unreachable', 20_000, 4) }),
-      withDomain({ circuit: 'open', ...failing('unreachable', 19_999, 4) }),
-    ],
-    [
-      'vendor_down',
-      '20 failed attempts in 5 minutes without a success',
-      withDomain(failing('timeout', 5 * MINUTE_MS, 20)),
-      withDomain(failing('timeout', 5 * MINUTE_MS, 19)),
-    ],
-    [
-      'vendor_down',
-      'no success for 5 minutes',
-      withDomain(failing('timeout', 5 * MINUTE_MS, 20)),
-      withDomain(failing('timeout', 5 * MINUTE_MS - 1, 20)),
-    ],
-    [
-      'vendor_down',
-      'a failure in the last 15 minutes',
-      withDomain({ circuit: 'open', ...failing('timeout', 60 * MINUTE_MS, 20, 15 * MINUTE_MS - 1) }),
-      withDomain({ circuit: 'open', ...failing('timeout', 60 * MINUTE_MS, 20, 15 * MINUTE_MS) }),
-    ],
-    [
-      'vendor_rejects',
-      '20 refused attempts in 5 minutes without a success',
-      withDomain(failing('configuration', 5 * MINUTE_MS, 20)),
-      withDomain(failing('configuration', 5 * MINUTE_MS, 19)),
-    ],
-    ['vendor_rejects', '5 of 100 logins', withCounts({ rejectedLogins: 5 }), withCounts({ rejectedLogins: 4 })],
-    [
-      'vendor_rejects',
-      '5 % of the logins',
-      withCounts({ rejectedLogins: 5, logins: 100 }),
-      withCounts({ rejectedLogins: 5, logins: 101 }),
-    ],
-    ['vendor_fails_logins', '10 logins', withCounts({ failedLogins: 10 }), withCounts({ failedLogins: 9, logins: 9 })],
-    [
-      'vendor_fails_logins',
-      '10 % of the logins',
-      withCounts({ failedLogins: 10, logins: 100 }),
-      withCounts({ failedLogins: 10, logins: 101 }),
-    ],
-    ['vendor_slow', '10 logins', withCounts({ slowLogins: 10, logins: 50 }), withCounts({ slowLogins: 9, logins: 9 })],
-    [
-      'vendor_slow',
-      '20 % of the logins',
-      withCounts({ slowLogins: 20, logins: 100 }),
-      withCounts({ slowLogins: 20, logins: 101 }),
-    ],
-    [
-      'accounts_closed',
-      '10 accounts',
-      withCounts({ closedAccounts: 10, logins: 10 }),
-      withCounts({ closedAccounts: 9, logins: 9 }),
-    ],
-    [
-      'accounts_closed',
-      'one account for 20 logins',
-      withCounts({ closedAccounts: 10, logins: 200 }),
-      withCounts({ closedAccounts: 10, logins: 201 }),
-    ],
-    ['tokens_ended', 'one token', withCounts({ endedTokens: 1 }), withCounts({ endedTokens: 0 })],
-    [
-      'sessions_refused',
-      '10 sessions',
-      withCounts({ refusedSessions: 10, sessions: 10 }),
-      withCounts({ refusedSessions: 9, sessions: 9 }),
-    ],
-    [
-      'sessions_refused',
-      'half of the sessions',
-      withCounts({ refusedSessions: 50, sessions: 100 }),
-      withCounts({ refusedSessions: 50, sessions: 101 }),
-    ],
+  /** Facts as a function of one number, its value at the threshold, and one that is no finding yet. */
+  test.each<[FindingCode, string, (value: number) => ReplicaFacts, number, number]>([
+    ['redis_unreachable', 'no answer for 5 s', (ms) => withRedis({ outage: failing('timeout', ms, 3) }), 5_000, 4_999],
+    ['redis_unreachable', 'three failures', (times) => withRedis({ outage: failing('timeout', 105_000, times) }), 3, 2],
+    ['redis_refuses_writes', 'full for 3 s', (ms) => refused('oom', ms), 3_000, 2_999],
+    ['redis_refuses_writes', 'read-only for 3 s', (ms) => refused('readonly', ms), 3_000, 2_999],
+    ['redis_refuses_writes', 'a full disk for 3 s', (ms) => refused('misconf', ms), 3_000, 2_999],
+    ['redis_refuses_writes', 'a missing right for 3 s', (ms) => refused('noperm', ms), 3_000, 2_999],
+    ['redis_lost_data', 'within a day', (ms) => lossAgo('lost', ms), DAY_MS - 1, DAY_MS],
+    ['redis_went_back', 'within a day', (ms) => lossAgo('went_back', ms), DAY_MS - 1, DAY_MS],
+    ['vendor_down', 'an open circuit for 20 s', (ms) => openCircuit(ms, 1_000), 20_000, 19_999],
+    ['vendor_down', 'a failure in the last 15 minutes', (agoMs) => openCircuit(DAY_MS, agoMs), 899_999, 900_000],
+    ['vendor_down', '20 failures in 5 minutes', (times) => withDomain(failing('timeout', 300_000, times)), 20, 19],
+    ['vendor_down', 'no success for 5 minutes', (ms) => withDomain(failing('timeout', ms, 20)), 300_000, 299_999],
+    ['vendor_rejects', '20 refusals', (times) => withDomain(failing('configuration', 300_000, times)), 20, 19],
+    ['vendor_rejects', '5 logins', (count) => withCounts({ rejectedLogins: count }), 5, 4],
+    ['vendor_rejects', '5 % of the logins', (logins) => withCounts({ rejectedLogins: 5, logins }), 100, 101],
+    ['vendor_fails_logins', '10 logins', (count) => withCounts({ failedLogins: count, logins: count }), 10, 9],
+    ['vendor_fails_logins', '10 % of the logins', (logins) => withCounts({ failedLogins: 10, logins }), 100, 101],
+    ['vendor_slow', '10 logins', (count) => withCounts({ slowLogins: count, logins: count }), 10, 9],
+    ['vendor_slow', '20 % of the logins', (logins) => withCounts({ slowLogins: 20, logins }), 100, 101],
+    ['accounts_closed', '10 accounts', (count) => withCounts({ closedAccounts: count, logins: count }), 10, 9],
+    ['accounts_closed', 'one for 20 logins', (logins) => withCounts({ closedAccounts: 10, logins }), 200, 201],
+    ['tokens_ended', 'one token', (endedTokens) => withCounts({ endedTokens }), 1, 0],
+    ['sessions_refused', '10 sessions', (count) => withCounts({ refusedSessions: count, sessions: count }), 10, 9],
+    ['sessions_refused', 'half of the sessions', (sessions) => withCounts({ refusedSessions: 50, sessions }), 100, 101],
+    ['session_check_fails', '10 sessions', (count) => withCounts({ uncheckedSessions: count, sessions: count }), 10, 9],
+    ['session_check_fails', '5 %', (sessions) => withCounts({ uncheckedSessions: 10, sessions }), 200, 201],
     [
       'session_check_fails',
-      '10 sessions',
-      withCounts({ uncheckedSessions: 10, sessions: 100 }),
-      withCounts({ uncheckedSessions: 9, sessions: 9 }),
+      '20 failed questions',
+      (times) => withSessionServer(failing('HTTP 500', 300_000, times)),
+      20,
+      19,
     ],
-    [
-      'session_check_fails',
-      '5 % of the sessions',
-      withCounts({ uncheckedSessions: 10, sessions: 200 }),
-      withCounts({ uncheckedSessions: 10, sessions: 201 }),
-    ],
-    [
-      'session_check_fails',
-      '20 failed questions in 5 minutes without an answer',
-      { ...FINE, sessionServer: failing('HTTP 500', 5 * MINUTE_MS, 20) },
-      { ...FINE, sessionServer: failing('HTTP 500', 5 * MINUTE_MS, 19) },
-    ],
-    ['reads_fail', '10 reads', withCounts({ failedReads: 10 }), withCounts({ failedReads: 9, reads: 9 })],
-    [
-      'reads_fail',
-      '5 % of the reads',
-      withCounts({ failedReads: 10, reads: 200 }),
-      withCounts({ failedReads: 10, reads: 201 }),
-    ],
-    [
-      'clock_differs',
-      "30 s from the vendor's",
-      withDomain({ clockOffsetMs: -30_000 }),
-      withDomain({ clockOffsetMs: -29_999 }),
-    ],
-    ['clock_differs', '30 s from Redis', { ...FINE, clockOffsetMs: 30_000 }, { ...FINE, clockOffsetMs: 29_999 }],
-  ])('%s: %s, and no less', (code, _, facts, below) => {
-    expect(codesOf(replicaFindings(facts))).toEqual([code]);
-    expect(codesOf(replicaFindings(below))).toEqual([]);
+    ['reads_fail', '10 reads', (count) => withCounts({ failedReads: count, reads: count }), 10, 9],
+    ['reads_fail', '5 % of the reads', (reads) => withCounts({ failedReads: 10, reads }), 200, 201],
+    ['clock_differs', "30 s from the vendor's", (ms) => withDomain({ clockOffsetMs: -ms }), 30_000, 29_999],
+    ['clock_differs', '30 s from Redis', (clockOffsetMs) => ({ ...FINE, clockOffsetMs }), 30_000, 29_999],
+  ])('%s: %s, and no less', (code, _, factsOf, value, noFinding) => {
+    expect(codesOf(replicaFindings(factsOf(value)))).toEqual([code]);
+    expect(codesOf(replicaFindings(factsOf(noFinding)))).toEqual([]);
   });
 
   test.each<[string, ReplicaFacts]>([
