@@ -185,3 +185,48 @@ test('docs/production.md says of each secret when a new value is in use', () => 
   const secrets = variables.filter(([, { secret }]) => secret).map(([name]) => name);
   expect(secrets.filter((name) => !rows.join(' ').includes(`\`${name}\``))).toEqual([]);
 });
+
+describe('docs/key-rotation.md', () => {
+  const PARTS = [
+    'Who needs it.',
+    'Before you start.',
+    'Steps',
+    'How to see that it worked.',
+    'How to go back.',
+    'What apps see.',
+  ];
+  const text = readFile('docs/key-rotation.md');
+  const rows = tableAfter(text, 'secret');
+  const sections = new Map(text.split('\n## ').map((section) => [section.split('\n')[0] ?? '', section]));
+  const rotations = rows.map(([, , link = '']) => /^\[(.+)\]/.exec(link)?.[1] ?? '');
+  const testsOf = (section = '') =>
+    [...(/^\*\*Test:\*\* (.+)$/m.exec(section)?.[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, title]) => title);
+
+  test('has a section for every secret of the configuration', () => {
+    const secrets = Object.entries<Variable<unknown>>(VARIABLES).flatMap(([name, { secret }]) =>
+      secret ? [name] : [],
+    );
+    const named = rows.flatMap(([, settings = '']) => [...settings.matchAll(/`(\w+)`/g)].map(([, name]) => name));
+    expect(new Set(named)).toEqual(new Set([...secrets, 'SESSION_JWT_JWKS_URL']));
+  });
+
+  test.each(rotations)(
+    '%s: says how to replace the secret, how to see that it worked, and names its tests',
+    (title) => {
+      const section = sections.get(title) ?? '';
+      const parts = [...section.matchAll(/^\*\*(.+?)\*\*/gm)].map(([, part = '']) => part);
+      expect(parts.filter((part) => PARTS.includes(part))).toEqual(PARTS);
+      expect(testsOf(section)).not.toEqual([]);
+    },
+  );
+
+  test('names each test of the rotations, by its title, and no other one', () => {
+    const code = readFile('test/integration/secret-rotations.test.ts');
+    const rotationsOf = code.matchAll(/(?:^ *test\(|^ {2}\[)\s*(['"])((?:(?!\1).)+)\1,/gm);
+    // The rows of test.each have whole titles.
+    expect(code).toContain("])('%s', ");
+    const titles = [...rotationsOf].map(([, , title]) => title);
+    const named = [...sections.values()].flatMap(testsOf);
+    expect(new Set(named)).toEqual(new Set(titles));
+  });
+});

@@ -8,7 +8,6 @@ import { readFile } from './support/documents.ts';
 const TRANSLATED = [
   'README.md',
   'docs/get-started.md',
-  'docs/how-it-works.md',
   'docs/integrate-your-app.md',
   'docs/integrate-your-cloud.md',
   'docs/faq.md',
@@ -25,7 +24,6 @@ const TRANSLATED = [
   'docs/console.md',
   'docs/tracing.md',
   'docs/metrics.md',
-  'docs/guarantees.md',
   'docs/reliability.md',
   'docs/scaling.md',
   'docs/glossary.md',

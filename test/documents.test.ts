@@ -72,6 +72,17 @@ test('docs/README.md leads to every document in docs/', () => {
   for (const path of inDocs) expect(INDEX).toContain(`](${path.replace('docs/', '')})`);
 });
 
+test('each promise of docs/reliability.md has a test', () => {
+  const [, promises = ''] = /\n## Promises\n([\s\S]*?)\n## /.exec(readFile('docs/reliability.md')) ?? [];
+  const rows = promises.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| promise |'));
+  expect(rows.length).toBeGreaterThan(30);
+  const hasTests = (row: string) => {
+    const files = [...(row.split(' | ').at(-1) ?? '').matchAll(/`([^`]+)`/g)].map(([, file = '']) => file);
+    return files.length > 0 && files.every((file) => file.endsWith('.test.ts') && existsSync(new URL(file, ROOT)));
+  };
+  expect(rows.filter((row) => !hasTests(row))).toEqual([]);
+});
+
 test('docs/commands.md lists every command', async () => {
   const help: string[] = [];
   const terminal = {
@@ -248,7 +259,6 @@ describe('every error', () => {
 test.each([
   ['docs/test-results.md', 'board', 'chaos'],
   ['docs/test-results.md', 'mistakes', 'reference'],
-  ['docs/guarantees.md', 'guarantees', 'reference'],
   ['docs/performance.md', 'figures', 'bench'],
 ])('%s has one place for the output of npm run: %s', (path, name, script) => {
   const place = new RegExp(

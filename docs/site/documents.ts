@@ -47,7 +47,6 @@ export const GROUPS: readonly Group[] = [
       'docs/api.md',
       'docs/metrics.md',
       'docs/vendor-login.md',
-      'docs/guarantees.md',
       'docs/test-results.md',
       'docs/glossary.md',
     ],
@@ -55,7 +54,6 @@ export const GROUPS: readonly Group[] = [
   {
     title: { en: 'Explanation', zh: '原理' },
     files: [
-      'docs/how-it-works.md',
       'docs/security.md',
       'docs/reliability.md',
       'docs/performance.md',

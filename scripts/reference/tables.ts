@@ -6,8 +6,6 @@ import { MISTAKES, type Mistake, readResults } from '../../test/simulation/mista
 import { headingsOf } from '../../test/support/markdown.ts';
 import { markdownTable } from '../markdown.ts';
 import { APP_HEAD, ERROR_TEXTS, OPERATOR_HEAD, YES_NO } from './errors.ts';
-import { GUARANTEES, type GuaranteeSection } from './guarantees.ts';
-import { GUARANTEES_ZH } from './guarantees-zh.ts';
 import type { Language, Texts } from './language.ts';
 import { REQUIRED, SETTINGS, SETTINGS_HEAD, type SettingGroup } from './settings.ts';
 
@@ -69,29 +67,6 @@ export function errorSections(language: Language): Map<string, string> {
     ['errors-app', markdownTable([APP_HEAD[language], ...app])],
     ['errors-operator', markdownTable([OPERATOR_HEAD[language], ...operator])],
   ]);
-}
-
-/** The section of docs/guarantees.md: everything below its introduction. */
-export function guaranteeSections(language: Language): Map<string, string> {
-  return new Map([['guarantees', GUARANTEES.map((section) => guaranteeText(section, language)).join('\n\n')]]);
-}
-
-const GUARANTEE_HEAD = {
-  en: ['guarantee', 'title of the test', 'file'],
-  zh: ['保证', '测试标题', '文件'],
-} as const satisfies Record<Language, string[]>;
-
-function guaranteeText({ title, text, rows }: GuaranteeSection, language: Language): string {
-  const translated = (english: string) => (language === 'en' ? english : inChinese(english));
-  const cells = rows.map(({ guarantee, test, file }) => [translated(guarantee), test, `\`${file}\``]);
-  const table = markdownTable([[...GUARANTEE_HEAD[language]], ...cells]);
-  return [`## ${translated(title)}`, ...(text === undefined ? [] : [translated(text)]), table].join('\n\n');
-}
-
-function inChinese(text: string): string {
-  const chinese = GUARANTEES_ZH[text];
-  if (chinese === undefined) throw new Error(`scripts/reference/guarantees-zh.ts has no text for: ${text}`);
-  return chinese;
 }
 
 /** The section of docs/test-results.md with the mistakes that the simulation must find. */
