@@ -26,7 +26,6 @@ const TRANSLATED = [
   'docs/metrics.md',
   'docs/reliability.md',
   'docs/scaling.md',
-  'docs/glossary.md',
   'docs/README.md',
   'clients/kotlin/README.md',
   'clients/swift/README.md',

@@ -48,7 +48,6 @@ export const GROUPS: readonly Group[] = [
       'docs/metrics.md',
       'docs/vendor-login.md',
       'docs/test-results.md',
-      'docs/glossary.md',
     ],
   },
   {
