@@ -22,7 +22,6 @@ const TRANSLATED = [
   'docs/commands.md',
   'docs/security.md',
   'docs/console.md',
-  'docs/tracing.md',
   'docs/metrics.md',
   'docs/reliability.md',
   'docs/scaling.md',

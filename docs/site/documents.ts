@@ -33,7 +33,6 @@ export const GROUPS: readonly Group[] = [
       'docs/key-rotation.md',
       'docs/runbooks.md',
       'docs/console.md',
-      'docs/tracing.md',
       'docs/faq.md',
     ],
   },

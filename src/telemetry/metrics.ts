@@ -132,7 +132,7 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
   const logins = new Counter({
     registers,
     name: 'sdk_token_broker_logins_total',
-    help: 'Vendor logins by outcome and last result code: a code of the protocol, `other` or `none`.',
+    help: 'Vendor logins by outcome and last result code.',
     labelNames: ['outcome', 'vendor_code'],
   });
   const knownCodes = new Set(vendorResults.map(([code]) => code));
@@ -150,13 +150,13 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
   const waits = new Histogram({
     registers,
     name: 'sdk_token_broker_login_budget_wait_seconds',
-    help: 'Time that login attempts waited for the login budget, by whether an app waits for the login.',
+    help: 'Time that login attempts waited for the login budget.',
     labelNames: ['urgency'],
     buckets: WAITS,
   });
   const countReload = countBy<ReloadOutcome>({
     name: 'sdk_token_broker_secret_reloads_total',
-    help: 'Times that the secrets were read again, by result: they changed, stayed the same, or were refused because the configuration is not usable.',
+    help: 'Times that the secrets were read again, by result.',
     label: 'outcome',
     values: ['changed', 'unchanged', 'refused'],
   });
@@ -205,7 +205,7 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
     }),
     wroteBack: countBy({
       name: 'sdk_token_broker_write_backs_total',
-      help: 'Tokens written back to the store, by whether the store took them or had a newer token or logout.',
+      help: 'Tokens written back to the store, by outcome.',
       label: 'outcome',
       values: ['saved', 'outdated'],
     }),
@@ -232,7 +232,7 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
     budgetWaited: (urgency, waitMs) => waits.observe({ urgency }, waitMs / 1_000),
     budgetDenied: countBy({
       name: 'sdk_token_broker_login_budget_denials_total',
-      help: 'Login attempts refused because the login budget was used up, by whether an app waits for the login.',
+      help: 'Login attempts refused because the login budget was used up.',
       label: 'urgency',
       values: ['foreground', 'background'],
     }),
@@ -248,7 +248,7 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
     }),
     storeLostData: countBy({
       name: 'sdk_token_broker_redis_data_losses_total',
-      help: 'How often this replica found that Redis has lost changes: all that it knows of (lost), or the last ones (went_back).',
+      help: 'How often this replica found that Redis has lost changes.',
       label: 'history',
       values: ['lost', 'went_back'],
     }),

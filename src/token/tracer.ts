@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 /** What a span tells besides its name. It never identifies a person, a terminal or a session. */
 export type SpanFacts = Readonly<Record<string, string | number>>;
 
-/** Names the steps of a request for a tracing system. `docs/tracing.md` lists the spans. No method throws by itself. */
+/** Names the steps of a request for a tracing system. `docs/metrics.md` lists the spans. No method throws by itself. */
 export interface Tracer {
   /**
    * Runs `work` in a span below the current one, and returns its result. If no span is recorded at this moment, it only

@@ -196,9 +196,10 @@ describe.each(alerts)('$alert', ({ alert, labels, annotations }) => {
     expect(annotations?.['runbook_url']).toBe(`docs/runbooks.md#${alert.toLowerCase()}`);
   });
 
-  test('has a runbook: what apps see, how to confirm it, what to do, and what not to do', () => {
+  test('has a runbook: its severity, what apps see, how to confirm it, what to do, and what not to do', () => {
     const [, section] = RUNBOOKS.split(`\n## ${alert}\n`);
     const text = section?.split('\n## ')[0] ?? '';
+    expect(text.trimStart()).toMatch(new RegExp(`^\`${labels?.['severity']}\`: `));
     const parts = [...text.matchAll(/^\*\*(Apps see|Confirm|Do|It is over|Do not)\*\*/gm)].map(([, part]) => part);
     const over = LASTING.has(alert) ? ['It is over'] : [];
     expect(parts).toEqual(['Apps see', 'Confirm', 'Do', ...over, 'Do not']);
@@ -245,12 +246,4 @@ test('the runbooks name only metrics and label values that a replica has', async
   const all = [...queries, ...blocks];
   expect(all.length).toBeGreaterThan(8);
   expect(all.flatMap((query) => unknownIn(query, metrics, recorded))).toEqual([]);
-});
-
-test('docs/metrics.md lists the alerts in the order of the rules', () => {
-  const rows = tableAfter(readFile('docs/metrics.md'), 'alert').map(([name = '', severity]) => [
-    /\[`(\w+)`\]/.exec(name)?.[1],
-    severity,
-  ]);
-  expect(rows).toEqual(alerts.map(({ alert, labels }) => [alert.replace('SdkTokenBroker', ''), labels?.['severity']]));
 });
