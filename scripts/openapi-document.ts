@@ -78,12 +78,10 @@ export function openApiDocument(version: string): Promise<object> {
       "`SESSION_FORWARD_HEADERS`, for example cookies, that the app's cloud checks.",
   } as const;
   return documentOf({ info, servers, tags, components: { securitySchemes: { session } } }, async (app) => {
-    await app.register(sdkTokenRoutes, {
-      ...rules,
-      tokenFor: neverCalled,
-      accounts,
-    });
-    await app.register(healthRoutes, health);
+    await withSecurity(app, [{ session: [] }], (scope) =>
+      sdkTokenRoutes(scope, { ...rules, tokenFor: neverCalled, accounts }),
+    );
+    await withSecurity(app, [], (scope) => healthRoutes(scope, health));
   });
 }
 
@@ -114,9 +112,33 @@ export function internalOpenApiDocument(version: string): Promise<object> {
     const accessIds = { obtain: neverCalled };
     const view = { refreshAt: neverCalled, terminalLimit: 20 };
     const tokens = { read: neverCalled };
-    await addGuardedRoutes(app, { ...rules, ...view, accounts, accountStore, accessIds, tokens, status: neverCalled });
+    await withSecurity(app, [{ adminToken: [] }], (scope) =>
+      addGuardedRoutes(scope, {
+        ...rules,
+        ...view,
+        accounts,
+        accountStore,
+        accessIds,
+        tokens,
+        status: neverCalled,
+      }),
+    );
     const adminTokens = { isEmpty: false, callerOf: neverCalled };
-    await addOpenRoutes(app, { ...health, adminTokens, metrics: neverCalled });
+    await withSecurity(app, [], (scope) => addOpenRoutes(scope, { ...health, adminTokens, metrics: neverCalled }));
+  });
+}
+
+/** Adds routes, and documents the security that all of them have. */
+async function withSecurity(
+  app: FastifyInstance,
+  security: readonly Readonly<Record<string, string[]>>[],
+  addRoutes: (scope: FastifyInstance) => Promise<void>,
+): Promise<void> {
+  await app.register(async (scope) => {
+    scope.addHook('onRoute', (route) => {
+      route.schema = { ...route.schema, security };
+    });
+    await addRoutes(scope);
   });
 }
 

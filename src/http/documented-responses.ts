@@ -2,9 +2,6 @@ import * as z from 'zod';
 import { BrokerError, type BrokerErrorOptions, ERRORS, type ErrorCode } from '../token/errors.ts';
 import { PROBLEM_CONTENT_TYPE, problem, problemAnswer, WAIT_STATUSES } from './problem.ts';
 
-/** The security of every operation that needs the admin token. */
-export const ADMIN_SECURITY = [{ adminToken: [] }];
-
 /** The errors of an operation that needs a bearer token and calls only the store. */
 export const STORE_CALL_ERRORS: readonly ErrorCode[] = [
   'request_invalid',

@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify';
 import { type AdminAccessOptions, requireAdminToken } from './admin-access.ts';
-import { type AccessIdRouteOptions, accessIdRoute } from './routes/access-id.ts';
 import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
 import { type ConsoleRoutesOptions, consoleRoutes } from './routes/console.ts';
 import {
@@ -14,7 +13,7 @@ import { type TerminalRoutesOptions, terminalRoutes } from './routes/terminals.t
 import type { AppContext } from './server/request-hooks.ts';
 import { connectionBound, createBaseApp } from './server/server.ts';
 
-type GuardedRoutesOptions = AccountRoutesOptions & AccessIdRouteOptions & TerminalRoutesOptions & StatusRoutesOptions;
+type GuardedRoutesOptions = AccountRoutesOptions & TerminalRoutesOptions & StatusRoutesOptions;
 
 type OpenRoutesOptions = ConsoleRoutesOptions & HealthRoutesOptions & MetricsRoutesOptions;
 
@@ -50,7 +49,6 @@ export async function createInternalApp(options: InternalAppOptions): Promise<Fa
 /** The routes that need an admin token. */
 export async function addGuardedRoutes(app: FastifyInstance, options: GuardedRoutesOptions): Promise<void> {
   await app.register(accountRoutes, options);
-  await app.register(accessIdRoute, options);
   await app.register(terminalRoutes, options);
   await app.register(statusRoutes, options);
 }

@@ -14,16 +14,12 @@ const CACHE_MS = 1_000;
 /** How long a report waits for the store. */
 const STORE_TIMEOUT_MS = 1_000;
 
-/** The horizons of `schedule.due`, in its order. */
-const HORIZONS_MS = [0, HOUR_MS, DAY_MS, 7 * DAY_MS, 30 * DAY_MS];
-
-/** Where the finer counts end: each of the next 24 hours, and each of the next 30 days. */
-const HOURS_MS = Array.from({ length: 24 }, (_, hour) => (hour + 1) * HOUR_MS);
+/** Now, the ends of the next 24 hours, and those of the next 30 days. */
+const HOURS_MS = Array.from({ length: 25 }, (_, hour) => hour * HOUR_MS);
 const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
-const FINER_MS = [...HOURS_MS, ...DAYS_MS];
-/** The finer counts cost ten times as much as the others, and change slowly. */
-const FINER_CACHE_MS = 30_000;
-/** So do the ends of tokens: the store looks at up to 50,000 tokens. With many tokens, only a later report has them. */
+const HORIZONS_MS = [...HOURS_MS, ...DAYS_MS];
+
+/** For the ends of tokens, the store looks at up to 50,000 tokens. With many tokens, only a later report has them. */
 const ENDS_CACHE_MS = 60_000;
 const ENDS_WAIT_MS = 20;
 
@@ -93,7 +89,6 @@ function slowAnswer<Answer>(clock: Clock, maxAgeMs: number, ask: () => Promise<A
 export class Status {
   readonly #options: StatusOptions;
   readonly #startedAt: string;
-  readonly #finer: () => Promise<readonly number[]>;
   readonly #ends: () => Promise<TokenEnds>;
   #cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
 
@@ -101,9 +96,7 @@ export class Status {
     this.#options = options;
     this.#startedAt = isoTime(options.clock.now());
     const { clock, store } = options;
-    const { dueQueue } = store;
-    this.#finer = slowAnswer(clock, FINER_CACHE_MS, async () => (await dueQueue.outlook(FINER_MS)).dueWithin);
-    this.#ends = slowAnswer(clock, ENDS_CACHE_MS, () => dueQueue.ends());
+    this.#ends = slowAnswer(clock, ENDS_CACHE_MS, () => store.dueQueue.ends());
   }
 
   /** Never fails: a value that cannot be read is `null`. It asks the store at most once per second. */
@@ -115,12 +108,11 @@ export class Status {
 
   async #ask(): Promise<StatusReport> {
     const { version, replica, clock, store, cache, redis, sessions, counts } = this.#options;
-    const [others, isReachable, outlook, nextPlace, finer, ends] = await Promise.all([
+    const [others, isReachable, outlook, nextPlace, ends] = await Promise.all([
       this.#answer(store.replicas.others()),
       this.#answer(store.health.ping().then(() => true)),
       this.#answer(store.dueQueue.outlook(HORIZONS_MS)),
       this.#answer(store.loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
-      this.#answer(this.#finer()),
       this.#answer(this.#ends(), ENDS_WAIT_MS),
     ]);
     const { failedRequests, failedRenewals } = counts;
@@ -150,7 +142,7 @@ export class Status {
         ...contactReport(redis?.contact ?? {}),
       },
       sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
-      schedule: outlook && finer ? scheduleReport(outlook, finer, ends) : null,
+      schedule: outlook ? scheduleReport(outlook, ends) : null,
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
       lastHour: counts.lastHour(),
@@ -180,14 +172,15 @@ export class Status {
 
 function scheduleReport(
   { dueWithin, total, overdueMs }: ScheduleOutlook,
-  finer: readonly number[],
   ends: TokenEnds | undefined,
 ): StatusReport['schedule'] {
-  const [now = 0, in1h = 0, in24h = 0, in7d = 0, in30d = 0] = dueWithin;
+  const [now = 0, ...hours] = dueWithin.slice(0, HOURS_MS.length);
+  const days = dueWithin.slice(HOURS_MS.length);
+  const [in1h, in24h, in7d, in30d] = [hours[0] ?? 0, hours[23] ?? 0, days[6] ?? 0, days[29] ?? 0];
   return {
     due: { now, in1h, in24h, in7d, in30d },
-    next24Hours: differences(finer.slice(0, HOURS_MS.length)),
-    next30Days: differences(finer.slice(HOURS_MS.length)),
+    next24Hours: differences(hours),
+    next30Days: differences(days),
     endNext24Hours: ends ? [...ends.byHour] : null,
     total,
     oldestOverdueSeconds: overdueMs / SECOND_MS,

@@ -1,14 +1,14 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
+import { type AccessIds, accessIdTerminal } from '../../broker/access-ids.ts';
 import type { Accounts } from '../../broker/accounts.ts';
-import { BrokerError } from '../../token/errors.ts';
+import { BrokerError, LOGIN_ERRORS } from '../../token/errors.ts';
 import type { AccountStore, KnownAccount, StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { ACCESS_ID_MAX_LENGTH, accountId, isTextUpTo } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
 import {
   ADMIN_CALL_ERRORS,
-  ADMIN_SECURITY,
   emptyResponse,
   instant,
   isoTime,
@@ -16,7 +16,7 @@ import {
   problemResponses,
   responseWithBody,
 } from '../documented-responses.ts';
-import { accountPath } from '../requested-subject.ts';
+import { accountPath, requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/request-bodies.ts';
 import { querySchema } from '../server/validation.ts';
 
@@ -49,12 +49,12 @@ export const lookupBody = z.strictObject(
   { error: 'must be a JSON object {"accessIds": […]} and nothing else' },
 );
 
-export const ACCOUNT_EXAMPLES = {
+const ACCOUNT_EXAMPLES = {
   request_invalid: { detail: 'The unionId in the path must be 1 to 128 Unicode characters, percent-encoded as UTF-8' },
 };
 
 /** The fields of an account that never change. */
-export const identity = {
+const identity = {
   accessId: z.string().meta({ description: "The vendor's name for the account: an opaque string." }),
   region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
 };
@@ -118,7 +118,6 @@ const getAccount = {
   operationId: 'getAccount',
   summary: 'An account and its terminals',
   tags: ['accounts'],
-  security: ADMIN_SECURITY,
   params: accountPath,
   querystring: noQuery,
   response: {
@@ -135,7 +134,6 @@ const lookUpAccounts = {
   summary: 'Accounts by accessId',
   description: 'Finds accounts whose tokens have expired too, until the account is erased. Changes nothing.',
   tags: ['accounts'],
-  security: ADMIN_SECURITY,
   querystring: noQuery,
   body: lookupBody,
   response: {
@@ -156,12 +154,44 @@ const eraseAccount = {
     'Deletes its tokens, its schedule and its directory entry on every replica. The broker refuses sessions issued ' +
     'before this instant from now on. With a newer session the account can log in again. Idempotent.',
   tags: ['accounts'],
-  security: ADMIN_SECURITY,
   params: accountPath,
   querystring: noQuery,
   response: {
     204: emptyResponse('The account is erased. The broker keeps only the time of the erasure.'),
     ...problemResponses(ADMIN_CALL_ERRORS, ACCOUNT_EXAMPLES),
+  },
+};
+
+const accessIdQuery = querySchema({
+  app: TERMINAL_PARAMETERS.app.meta({
+    description:
+      'The app that logs in, for example `ios`. May be left out if there is only one, or if the account is known.',
+  }),
+  regRegion: TERMINAL_PARAMETERS.regRegion,
+});
+
+const knownAccount = z.looseObject(identity).meta({ id: 'AccessId' });
+
+const obtainAccessId = {
+  operationId: 'obtainAccessId',
+  summary: "The account's accessId",
+  description:
+    'For sharing a camera with somebody who has not opened the app yet. An account that has never logged in logs in once: ' +
+    'this login takes no place of a terminal, and its token is neither stored nor renewed. Any other account causes no ' +
+    'login. The body is not read.',
+  tags: ['accounts'],
+  params: accountPath,
+  querystring: accessIdQuery,
+  response: {
+    200: responseWithBody('The accessId. From now on `POST /accounts/lookup` knows it.', {
+      schema: knownAccount,
+      example: { accessId: '-9223371996052586423', region: 'DE' },
+    }),
+    ...problemResponses([...ADMIN_CALL_ERRORS, 'not_found', ...LOGIN_ERRORS], {
+      ...ACCOUNT_EXAMPLES,
+      not_found: { detail: 'The account was erased while its accessId was being obtained' },
+      vendor_rejected: { vendorCode: 10016 },
+    }),
   },
 };
 
@@ -202,18 +232,19 @@ function order(a: string, b: string): number {
   return a < b ? -1 : 1;
 }
 
-export interface AccountRoutesOptions {
+export interface AccountRoutesOptions extends SubjectRules {
   /** Epoch ms at which a token is due for renewal. */
   readonly refreshAt: (record: TokenRecord) => number;
   /** Maximum number of terminals of an account. */
   readonly terminalLimit: number;
   readonly accounts: Pick<Accounts, 'erase'>;
-  readonly accountStore: Pick<AccountStore, 'find' | 'lookUp'>;
+  readonly accountStore: Pick<AccountStore, 'find' | 'identify' | 'lookUp'>;
+  readonly accessIds: Pick<AccessIds, 'obtain'>;
 }
 
-/** `GET` and `DELETE /accounts/{unionId}`, and `POST /accounts/lookup`. */
+/** `GET` and `DELETE /accounts/{unionId}`, `POST /accounts/lookup`, and `PUT /accounts/{unionId}/access-id`. */
 export const accountRoutes: FastifyPluginAsyncZod<AccountRoutesOptions> = async (app, options) => {
-  const { accounts, accountStore } = options;
+  const { accounts, accountStore, accessIds } = options;
   app.removeContentTypeParser('text/plain');
 
   app.get('/accounts/:unionId', { schema: getAccount }, async (request, reply) => {
@@ -240,6 +271,19 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountRoutesOptions> = async 
       audit(request, 'account', [accountId(unionId)]);
       await accounts.erase(unionId);
       return reply.code(204).send();
+    });
+
+    scope.put('/accounts/:unionId/access-id', { schema: obtainAccessId }, async (request, reply) => {
+      const { unionId } = request.params;
+      const { app: requestedApp, regRegion } = request.query;
+      audit(request, 'account', [accountId(unionId)]);
+      const logIn = (): Promise<KnownAccount> => {
+        const requested = { app: requestedApp, uniqueId: accessIdTerminal(unionId) };
+        const subject = requestedSubject(options, { unionId, app: undefined }, requested);
+        return accessIds.obtain(subject, regRegion);
+      };
+      const { accessId, region } = (await accountStore.identify(unionId)) ?? (await logIn());
+      return reply.send({ accessId, region });
     });
   });
 };

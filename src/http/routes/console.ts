@@ -36,7 +36,6 @@ const getConsole = {
     'asks for the token, and sends it once, encrypted for this process. Without an admin token in the configuration, ' +
     'there is no page.',
   tags: ['status'],
-  security: [],
   response: {
     200: responseWithBody('The page.', {
       schema: z.string(),

@@ -22,7 +22,6 @@ const livezSchema = {
   operationId: 'getLiveness',
   summary: 'Whether the process is alive',
   tags: ['health'],
-  security: [],
   response: {
     200: responseWithBody('The process is alive.', { schema: liveness, example: { status: 'ok' } }),
     ...problemResponses(['request_invalid'], HEAD_TOO_LARGE),
@@ -40,7 +39,6 @@ const readyzSchema = {
   operationId: 'getReadiness',
   summary: 'Whether this replica can take requests',
   tags: ['health'],
-  security: [],
   response: {
     200: responseWithBody('The replica can take requests.', {
       schema: readiness,
@@ -80,7 +78,6 @@ const metricsSchema = {
   summary: 'The metrics of this replica, for Prometheus',
   description: 'In the Prometheus text format 0.0.4. No label identifies an account or a terminal.',
   tags: ['metrics'],
-  security: [],
   response: {
     200: responseWithBody('The metrics.', { schema: z.string(), example: METRICS_EXAMPLE, mediaType: 'text/plain' }),
     ...problemResponses(['request_invalid', 'internal', 'shutting_down'], HEAD_TOO_LARGE),

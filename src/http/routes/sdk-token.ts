@@ -52,7 +52,6 @@ const getSdkToken = {
   summary: "The terminal's SDK token",
   description: `Logs in to the vendor if there is no valid token yet. All values are strings. Pass them to the SDK unchanged. ${CONDITIONS}`,
   tags: ['sdk-token'],
-  security: [{ session: [] }],
   documentedHeaders: conditionHeaders,
   response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS, PROBLEM_EXAMPLES) },
 };
@@ -64,7 +63,6 @@ const logOut = {
     "Deletes the terminal's token on every replica. A login in flight does not restore it. The vendor has no call to " +
     'revoke the token. Idempotent.',
   tags: ['sdk-token'],
-  security: [{ session: [] }],
   response: {
     204: emptyResponse('There is no token any more.'),
     ...problemResponses(LOG_OUT_ERRORS, PROBLEM_EXAMPLES),

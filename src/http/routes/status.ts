@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import { FINDING_CODES } from '../../token/findings.ts';
-import { ADMIN_SECURITY, instant, open, problemResponses, responseWithBody } from '../documented-responses.ts';
+import { instant, open, problemResponses, responseWithBody } from '../documented-responses.ts';
 import { noQuery } from './accounts.ts';
 
 const count = z.int().min(0);
@@ -113,9 +113,7 @@ const statusReport = open({
     due: open({ now: count, in1h: count, in24h: count, in7d: count, in30d: count }).meta({
       description: 'Tokens that are due for a renewal, or end, within this time. Each includes the ones before it.',
     }),
-    next24Hours: z
-      .array(count)
-      .meta({ description: 'Tokens that fall due in each of the next 24 hours, counted up to a minute ago.' }),
+    next24Hours: z.array(count).meta({ description: 'Tokens that fall due in each of the next 24 hours.' }),
     next30Days: z.array(count).meta({ description: 'The same for each of the next 30 days.' }),
     endNext24Hours: z.array(count).nullable().meta({
       description: 'Tokens in use that end in each of the next 24 hours, unless they are renewed; `null` if not known.',
@@ -153,7 +151,6 @@ const getStatus = {
     'What is wrong, the replicas, vendor domains, login budget, store, session server, due tokens and recent failures. ' +
     'It also answers while the store is down. A report answers all callers for one second.',
   tags: ['status'],
-  security: ADMIN_SECURITY,
   querystring: noQuery,
   response: {
     200: responseWithBody('The state.', { schema: statusReport }),

@@ -4,7 +4,7 @@ import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
 import { subjectId } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
-import { ADMIN_CALL_ERRORS, ADMIN_SECURITY, emptyResponse, problemResponses } from '../documented-responses.ts';
+import { ADMIN_CALL_ERRORS, emptyResponse, problemResponses } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS, terminalPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/request-bodies.ts';
 import { querySchema } from '../server/validation.ts';
@@ -36,7 +36,6 @@ const getTerminalToken = {
   summary: "The terminal's SDK token",
   description: `For a cloud that includes it in its own login response. The broker uses \`regRegion\` only for the first login of an account. ${CONDITIONS}`,
   tags: ['terminals'],
-  security: ADMIN_SECURITY,
   querystring: terminalTokenQuery,
   documentedHeaders: conditionHeaders,
   response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS, EXAMPLES) },
@@ -47,7 +46,6 @@ const logTerminalOut = {
   summary: 'Log one terminal out',
   description: "Deletes the terminal's token on every replica. Idempotent.",
   tags: ['terminals'],
-  security: ADMIN_SECURITY,
   querystring: terminalQuery,
   response: {
     204: emptyResponse('There is no token any more.'),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { internalOpenApiDocument, openApiDocument } from '../../../scripts/openapi-document.ts';
 import { problem } from '../../../src/http/problem.ts';
-import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
+import { ERRORS } from '../../../src/token/errors.ts';
 
 interface DocumentedAnswer {
   readonly headers: Record<string, unknown>;
@@ -9,36 +9,25 @@ interface DocumentedAnswer {
 }
 
 interface Operation {
-  readonly operationId: string;
-  readonly tags: string[];
-  readonly security: object[];
   readonly parameters?: { readonly in: string; readonly name: string; readonly required: boolean }[];
   readonly responses: Record<string, DocumentedAnswer>;
 }
 
 interface Described {
-  readonly openapi: string;
   readonly paths: Record<string, Record<string, Operation>>;
   readonly components: { readonly schemas: object };
 }
 
 const documented = async () => (await openApiDocument('1.2.3')) as Described;
-const internal = async () => (await internalOpenApiDocument('1.2.3')) as Described;
 
-function operations({ paths }: Described) {
-  return Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, ...operation })),
-  );
+function operations({ paths }: Described): Operation[] {
+  return Object.values(paths).flatMap((methods) => Object.values(methods));
 }
 
 describe.each([
   ['public', openApiDocument],
   ['internal', internalOpenApiDocument],
 ])('the %s OpenAPI document', (_api, make) => {
-  it('is the same every time', async () => {
-    expect(JSON.stringify(await make('1.2.3'))).toBe(JSON.stringify(await make('1.2.3')));
-  });
-
   it('shows a valid example of every error under its status', async () => {
     let shown = 0;
     for (const { responses } of operations((await make('1.2.3')) as Described)) {
@@ -52,13 +41,10 @@ describe.each([
     expect(shown).toBeGreaterThan(20);
   });
 
-  it('has no empty list of examples', async () => {
-    expect(JSON.stringify(await make('1.2.3'))).not.toContain('"examples":{}');
-  });
-
-  it('has no unused schema', async () => {
+  it('has no unused schema, and no empty list of examples', async () => {
     const described = (await make('1.2.3')) as Described;
     const text = JSON.stringify(described);
+    expect(text).not.toContain('"examples":{}');
     expect(Object.keys(described.components.schemas)).not.toEqual([]);
     for (const name of Object.keys(described.components.schemas)) {
       expect(text).toContain(`"#/components/schemas/${name}"`);
@@ -67,19 +53,6 @@ describe.each([
 });
 
 describe('the OpenAPI document', () => {
-  it('describes every public route in OpenAPI 3.1, with an id, a tag and its security', async () => {
-    const described = await documented();
-    expect(described.openapi).toBe('3.1.0');
-    expect(
-      operations(described).map(({ name, operationId, tags, security }) => [name, operationId, tags, security]),
-    ).toEqual([
-      ['get /sdk-token', 'getSdkToken', ['sdk-token'], [{ session: [] }]],
-      ['delete /sdk-token', 'logOut', ['sdk-token'], [{ session: [] }]],
-      ['get /livez', 'getLiveness', ['health'], []],
-      ['get /readyz', 'getReadiness', ['health'], []],
-    ]);
-  });
-
   it('lists the parameters of a token read and of a logout', async () => {
     const { paths } = await documented();
     const parametersOf = (method: string) =>
@@ -103,7 +76,9 @@ describe('the OpenAPI document', () => {
       Object.keys(content?.['application/problem+json']?.examples ?? {}),
     );
     expect(shown.toSorted()).toEqual(
-      (Object.keys(ERRORS) as ErrorCode[]).filter((code) => code !== 'not_found').toSorted(),
+      Object.keys(ERRORS)
+        .filter((code) => code !== 'not_found')
+        .toSorted(),
     );
   });
 
@@ -128,28 +103,5 @@ describe('the OpenAPI document', () => {
     const text = JSON.stringify(await documented());
     for (const word of ['/accounts', '/metrics', 'adminToken', '"Account"', '"Lookup"'])
       expect(text).not.toContain(word);
-  });
-});
-
-describe('the internal OpenAPI document', () => {
-  it('describes every internal route in OpenAPI 3.1; all but the console, health and metrics need the admin token', async () => {
-    const described = await internal();
-    expect(described.openapi).toBe('3.1.0');
-    const admin = [{ adminToken: [] }];
-    expect(
-      operations(described).map(({ name, operationId, tags, security }) => [name, operationId, tags, security]),
-    ).toEqual([
-      ['get /accounts/{unionId}', 'getAccount', ['accounts'], admin],
-      ['delete /accounts/{unionId}', 'eraseAccount', ['accounts'], admin],
-      ['post /accounts/lookup', 'lookUpAccounts', ['accounts'], admin],
-      ['put /accounts/{unionId}/access-id', 'obtainAccessId', ['accounts'], admin],
-      ['get /accounts/{unionId}/terminals/{uniqueId}/sdk-token', 'getTerminalToken', ['terminals'], admin],
-      ['delete /accounts/{unionId}/terminals/{uniqueId}', 'logTerminalOut', ['terminals'], admin],
-      ['get /status', 'getStatus', ['status'], admin],
-      ['get /console', 'getConsole', ['status'], []],
-      ['get /livez', 'getLiveness', ['health'], []],
-      ['get /readyz', 'getReadiness', ['health'], []],
-      ['get /metrics', 'getMetrics', ['metrics'], []],
-    ]);
   });
 });

@@ -41,9 +41,7 @@ function createStatus({
     loginsSentPerSecond: () => 2.5,
     cache: { size: 7, bytes: 7_000 },
     vendorDomains: () => [],
-    redis: {
-      contact: { lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined, failures: 0 },
-    },
+    redis: { contact: { lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined, failures: 0 } },
     encryptionKeys: () => ['2026-11', '2025-11'],
     sessions: { mode: 'jwt', server: undefined },
     fleet: { report: () => ({ findings: [], replicas: [], tokensEnded: 0 }) },
@@ -74,68 +72,33 @@ describe('the status', () => {
     });
   });
 
-  test('has each vendor domain with its last success and failure', async () => {
+  test('has each vendor domain with its last success, and the latest of failures and refusals', async () => {
     const at = Date.parse('2026-11-26T08:00:00.000Z');
-    const failure = { at, reason: 'configuration', vendorCode: 10_007 };
-    const since = at - 60_000;
+    const never = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
+    const failed = { lastFailure: { at, reason: 'timeout' }, failingSince: at - 60_000, failures: 1 };
+    const refusedAt = (ms: number) => ({ lastRefusal: { at: at + ms, reason: 'request', vendorCode: 10_003 } });
     const { status } = createStatus({
       vendorDomains: () => [
-        {
-          host: 'cn.example',
-          circuit: 'open',
-          clockOffsetMs: -1_500,
-          lastSuccessAt: at,
-          lastFailure: failure,
-          failingSince: since,
-          failures: 1,
-        },
-        {
-          host: 'de.example',
-          circuit: 'closed',
-          clockOffsetMs: 0,
-          lastSuccessAt: undefined,
-          lastFailure: undefined,
-          failingSince: undefined,
-          failures: 0,
-        },
+        { ...never, host: 'never.example', circuit: 'closed', clockOffsetMs: 0 },
+        { ...never, ...failed, ...refusedAt(-1), host: 'failed.example', circuit: 'open', clockOffsetMs: -1_500 },
+        { ...never, ...failed, ...refusedAt(1), host: 'refused.example', circuit: 'closed', clockOffsetMs: 0 },
       ],
     });
-    const iso = '2026-11-26T08:00:00.000Z';
+    const [iso, since] = ['2026-11-26T08:00:00.000Z', '2026-11-26T07:59:00.000Z'];
+    const [lastSuccessAt, refusal] = [null, { reason: 'request', vendorCode: 10_003, at: '2026-11-26T08:00:00.001Z' }];
+    const closed = { circuit: 'closed', clockOffsetSeconds: 0, lastSuccessAt };
     expect((await status.report()).vendorDomains).toEqual([
+      { ...closed, host: 'never.example', lastFailure: null, failingSince: null },
       {
-        host: 'cn.example',
+        host: 'failed.example',
         circuit: 'open',
         clockOffsetSeconds: -1.5,
-        lastSuccessAt: iso,
-        lastFailure: { at: iso, reason: 'configuration', vendorCode: 10_007 },
-        failingSince: '2026-11-26T07:59:00.000Z',
+        lastSuccessAt,
+        lastFailure: { reason: 'timeout', at: iso },
+        failingSince: since,
       },
-      {
-        host: 'de.example',
-        circuit: 'closed',
-        clockOffsetSeconds: 0,
-        lastSuccessAt: null,
-        lastFailure: null,
-        failingSince: null,
-      },
+      { ...closed, host: 'refused.example', lastFailure: refusal, failingSince: since },
     ]);
-  });
-
-  test('has the latest of failures and refusals as the last failure of a vendor domain', async () => {
-    const contact = { lastSuccessAt: undefined, failingSince: undefined, failures: 0, circuit: 'closed' } as const;
-    const [failed, refused] = [
-      { at: 2_000, reason: 'timeout' },
-      { reason: 'request', vendorCode: 10_003 },
-    ];
-    const { status } = createStatus({
-      vendorDomains: () =>
-        [1_000, 3_000].map((at) => {
-          const lastRefusal = { ...refused, at };
-          return { ...contact, host: 'cn.example', clockOffsetMs: 0, lastFailure: failed, lastRefusal };
-        }),
-    });
-    const domains = (await status.report()).vendorDomains;
-    expect(domains.map(({ lastFailure }) => lastFailure?.reason)).toEqual(['timeout', 'request']);
   });
 
   test.each([true, false])('says whether the search for the ends of tokens was cut: %s', async (isCut) => {
@@ -144,100 +107,42 @@ describe('the status', () => {
     expect((await status.report()).endsCut).toBe(isCut);
   });
 
-  test('has the failures of the last 5 and 60 minutes by code', async () => {
-    const { status } = createStatus({
-      counts: {
-        ...NO_COUNTS,
-        failedRequests: { within: (minutes) => ({ session_expired: minutes }) },
-        failedRenewals: { within: (minutes) => ({ vendor_timeout: 2 * minutes }) },
-      },
-    });
-    expect((await status.report()).recentFailures).toEqual({
-      requests: { last5Minutes: { session_expired: 5 }, last60Minutes: { session_expired: 60 } },
-      backgroundRenewals: { last5Minutes: { vendor_timeout: 10 }, last60Minutes: { vendor_timeout: 120 } },
-    });
-  });
-
-  test('has the counts of the last hour by minute, from the first minute on', async () => {
-    const series = {
+  test('has the failures of the last 5 and 60 minutes by code, and the counts of the last hour by minute', async () => {
+    const lastHour = {
+      from: '2026-11-26T08:00:00.000Z',
       reads: { memory: [1, 2] },
       renewals: { login: [1, 2] },
       logins: { busy: [1, 2] },
       sessions: { kept: [1, 2] },
     };
-    const lastHour = { from: '2026-11-26T08:00:00.000Z', ...series };
-    const { status } = createStatus({ counts: { ...NO_COUNTS, lastHour: () => lastHour } });
-    expect((await status.report()).lastHour).toEqual(lastHour);
+    const { status } = createStatus({
+      counts: {
+        failedRequests: { within: (minutes) => ({ session_expired: minutes }) },
+        failedRenewals: { within: (minutes) => ({ vendor_timeout: 2 * minutes }) },
+        lastHour: () => lastHour,
+      },
+    });
+    expect(await status.report()).toMatchObject({
+      recentFailures: {
+        requests: { last5Minutes: { session_expired: 5 }, last60Minutes: { session_expired: 60 } },
+        backgroundRenewals: { last5Minutes: { vendor_timeout: 10 }, last60Minutes: { vendor_timeout: 120 } },
+      },
+      lastHour,
+    });
   });
 
-  test('waits for the counts of each hour and day only if the known ones are older than a minute', async () => {
-    let total = 1;
-    const outlook = async (horizonsMs: readonly number[]) => {
-      return { dueWithin: horizonsMs.map(() => total), total: 1, overdueMs: 0 };
-    };
-    const { status, pass } = createStatus({ dueQueue: { outlook, ends: NO_ENDS } });
-    const firstHour = async () => (await status.report()).schedule?.next24Hours[0];
-    expect(await firstHour()).toBe(1);
-    total = 2;
-    await pass(30_000);
-    expect(await firstHour()).toBe(1);
-    await pass(1_000);
-    expect(await firstHour()).toBe(2);
-    total = 3;
-    await pass(60_000);
-    expect(await firstHour()).toBe(3);
-  });
-
-  test('is new after one second, although the clock was set back', async () => {
+  test('asks the store once per second, however many callers there are, also after the clock was set back', async () => {
     const { clock, pass } = virtualClock();
     let aheadMs = HOUR_MS;
     const { status, asked } = createStatus({ clock: { ...clock, now: () => clock.now() + aheadMs } });
-    const first = await status.report();
+    const [first] = await Promise.all(Array.from({ length: 10 }, () => status.report()));
     aheadMs = 0;
     await pass(999);
     expect(await status.report()).toEqual(first);
-    expect(asked.times).toBe(2);
+    expect(asked.times).toBe(1);
     await pass(1);
     expect((await status.report()).at).toBe(new Date(clock.now()).toISOString());
-    expect(asked.times).toBe(3);
-  });
-
-  test('has new counts of each hour and day after 30 s, although the clock was set back', async () => {
-    const { clock, pass } = virtualClock();
-    let aheadMs = HOUR_MS;
-    const { status, asked } = createStatus({ clock: { ...clock, now: () => clock.now() + aheadMs } });
-    await status.report();
-    aheadMs = 0;
-    await pass(30_000);
-    await status.report();
-    expect(asked.times).toBe(4);
-  });
-
-  test('asks the store once per second, however many callers there are', async () => {
-    const { status, pass, asked } = createStatus();
-    await Promise.all(Array.from({ length: 10 }, () => status.report()));
-    const first = asked.times;
-    await pass(999);
-    await status.report();
-    expect(asked.times).toBe(first);
-    await pass(1);
-    await status.report();
-    expect(asked.times).toBe(first + 1);
-  });
-
-  test('asks for the counts of each hour and day once in 30 s, because they cost the most', async () => {
-    const sizes: number[] = [];
-    const outlook = async (horizonsMs: readonly number[]) => {
-      sizes.push(horizonsMs.length);
-      return { dueWithin: horizonsMs.map(() => 1), total: 1, overdueMs: 0 };
-    };
-    const { status, pass } = createStatus({ dueQueue: { outlook, ends: NO_ENDS } });
-    for (let second = 0; second < 60; second += 1) {
-      expect((await status.report()).schedule?.next30Days).toHaveLength(30);
-      await pass(1_000);
-    }
-    expect(sizes.filter((size) => size === 5)).toHaveLength(60);
-    expect(sizes.filter((size) => size > 5)).toEqual([54, 54]);
+    expect(asked.times).toBe(2);
   });
 
   test('searches for the ends of tokens once a minute', async () => {
