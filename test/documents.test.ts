@@ -83,7 +83,7 @@ test('each promise of docs/reliability.md has a test', () => {
   expect(rows.filter((row) => !hasTests(row))).toEqual([]);
 });
 
-test('docs/commands.md lists every command', async () => {
+test('docs/settings.md lists every command', async () => {
   const help: string[] = [];
   const terminal = {
     out: (text: string) => help.push(text),
@@ -94,7 +94,7 @@ test('docs/commands.md lists every command', async () => {
   expect(await run(['--help'], terminal)).toBe(0);
   const commands = [...help.join('\n').matchAll(/^ {2}([a-z-]+) {2,}/gm)].map(([, name]) => `\`${name}\``);
   expect(commands).toContain('`serve`');
-  expect(tableAfter(readFile('docs/commands.md'), 'command').map(([name]) => name)).toEqual(commands);
+  expect(tableAfter(readFile('docs/settings.md'), 'command').map(([name]) => name)).toEqual(commands);
 });
 
 test('docs/errors.md lists every error with its status, whether a retry may help, and what the operator does', () => {
@@ -181,17 +181,6 @@ describe('the documents of the APIs', () => {
     ['openapi/internal.json', internalOpenApiDocument],
   ])('%s matches the code', async (path, documentOf) => {
     expect(JSON.parse(readFile(path))).toEqual(JSON.parse(JSON.stringify(await documentOf(version))));
-  });
-
-  test('have the same operations as docs/api.md', async () => {
-    const documents = await Promise.all([openApiDocument(version), internalOpenApiDocument(version)]);
-    const operations = documents.flatMap((document) =>
-      Object.entries((document as { paths: Record<string, object> }).paths).flatMap(([path, methods]) =>
-        Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
-      ),
-    );
-    const named = readFile('docs/api.md').matchAll(/\b(?:GET|POST|PUT|DELETE) \/[\w/{}-]+/g);
-    expect(new Set([...named].map(([operation]) => operation))).toEqual(new Set(operations));
   });
 });
 

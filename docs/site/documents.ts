@@ -33,7 +33,6 @@ export const GROUPS: readonly Group[] = [
       'docs/key-rotation.md',
       'docs/runbooks.md',
       'docs/console.md',
-      'docs/faq.md',
     ],
   },
   {
@@ -42,8 +41,6 @@ export const GROUPS: readonly Group[] = [
       'docs/errors.md',
       'docs/settings.md',
       'deploy/helm/sdk-token-broker/README.md',
-      'docs/commands.md',
-      'docs/api.md',
       'docs/metrics.md',
       'docs/vendor-login.md',
       'docs/test-results.md',
