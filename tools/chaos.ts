@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { markdownTable, writeMarkedSection } from '../scripts/markdown.ts';
+import type { Row } from '../test/faults/fault-report.ts';
 
 const rowsFile = join(mkdtempSync(join(tmpdir(), 'chaos-')), 'rows.jsonl');
 
@@ -12,11 +13,13 @@ const { status } = spawnSync('vitest', ['run', 'test/faults', '--maxWorkers=1', 
   env: { ...process.env, CHAOS_ROWS: rowsFile },
 });
 const lines = existsSync(rowsFile) ? readFileSync(rowsFile, 'utf8').trim().split('\n') : [];
-const rows = lines.map((line) => {
-  const { fault, promise, measured } = JSON.parse(line);
-  return [fault, promise, measured];
-});
-const table = markdownTable([['fault', 'promised', 'measured'], ...rows]);
+const rows = lines.map((line) => JSON.parse(line) as Row);
+const promises = [...new Set(rows.map(({ promise }) => promise))];
+const groups = promises.flatMap((promise) => [
+  [`**${promise}**`, ''],
+  ...rows.filter((row) => row.promise === promise).map(({ fault, measured }) => [fault, measured]),
+]);
+const table = markdownTable([['fault', 'measured'], ...groups]);
 process.stdout.write(`\n${table}\n`);
 if (status === 0 && process.argv.length === 2) {
   writeMarkedSection(new URL('../docs/test-results.md', import.meta.url), 'board', table);

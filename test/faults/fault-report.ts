@@ -5,9 +5,10 @@ import type { Fleet } from '../support/fleet.ts';
 import type { PlainAnswer } from '../support/plain-request.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
-interface Row {
-  readonly fault: string;
+export interface Row {
+  /** Where the fault happens, and what is promised then. Faults with the same text stand below each other. */
   readonly promise: string;
+  readonly fault: string;
   readonly measured: string;
 }
 

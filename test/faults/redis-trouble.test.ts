@@ -80,11 +80,11 @@ describe('Redis', () => {
     const repeated = fleet.vendor.state().succeeded - loginsBefore;
     expect(repeated).toBeLessThanOrEqual(ACCOUNTS - expected);
     reportFault({
-      fault: 'Redis hangs for 10 s, then is down for 8 s and comes back empty; 100 reads/s on 2 replicas',
-      promise: 'serves 100 % of known tokens; no burst of logins; ≥ 80 % of tokens written back; always ready',
+      promise: '100 reads/s, 2 replicas: known tokens served; no burst of logins; ≥ 80 % written back',
+      fault: 'Redis hangs for 10 s, then is down for 8 s and comes back empty',
       measured:
-        `${known.length} of ${known.length} known tokens served, p99 ${p99.toFixed(0)} ms; ${logins} logins for ` +
-        `${newTerminals.length} new terminals; ${ACCOUNTS - repeated} of ${ACCOUNTS} tokens written back`,
+        `p99 ${p99.toFixed(0)} ms; ${logins} logins for ${newTerminals.length} new terminals; ` +
+        `${ACCOUNTS - repeated} of ${ACCOUNTS} written back`,
     });
   }, 90_000);
 
@@ -127,11 +127,9 @@ describe('Redis', () => {
         }
       });
       reportFault({
-        fault: `Redis ${name} for 4 s, 3 replicas`,
-        promise: 'serves 100 % of known tokens; one login per new terminal; a read waits ≤ 500 ms for Redis',
-        measured:
-          `${known.length} of ${known.length} known tokens, slowest ${slowest?.toFixed(0)} ms; ` +
-          `${newTerminals.length} of ${newTerminals.length} new terminals, slowest ${slowestNew?.toFixed(0)} ms`,
+        promise: 'For 4 s, 3 replicas: the slowest read of known tokens; of new terminals',
+        fault: `Redis ${name}`,
+        measured: `${slowest?.toFixed(0)} ms; ${slowestNew?.toFixed(0)} ms`,
       });
     },
     60_000,
@@ -166,9 +164,9 @@ describe('Redis', () => {
       expect(failedReads([await timedRead(fleet, other, newSession)])).toEqual([]);
       expect(fleet.vendor.loginsOf('new', 'phone')).toBe(1);
       reportFault({
+        promise: 'Known tokens are served; new ones are written back',
         fault: `Redis ${name}`,
-        promise: 'serves 100 % of known tokens; one login per new terminal, written back later',
-        measured: `${known.length + newTerminals.length} of ${known.length + newTerminals.length} reads served; written back, 1 login`,
+        measured: `${known.length + newTerminals.length} reads served; written back`,
       });
     },
     60_000,

@@ -55,13 +55,11 @@ describe('a vendor outage', () => {
         { timeoutMs: 35_000, everyMs: 200 },
       );
       reportFault({
-        fault: `vendor down: ${fault}; 5 new terminals read 20 times/s each for 15 s, 3 replicas`,
         promise:
-          'serves 100 % of known tokens; an error within 12 s; < 1 login attempt per 5 reads; recovers within 35 s',
-        measured:
-          `${known.length} of ${known.length} known tokens served; slowest error ${(slowest / 1_000).toFixed(1)} s; ` +
-          `${attempts} attempts for ${refused.length} reads; ` +
-          `recovered after ${((performance.now() - recoveredAt) / 1_000).toFixed(1)} s; peak memory ${peak.toFixed(0)} MB`,
+          '1,500 reads of new terminals, 3 replicas: known tokens are served; ' +
+          'slowest error (≤ 12 s); attempts (< 300); recovery (≤ 35 s)',
+        fault: `vendor: ${fault}`,
+        measured: `${(slowest / 1_000).toFixed(1)} s; ${attempts}; ${((performance.now() - recoveredAt) / 1_000).toFixed(1)} s`,
       });
     },
     90_000,
