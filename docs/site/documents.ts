@@ -27,9 +27,7 @@ export const GROUPS: readonly Group[] = [
       'clients/spring-boot-starter/README.md',
       'examples/cloud-node/README.md',
       'examples/clouds/README.md',
-      'docs/first-hour.md',
       'docs/production.md',
-      'docs/two-regions.md',
       'docs/key-rotation.md',
       'docs/runbooks.md',
       'docs/console.md',
@@ -48,13 +46,7 @@ export const GROUPS: readonly Group[] = [
   },
   {
     title: { en: 'Explanation', zh: '原理' },
-    files: [
-      'docs/security.md',
-      'docs/reliability.md',
-      'docs/performance.md',
-      'docs/scaling.md',
-      'docs/architecture.md',
-    ],
+    files: ['docs/security.md', 'docs/reliability.md', 'docs/performance.md', 'docs/architecture.md'],
   },
   {
     title: { en: 'Decisions', zh: '设计决策' },

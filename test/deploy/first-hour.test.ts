@@ -24,7 +24,7 @@ import { redisBinary } from '../support/redis-server.ts';
 import { VENDOR_APP } from '../support/vendor-app.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const sections = sectionsOf(readFile('docs/first-hour.md'));
+const sections = sectionsOf(readFile('docs/production.md'));
 const IMAGE = 'registry.example/sdk-token-broker:0.1.0';
 
 /** The code of a section of the page. */
