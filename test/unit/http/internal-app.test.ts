@@ -1,15 +1,25 @@
 import { describe, expect, it } from 'vitest';
 import { plainRequest } from '../../support/plain-request.ts';
 import { UNION_ID, UNIQUE_ID } from './running-app.ts';
-import { ADMIN_TOKEN, startInternalApp } from './running-internal-app.ts';
+import { ADMIN_TOKEN, METRICS, startInternalApp } from './running-internal-app.ts';
 
-describe('health', () => {
-  it.each([ADMIN_TOKEN, undefined])('needs no token, with and without an admin token: %s', async (adminToken) => {
-    const { origin } = await startInternalApp({ adminToken });
+it.each([ADMIN_TOKEN, undefined])(
+  'health and metrics need no token, with and without an admin token: %s',
+  async (token) => {
+    const { origin } = await startInternalApp({ adminToken: token });
     expect(JSON.parse((await plainRequest(`${origin}/livez`)).body)).toEqual({ status: 'ok' });
     expect(JSON.parse((await plainRequest(`${origin}/readyz`)).body)).toMatchObject({ status: 'ready' });
-  });
-});
+    expect(await plainRequest(`${origin}/metrics`)).toMatchObject({
+      status: 200,
+      body: METRICS,
+      headers: {
+        'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+        'cache-control': 'no-store',
+        'x-content-type-options': 'nosniff',
+      },
+    });
+  },
+);
 
 describe('the internal app', () => {
   it.each(['/sdk-token', '/docs', '/openapi.json', '/', '/accounts'])('has no %s', async (path) => {

@@ -21,42 +21,19 @@ describe('the query of /sdk-token', () => {
     expect(check('unique%49d=a%2Bb%25zz%26')).toEqual({ uniqueId: 'a+b%zz&' });
   });
 
+  const UNIQUE_ID = 'uniqueId must be 1 to 128 visible ASCII characters';
+  const APP = 'app must be 1 to 64 of the characters A-Z a-z 0-9 . _ -';
+  const REGION = 'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case';
+  const UNKNOWN = 'Unknown query parameter; allowed are uniqueId, app, regRegion';
+
   it.each([
-    ['uniqueId=', 'uniqueId must be 1 to 128 visible ASCII characters'],
-    ['uniqueId', 'uniqueId must be 1 to 128 visible ASCII characters'],
-    [`uniqueId=${'a'.repeat(129)}`, 'uniqueId must be 1 to 128 visible ASCII characters'],
-    ['uniqueId=a+b', 'uniqueId must be 1 to 128 visible ASCII characters'],
-    ['uniqueId=%C3%A9', 'uniqueId must be 1 to 128 visible ASCII characters'],
-    ['uniqueId=a&uniqueId=b', 'uniqueId may be given once'],
-    ['uniqueId=a&uniqueId=a', 'uniqueId may be given once'],
-    ['uniqueId=a&app=', 'app must be 1 to 64 of the characters A-Z a-z 0-9 . _ -'],
-    [`uniqueId=a&app=${'a'.repeat(65)}`, 'app must be 1 to 64 of the characters A-Z a-z 0-9 . _ -'],
-    [
-      'uniqueId=a&regRegion=de',
-      'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
-    ],
-    [
-      'uniqueId=a&regRegion=ZZ',
-      'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
-    ],
-    [
-      'uniqueId=a&regRegion=XK',
-      'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
-    ],
-    [
-      'uniqueId=a&regRegion=EU',
-      'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
-    ],
-    [
-      'uniqueId=a&regRegion=DE%0A',
-      'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
-    ],
-    ['uniqueId=a&unionId=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
-    [`uniqueId=a${'&'.repeat(1_100)}unionId=b`, 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
-    ['uniqueId=a&uniqueID=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
-    ['uniqueId=a&__proto__=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
-    ['uniqueId=a&constructor=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
-  ])('refuses %j and says what is allowed', (query, detail) => {
+    ...['', '=', `=${'a'.repeat(129)}`, '=a+b', '=%C3%A9'].map((value) => [`uniqueId${value}`, UNIQUE_ID]),
+    ...['a', 'b'].map((second) => [`uniqueId=a&uniqueId=${second}`, 'uniqueId may be given once']),
+    ...['', 'a'.repeat(65)].map((app) => [`uniqueId=a&app=${app}`, APP]),
+    ...['de', 'ZZ', 'XK', 'EU', 'DE%0A'].map((region) => [`uniqueId=a&regRegion=${region}`, REGION]),
+    ...['unionId', 'uniqueID', '__proto__', 'constructor'].map((name) => [`uniqueId=a&${name}=b`, UNKNOWN]),
+    [`uniqueId=a${'&'.repeat(1_100)}unionId=b`, UNKNOWN],
+  ])('refuses %j and says what is allowed', (query = '', detail) => {
     expect(detailOf(query)).toBe(detail);
   });
 

@@ -79,27 +79,16 @@ describe('GET /accounts/{unionId}', () => {
     ]);
   });
 
-  it('shows an account without terminals too', async () => {
-    const { ask } = await startInternalApp({ accounts: recordingAccounts(known([])).accounts });
-    expect(JSON.parse((await ask('GET', `/accounts/${UNION_ID}`)).body)).toMatchObject({ terminals: [] });
-  });
-
-  it('is not_found for an unknown account', async () => {
-    const { ask } = await startInternalApp();
-    const answer = await ask('GET', '/accounts/canary');
-    expect(answer.status).toBe(404);
-    expect(JSON.parse(answer.body)).toMatchObject({ code: 'not_found', detail: 'There is no such account here' });
-  });
-
   it.each([
-    [{ erasedAt: 1_600_000_000_000 }, 'it was erased at 2020-09-13T12:26:40.000Z'],
+    [{}, ''],
+    [{ erasedAt: 1_600_000_000_000 }, ': it was erased at 2020-09-13T12:26:40.000Z'],
     [
       { coolDown: { until: 1_700_000_000_000, code: 'vendor_timeout' } },
-      'its logins pause until 2023-11-14T22:13:20.000Z because of vendor_timeout',
+      ': its logins pause until 2023-11-14T22:13:20.000Z because of vendor_timeout',
     ],
     [
       { erasedAt: 1_600_000_000_000, coolDown: { until: 1_700_000_000_000, code: 'vendor_rejected' } },
-      'it was erased at 2020-09-13T12:26:40.000Z; its logins pause until 2023-11-14T22:13:20.000Z because of vendor_rejected',
+      ': it was erased at 2020-09-13T12:26:40.000Z; its logins pause until 2023-11-14T22:13:20.000Z because of vendor_rejected',
     ],
   ] as const)('says with not_found what is known of an account without tokens: %o', async (history, facts) => {
     const { accounts } = recordingAccounts(new Map([['canary', { records: [], ...history }]]));
@@ -108,7 +97,7 @@ describe('GET /accounts/{unionId}', () => {
     expect(answer.status).toBe(404);
     expect(JSON.parse(answer.body)).toMatchObject({
       code: 'not_found',
-      detail: `There is no such account here: ${facts}`,
+      detail: `There is no such account here${facts}`,
     });
     expect(answer.body).not.toContain('canary');
   });
@@ -127,11 +116,8 @@ describe('DELETE /accounts/{unionId}', () => {
   it('erases the account and answers without a body', async () => {
     const { accounts, erased } = recordingAccounts();
     const { ask } = await startInternalApp({ accounts });
-    for (const type of ['application/json', 'text/plain']) {
-      const answer = await ask('DELETE', '/accounts/user-1', { headers: { 'content-type': type } });
-      expect(answer).toMatchObject({ status: 204, body: '' });
-    }
-    expect(erased).toEqual(['user-1', 'user-1']);
+    expect(await ask('DELETE', '/accounts/user-1')).toMatchObject({ status: 204, body: '' });
+    expect(erased).toEqual(['user-1']);
   });
 
   it('refuses a query, so that no caller expects to erase only a part of an account', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { startApp } from '../running-app.ts';
+import { type AppSettings, startApp } from '../running-app.ts';
 
 describe('/livez', () => {
   it('is 200 while the process is alive, even during shutdown and when nothing is ready', async () => {
@@ -14,25 +14,23 @@ describe('/livez', () => {
 });
 
 describe('/readyz', () => {
-  it('is 200 with every check if the replica is ready', async () => {
-    const { origin } = await startApp();
+  it.each<[string, AppSettings, number, object]>([
+    ['if all is well', {}, 200, { status: 'ready', checks: { store: 'ok' } }],
+    [
+      'with the failing check',
+      { readiness: async () => ({ ready: false, checks: { store: 'unreachable', sessions: 'ok' } }) },
+      503,
+      { status: 'not ready', checks: { store: 'unreachable', sessions: 'ok' } },
+    ],
+    [
+      'during shutdown, whatever the checks say',
+      { closing: AbortSignal.abort() },
+      503,
+      { status: 'not ready', checks: { replica: 'shutting down' } },
+    ],
+  ])('says whether the replica is ready, and why: %s', async (_when, settings, status, body) => {
+    const { origin } = await startApp(settings);
     const response = await fetch(`${origin}/readyz`);
-    expect(response.status).toBe(200);
-    expect(await response.json()).toEqual({ status: 'ready', checks: { store: 'ok' } });
-  });
-
-  it('is 503 with the failing check if the replica is not ready', async () => {
-    const checks = { store: 'unreachable', sessions: 'ok' };
-    const { origin } = await startApp({ readiness: async () => ({ ready: false, checks }) });
-    const response = await fetch(`${origin}/readyz`);
-    expect(response.status).toBe(503);
-    expect(await response.json()).toEqual({ status: 'not ready', checks });
-  });
-
-  it('is 503 during shutdown, whatever the checks say', async () => {
-    const { origin } = await startApp({ closing: AbortSignal.abort() });
-    const response = await fetch(`${origin}/readyz`);
-    expect(response.status).toBe(503);
-    expect(await response.json()).toEqual({ status: 'not ready', checks: { replica: 'shutting down' } });
+    expect([response.status, await response.json()]).toEqual([status, body]);
   });
 });

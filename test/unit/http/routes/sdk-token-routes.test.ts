@@ -48,27 +48,37 @@ describe('GET /sdk-token', () => {
     expect(answer.slice(answer.indexOf('\r\n\r\n'))).toBe('\r\n\r\n');
   });
 
-  it('sends the token if the app has an older one', async () => {
-    const { getToken } = await startApp();
-    expect((await getToken({ 'if-none-match': '"older"' })).status).toBe(200);
+  it('has the ETag of the current token as its only condition, and reports a refused token to the broker', async () => {
+    const { reads, tokens } = recordingTokens();
+    const { origin } = await startApp({ tokens });
+    const { etag, body } = servedToken();
+    const refused = { 'cache-control': 'no-cache' };
+    for (const [headers, status, reported] of [
+      [{ 'if-none-match': '"older"' }, 200, undefined],
+      [{ 'if-none-match': etag }, 304, undefined],
+      [{ 'if-none-match': '*' }, 304, undefined],
+      [{ 'if-none-match': etag, 'cache-control': 'max-age=0' }, 304, undefined],
+      [refused, 200, undefined],
+      [{ 'if-none-match': '"older"', ...refused }, 200, '"older"'],
+      [{ 'if-none-match': etag, ...refused }, 200, etag],
+      [{ 'if-none-match': `W/${etag}`, ...refused }, 200, etag],
+    ] as const) {
+      const answer = await plainRequest(`${origin}/sdk-token?uniqueId=a`, { headers: { authorization, ...headers } });
+      expect(answer).toMatchObject({ status, headers: { etag }, body: status === 200 ? body : '' });
+      expect(reads.pop()?.refused).toBe(reported);
+    }
   });
 
-  it('takes the account only from the session, and the terminal from the query', async () => {
+  it('takes the account and the time of issue only from the session, and the terminal from the query', async () => {
     const { reads, tokens } = recordingTokens();
-    const { getToken } = await startApp({ tokens });
+    const issuedAt = 1_700_000_000_000;
+    const { getToken } = await startApp({ tokens, sessions: sessionsOf({ issuedAt }) });
     await getToken();
     const subject = { app: 'default', unionId: UNION_ID, uniqueId: UNIQUE_ID };
     const requestId = expect.any(String);
     expect(reads).toEqual([
-      { subject, id: subjectId(subject), region: undefined, sessionIssuedAt: undefined, requestId },
+      { subject, id: subjectId(subject), region: undefined, sessionIssuedAt: issuedAt, requestId },
     ]);
-  });
-
-  it('tells the broker when the session was issued', async () => {
-    const { reads, tokens } = recordingTokens();
-    const { getToken } = await startApp({ tokens, sessions: sessionsOf({ issuedAt: 1_700_000_000_000 }) });
-    await getToken();
-    expect(reads[0]?.sessionIssuedAt).toBe(1_700_000_000_000);
   });
 
   it("prefers the session's country over the regRegion of the query", async () => {
@@ -84,24 +94,16 @@ describe('GET /sdk-token', () => {
   });
 
   describe('the session', () => {
-    it('is required before the query is validated', async () => {
-      const { origin } = await startApp();
-      const response = await fetch(`${origin}/sdk-token?nonsense=%zz`);
-      expect(response.status).toBe(401);
-      expect(response.headers.get('www-authenticate')).toBe('Bearer realm="sdk-token-broker"');
-      expect(await response.json()).toMatchObject({ code: 'session_missing', status: 401, retryable: false });
-    });
-
-    it('is verified before the query is validated', async () => {
+    it.each([
+      [{}, 'session_missing', ''],
+      [{ authorization }, 'session_expired', ', error="invalid_token", error_description="The session has expired"'],
+    ])('is verified before the query is validated: %j', async (headers, code, more) => {
       const { origin } = await startApp({
         sessions: { verify: () => Promise.reject(new BrokerError('session_expired')) },
       });
-      const response = await fetch(`${origin}/sdk-token`, { headers: { authorization } });
-      expect(response.status).toBe(401);
-      expect(response.headers.get('www-authenticate')).toBe(
-        'Bearer realm="sdk-token-broker", error="invalid_token", error_description="The session has expired"',
-      );
-      expect(await response.json()).toMatchObject({ code: 'session_expired' });
+      const answer = await plainRequest(`${origin}/sdk-token?nonsense=%zz`, { headers });
+      expect(answer.headers['www-authenticate']).toBe(`Bearer realm="sdk-token-broker"${more}`);
+      expect(JSON.parse(answer.body)).toMatchObject({ code, status: 401, retryable: false });
     });
 
     it('is refused if Authorization is sent twice', async () => {
@@ -136,6 +138,33 @@ describe('GET /sdk-token', () => {
     expect(response.headers.get('retry-after')).toBe('17');
     expect(response.headers.get('cache-control')).toBe('no-store');
     expect(response.headers.has('etag')).toBe(false);
+  });
+});
+
+describe('a session that asks again, for another app or terminal', () => {
+  const caller = principal();
+  const start = async () => {
+    const { reads, tokens } = recordingTokens();
+    const { origin, log } = await startApp({ tokens, apps: ['ios', 'android'], sessions: { verify: () => caller } });
+    const ask = (query: string) => plainRequest(`${origin}/sdk-token?${query}`, { headers: { authorization } });
+    return { reads, log, ask };
+  };
+
+  it('gets the token of each, and of the first one again afterwards', async () => {
+    const { ask, reads } = await start();
+    const asked = ['ios phone', 'android phone', 'ios tablet', 'ios phone'].map((one) => one.split(' '));
+    for (const [app, id] of asked) expect((await ask(`uniqueId=${id}&app=${app}`)).status).toBe(200);
+    const subjects = asked.map(([app = '', uniqueId = '']) => ({ app, unionId: UNION_ID, uniqueId }));
+    expect(reads).toMatchObject(subjects.map((subject) => ({ subject, id: subjectId(subject) })));
+  });
+
+  it('is not named in the log as the former app, if its request is refused before the app is known', async () => {
+    const { ask, log } = await start();
+    await ask('uniqueId=phone&app=ios');
+    expect((await ask('uniqueId=phone&app=other')).status).toBe(400);
+    const [refused] = log().filter(({ msg }) => msg === 'request refused');
+    expect(refused).toMatchObject({ code: 'request_invalid' });
+    expect(refused).not.toHaveProperty('subject');
   });
 });
 
@@ -183,18 +212,6 @@ describe('DELETE /sdk-token', () => {
     expect(loggedOut).toEqual([{ app: 'ios', unionId: UNION_ID, uniqueId: UNIQUE_ID }]);
     expect(issuedAt).toEqual([1_700_000_000_000]);
   });
-
-  it.each(['application/json', 'application/x-www-form-urlencoded', 'text/plain; charset=utf-8'])(
-    'accepts a request with a body of %s',
-    async (type) => {
-      const { origin } = await startApp();
-      for (const body of ['', '{canary']) {
-        const headers = { 'content-type': type, 'content-length': String(body.length) };
-        const answer = await logOut(`${origin}/sdk-token?uniqueId=a`, headers, body);
-        expect(answer.status).toBe(204);
-      }
-    },
-  );
 
   it.each([
     ['an empty Content-Type', 'Content-Type:\r\n'],
