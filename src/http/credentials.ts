@@ -21,7 +21,7 @@ export function bearerCredential(authorization: string | undefined): string | un
  * The bearer token of an `Authorization` header.
  * @throws BrokerError `session_missing` without the scheme `Bearer`, `session_invalid` if the token is malformed
  */
-export function bearerToken(authorization: string | undefined): string {
+function bearerToken(authorization: string | undefined): string {
   const token = BEARER_TOKEN_HEADER.exec(authorization ?? '')?.[1];
   if (token !== undefined) return token;
   if (bearerCredential(authorization) === undefined) {
