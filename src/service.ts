@@ -109,7 +109,7 @@ export async function startService(
   const sessionServer = new ContactHistory(clock);
   const access = { clock, userAgent: userAgentOf(version), contact: sessionServer };
   const sessions = createSessionVerifier(config.session, { ...access, maxBytes: bounds.sessionBytes, observer });
-  for (const { risk } of acceptanceRisks(config.session)) log.warn({}, risk);
+  for (const { risk } of acceptanceRisks(config.session)) log.warn({}, risk.en);
   const { loginQueue: queue, rateLimiter: rates } = store;
   const vendor = new HttpVendorLogin({ ...config.vendor, queue, rates, clock, log, observer, tracer });
   const broker = createBroker({

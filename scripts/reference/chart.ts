@@ -77,12 +77,11 @@ function schemaOfSettings() {
   };
 }
 
-function schemaOf({ allowed }: Variable<unknown>) {
-  const [, minimum, maximum] = /^a whole number from (\d+) to (\d+)$/.exec(allowed) ?? [];
-  if (minimum !== undefined) {
-    return { type: ['integer', 'string'], minimum: Number(minimum), maximum: Number(maximum), pattern: '^\\d+$' };
+function schemaOf({ range, values }: Variable<unknown>) {
+  if (range) {
+    const [minimum, maximum] = range;
+    return { type: ['integer', 'string'], minimum, maximum, pattern: '^\\d+$' };
   }
-  const [, list] = /^one of (.+)$/.exec(allowed) ?? [];
-  if (list !== undefined) return { enum: list.split(', ') };
-  return allowed === 'true or false' ? { enum: [true, false, 'true', 'false'] } : { type: 'string', minLength: 1 };
+  if (!values) return { type: 'string', minLength: 1 };
+  return { enum: values.includes('true') ? [true, false, ...values] : values };
 }

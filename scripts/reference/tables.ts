@@ -36,15 +36,9 @@ function settingRow(name: VariableName, language: Language): string[] {
 }
 
 /** A range or a list of values. Other settings describe their form in their text. */
-function allowedValues({ allowed }: Variable<unknown>): string {
-  const [, min, max] = /^a whole number from (\d+) to (\d+)$/.exec(allowed) ?? [];
-  if (min !== undefined) return `${min}–${max}`;
-  const [, list] = /^one of (.+)$/.exec(allowed) ?? (allowed === 'true or false' ? ['', 'true, false'] : []);
-  if (list === undefined) return '–';
-  return list
-    .split(', ')
-    .map((value) => `\`${value}\``)
-    .join(', ');
+function allowedValues({ range, values = [] }: Variable<unknown>): string {
+  if (range) return range.join('–');
+  return values.map((value) => `\`${value}\``).join(', ') || '–';
 }
 
 /** The sections of docs/errors.md that are tables, by their names. */

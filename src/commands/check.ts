@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util';
 import { readConfigParts } from '../config/config.ts';
+import type { Environment } from '../config/environment.ts';
 import { userAgentOf } from '../session/session-server.ts';
 import { systemClock, withTimeout } from '../token/clock.ts';
+import { LANGUAGES, type Language, type Text, untranslated } from '../token/text.ts';
 import { type CheckResult, fail } from './checks/check-result.ts';
 import { checkSession, readSession } from './checks/given-session.ts';
-import { columnsOf, type Language, languageOf, type Text, untranslated } from './checks/language.ts';
 import { checkSessions } from './checks/sessions.ts';
 import { checkSettings } from './checks/settings.ts';
 import { checkStore } from './checks/store.ts';
@@ -98,6 +99,17 @@ function wantedLanguage(args: readonly string[]): string | undefined {
   return typeof lang === 'string' ? lang : undefined;
 }
 
+/**
+ * The language of the output: `--lang`, else that of the terminal, in the order of POSIX.
+ * @throws UsageError if `--lang` names no language
+ */
+export function languageOf(flag: string | undefined, { LC_ALL, LC_MESSAGES, LANG }: Environment): Language {
+  if (flag === undefined) return /^zh/i.test(LC_ALL || LC_MESSAGES || LANG || '') ? 'zh' : 'en';
+  const language = LANGUAGES.find((one) => one === flag);
+  if (language === undefined) throw new UsageError(`--lang must be one of ${LANGUAGES.join(', ')}`);
+  return language;
+}
+
 /** `--session` without a file reads standard input. */
 function withFile(args: readonly string[]): string[] {
   return args.flatMap((arg, at) => {
@@ -144,6 +156,13 @@ function report(results: readonly CheckResult[], language: Language): string {
     zh: `${count('ok')} 项正常，${count('warn')} 项警告，${count('FAIL')} 项失败`,
   };
   return [...lines, '', summary[language]].join('\n');
+}
+
+const WIDE = /[\p{Script=Han}\u3000-\u303f\uff00-\uff60]/gu;
+
+/** The width of a text in columns of a terminal, where a Chinese character takes two. */
+export function columnsOf(text: string): number {
+  return text.length + (text.match(WIDE)?.length ?? 0);
 }
 
 function plural(count: number, noun: string): string {

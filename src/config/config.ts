@@ -3,6 +3,7 @@ import type { ForwardedSession } from '../http/credentials.ts';
 import type { RedisStoreOptions } from '../store/redis/redis-store.ts';
 import type { TracingOptions } from '../telemetry/tracing.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
+import type { Text } from '../token/text.ts';
 import type { HttpVendorLoginOptions } from '../vendor-api/login.ts';
 import {
   ConfigError,
@@ -12,6 +13,7 @@ import {
   readVariables,
   required,
 } from './environment.ts';
+import { PROBLEMS, RANDOM_VALUE } from './problems.ts';
 import { readSessionConfig } from './session-config.ts';
 import { areDifferent } from './value-schemas.ts';
 import type { Values } from './variables.ts';
@@ -34,7 +36,7 @@ const SETTINGS = {
 };
 
 function problemsOf(part: keyof typeof SETTINGS, problems: Problems): string[] {
-  return [...problems].filter(([name]) => SETTINGS[part].test(name)).map(([, problem]) => problem);
+  return [...problems].filter(([name]) => SETTINGS[part].test(name)).map(([, { en }]) => en);
 }
 
 /**
@@ -77,7 +79,8 @@ export type ConfigParts = Readonly<ReturnType<typeof readConfigParts>>;
 export function loadConfig(environment: Environment) {
   const { values, problems, vendor, session, store, admin, forwardedSession, defaultRegion } =
     readConfigParts(environment);
-  if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
+  if (problems.size > 0 || !vendor || !session || !store || !admin)
+    throw new ConfigError([...problems.values()].map(({ en }) => en));
   return {
     /** See {@link configurationDigest}. */
     digest: configurationDigest({
@@ -160,7 +163,7 @@ function refuseSharedPort(values: Values, problems: Problems): void {
   const { HOST: host, PORT: port, ADMIN_HOST: adminHost, ADMIN_PORT: adminPort } = values;
   if (port === 0 || port !== adminPort || problems.has('PORT') || problems.has('ADMIN_PORT')) return;
   if (!haveCommonAddress(host, adminHost)) return;
-  problems.set('ADMIN_PORT', 'ADMIN_PORT must differ from PORT, because HOST and ADMIN_HOST have an address in common');
+  problems.set('ADMIN_PORT', PROBLEMS.sharedPort);
 }
 
 /** `::` includes all addresses, and `0.0.0.0` includes those of IPv4. */
@@ -173,7 +176,7 @@ function haveCommonAddress(...hosts: [string, string]): boolean {
 function readAdminTokens({ ADMIN_TOKEN: token, ADMIN_TOKENS: others = [] }: Values, problems: Problems): AdminToken[] {
   const tokens = token === undefined ? others : [{ name: 'default', token }, ...others];
   if (!areDifferent(tokens)) {
-    problems.set('ADMIN_TOKENS', 'ADMIN_TOKENS must not repeat ADMIN_TOKEN, nor its name, which is default');
+    problems.set('ADMIN_TOKENS', PROBLEMS.repeatedToken);
   }
   return tokens;
 }
@@ -219,17 +222,18 @@ function refuseGuessable(values: Values, problems: Problems): void {
   const isGuessable = (text: string) => text !== '' && new Set(text).size < MIN_DIFFERENT_CHARACTERS;
   const guessable = Object.entries(chosenHere).flatMap(([name, texts]) => (texts.some(isGuessable) ? [name] : []));
   if (encryptionKeys.some(isSequence)) guessable.push('TOKEN_ENCRYPTION_KEYS');
-  for (const name of guessable)
-    problems.set(name, `${name} can be guessed, because it is not random: choose a random one`);
-  const refusePublished = (settings: Readonly<Record<string, readonly (string | undefined)[]>>, fix: string): void => {
+  for (const name of guessable) problems.set(name, PROBLEMS.guessable(name));
+  const refusePublished = (settings: Readonly<Record<string, readonly (string | undefined)[]>>, fix: Text): void => {
     for (const [name, texts] of Object.entries(settings)) {
-      if (!texts.some((text) => PUBLISHED.has(text ?? ''))) continue;
-      problems.set(name, `${name} is a value that is published for trying things out: ${fix}`);
+      if (texts.some((text) => PUBLISHED.has(text ?? ''))) problems.set(name, PROBLEMS.published(name, fix));
     }
   };
-  refusePublished(chosenHere, 'choose a random one');
-  refusePublished(issuedByVendor, 'use the value that the vendor issued');
-  refusePublished(issuedByServer, 'use the value that the OAuth server issued');
+  refusePublished(chosenHere, RANDOM_VALUE);
+  refusePublished(issuedByVendor, { en: 'use the value that the vendor issued', zh: '请换成厂商颁发的值' });
+  refusePublished(issuedByServer, {
+    en: 'use the value that the OAuth server issued',
+    zh: '请换成 OAuth 服务器颁发的值',
+  });
 }
 
 /** Whether most bytes follow the ones before them, as in 1, 2, 3. */
@@ -262,7 +266,7 @@ function readApps(values: Values, problems: Problems): Values['VENDOR_APPS'] {
   if (!apps) return readSingleApp(values, problems);
   const excluded = [...SINGLE_APP, 'VENDOR_ACCESS_ID' as const].filter((name) => values[name] !== undefined);
   if (excluded.length > 0) {
-    problems.set('VENDOR_APPS', `VENDOR_APPS replaces ${excluded.join(', ')}: set one or the other`);
+    problems.set('VENDOR_APPS', PROBLEMS.replacedByApps(excluded.join(', ')));
   }
   return apps;
 }
@@ -279,11 +283,7 @@ function readRedisConfig(values: Values, problems: Problems): RedisConfig | unde
   if (!values.REDIS_URL && !problems.has('REDIS_URL')) return undefined;
   const keys = values.TOKEN_ENCRYPTION_KEYS;
   if (!keys && isProduction(values) && !problems.has('TOKEN_ENCRYPTION_KEYS')) {
-    problems.set(
-      'TOKEN_ENCRYPTION_KEYS',
-      'TOKEN_ENCRYPTION_KEYS is required in production with Redis: id:key with a 32-byte key in base64 ' +
-        '(the output of openssl rand -base64 32), or off to store tokens unencrypted',
-    );
+    problems.set('TOKEN_ENCRYPTION_KEYS', PROBLEMS.noEncryptionKeys);
   }
   if (!values.REDIS_URL) return undefined;
   return { url: values.REDIS_URL, keyPrefix: values.REDIS_KEY_PREFIX, encryptionKeys: keys ?? [] };

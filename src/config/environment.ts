@@ -2,13 +2,15 @@ import { isUtf8 } from 'node:buffer';
 import { createHash, createHmac } from 'node:crypto';
 import { readFileSync, statSync, watchFile } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import type { Text } from '../token/text.ts';
+import { PROBLEMS } from './problems.ts';
 import { isBare } from './value-schemas.ts';
 import { BARE, VARIABLES, type Values, type Variable, type VariableName } from './variables.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Keyed by the name of the variable, so that each variable is reported once. */
-export type Problems = Map<string, string>;
+export type Problems = Map<string, Text>;
 
 /** Names every problem of the environment. No problem shows the value of a secret. */
 export class ConfigError extends Error {
@@ -37,8 +39,9 @@ function readVariable(name: VariableName, environment: Environment, problems: Pr
   if (parsed.success && !isWrapped) return parsed.data;
   // In a URL that is not valid, nobody can tell which part is the password.
   const mayShow = !mayHoldSecret(variable) && !/\/\/|@/.test(text);
-  const allowed = isWrapped ? `${variable.allowed}, ${BARE}` : variable.allowed;
-  problems.set(name, `${name} must be ${allowed}${mayShow ? `, not ${JSON.stringify(beginningOf(text))}` : ''}`);
+  const { en, zh } = variable.allowed;
+  const allowed = isWrapped ? { en: `${en}, ${BARE.en}`, zh: `${zh}，${BARE.zh}` } : variable.allowed;
+  problems.set(name, PROBLEMS.notAllowed(name, allowed, mayShow ? beginningOf(text) : undefined));
   return variable.default && variable.schema.parse(variable.default);
 }
 
@@ -65,27 +68,27 @@ function readText(
   const path = environment[`${name}_FILE`];
   if (!path) return text;
   if (!secret) {
-    problems.set(name, `${name}_FILE has no effect, because ${name} is not a secret: set ${name} instead`);
+    problems.set(name, PROBLEMS.fileOfNoSecret(name));
     return text;
   }
   if (text) {
-    problems.set(name, `${name} and ${name}_FILE are both set: set only one of them`);
+    problems.set(name, PROBLEMS.valueAndFile(name));
     return undefined;
   }
   try {
     // A device such as /dev/zero has no end, and a FIFO blocks the broker until another process writes to it.
     if (!statSync(path).isFile()) {
-      problems.set(name, `${name}_FILE names something that is not a regular file: ${path}`);
+      problems.set(name, PROBLEMS.noRegularFile(name, path));
       return undefined;
     }
     const bytes = readFileSync(path);
     const content = bytes.toString().replace(/\r?\n$/, '');
     if (content && isUtf8(bytes)) return content;
-    if (content) problems.set(name, `${name}_FILE names a file that is not UTF-8 text: ${path}`);
-    else problems.set(name, `${name}_FILE names a file that is empty: ${path}`);
+    if (content) problems.set(name, PROBLEMS.noTextFile(name, path));
+    else problems.set(name, PROBLEMS.emptyFile(name, path));
   } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? error.code : 'unknown error';
-    problems.set(name, `${name}_FILE names a file that cannot be read (${reason})`);
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    problems.set(name, PROBLEMS.unreadableFile(name, code));
   }
   return undefined;
 }
@@ -123,7 +126,7 @@ export function required<N extends VariableName>(
 ): { [K in N]: NonNullable<Values[K]> } | undefined {
   const missing = names.filter((name) => values[name] === undefined);
   for (const name of missing) {
-    if (!problems.has(name)) problems.set(name, `${name} is required: ${VARIABLES[name].allowed}`);
+    if (!problems.has(name)) problems.set(name, PROBLEMS.required(name, VARIABLES[name].allowed));
   }
   return missing.length > 0 ? undefined : (values as { [K in N]: NonNullable<Values[K]> });
 }

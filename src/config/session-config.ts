@@ -1,6 +1,8 @@
 import type { SessionOptions } from '../session/session-verifier.ts';
 import { type JwtKey, verificationKey } from '../session/verification-key.ts';
+import { ExplainedError, untranslated } from '../token/text.ts';
 import { type Problems, required } from './environment.ts';
+import { PROBLEMS } from './problems.ts';
 import type { Values } from './variables.ts';
 
 /** @returns `undefined` if a setting that the mode requires is missing or not valid; `problems` then names it */
@@ -49,13 +51,13 @@ export function readSessionConfig(values: Values, problems: Problems): SessionOp
       const { SESSION_FORWARD_HEADERS: headers, SESSION_FORWARD_COOKIES: cookies } = values;
       if (cookies !== 'all' && !headers.includes('cookie')) {
         const name = 'SESSION_FORWARD_COOKIES';
-        problems.set(name, `${name} needs the header cookie in SESSION_FORWARD_HEADERS`);
+        problems.set(name, PROBLEMS.noCookieHeader(name));
       }
       const { SESSION_FORWARD_ACCEPTED: accepted, SESSION_FORWARD_REFUSED: refused } = values;
       const both = accepted?.path === refused?.path && accepted?.values.find((one) => refused?.values.includes(one));
       if (both) {
         const name = 'SESSION_FORWARD_REFUSED';
-        problems.set(name, `${name} has the value ${both}, which SESSION_FORWARD_ACCEPTED has too`);
+        problems.set(name, PROBLEMS.acceptedAndRefused(name, both));
       }
       return settings && { mode: 'forward', url: settings.SESSION_FORWARD_URL, accepted, refused, ...common };
     }
@@ -72,15 +74,17 @@ const KEY_SETTINGS = ['SESSION_JWT_JWKS_URL', 'SESSION_JWT_PUBLIC_KEY', 'SESSION
 function readJwtKey(values: Values, problems: Problems): JwtKey | undefined {
   const [name, ...others] = KEY_SETTINGS.filter((name) => values[name] !== undefined || problems.has(name));
   const all = KEY_SETTINGS.join(', ');
-  if (!name) problems.set(all, `${all}: one of them is required, to check sessions`);
-  if (others.length > 0)
-    problems.set(all, `${all}: set only one of them, otherwise a forged session might be accepted`);
+  if (!name) problems.set(all, PROBLEMS.noKey(all));
+  if (others.length > 0) problems.set(all, PROBLEMS.severalKeys(all));
   const key = keyFrom(values);
   if (!name || !key || others.length > 0) return undefined;
   try {
     checkAlgorithms(values.SESSION_JWT_ALGORITHMS, verificationKey(key).algorithms, problems);
   } catch (error) {
-    problems.set(name, `${name}: ${error instanceof Error ? error.message : error}`);
+    problems.set(
+      name,
+      PROBLEMS.unusable(name, error instanceof ExplainedError ? error.reason : untranslated(String(error))),
+    );
   }
   return key;
 }
@@ -96,5 +100,5 @@ function checkAlgorithms(chosen: readonly string[] = [], allowed: readonly strin
   const wrong = chosen.filter((algorithm) => !allowed.includes(algorithm));
   if (wrong.length === 0) return;
   const name = 'SESSION_JWT_ALGORITHMS';
-  problems.set(name, `${name} must be among those that fit the key (${allowed.join(', ')}), not ${wrong.join(', ')}`);
+  problems.set(name, PROBLEMS.unfitAlgorithms(name, allowed.join(', '), wrong.join(', ')));
 }

@@ -5,6 +5,7 @@ import type { AdminToken } from '../http/admin-access.ts';
 import type { AnswerCondition } from '../session/forward-verifier.ts';
 import { readTopology } from '../store/redis/connection/topology.ts';
 import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
+import type { Text } from '../token/text.ts';
 
 export const text = z.string();
 export const listenAddress = text.refine((value) => isIP(value) !== 0 || /^(?!.{254})\w([\w.-]*\w)?\.?$/.test(value));
@@ -29,14 +30,23 @@ const url = z
   .url({ protocol: /^https?$/ })
   .transform((value) => new URL(value))
   .refine(({ username, password }) => username === '' && password === '');
-export function httpUrl(meaning: string) {
-  return { schema: url, allowed: `the http(s) URL ${meaning}, without a password in it`, isUrl: true } as const;
+export function httpUrl(meaning: Text) {
+  const allowed: Text = {
+    en: `the http(s) URL ${meaning.en}, without a password in it`,
+    zh: `${meaning.zh}，以 http:// 或 https:// 开头，其中不能有密码`,
+  };
+  return { schema: url, allowed, isUrl: true } as const;
 }
 
 /** The broker appends the path of the login, so the URL must have no query and no fragment. */
 export const vendorUrl = url.refine(({ search, hash }) => search === '' && hash === '');
 
-export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
+/** `true` or `false`. */
+export const flag = {
+  schema: z.enum(['true', 'false']).transform((value) => value === 'true'),
+  allowed: { en: 'true or false', zh: 'true 或 false' },
+  values: ['true', 'false'],
+} as const;
 const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
 export const algorithms = commaList.refine((names) => names.every((name) => /^[A-Za-z0-9]+$/.test(name)));
 
@@ -74,12 +84,14 @@ export const scopes = text
   .refine((items) => items.length > 0 && items.every((scope) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope)));
 
 export function oneOf<const Value extends string>(...values: readonly Value[]) {
-  return { schema: z.enum(values), allowed: `one of ${values.join(', ')}` };
+  const list = values.join(', ');
+  return { schema: z.enum(values), allowed: { en: `one of ${list}`, zh: `以下值之一：${list}` }, values };
 }
 
 export function wholeNumber(min: number, max: number) {
   const schema = z.string().regex(/^\d+$/).transform(Number).pipe(z.number().min(min).max(max));
-  return { schema, allowed: `a whole number from ${min} to ${max}` };
+  const allowed: Text = { en: `a whole number from ${min} to ${max}`, zh: `${min} 到 ${max} 的整数` };
+  return { schema, allowed, range: [min, max] } as const;
 }
 
 /** JSON, in which no object has two values of one name. `JSON.parse` would drop the first. */

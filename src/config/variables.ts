@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
+import type { Text } from '../token/text.ts';
 import {
   ADMIN_TOKEN_PATTERN,
   adminTokens,
@@ -33,7 +34,11 @@ import {
 export interface Variable<T> {
   readonly schema: z.ZodType<T, string>;
   /** The allowed values, as the end of a sentence that begins with "X must be". */
-  readonly allowed: string;
+  readonly allowed: Text;
+  /** If there are few allowed values: these. */
+  readonly values?: readonly string[];
+  /** Of a whole number: the smallest and the largest. */
+  readonly range?: readonly [min: number, max: number];
   readonly default?: string;
   /** Never shown. It may also come from a file whose path is in `X_FILE`. */
   readonly secret?: true;
@@ -47,141 +52,225 @@ export interface Variable<T> {
  */
 export const SESSION_MODES = ['jwt', 'introspection', 'forward'] as const;
 
-const IN_VISIBLE_ASCII = 'in visible ASCII characters without a space or a line break';
-const CLAIM = 'a claim name or a dotted path, without an empty part';
-const CONDITION = 'a condition on the JSON answer, path=value[|value…], without an empty part';
-const WITHOUT_CONTROLS = 'without control characters';
+const LISTEN_ADDRESS = {
+  schema: listenAddress,
+  allowed: { en: 'an IP address or a host name to listen on', zh: '监听的 IP 地址或主机名' },
+} as const;
+const CLAIM = {
+  schema: claimPath,
+  allowed: {
+    en: 'a claim name or a dotted path, without an empty part',
+    zh: '声明的名称，或用点分隔的路径，各部分不能为空',
+  },
+} as const;
+const IN_VISIBLE_ASCII: Text = {
+  en: 'in visible ASCII characters without a space or a line break',
+  zh: '只含可见的 ASCII 字符，不含空格和换行符',
+};
 /** See `isBare`. Holds for every setting that is neither secret nor JSON, and for secrets that say so. */
-export const BARE = 'without white space, quotes or a byte order mark around it';
+export const BARE: Text = {
+  en: 'without white space, quotes or a byte order mark around it',
+  zh: '前后没有空白、引号或字节顺序标记（BOM）',
+};
 
 function issuedSecret(name: 'appToken' | 'appKey') {
-  const allowed = `the ${name} that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds, and ${BARE}`;
+  const allowed: Text = {
+    en: `the ${name} that the vendor issued, without control characters, such as the line break that echo adds, and ${BARE.en}`,
+    zh: `厂商颁发的 ${name}，不含控制字符，例如 echo 加上的换行符，${BARE.zh}`,
+  };
   return { schema: vendorSecret, allowed, secret: true } as const;
+}
+
+function condition(example: string) {
+  const allowed: Text = {
+    en: `a condition on the JSON answer, path=value[|value…], without an empty part, like ${example}`,
+    zh: `对 JSON 响应的条件，path=value[|value…]，各部分不能为空，例如 ${example}`,
+  };
+  return { schema: answerCondition, allowed } as const;
+}
+
+function pairs(schema: typeof keyValues, example: string) {
+  const allowed: Text = {
+    en: `a comma-separated list like ${example}, with percent-encoded values`,
+    zh: `用逗号分隔的列表，例如 ${example}，值需做 URL 编码`,
+  };
+  return { schema, allowed } as const;
 }
 
 /** All environment variables of the service (docs/settings.md). */
 export const VARIABLES = {
-  NODE_ENV: { schema: text, allowed: 'a word', default: 'development' },
-  HOST: { schema: listenAddress, allowed: 'an IP address or a host name to listen on', default: '0.0.0.0' },
+  NODE_ENV: { schema: text, allowed: { en: 'a word', zh: '一个单词' }, default: 'development' },
+  HOST: { ...LISTEN_ADDRESS, default: '0.0.0.0' },
   PORT: { ...wholeNumber(0, 65_535), default: '8080' },
-  ADMIN_HOST: { schema: listenAddress, allowed: 'an IP address or a host name to listen on', default: '127.0.0.1' },
+  ADMIN_HOST: { ...LISTEN_ADDRESS, default: '127.0.0.1' },
   ADMIN_PORT: { ...wholeNumber(0, 65_535), default: '9090' },
   ADMIN_TOKEN: {
     schema: z.string().regex(ADMIN_TOKEN_PATTERN),
-    allowed: 'at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (the output of openssl rand -base64 32)',
+    allowed: {
+      en: 'at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (the output of openssl rand -base64 32)',
+      zh: '至少 16 个字符，只含 A-Z a-z 0-9 - . _ ~ + /（openssl rand -base64 32 的输出）',
+    },
     secret: true,
   },
   ADMIN_TOKENS: {
     schema: adminTokens,
-    allowed:
-      'name:token[,name:token…] with different names (letters, digits, dots, underscores, hyphens) and different ' +
-      'tokens, each with at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (the output of openssl rand -base64 32)',
+    allowed: {
+      en: 'name:token[,name:token…] with different names (letters, digits, dots, underscores, hyphens) and different tokens, each with at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (the output of openssl rand -base64 32)',
+      zh: 'name:token[,name:token…]：名称互不相同（字母、数字、点、下划线、连字符），令牌互不相同，每个至少 16 个字符，只含 A-Z a-z 0-9 - . _ ~ + /（openssl rand -base64 32 的输出）',
+    },
     secret: true,
   },
   LOG_LEVEL: { ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), default: 'info' },
-  API_DOCS: { schema: flag, allowed: 'true or false' },
+  API_DOCS: flag,
   VENDOR_BASE_URL: {
     schema: vendorUrl,
-    allowed: 'the http(s) URL of the vendor domain assigned to you, without a password or a query in it',
+    allowed: {
+      en: 'the http(s) URL of the vendor domain assigned to you, without a password or a query in it',
+      zh: '厂商分配给你的域名的 URL，以 http:// 或 https:// 开头，其中不能有密码和查询参数',
+    },
     isUrl: true,
   },
   VENDOR_REGION_URLS: {
     schema: regionUrls,
-    allowed:
-      'a JSON object of http(s) URLs, without a password or a query in them, by assigned country code (GB, not UK), ' +
-      'like {"CN":"https://cn.example"}',
+    allowed: {
+      en: 'a JSON object of http(s) URLs, without a password or a query in them, by assigned country code (GB, not UK), like {"CN":"https://cn.example"}',
+      zh: 'JSON 对象，以已分配的国家代码（GB，不是 UK）为键、http(s) URL 为值，URL 中不能有密码和查询参数，例如 {"CN":"https://cn.example"}',
+    },
     default: '{}',
     isUrl: true,
   },
   VENDOR_APP_ID: {
     schema: visibleAscii,
-    allowed: `the appId that the vendor issued (for several apps use VENDOR_APPS), ${IN_VISIBLE_ASCII}`,
+    allowed: {
+      en: `the appId that the vendor issued (for several apps use VENDOR_APPS), ${IN_VISIBLE_ASCII.en}`,
+      zh: `厂商颁发的 appId（有多个 App 时使用 VENDOR_APPS），${IN_VISIBLE_ASCII.zh}`,
+    },
   },
   VENDOR_APP_TOKEN: issuedSecret('appToken'),
   VENDOR_APP_KEY: issuedSecret('appKey'),
   VENDOR_ACCESS_ID: {
     schema: visibleAscii,
-    allowed: `the value of the header X-IotVideo-AccessID, if the vendor issued one besides the appId, ${IN_VISIBLE_ASCII}`,
+    allowed: {
+      en: `the value of the header X-IotVideo-AccessID, if the vendor issued one besides the appId, ${IN_VISIBLE_ASCII.en}`,
+      zh: `请求头 X-IotVideo-AccessID 的值（如果厂商在 appId 之外另行颁发），${IN_VISIBLE_ASCII.zh}`,
+    },
   },
   VENDOR_APPS: {
     schema: vendorApps,
-    allowed:
-      'a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), ' +
-      'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, ' +
-      `each appId and accessId ${IN_VISIBLE_ASCII}, and each appToken and appKey ${WITHOUT_CONTROLS}, and ${BARE}`,
+    allowed: {
+      en: `a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, each appId and accessId ${IN_VISIBLE_ASCII.en}, and each appToken and appKey without control characters, and ${BARE.en}`,
+      zh: `JSON 对象，以互不相同的名称（字母、数字、点、下划线、连字符）为键，含 1 到 64 个 App，例如 {"ios":{"appId":"…","appToken":"…","appKey":"…"}}，除此之外只能有字段 accessId；appId 和 accessId ${IN_VISIBLE_ASCII.zh}；appToken 和 appKey 不含控制字符，${BARE.zh}`,
+    },
     secret: true,
   },
   VENDOR_MAX_RPS: { ...wholeNumber(0, 10_000), default: '10' },
   VENDOR_TIMEOUT_MS: { ...wholeNumber(100, 60_000), default: '5000' },
   SESSION_MODE: { ...oneOf(...SESSION_MODES), default: 'jwt' },
-  SESSION_JWT_JWKS_URL: httpUrl('of a JWK Set'),
+  SESSION_JWT_JWKS_URL: httpUrl({ en: 'of a JWK Set', zh: '发布公钥（JWK Set）的 URL' }),
   SESSION_JWT_PUBLIC_KEY: {
     schema: text,
-    allowed: 'a public key in PEM (SPKI, -----BEGIN PUBLIC KEY-----), or two while you replace it',
+    allowed: {
+      en: 'a public key in PEM (SPKI, -----BEGIN PUBLIC KEY-----), or two while you replace it',
+      zh: 'PEM 格式的公钥（SPKI，-----BEGIN PUBLIC KEY-----），轮换期间可以有两个',
+    },
     secret: true,
   },
   SESSION_JWT_SECRET: {
     schema: sharedSecrets,
-    allowed:
-      'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it, ' +
-      'without white space, quotes or a byte order mark around one',
+    allowed: {
+      en: 'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it, without white space, quotes or a byte order mark around one',
+      zh: `共享的 HMAC 密钥，至少 32 字节，轮换期间可以有两个，各占一行，${BARE.zh}`,
+    },
     secret: true,
   },
-  SESSION_JWT_ISSUER: { schema: text, allowed: 'the `iss` claim of your sessions, or any' },
-  SESSION_JWT_AUDIENCE: { schema: text, allowed: 'the `aud` claim of your sessions, or any' },
-  SESSION_JWT_ALGORITHMS: { schema: algorithms, allowed: 'a comma-separated list of JWS algorithms, like ES256' },
-  SESSION_CLAIM_UNION_ID: { schema: claimPath, allowed: CLAIM, default: 'sub' },
-  SESSION_CLAIM_REGION: { schema: claimPath, allowed: CLAIM, default: 'region' },
-  SESSION_CLAIM_APP: { schema: claimPath, allowed: CLAIM },
-  SESSION_CLAIM_ISSUED_AT: { schema: claimPath, allowed: CLAIM, default: 'iat' },
-  SESSION_CLAIM_EXPIRES_AT: { schema: claimPath, allowed: CLAIM, default: 'exp' },
+  SESSION_JWT_ISSUER: {
+    schema: text,
+    allowed: { en: 'the `iss` claim of your sessions, or any', zh: '你的会话中声明 iss 的值，或 any' },
+  },
+  SESSION_JWT_AUDIENCE: {
+    schema: text,
+    allowed: { en: 'the `aud` claim of your sessions, or any', zh: '你的会话中声明 aud 的值，或 any' },
+  },
+  SESSION_JWT_ALGORITHMS: {
+    schema: algorithms,
+    allowed: { en: 'a comma-separated list of JWS algorithms, like ES256', zh: '用逗号分隔的 JWS 算法，例如 ES256' },
+  },
+  SESSION_CLAIM_UNION_ID: { ...CLAIM, default: 'sub' },
+  SESSION_CLAIM_REGION: { ...CLAIM, default: 'region' },
+  SESSION_CLAIM_APP: CLAIM,
+  SESSION_CLAIM_ISSUED_AT: { ...CLAIM, default: 'iat' },
+  SESSION_CLAIM_EXPIRES_AT: { ...CLAIM, default: 'exp' },
   SESSION_CLAIM_TIME_UNIT: { ...oneOf('s', 'ms'), default: 's' },
-  SESSION_INTROSPECTION_URL: httpUrl('of the introspection endpoint (RFC 7662)'),
-  SESSION_INTROSPECTION_CLIENT_ID: { schema: text, allowed: 'the client id of the broker at the OAuth server' },
+  SESSION_INTROSPECTION_URL: httpUrl({
+    en: 'of the introspection endpoint (RFC 7662)',
+    zh: 'introspection 端点（RFC 7662）的 URL',
+  }),
+  SESSION_INTROSPECTION_CLIENT_ID: {
+    schema: text,
+    allowed: { en: 'the client id of the broker at the OAuth server', zh: 'Broker 在 OAuth 服务器上的 client ID' },
+  },
   SESSION_INTROSPECTION_CLIENT_SECRET: {
     schema: bareSecret,
-    allowed: `the client secret of the broker, ${BARE}`,
+    allowed: { en: `the client secret of the broker, ${BARE.en}`, zh: `Broker 的 client secret，${BARE.zh}` },
     secret: true,
   },
-  SESSION_INTROSPECTION_AUDIENCE: { schema: text, allowed: 'the `aud` of tokens that are meant for the broker' },
-  SESSION_INTROSPECTION_SCOPE: { schema: scopes, allowed: 'the scopes that a token must have, separated by spaces' },
-  SESSION_FORWARD_URL: httpUrl('that returns the claims of a session'),
+  SESSION_INTROSPECTION_AUDIENCE: {
+    schema: text,
+    allowed: { en: 'the `aud` of tokens that are meant for the broker', zh: '发给 Broker 的令牌的 aud' },
+  },
+  SESSION_INTROSPECTION_SCOPE: {
+    schema: scopes,
+    allowed: { en: 'the scopes that a token must have, separated by spaces', zh: '令牌必须具有的 scope，用空格分隔' },
+  },
+  SESSION_FORWARD_URL: httpUrl({ en: 'that returns the claims of a session', zh: '返回会话声明的 URL' }),
   SESSION_FORWARD_HEADERS: {
     schema: headerNames,
-    allowed:
-      'a comma-separated list of header names, like authorization,cookie, without host, accept, user-agent or the like',
+    allowed: {
+      en: 'a comma-separated list of header names, like authorization,cookie, without host, accept, user-agent or the like',
+      zh: '用逗号分隔的请求头名称，例如 authorization,cookie，不含 host、accept、user-agent 等',
+    },
     default: 'authorization,cookie',
   },
   SESSION_FORWARD_COOKIES: {
     schema: cookieNames,
-    allowed: 'all, or a comma-separated list of cookie names, like PHPSESSID',
+    allowed: {
+      en: 'all, or a comma-separated list of cookie names, like PHPSESSID',
+      zh: 'all，或用逗号分隔的 cookie 名称，例如 PHPSESSID',
+    },
     default: 'all',
   },
-  SESSION_FORWARD_ACCEPTED: { schema: answerCondition, allowed: `${CONDITION}, like code=200` },
-  SESSION_FORWARD_REFUSED: { schema: answerCondition, allowed: `${CONDITION}, like code=401|403` },
+  SESSION_FORWARD_ACCEPTED: condition('code=200'),
+  SESSION_FORWARD_REFUSED: condition('code=401|403'),
   SESSION_CACHE_SECONDS: { ...wholeNumber(0, 3_600), default: '30' },
   DEFAULT_REGION: {
     schema: z.string().regex(ASSIGNED_REGION_PATTERN),
-    allowed: 'an assigned country code (ISO 3166-1 alpha-2), two capital letters',
+    allowed: {
+      en: 'an assigned country code (ISO 3166-1 alpha-2), two capital letters',
+      zh: '已分配的国家代码（ISO 3166-1 alpha-2），两个大写字母',
+    },
   },
   REDIS_URL: {
     schema: redisUrl,
-    allowed:
-      'a redis:// or rediss:// URL, redis-sentinel://host:port,host:port/name or redis-cluster://host:port,host:port ' +
-      '(with user:password@ before the hosts if needed, where characters such as @ / : # ? % are percent-encoded, ' +
-      'and ?tls=true for TLS with the last two), ' +
-      'without white space or quotes around it; without the setting, the process keeps the tokens in its memory',
+    allowed: {
+      en: 'a redis:// or rediss:// URL, redis-sentinel://host:port,host:port/name or redis-cluster://host:port,host:port (with user:password@ before the hosts if needed, where characters such as @ / : # ? % are percent-encoded, and ?tls=true for TLS with the last two), without white space or quotes around it; without the setting, the process keeps the tokens in its memory',
+      zh: 'redis:// 或 rediss:// 开头的 URL、redis-sentinel://host:port,host:port/name 或 redis-cluster://host:port,host:port（需要时在主机之前加 user:password@，其中 @ / : # ? % 等字符需做 URL 编码；后两种用 ?tls=true 启用 TLS），前后没有空白或引号；不设时令牌保存在进程内存中',
+    },
     secret: true,
   },
   REDIS_KEY_PREFIX: {
     schema: z.string().regex(/^[A-Za-z0-9._:-]{1,64}$/),
-    allowed: '1 to 64 letters, digits, dots, underscores, colons and hyphens',
+    allowed: {
+      en: '1 to 64 letters, digits, dots, underscores, colons and hyphens',
+      zh: '1 到 64 个字母、数字、点、下划线、冒号或连字符',
+    },
     default: 'sdkt',
   },
   TOKEN_ENCRYPTION_KEYS: {
     schema: encryptionKeys,
-    allowed:
-      'off, or id:key[,id:key…] with different ids and 32-byte keys in base64 (the output of openssl rand -base64 32)',
+    allowed: {
+      en: 'off, or id:key[,id:key…] with different ids and 32-byte keys in base64 (the output of openssl rand -base64 32)',
+      zh: 'off，或 id:key[,id:key…]：id 互不相同，key 是 Base64 编码的 32 字节密钥（openssl rand -base64 32 的输出）',
+    },
     secret: true,
   },
   TERMINAL_POLICY: { ...oneOf('multi', 'single'), default: 'multi' },
@@ -189,25 +278,30 @@ export const VARIABLES = {
   REFRESH_MODE: oneOf('proactive', 'on-demand'),
   REFRESH_AT: {
     schema: refreshShare,
-    allowed: 'two shares of a token’s life between 0 and 1, the smaller first, like 0.7-0.9',
+    allowed: {
+      en: 'two shares of a token’s life between 0 and 1, the smaller first, like 0.7-0.9',
+      zh: '令牌有效期的两个比例，在 0 与 1 之间，小的在前，例如 0.7-0.9',
+    },
     default: '0.7-0.9',
   },
   REFRESH_UNREAD_LIMIT: { ...wholeNumber(1, 255), default: '1' },
   RATE_LIMIT_PER_MINUTE: { ...wholeNumber(0, 1_000_000), default: '60' },
   LOGIN_LIMIT_PER_HOUR: { ...wholeNumber(0, 1_000_000), default: '60' },
   CACHE_MAX_MB: { ...wholeNumber(1, 2_048), default: '64' },
-  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl('of an OTLP/HTTP receiver, to which /v1/traces is added'),
-  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: httpUrl('to which traces are sent by OTLP/HTTP, with its path'),
-  OTEL_EXPORTER_OTLP_HEADERS: {
-    schema: headerValues,
-    allowed: 'a comma-separated list like api-key=secret, with percent-encoded values',
-    secret: true,
+  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl({
+    en: 'of an OTLP/HTTP receiver, to which /v1/traces is added',
+    zh: 'OTLP/HTTP 接收端的 URL（Broker 会加上 /v1/traces）',
+  }),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: httpUrl({
+    en: 'to which traces are sent by OTLP/HTTP, with its path',
+    zh: '通过 OTLP/HTTP 接收追踪数据的 URL，包含路径',
+  }),
+  OTEL_EXPORTER_OTLP_HEADERS: { ...pairs(headerValues, 'api-key=secret'), secret: true },
+  OTEL_SERVICE_NAME: {
+    schema: text,
+    allowed: { en: 'the name of this service in traces', zh: '追踪数据中的服务名' },
   },
-  OTEL_SERVICE_NAME: { schema: text, allowed: 'the name of this service in traces' },
-  OTEL_RESOURCE_ATTRIBUTES: {
-    schema: keyValues,
-    allowed: 'a comma-separated list like deployment.environment.name=production, with percent-encoded values',
-  },
+  OTEL_RESOURCE_ATTRIBUTES: pairs(keyValues, 'deployment.environment.name=production'),
   OTEL_TRACES_SAMPLER: {
     ...oneOf(
       'always_on',
@@ -219,9 +313,13 @@ export const VARIABLES = {
     ),
     default: 'parentbased_traceidratio',
   },
-  OTEL_TRACES_SAMPLER_ARG: { schema: share, allowed: 'a number from 0 to 1', default: '0.1' },
+  OTEL_TRACES_SAMPLER_ARG: {
+    schema: share,
+    allowed: { en: 'a number from 0 to 1', zh: '0 到 1 的数' },
+    default: '0.1',
+  },
   OTEL_TRACES_EXPORTER: { ...oneOf('otlp', 'none'), default: 'otlp' },
-  OTEL_SDK_DISABLED: { schema: flag, allowed: 'true or false', default: 'false' },
+  OTEL_SDK_DISABLED: { ...flag, default: 'false' },
 } as const satisfies Record<string, Variable<unknown>>;
 
 export type VariableName = keyof typeof VARIABLES;

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
 import { rateLimit } from './account-limit.ts';
 
 const BEARER_HEADER = /^bearer +(.+)$/i;
@@ -25,9 +26,9 @@ function bearerToken(authorization: string | undefined): string {
   const token = BEARER_TOKEN_HEADER.exec(authorization ?? '')?.[1];
   if (token !== undefined) return token;
   if (bearerCredential(authorization) === undefined) {
-    throw new BrokerError('session_missing', { detail: 'Send the session as Authorization: Bearer <session>' });
+    throw new BrokerError('session_missing', { detail: SESSION_REASONS.noBearer });
   }
-  throw new BrokerError('session_invalid', { detail: 'The bearer token must be one b64token (RFC 6750, section 2.1)' });
+  throw new BrokerError('session_invalid', { detail: SESSION_REASONS.malformedBearer });
 }
 
 /** The `WWW-Authenticate` of an error. Without a session it names no error code (RFC 6750 §3.1). */
@@ -56,7 +57,7 @@ export function sessionSource(forwarded: ForwardedSession | undefined): (headers
   if (forwarded === undefined) return ({ authorization }) => bearerToken(authorization);
   const { headers: names, cookies } = forwarded;
   const listed = cookies === 'all' ? '' : ` (cookies: ${cookies.join(', ')})`;
-  const missing = `Send the session in one of these headers: ${names.join(', ')}${listed}`;
+  const missing = SESSION_REASONS.noHeaders(names.join(', ') + listed);
   return (headers) => {
     const parts = names.flatMap((name) => {
       const value = name === 'cookie' && cookies !== 'all' ? namedCookies(headers.cookie, cookies) : headers[name];
@@ -64,12 +65,11 @@ export function sessionSource(forwarded: ForwardedSession | undefined): (headers
     });
     if (parts.length === 0) throw new BrokerError('session_missing', { detail: missing });
     const hasCookie = parts.some(([name]) => name === 'cookie');
-    if (hasCookie && isFromAnotherSite(headers)) throw new BrokerError('session_forbidden', { detail: ANOTHER_SITE });
+    if (hasCookie && isFromAnotherSite(headers))
+      throw new BrokerError('session_forbidden', { detail: SESSION_REASONS.anotherSite });
     return JSON.stringify(Object.fromEntries(parts));
   };
 }
-
-const ANOTHER_SITE = 'Another web site caused this request: its Sec-Fetch-Site or Origin is not of this host';
 
 /**
  * The cookies with these names, in the order of `names`, so that other cookies and their order do not matter. Of

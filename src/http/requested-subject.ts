@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
 import {
   APP_NAME_PATTERN,
   ASSIGNED_REGION_PATTERN,
@@ -92,7 +93,7 @@ export function requestedSubject(
 /** @param bound the app of the session. @throws BrokerError `session_forbidden` if no app has this name */
 export function requireConfiguredApp(apps: SubjectRules['apps'], bound: string): void {
   if (!apps.includes(bound)) {
-    throw new BrokerError('session_forbidden', { detail: 'The session is bound to an app that is not configured' });
+    throw new BrokerError('session_forbidden', { detail: SESSION_REASONS.unknownApp });
   }
 }
 

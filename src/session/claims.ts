@@ -2,7 +2,9 @@ import { parse } from 'lossless-json';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
 import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN, isTextUpTo, UNION_ID_MAX_LENGTH } from '../token/subject.ts';
+import { ExplainedError, type Text, untranslated } from '../token/text.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
 
 /** The unit of a point in time since 1970. */
@@ -102,14 +104,10 @@ export function principalFrom(claims: object, names: ClaimNames, source: ClaimSo
 export function requireAccessToken(claims: object): void {
   const kinds = KIND_CLAIMS.map((name) => claimAt(claims, name)).filter((kind) => typeof kind === 'string');
   if (kinds.some((kind) => OTHER_TOKEN.test(kind)) || isPresent(ownValue(claimAt(claims, 'events'), LOGOUT_EVENT))) {
-    throw new BrokerError('session_invalid', {
-      detail: 'The session must be an access token, not another kind of token',
-    });
+    throw new BrokerError('session_invalid', { detail: SESSION_REASONS.anotherKind });
   }
   if (kinds.some((kind) => kind.toLowerCase() === 'dpop') || isPresent(claimAt(claims, 'cnf'))) {
-    throw new BrokerError('session_invalid', {
-      detail: 'The session is bound to a key of its client (cnf), which the broker cannot verify',
-    });
+    throw new BrokerError('session_invalid', { detail: SESSION_REASONS.boundToClient });
   }
 }
 
@@ -119,7 +117,7 @@ export interface CheckedClaim {
   readonly name: string;
   /** `undefined` if the session lacks it. */
   readonly value: unknown;
-  readonly problem: string | undefined;
+  readonly problem: Text | undefined;
 }
 
 /** Checks each claim that {@link principalFrom} reads, by the same rules, also after one that is refused. */
@@ -141,18 +139,20 @@ export function checkClaims(claims: object, names: ClaimNames, source: ClaimSour
 }
 
 /** The reason of the error that `check` throws; `undefined` if it throws none. */
-export function problemOf(check: () => void): string | undefined {
+export function problemOf(check: () => void): Text | undefined {
   try {
     check();
     return undefined;
   } catch (error) {
-    return error instanceof Error ? reasonOf(error) : 'unknown';
+    return error instanceof Error ? reasonOf(error) : untranslated('unknown');
   }
 }
 
 /** The text for an app does not say what made the check of a session impossible. The cause does. */
-export function reasonOf({ message, cause }: Error): string {
-  return cause instanceof Error ? cause.message : message;
+export function reasonOf(error: Error): Text {
+  if (error instanceof BrokerError && error.code === 'session_expired') return SESSION_REASONS.expired;
+  const source = error.cause instanceof Error ? error.cause : error;
+  return source instanceof ExplainedError ? source.reason : untranslated(source.message);
 }
 
 /** A claim that is `null` is not there. */
@@ -160,39 +160,41 @@ export function isPresent(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-const ACCOUNT_RULE =
-  `must be a string of 1 to ${UNION_ID_MAX_LENGTH} Unicode characters, or an integer of at most as many digits, ` +
-  'without a fraction or an exponent';
-
 function unionIdFrom(value: unknown, name: string, source: ClaimSource): string {
   const id = typeof value === 'bigint' ? String(value) : value;
   if (typeof id === 'string' && isTextUpTo(UNION_ID_MAX_LENGTH, id)) return id;
-  if (source !== 'forward') throw invalid(name, ACCOUNT_RULE);
-  const problem = isPresent(value) ? ACCOUNT_RULE : 'is missing. It is the account (SESSION_CLAIM_UNION_ID)';
-  throw sessionCheckUnavailable(new Error(`The claim ${name} in the answer ${problem}`));
+  const rule = SESSION_REASONS.account(UNION_ID_MAX_LENGTH);
+  if (source !== 'forward') throw invalidClaim(name, rule);
+  throw undecidedClaim(name, isPresent(value) ? rule : SESSION_REASONS.missingAccount);
 }
 
-function invalid(name: string, rule: string): BrokerError {
-  return new BrokerError('session_invalid', { detail: `The session's claim ${name} ${rule}` });
+/** @param rule that the claim breaks, for a session that says it itself */
+export function invalidClaim(name: string, rule: Text): BrokerError {
+  return new BrokerError('session_invalid', { detail: SESSION_REASONS.claim(name, rule) });
+}
+
+/** @param rule that the claim breaks, in an answer that may be a mistake of the session server */
+function undecidedClaim(name: string, rule: Text): BrokerError {
+  return sessionCheckUnavailable(new ExplainedError(SESSION_REASONS.answeredClaim(name, rule)));
 }
 
 function regionFrom(value: unknown, name: string): string | undefined {
   if (!isPresent(value)) return undefined;
   if (typeof value === 'string' && REGION_IN_ANY_CASE.test(value)) return value.toUpperCase();
-  throw invalid(name, 'must be a two-letter country code that ISO 3166-1 assigns (GB, not UK), if it is present');
+  throw invalidClaim(name, SESSION_REASONS.region);
 }
 
 function appFrom(value: unknown, name: string): string | undefined {
   if (!isPresent(value)) return undefined;
   if (typeof value === 'string' && APP_NAME_PATTERN.test(value)) return value;
-  throw invalid(name, 'must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" if it is present');
+  throw invalidClaim(name, SESSION_REASONS.app);
 }
 
 /** @returns epoch ms; `undefined` if the session does not say when it ends */
 function endFrom(value: unknown, names: ClaimNames, source: ClaimSource, clock: Clock): number | undefined {
   const { expiresAt: name, timeUnit } = names;
   const at = epochMsFrom(value, name, timeUnit, source);
-  if (at === undefined && source === 'jwt') throw invalid(name, 'is missing');
+  if (at === undefined && source === 'jwt') throw invalidClaim(name, SESSION_REASONS.missing);
   if (at !== undefined && at <= clock.now()) throw new BrokerError('session_expired');
   return at;
 }
@@ -201,7 +203,7 @@ function endFrom(value: unknown, names: ClaimNames, source: ClaimSource, clock: 
 function pastFrom(value: unknown, name: string, unit: TimeUnit, source: ClaimSource, clock: Clock): number | undefined {
   const at = epochMsFrom(value, name, unit, source);
   if (at === undefined || at <= clock.now() + MAX_AHEAD_MS) return at;
-  throw invalid(name, `must be at most ${MAX_AHEAD_MS / 1_000} s ahead of the broker's clock`);
+  throw invalidClaim(name, SESSION_REASONS.tooFarAhead(MAX_AHEAD_MS / 1_000));
 }
 
 /** With a wrong unit, a session would never end, or would survive the erasure of its account. */
@@ -210,19 +212,19 @@ function epochMsFrom(value: unknown, name: string, unit: TimeUnit, source: Claim
   if (time === undefined) return undefined;
   if (unit === 's') {
     if (time <= MAX_SECONDS) return time * 1_000;
-    throw invalid(name, 'must be in seconds since 1970, not in milliseconds');
+    throw invalidClaim(name, SESSION_REASONS.wrongUnit('seconds', 'milliseconds'));
   }
-  if (time < MAX_SECONDS + 1) throw invalid(name, 'must be in milliseconds since 1970, not in seconds');
+  if (time < MAX_SECONDS + 1) throw invalidClaim(name, SESSION_REASONS.wrongUnit('milliseconds', 'seconds'));
   if (time <= MAX_SECONDS * 1_000 + 999) return time;
-  throw invalid(name, 'must be in milliseconds since 1970, not in microseconds');
+  throw invalidClaim(name, SESSION_REASONS.wrongUnit('milliseconds', 'microseconds'));
 }
 
 function numberFrom(value: unknown, name: string, source: ClaimSource): number | undefined {
   if (value === undefined || typeof value === 'number') return value;
-  if (source === 'jwt') throw invalid(name, 'must be a number');
+  if (source === 'jwt') throw invalidClaim(name, SESSION_REASONS.mustBeNumber);
   if (value === null) return undefined;
   if (typeof value === 'string' && WHOLE_NUMBER.test(value)) return Number(value);
-  throw sessionCheckUnavailable(new Error(`The claim ${name} in the answer is not a number`));
+  throw undecidedClaim(name, SESSION_REASONS.noNumber);
 }
 
 /** The value of a claim, by its name or path; `undefined` if there is none. */

@@ -1,5 +1,7 @@
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
+import { ExplainedError, type Text } from '../token/text.ts';
 import { type ClaimNames, claimAt, parseClaims, principalFrom } from './claims.ts';
 import {
   boundedFetch,
@@ -69,7 +71,7 @@ export class ForwardVerifier implements SessionVerifier {
       throw sessionCheckUnavailable(error);
     });
     if (typeof answer === 'object') return answer;
-    throw refusal(`status ${answer}`);
+    throw refusal(SESSION_REASONS.refusedByStatus(answer));
   }
 
   /** The answer, or the status of the refusal. */
@@ -79,9 +81,9 @@ export class ForwardVerifier implements SessionVerifier {
     if (response.status === 401 || response.status === 403) return response.status;
     const answer = parseClaims(await response.text(), claims);
     const isRefusal = answer && refused && meets(answer, refused);
-    if (!response.ok && !isRefusal) throw new UnexpectedStatus('The session server', response.status, '');
+    if (!response.ok && !isRefusal) throw new UnexpectedStatus(response.status, SESSION_REASONS.sessionServerStatus);
     if (answer) return answer;
-    throw new Error('The session server did not answer with a JSON object');
+    throw new ExplainedError(SESSION_REASONS.noJsonObject);
   }
 }
 
@@ -90,11 +92,12 @@ export class ForwardVerifier implements SessionVerifier {
  * @throws BrokerError `session_invalid` if it refuses the session; `session_check_unavailable` if it says neither
  */
 export function requireAcceptance(answer: object, { accepted, refused }: EnvelopeConditions): void {
-  if (refused && meets(answer, refused)) throw refusal(`${refused.path}=${claimAt(answer, refused.path)}`);
+  if (refused && meets(answer, refused)) {
+    throw refusal(SESSION_REASONS.refusedByAnswer(`${refused.path}=${claimAt(answer, refused.path)}`));
+  }
   if (!accepted || meets(answer, accepted)) return;
-  const missing = claimAt(answer, accepted.path) === undefined ? `: it has no ${accepted.path}` : '';
-  const neither = 'The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED';
-  throw sessionCheckUnavailable(new Error(neither + missing));
+  const missing = claimAt(answer, accepted.path) === undefined ? accepted.path : undefined;
+  throw sessionCheckUnavailable(new ExplainedError(SESSION_REASONS.undecided(missing)));
 }
 
 function meets(answer: object, { path, values }: AnswerCondition): boolean {
@@ -102,9 +105,8 @@ function meets(answer: object, { path, values }: AnswerCondition): boolean {
   return value !== undefined && (typeof value !== 'object' || value === null) && values.includes(String(value));
 }
 
-/** @param answer what of the answer refuses the session */
-function refusal(answer: string): BrokerError {
-  return new BrokerError('session_invalid', { detail: `The session server refused the session with ${answer}` });
+function refusal(detail: Text): BrokerError {
+  return new BrokerError('session_invalid', { detail });
 }
 
 function headersFrom(session: string): Record<string, string> {
@@ -113,6 +115,6 @@ function headersFrom(session: string): Record<string, string> {
     headers.set('accept', 'application/json');
     return Object.fromEntries(headers);
   } catch {
-    throw new BrokerError('session_invalid', { detail: 'The session cannot be sent in HTTP headers' });
+    throw refusal(SESSION_REASONS.noHeader);
   }
 }

@@ -9,6 +9,8 @@ import {
 } from 'oauth4webapi';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
+import { ExplainedError } from '../token/text.ts';
 import { type ClaimNames, parseClaims, principalFrom, requireAccessToken } from './claims.ts';
 import {
   boundedFetch,
@@ -51,7 +53,7 @@ export class IntrospectionVerifier implements SessionVerifier {
    * @throws BrokerError `session_invalid`, and as {@link principalFrom} does
    */
   judge(answer: IntrospectionResponse): Principal {
-    if (!answer.active) throw new BrokerError('session_invalid', { detail: 'The session is not active' });
+    if (!answer.active) throw new BrokerError('session_invalid', { detail: SESSION_REASONS.inactive });
     requireAccessToken(answer);
     requirePurpose(answer, this.#options);
     return principalFrom(answer, this.#options.claims, 'introspection', this.#options.clock);
@@ -64,7 +66,9 @@ export class IntrospectionVerifier implements SessionVerifier {
     } catch (error) {
       // The cause of an OperationProcessingError holds the answer, which may contain secrets.
       const holdsAnswer = error instanceof OperationProcessingError;
-      throw sessionCheckUnavailable(holdsAnswer ? new Error(`The introspection URL: ${error.message}`) : error);
+      throw sessionCheckUnavailable(
+        holdsAnswer ? new ExplainedError(SESSION_REASONS.noIntrospection(error.message)) : error,
+      );
     }
   }
 
@@ -78,12 +82,12 @@ export class IntrospectionVerifier implements SessionVerifier {
         boundedFetch(url, { method, headers, body: String(body) }, this.#options),
       [allowInsecureRequests]: true,
     });
-    if (response.status !== 200) throw new UnexpectedStatus('The introspection URL', response.status);
+    if (response.status !== 200) throw new UnexpectedStatus(response.status, SESSION_REASONS.introspectionStatus);
     const text = await response.clone().text();
     const answer = await processIntrospectionResponse(server, client, response);
     // The library has judged the answer, but it has rounded large numbers.
     const exact = parseClaims(text, this.#options.claims);
-    if (!exact) throw new Error('The answer cannot be read digit by digit');
+    if (!exact) throw new ExplainedError(SESSION_REASONS.noDigits);
     return { ...answer, ...exact };
   }
 }
@@ -94,10 +98,10 @@ export function requirePurpose(
   { audience, scopes = [] }: Pick<IntrospectionVerifierOptions, 'audience' | 'scopes'>,
 ): void {
   if (audience !== undefined && ![aud].flat().includes(audience)) {
-    throw new BrokerError('session_invalid', { detail: 'The session is not meant for the broker: wrong audience' });
+    throw new BrokerError('session_invalid', { detail: SESSION_REASONS.wrongAudience });
   }
   const granted = typeof scope === 'string' ? scope.split(' ') : [];
   if (!scopes.every((one) => granted.includes(one))) {
-    throw new BrokerError('session_invalid', { detail: 'The session lacks a scope that the broker requires' });
+    throw new BrokerError('session_invalid', { detail: SESSION_REASONS.lacksScope });
   }
 }

@@ -3,7 +3,9 @@ import * as errors from 'jose/errors';
 import { compactVerify } from 'jose/jws/compact/verify';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { type ClaimNames, parseClaims, principalFrom, requireAccessToken } from './claims.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
+import type { Text } from '../token/text.ts';
+import { type ClaimNames, invalidClaim, parseClaims, principalFrom, requireAccessToken } from './claims.ts';
 import { type KeySet, KnownHeaders } from './known-headers.ts';
 import { type SessionServerAccess, sessionCheckUnavailable } from './session-server.ts';
 import { type JwtKey, type VerificationKey, verificationKey } from './verification-key.ts';
@@ -23,17 +25,14 @@ const SESSION_MAX_LENGTH = 8_192;
 /** The types of JWTs that are sessions: a plain JWT, and an OAuth access token (RFC 9068 §2.1). */
 const SESSION_TYPES = ['JWT', 'at+jwt'];
 
-const NOT_A_JWT = 'The session is not a signed JWT';
-
 /** The jose errors that are the fault of the session, by their code, with the detail for the caller. */
-const REFUSALS: Readonly<Record<string, string>> = {
-  [errors.JWSInvalid.code]: NOT_A_JWT,
-  [errors.JOSENotSupported.code]: 'The session requires a JWT extension that is not supported',
-  [errors.JOSEAlgNotAllowed.code]: 'The session is signed with an algorithm that is not allowed',
-  [errors.JWKSNoMatchingKey.code]: 'The session is signed with an unknown key',
-  [errors.JWKSMultipleMatchingKeys.code]:
-    'The session must name its key in the header parameter kid, because several keys match',
-  [errors.JWSSignatureVerificationFailed.code]: 'The signature of the session is wrong',
+const REFUSALS: Readonly<Record<string, Text>> = {
+  [errors.JWSInvalid.code]: SESSION_REASONS.noJwt,
+  [errors.JOSENotSupported.code]: SESSION_REASONS.unsupportedExtension,
+  [errors.JOSEAlgNotAllowed.code]: SESSION_REASONS.forbiddenAlgorithm,
+  [errors.JWKSNoMatchingKey.code]: SESSION_REASONS.unknownKey,
+  [errors.JWKSMultipleMatchingKeys.code]: SESSION_REASONS.severalKeys,
+  [errors.JWSSignatureVerificationFailed.code]: SESSION_REASONS.wrongSignature,
 };
 
 export type Claims = Readonly<Record<string, unknown>>;
@@ -56,9 +55,7 @@ export class JwtVerifier implements SessionVerifier {
   verify(session: string): Principal | Promise<Principal> {
     try {
       if (session.length > SESSION_MAX_LENGTH) {
-        throw new BrokerError('session_invalid', {
-          detail: `A session must have at most ${SESSION_MAX_LENGTH} characters`,
-        });
+        throw new BrokerError('session_invalid', { detail: SESSION_REASONS.tooLong(SESSION_MAX_LENGTH) });
       }
       const keySet = this.#key.current();
       const payload = keySet && this.#knownHeaders.payloadOf(session, keySet);
@@ -76,11 +73,9 @@ export class JwtVerifier implements SessionVerifier {
     });
     const { payload, protectedHeader } = verified;
     // RFC 7797 §7: the payload of a JWT is always encoded.
-    if (protectedHeader.b64 === false) throw new BrokerError('session_invalid', { detail: NOT_A_JWT });
+    if (protectedHeader.b64 === false) throw new BrokerError('session_invalid', { detail: SESSION_REASONS.noJwt });
     if (!isSessionType(protectedHeader.typ)) {
-      throw new BrokerError('session_invalid', {
-        detail: `The header parameter typ of the session must be ${SESSION_TYPES.join(' or ')} if it is present`,
-      });
+      throw new BrokerError('session_invalid', { detail: SESSION_REASONS.wrongType(SESSION_TYPES) });
     }
     if (keySet) this.#knownHeaders.learn(session, protectedHeader, keySet);
     return this.#principalFrom(payload);
@@ -92,8 +87,7 @@ export class JwtVerifier implements SessionVerifier {
     const claims = claimsIn(payload, names);
     const [wrong] = Object.entries(validClaims(claims, this.#options)).find(([, isValid]) => !isValid) ?? [];
     if (wrong !== undefined) {
-      const problem = claims[wrong] === undefined ? 'is missing' : 'has a wrong value';
-      throw new BrokerError('session_invalid', { detail: `The session's claim ${wrong} ${problem}` });
+      throw invalidClaim(wrong, claims[wrong] === undefined ? SESSION_REASONS.missing : SESSION_REASONS.wrongValue);
     }
     requireAccessToken(claims);
     return principalFrom(claims, names, 'jwt', clock);
@@ -110,7 +104,7 @@ export function claimsIn(payload: Uint8Array, names: ClaimNames): Claims {
   // Lenient decoding would replace wrong bytes by U+FFFD, and so give two accounts one name.
   const claims = isUtf8(payload) && parseClaims(UTF8.decode(payload), names);
   if (claims) return claims as Claims;
-  throw new BrokerError('session_invalid', { detail: NOT_A_JWT });
+  throw new BrokerError('session_invalid', { detail: SESSION_REASONS.noJwt });
 }
 
 /** Says whether the session is from the issuer, and for the audience (RFC 7519 §4.1). */

@@ -2,8 +2,16 @@ import type { JSONWebKeySet, JWK, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { withTimeout } from '../token/clock.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
+import { ExplainedError } from '../token/text.ts';
 import { type KeySet, keysIn } from './known-headers.ts';
-import { boundedFetch, noteContact, type SessionServerAccess, UnexpectedStatus } from './session-server.ts';
+import {
+  AnswerTooLarge,
+  boundedFetch,
+  noteContact,
+  type SessionServerAccess,
+  UnexpectedStatus,
+} from './session-server.ts';
 
 const MAX_JWKS_BYTES = 1_048_576;
 /** jose looks at each key for a session with an unknown one. */
@@ -27,21 +35,21 @@ const ACCEPT_JSON = { headers: { accept: 'application/json, application/jwk-set+
 /**
  * Fetches the keys published at `url`. Redirects are not followed. An entry that is no JSON object is left out, so that
  * one mistake does not disable the other keys (RFC 7517 §5).
- * @throws UnexpectedStatus; TypeError if the answer is not a JWK Set; RangeError if it has more than 1 MiB or 100 keys;
- *   Error if the keys cannot be fetched
+ * @throws UnexpectedStatus; AnswerTooLarge if the answer has more than 1 MiB or 100 keys; ExplainedError if it is not a
+ *   JWK Set; Error if the keys cannot be fetched
  */
 export async function fetchJwks(url: URL, access: SessionServerAccess): Promise<JSONWebKeySet> {
   const answer = await boundedFetch(url, ACCEPT_JSON, access, MAX_JWKS_BYTES);
-  if (answer.status !== 200) throw new UnexpectedStatus('The JWKS URL', answer.status);
+  if (answer.status !== 200) throw new UnexpectedStatus(answer.status, SESSION_REASONS.jwksStatus);
   const jwks: unknown = await answer.json().catch(() => undefined);
   if (typeof jwks === 'object' && jwks !== null && 'keys' in jwks && Array.isArray(jwks.keys)) {
     if (jwks.keys.length > MAX_PUBLISHED_KEYS) {
-      throw new RangeError(`A JWK Set may have at most ${MAX_PUBLISHED_KEYS} keys`);
+      throw new AnswerTooLarge(SESSION_REASONS.tooManyPublishedKeys(MAX_PUBLISHED_KEYS));
     }
     const keys = jwks.keys.filter((key): key is JWK => key instanceof Object && !Array.isArray(key));
     if (keys.length > 0 || jwks.keys.length === 0) return { keys };
   }
-  throw new TypeError('The answer is not a JWK Set');
+  throw new ExplainedError(SESSION_REASONS.noJwkSet);
 }
 
 /** Finds keys as jose does. If several keys have the `kid` of a session, the set is wrong, not the session. */
@@ -52,7 +60,7 @@ function finderIn(jwks: JSONWebKeySet): JWTVerifyGetKey {
       return await find(header, token);
     } catch (error) {
       if (!(error instanceof errors.JWKSMultipleMatchingKeys) || header.kid === undefined) throw error;
-      throw new Error('Several keys of the JWK Set have the same kid');
+      throw new ExplainedError(SESSION_REASONS.sameKid);
     }
   };
 }
@@ -143,7 +151,7 @@ export class PublishedKeys {
     const fetched = await fetchJwks(this.#url, this.#access);
     if (fetched.keys.length > 0) return fetched;
     this.#fetchedAt = Number.NEGATIVE_INFINITY;
-    throw new TypeError('The JWK Set has no keys');
+    throw new ExplainedError(SESSION_REASONS.noPublishedKeys);
   }
 
   async #fetch(): Promise<void> {

@@ -3,6 +3,8 @@ import type { IntrospectionResponse } from 'oauth4webapi';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
+import type { Text } from '../token/text.ts';
 import { type CheckedClaim, checkClaims, claimAt, problemOf, requireAccessToken } from './claims.ts';
 import { ForwardVerifier, requireAcceptance } from './forward-verifier.ts';
 import { IntrospectionVerifier, requirePurpose } from './introspection-verifier.ts';
@@ -72,7 +74,7 @@ function introspectionClaims(
   { audience, scopes, claims }: Extract<SessionOptions, { mode: 'introspection' }>,
   clock: Clock,
 ): CheckedClaim[] {
-  const active = claim(answer, 'active', answer.active ? undefined : 'The session is not active');
+  const active = claim(answer, 'active', answer.active ? undefined : SESSION_REASONS.inactive);
   // An answer about an inactive session holds nothing else.
   if (!answer.active) return [active];
   const problemOfPurpose = (purpose: Parameters<typeof requirePurpose>[1]) =>
@@ -110,19 +112,23 @@ async function jwtClaims(
   const { find, algorithms: usable } = verificationKey(key, access);
   const signature = await compactVerify(session, find, { algorithms: [...(algorithms ?? usable)] }).then(
     () => undefined,
-    (error: unknown) => brokerErrorFrom(error).message,
+    (error: unknown) => signatureProblem(brokerErrorFrom(error)),
   );
   const valid = validClaims(claims, { issuer, audience });
-  const unless = (isValid: boolean, problem: string) => (isValid ? undefined : problem);
+  const unless = (isValid: boolean, problem: Text) => (isValid ? undefined : problem);
   return [
     { name: 'signature', value: header['alg'], problem: signature },
     claim(header, 'kid', undefined),
-    claim(header, 'typ', unless(isSessionType(header['typ']), 'is no type of a session')),
-    claim(claims, 'iss', unless(valid.iss, `must be ${JSON.stringify(issuer)}`)),
-    claim(claims, 'aud', unless(valid.aud, `must hold ${audience}`)),
+    claim(header, 'typ', unless(isSessionType(header['typ']), SESSION_REASONS.noSessionType)),
+    claim(claims, 'iss', unless(valid.iss, SESSION_REASONS.mustBe(JSON.stringify(issuer)))),
+    claim(claims, 'aud', unless(valid.aud, SESSION_REASONS.mustHold(audience ?? ''))),
     ...kindOfToken(claims),
     ...checkClaims(claims, names, 'jwt', access.clock),
   ];
+}
+
+function signatureProblem({ code, reason }: BrokerError): Text {
+  return code === 'session_check_unavailable' ? SESSION_REASONS.unavailable : reason;
 }
 
 /** This rule concerns several claims. It appears only if it refuses the session. */
@@ -131,7 +137,7 @@ function kindOfToken(claims: object): CheckedClaim[] {
   return problem === undefined ? [] : [{ name: 'kind of token', value: undefined, problem }];
 }
 
-function claim(claims: object, name: string, problem: string | undefined): CheckedClaim {
+function claim(claims: object, name: string, problem: Text | undefined): CheckedClaim {
   return { name, value: (claims as Claims)[name], problem };
 }
 

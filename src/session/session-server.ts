@@ -3,7 +3,9 @@ import { Agent, buildConnector, type Dispatcher, request } from 'undici';
 import { type Clock, withTimeout } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
 import type { AccountId } from '../token/subject.ts';
+import { ExplainedError, type Text } from '../token/text.ts';
 
 const RETRY_AFTER_SECONDS = 2;
 /** From the start of the connection to the last byte, while the event loop runs. */
@@ -22,15 +24,19 @@ export function sessionCheckUnavailable(cause: unknown): BrokerError {
  * A session server answered with an HTTP status that says nothing about the session. The session is neither accepted
  * nor refused.
  */
-export class UnexpectedStatus extends Error {
+export class UnexpectedStatus extends ExplainedError {
   override readonly name = 'UnexpectedStatus';
   readonly status: number;
 
-  /** @param source the URL that answered, as the start of the message. @param expected the end of the message */
-  constructor(source: string, status: number, expected = ' instead of 200') {
-    super(`${source} answered ${status}${expected}`);
+  constructor(status: number, reasonOf: (status: number) => Text) {
+    super(reasonOf(status));
     this.status = status;
   }
+}
+
+/** A session server answered with more than the broker reads. */
+export class AnswerTooLarge extends ExplainedError {
+  override readonly name = 'AnswerTooLarge';
 }
 
 /** The code of the connection error, or `undefined` if the server answered. */
@@ -141,7 +147,7 @@ async function readBounded(answer: Dispatcher.ResponseData, maxBytes: number): P
   let length = 0;
   for await (const chunk of answer.body) {
     length += chunk.byteLength;
-    if (length > maxBytes) throw new RangeError(`The answer may have at most ${maxBytes} bytes`);
+    if (length > maxBytes) throw new AnswerTooLarge(SESSION_REASONS.tooManyBytes(maxBytes));
     chunks.push(chunk);
   }
   const { statusCode: status } = answer;
@@ -150,7 +156,7 @@ async function readBounded(answer: Dispatcher.ResponseData, maxBytes: number): P
   // Lenient decoding would turn different names in another encoding into the same replacement characters.
   const isText = encoding === 'identity' && isUtf8(body);
   // The error page of a proxy may be anything.
-  if (!isText && status < 300) throw new TypeError('The answer must be UTF-8, and not compressed');
+  if (!isText && status < 300) throw new ExplainedError(SESSION_REASONS.noText);
   const headers = Object.entries(answer.headers).map(([name, value]): [string, string] => [name, String(value)]);
   // A status without content, such as 204, does not allow even an empty body.
   return new Response(isText && length > 0 ? body : null, { status, headers });

@@ -2,6 +2,8 @@ import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
 import type { FlattenedJWSInput, JWTVerifyGetKey } from 'jose';
 import { flattenedVerify } from 'jose/jws/flattened/verify';
 import { systemClock } from '../token/clock.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
+import { ExplainedError } from '../token/text.ts';
 import type { KeySet } from './known-headers.ts';
 import { PublishedKeys } from './published-keys.ts';
 import type { SessionServerAccess } from './session-server.ts';
@@ -41,7 +43,7 @@ const AFTER_PEM = /(?<=-----END PUBLIC KEY-----)\s+/;
 
 /**
  * Prepares the key. A JWKS URL is not fetched before the first session arrives.
- * @throws Error that describes the required key, if the key cannot be used
+ * @throws ExplainedError that describes the required key, if the key cannot be used
  */
 export function verificationKey(source: JwtKey, access: SessionServerAccess = { clock: systemClock }): VerificationKey {
   if ('jwksUrl' in source) {
@@ -52,7 +54,7 @@ export function verificationKey(source: JwtKey, access: SessionServerAccess = { 
     'secret' in source
       ? source.secret.split(/\r?\n/).map(secretKey)
       : source.publicKeyPem.trim().split(AFTER_PEM).map(publicKey);
-  if (keys.length > MAX_KEYS) throw new Error(`There may be at most ${MAX_KEYS} keys of the sessions at a time`);
+  if (keys.length > MAX_KEYS) throw new ExplainedError(SESSION_REASONS.tooManyKeys(MAX_KEYS));
   const algorithms = [...new Set(keys.flatMap((key) => algorithmsOf(key)))];
   const keySet = { keysFor: () => keys };
   return { find: ({ alg }, session) => signerAmong(keys, alg, session), current: () => keySet, algorithms };
@@ -79,7 +81,7 @@ async function signerAmong(
 function secretKey(secret: string): KeyObject {
   const key = Buffer.from(secret);
   if (key.length >= SECRET_MIN_BYTES) return createSecretKey(key);
-  throw new Error(`The secret of the sessions must be at least ${SECRET_MIN_BYTES} bytes long (RFC 7518 §3.2)`);
+  throw new ExplainedError(SESSION_REASONS.shortSecret(SECRET_MIN_BYTES));
 }
 
 function publicKey(pem: string): KeyObject {
@@ -91,7 +93,7 @@ function publicKey(pem: string): KeyObject {
       // The error below covers this case too.
     }
   }
-  throw new Error('The public key of the sessions must be a PEM that starts with -----BEGIN PUBLIC KEY-----');
+  throw new ExplainedError(SESSION_REASONS.noPem);
 }
 
 function algorithmsOf(key: KeyObject): readonly string[] {
@@ -101,7 +103,5 @@ function algorithmsOf(key: KeyObject): readonly string[] {
   if (key.asymmetricKeyType === 'rsa' && modulusLength >= RSA_MIN_BITS) return RSA;
   if (key.asymmetricKeyType === 'ed25519') return [EDDSA];
   if (ecdsa) return [ecdsa];
-  throw new Error(
-    `The public key of the sessions must be RSA of at least ${RSA_MIN_BITS} bits, EC on P-256, P-384 or P-521, or Ed25519`,
-  );
+  throw new ExplainedError(SESSION_REASONS.unfitPublicKey(RSA_MIN_BITS));
 }

@@ -1,4 +1,5 @@
 import type { AccountId } from './subject.ts';
+import { ExplainedError, type Text, untranslated } from './text.ts';
 
 interface ErrorKind {
   /** HTTP status. */
@@ -73,7 +74,7 @@ export function isErrorCode(text: string): text is ErrorCode {
 
 export interface BrokerErrorOptions {
   /** Text for the caller: the mistake and the allowed values. Never contains a secret, a token or an account id. */
-  readonly detail?: string;
+  readonly detail?: string | Text;
   /** Seconds after which a retry makes sense, a whole number. */
   readonly retryAfter?: number | undefined;
   /** Ms that the login queue asks to wait, or the vendor, if logins of the account are too frequent. */
@@ -91,7 +92,8 @@ export interface BrokerErrorOptions {
 }
 
 /** The only error that callers see. The API turns every other error into `internal`. */
-export class BrokerError extends Error {
+export class BrokerError extends ExplainedError {
+  override readonly name: string = 'BrokerError';
   readonly code: ErrorCode;
   readonly detail: string | undefined;
   readonly retryAfter: number | undefined;
@@ -102,10 +104,10 @@ export class BrokerError extends Error {
   readonly #isUnsent: boolean | undefined;
 
   constructor(code: ErrorCode, options: BrokerErrorOptions = {}) {
-    super(options.detail ?? ERRORS[code].title, { cause: options.cause });
-    this.name = 'BrokerError';
+    const { detail } = options;
+    super(typeof detail === 'object' ? detail : untranslated(detail ?? ERRORS[code].title), { cause: options.cause });
     this.code = code;
-    this.detail = options.detail;
+    this.detail = detail === undefined ? undefined : this.message;
     this.retryAfter = options.retryAfter;
     this.waitMs = options.waitMs;
     this.vendorCode = options.vendorCode;
@@ -125,8 +127,9 @@ export class BrokerError extends Error {
  * a logout or an erasure had ended it.
  */
 export class LoginNotSent extends BrokerError {
+  override readonly name = 'LoginNotSent';
+
   constructor() {
     super('vendor_busy', { retryAfter: 1 });
-    this.name = 'LoginNotSent';
   }
 }

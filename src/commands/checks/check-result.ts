@@ -1,4 +1,4 @@
-import type { Text } from './language.ts';
+import type { Text } from '../../token/text.ts';
 
 export interface Problem {
   /** The problem, in a short sentence. */

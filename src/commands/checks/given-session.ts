@@ -14,10 +14,9 @@ import type { Clock } from '../../token/clock.ts';
 import { BrokerError } from '../../token/errors.ts';
 import type { Principal } from '../../token/principal.ts';
 import { accountId } from '../../token/subject.ts';
+import { type Language, type Text, untranslated } from '../../token/text.ts';
 import { UsageError } from '../command-line.ts';
 import { type CheckResult, fail, ok, warn } from './check-result.ts';
-import { type Language, type Text, untranslated } from './language.ts';
-import { reasonText } from './reasons.ts';
 import { connectionProblem, FOR_ENVELOPES } from './sessions.ts';
 
 const HEADER_LINE = /^([A-Za-z0-9-]+):[ \t]*(.*)$/;
@@ -125,7 +124,7 @@ function claimResult(claim: CheckedClaim, options: SessionOptions, settings: Ses
       : untranslated(`${shortened(value)}${dateOf(claim, options.claims)}`);
   const because = (reason: Text): Text => ({ en: `${shown.en}: ${reason.en}`, zh: `${shown.zh}：${reason.zh}` });
   if (problem !== undefined) {
-    return fail(label, { detail: because(reasonText(problem)), fix: fixFor(name, value, options, settings) });
+    return fail(label, { detail: because(problem), fix: fixFor(name, value, options, settings) });
   }
   const consequence = isPresent(value) ? undefined : consequenceWithout(name, options.claims, settings);
   return consequence === undefined
@@ -320,7 +319,7 @@ function accepted(
 const SESSION: Text = { en: 'session', zh: '会话' };
 
 function refused(error: BrokerError, claims: readonly CheckedClaim[], options: SessionOptions): CheckResult {
-  const reason = connectionProblem(error.cause, options)?.detail ?? reasonText(reasonOf(error));
+  const reason = connectionProblem(error.cause, options)?.detail ?? reasonOf(error);
   const detail = {
     en: `refused with ${error.code}: ${reason.en}`,
     zh: `被拒绝，错误码 ${error.code}：${reason.zh}`,

@@ -5,20 +5,22 @@ import { reasonOf } from '../../session/claims.ts';
 import { IntrospectionVerifier } from '../../session/introspection-verifier.ts';
 import { fetchJwks } from '../../session/published-keys.ts';
 import { explainSession } from '../../session/session-explanation.ts';
-import { networkErrorCode, type SessionServerAccess, UnexpectedStatus } from '../../session/session-server.ts';
+import {
+  AnswerTooLarge,
+  networkErrorCode,
+  type SessionServerAccess,
+  UnexpectedStatus,
+} from '../../session/session-server.ts';
 import { acceptanceRisks, type SessionOptions } from '../../session/session-verifier.ts';
 import { verificationKey } from '../../session/verification-key.ts';
 import { BrokerError } from '../../token/errors.ts';
+import { type Text, untranslated } from '../../token/text.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, type Target, warn } from './check-result.ts';
-import { type Text, untranslated } from './language.ts';
-import { reasonText } from './reasons.ts';
 
 /** Checks that the broker can verify sessions, and that the session server refuses requests without a session. */
 export async function checkSessions(session: SessionOptions, access: SessionServerAccess): Promise<CheckResult[]> {
   const name = { en: 'accepted sessions', zh: '接受的会话' };
-  const risks = acceptanceRisks(session).map(({ risk, fix }) =>
-    warn(name, { detail: reasonText(risk), fix: reasonText(fix) }),
-  );
+  const risks = acceptanceRisks(session).map(({ risk, fix }) => warn(name, { detail: risk, fix }));
   return [await checkServer(session, access), ...risks];
 }
 
@@ -185,7 +187,7 @@ async function checkForward(session: Mode<'forward'>, access: SessionServerAcces
   }
   const unreachable = connectionProblem(decision.cause, session);
   if (unreachable) return fail(name, unreachable);
-  const reason = reasonText(reasonOf(decision));
+  const reason = reasonOf(decision);
   const orEnvelopes = { en: refuse.en + FOR_ENVELOPES.en, zh: refuse.zh + FOR_ENVELOPES.zh };
   return fail(name, {
     detail: {
@@ -201,9 +203,9 @@ function requestFailed(name: Text, error: unknown, target: Target, expected: Tex
   if (code) return fail(name, networkProblem(code, target));
   const { address, setting } = target;
   const fix: Text = { en: `Correct ${setting}.`, zh: `修正 ${setting}。` };
-  if (error instanceof RangeError) {
-    const bound = reasonText(error.message);
-    return fail(name, { detail: { en: `${address}: ${bound.en}`, zh: `${address}：${bound.zh}` }, fix });
+  if (error instanceof AnswerTooLarge) {
+    const { en, zh } = error.reason;
+    return fail(name, { detail: { en: `${address}: ${en}`, zh: `${address}：${zh}` }, fix });
   }
   const status = error instanceof UnexpectedStatus ? `HTTP ${error.status}` : undefined;
   const isBusy = error instanceof UnexpectedStatus && (error.status >= 500 || error.status === 429);

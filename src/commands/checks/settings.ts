@@ -1,7 +1,6 @@
 import { type ConfigParts, isProduction } from '../../config/config.ts';
+import type { Text } from '../../token/text.ts';
 import { type CheckResult, fail, ok, warn } from './check-result.ts';
-import type { Text } from './language.ts';
-import { reasonText } from './reasons.ts';
 
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
 const ALL_INTERFACES = new Set(['0.0.0.0', '::']);
@@ -14,7 +13,7 @@ const ADMIN_TOKEN: Text = { en: 'admin token', zh: '管理令牌' };
 export function checkSettings(parts: ConfigParts): CheckResult[] {
   const problems = [...parts.problems.values()].map((problem) =>
     fail(CONFIGURATION, {
-      detail: reasonText(problem),
+      detail: problem,
       fix: {
         en: 'Correct this setting in the environment. .env.example explains every setting.',
         zh: '修正环境变量中的这一项。每个配置项的说明见 .env.example.zh。',

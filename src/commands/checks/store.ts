@@ -1,8 +1,8 @@
 import type { RedisConfig } from '../../config/config.ts';
 import { probeRedis, type TokenSample } from '../../store/redis/probe.ts';
 import type { Clock } from '../../token/clock.ts';
+import { type Text, untranslated } from '../../token/text.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
-import { type Text, untranslated } from './language.ts';
 
 /** Major and minor version of the oldest Redis that the broker supports. */
 const OLDEST_REDIS = [6, 2] as const;

@@ -1,10 +1,10 @@
 import type { VendorConfig } from '../../config/config.ts';
 import type { Clock } from '../../token/clock.ts';
+import type { Text } from '../../token/text.ts';
 import { probeVendor, type UnsignedLogin, type VendorExchange } from '../../vendor-api/exchange.ts';
 import { VendorFault } from '../../vendor-api/faults.ts';
 import type { VendorApp } from '../../vendor-api/signed-call.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
-import type { Text } from './language.ts';
 
 /** Upper limit of an attempt in ms, whatever VENDOR_TIMEOUT_MS says: there may be two attempts. */
 const MAX_ATTEMPT_MS = 5_000;

@@ -1,33 +1,7 @@
-import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { check } from '../../../src/commands/check.ts';
-import { columnsOf, languageOf } from '../../../src/commands/checks/language.ts';
-import { reasonText } from '../../../src/commands/checks/reasons.ts';
-import { VARIABLES } from '../../../src/config/variables.ts';
-import { isChinese } from '../../support/chinese.ts';
-import { readFile } from '../../support/documents.ts';
+import { check, columnsOf, languageOf } from '../../../src/commands/check.ts';
 
 const HAN = /\p{Script=Han}/u;
-
-/**
- * The reasons in source code: `SETTING` stands for a name, and `1` for each other value. The one with the allowed
- * values has a text in a text, and a test of its own.
- */
-function reasonsIn(source: string): string[] {
-  const code = source
-    .replaceAll(/^\s*(\/\/|\/?\*).*$/gm, '')
-    .replaceAll(/' \+\s*'/g, '')
-    .replaceAll(/'([^'\n]*)' \+\s*`/g, '`$1')
-    .replaceAll(/` \+\s*'([^'\n]*)'/g, '$1`');
-  return [...code.matchAll(/'((?:[^'\\\n]|\\.)+)'|`([^`]+)`/g)]
-    .map(([, plain, template = '']) => plain ?? template)
-    .filter((text) => !text.includes("? '' :"))
-    .map((text) => text.replaceAll(/\$\{(name|all)\}/g, 'SETTING').replaceAll(/\$\{[^}]*\}/g, '1'))
-    .filter((text) => REASON.test(text) && !/^(SETTING(_FILE|: 1)|The session server)$/.test(text));
-}
-
-const REASON =
-  /^(SETTING[ _:].|[A-Z_]{5,} [a-z]|An? (bearer|session)|The (session|claim|signature|bearer|header|public key of|secret of)\b.* |There may|Send the|Another web|The answer|also one|Set SESSION|is missing|has a|must )/;
 
 async function outputOf(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const lines: string[] = [];
@@ -74,11 +48,6 @@ describe('the language of check', () => {
     const { lines } = await outputOf(['--lang', 'zh'], env);
     expect(lines.join('\n')).toMatch(/VENDOR_APP_KEY 是公开的试用值：请换成厂商颁发的值$/m);
     expect(lines.join('\n')).toMatch(/ADMIN_TOKEN 是公开的试用值：请换成随机值$/m);
-    expect(
-      reasonText(
-        'SECRET is a value that is published for trying things out: use the value that the OAuth server issued',
-      ).zh,
-    ).toBe('SECRET 是公开的试用值：请换成 OAuth 服务器颁发的值');
   });
 
   it('is that of the help', async () => {
@@ -93,31 +62,5 @@ describe('the language of check', () => {
     };
     expect(await optionsIn('en')).toContain('--lang');
     expect(await optionsIn('zh')).toEqual(await optionsIn('en'));
-  });
-});
-
-describe('the reasons of the configuration and the verifiers', () => {
-  it.each(Object.entries(VARIABLES))('say in Chinese what %s may be', (_, { allowed }) => {
-    const chinese = reasonText(allowed).zh;
-    expect(isChinese(chinese), chinese).toBe(true);
-  });
-
-  /** The texts in the source, with `1` in place of their values. */
-  const reasons = ['config', 'session', 'http/credentials.ts'].flatMap((path) => {
-    const files = path.endsWith('.ts')
-      ? [`src/${path}`]
-      : readdirSync(`src/${path}`).map((file) => `src/${path}/${file}`);
-    return files.flatMap((file) => reasonsIn(readFile(file)));
-  });
-
-  it('are found in the source', () => {
-    expect(reasons.length).toBeGreaterThan(40);
-    expect(reasons).toContain('The session is not a signed JWT');
-    expect(reasons).toContain('SETTING needs the header cookie in SESSION_FORWARD_HEADERS');
-  });
-
-  it.each(reasons)('are in Chinese: %s', (reason) => {
-    const chinese = reasonText(reason).zh;
-    expect(isChinese(chinese), chinese).toBe(true);
   });
 });

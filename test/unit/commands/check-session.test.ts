@@ -6,10 +6,10 @@ import { CompactSign } from 'jose';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CheckResult } from '../../../src/commands/checks/check-result.ts';
 import { checkSession, headersIn, readSession } from '../../../src/commands/checks/given-session.ts';
-import type { Text } from '../../../src/commands/checks/language.ts';
 import type { ForwardedSession } from '../../../src/http/credentials.ts';
 import type { SessionOptions } from '../../../src/session/session-verifier.ts';
 import { accountId } from '../../../src/token/subject.ts';
+import type { Text } from '../../../src/token/text.ts';
 import { json, RecordingServer } from '../session/recording-server.ts';
 import {
   ACCOUNT,

@@ -334,6 +334,6 @@ it.each(['null', '7', '"keys"', '[]', '{}', '{"keys":null}', '{"keys":{}}', 'key
   'the answer %s is no JWK Set',
   async (body) => {
     server.answer = (_request, response) => response.end(body);
-    await expect(fetchJwks(server.url, { clock })).rejects.toThrow(new TypeError('The answer is not a JWK Set'));
+    await expect(fetchJwks(server.url, { clock })).rejects.toThrow('The answer is not a JWK Set');
   },
 );

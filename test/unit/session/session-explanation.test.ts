@@ -55,8 +55,9 @@ async function explain(
   const session = mode === 'forward' ? JSON.stringify({ cookie: 'sid=1' }) : bearer;
   const options = { ...optionsOf(mode, unionId), ...settings } as SessionOptions;
   const explanation = await explainSession(options, session, { clock: new TestClock() });
-  const marked = explanation.claims.filter(({ problem }) => problem !== undefined).map(({ name }) => name);
-  return { ...explanation, marked, refusal: explanation.decision instanceof BrokerError };
+  const claimed = explanation.claims.map((claim) => ({ ...claim, problem: claim.problem?.en }));
+  const marked = claimed.filter(({ problem }) => problem !== undefined).map(({ name }) => name);
+  return { ...explanation, claims: claimed, marked, refusal: explanation.decision instanceof BrokerError };
 }
 
 interface Circumstances {

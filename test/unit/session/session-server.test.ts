@@ -12,6 +12,7 @@ import {
 } from '../../../src/session/session-server.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { ContactHistory } from '../../../src/token/contact-history.ts';
+import { SESSION_REASONS } from '../../../src/token/session-reasons.ts';
 import { eventually } from '../../support/eventually.ts';
 import { json, RecordingServer } from './recording-server.ts';
 
@@ -228,7 +229,7 @@ describe('an answer of a session server', () => {
 
 describe('the error', () => {
   it('for an unexpected status names the source and the status', () => {
-    const error = new UnexpectedStatus('The JWKS URL', 503);
+    const error = new UnexpectedStatus(503, SESSION_REASONS.jwksStatus);
     expect(error).toMatchObject({
       name: 'UnexpectedStatus',
       status: 503,
@@ -256,7 +257,7 @@ describe('the contact with a session server', () => {
   });
 
   it.each([
-    ['HTTP 503', new UnexpectedStatus('The JWKS URL', 503)],
+    ['HTTP 503', new UnexpectedStatus(503, SESSION_REASONS.jwksStatus)],
     ['ECONNREFUSED', new TypeError('fetch failed', { cause: Object.assign(new Error(), { code: 'ECONNREFUSED' }) })],
     ['timeout', new DOMException('late', 'TimeoutError')],
     ['broken answer', new TypeError('<p>secret of the server</p>')],

@@ -174,7 +174,7 @@ describe('a session that was not issued for the broker', () => {
   const jwt = { mode: 'jwt', key: { secret: SECRET }, claims: CLAIM_NAMES, cacheSeconds: 30 } as const;
   const settingsOf = (options: SessionOptions) => {
     const first = (text: string) => /^(?:Set )?(SESSION_\w+)/.exec(text)?.[1];
-    return acceptanceRisks(options).map(({ risk, fix }) => [first(risk), first(fix)]);
+    return acceptanceRisks(options).map(({ risk, fix }) => [first(risk.en), first(fix.en)]);
   };
 
   it('may be accepted without an issuer or an audience, which the start says', () => {
@@ -186,7 +186,7 @@ describe('a session that was not issued for the broker', () => {
     expect(settingsOf({ ...jwt, audience: AUDIENCE })).toEqual([issuer]);
     expect(settingsOf({ ...jwt, issuer: ISSUER })).toEqual([audience]);
     expect(settingsOf(jwt)).toEqual([issuer, audience]);
-    expect(acceptanceRisks(jwt).map(({ risk }) => risk.split(': ')[1])).toEqual([
+    expect(acceptanceRisks(jwt).map(({ risk }) => risk.en.split(': ')[1])).toEqual([
       'a session of any issuer is accepted, if one of the keys has signed it',
       'every session that one of the keys has signed is accepted, also one that was issued for another service',
     ]);
@@ -197,7 +197,7 @@ describe('a session that was not issued for the broker', () => {
     expect(settingsOf({ ...introspection, audience: AUDIENCE })).toEqual([]);
     expect(settingsOf({ ...introspection, scopes: ['camera'] })).toEqual([]);
     expect(settingsOf(introspection)).toEqual([['SESSION_INTROSPECTION_AUDIENCE', 'SESSION_INTROSPECTION_AUDIENCE']]);
-    expect(acceptanceRisks(introspection)[0]?.risk).toContain(
+    expect(acceptanceRisks(introspection)[0]?.risk.en).toContain(
       'every active token of the OAuth server is accepted, also one that was issued for another service',
     );
     expect(settingsOf(optionsFor('forward'))).toEqual([]);
