@@ -3,7 +3,7 @@
 // With --dry-run, it changes nothing here: it does the same in a worktree of the last commit, makes everything of the
 // release that needs no internet, and leaves it in the new folder release/ (--to FOLDER). On a tag, it takes the
 // version that is there.
-// --without jars (or chart, or site) leaves a slow part out.
+// --without jars (or site) leaves a slow part out.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -21,11 +21,13 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { runHelm } from '../test/support/helm-engine.ts';
+import { parse, stringify } from 'yaml';
+import { type HelmTask, runHelm } from '../test/support/helm-engine.ts';
 import { followDockerfile } from './release/image-recipe.ts';
 import { assertFollows, presentVersion, sectionOf, setVersion } from './release/version.ts';
 
 const HERE = join(import.meta.dirname, '..');
+const CHART = 'deploy/helm/sdk-token-broker';
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 const git = (folder: string, ...args: string[]) => execFileSync('git', args, { cwd: folder, encoding: 'utf8' }).trim();
 
@@ -80,13 +82,14 @@ function dryRun(version: string, to: string, without: ReadonlySet<string>): void
       for (const path of [
         'openapi/openapi.json',
         'openapi/internal.json',
-        'deploy/prometheus/rules.yml',
+        `${CHART}/files/rules.yml`,
         'deploy/grafana/dashboard.json',
       ])
         copyFileSync(join(tree, path), join(files, basename(path)));
       return readdirSync(files).join(', ');
     });
-    if (!without.has('chart')) step('chart', () => packageChart(tree, to));
+    step('chart', () => packageChart(tree, to));
+    step('manifests', () => renderManifests(tree, temporary, files));
     if (!without.has('jars')) step('jars', () => publishJars(tree, join(to, 'maven')));
     if (!without.has('site')) step('site', () => buildSite(tree, join(to, 'site')));
     writeFileSync(join(files, 'SHA256SUMS'), checksums(files));
@@ -121,12 +124,39 @@ function prepare(tree: string, version: string, to: string): string {
 }
 
 function packageChart(tree: string, to: string): string {
-  const chart = join(tree, 'deploy/helm/sdk-token-broker');
-  const [packaged] = runHelm([{ command: 'package', chart, into: to }]);
-  if (!packaged?.succeeded) throw new Error(`The chart cannot be packaged: ${packaged?.text}`);
+  helm({ command: 'package', chart: join(tree, CHART), into: to });
   return readdirSync(to)
     .filter((name) => name.endsWith('.tgz'))
     .join(', ');
+}
+
+/** What the chart prints, for those who do not use Helm. */
+function renderManifests(tree: string, temporary: string, to: string): string {
+  const [, owner = ''] =
+    /github\.com\/([\w-]+)\//.exec(readFileSync(join(tree, 'SdkTokenBroker.podspec'), 'utf8')) ?? [];
+  const image = { repository: `ghcr.io/${owner.toLowerCase()}/sdk-token-broker` };
+  const render = (name: string, more: object): string[] => {
+    const values = join(temporary, `values-${name}.yaml`);
+    const example = parse(readFileSync(join(tree, CHART, `values-${name}.yaml`), 'utf8'));
+    writeFileSync(values, stringify({ ...example, image, ...more }));
+    const names = { release: 'sdk-token-broker', namespace: 'sdk-token-broker' };
+    return helm({ command: 'template', chart: join(tree, CHART), ...names, values }).split(/^(?=---\n)/m);
+  };
+  const production = render('production', { serviceMonitor: { enabled: true }, prometheusRule: { enabled: true } });
+  const isForOperator = (manifest: string) => manifest.includes('\napiVersion: monitoring.coreos.com/');
+  const contents = {
+    'sdk-token-broker.yaml': production.filter((manifest) => !isForOperator(manifest)),
+    'sdk-token-broker-prometheus-operator.yaml': production.filter(isForOperator),
+    'sdk-token-broker-try-out.yaml': render('try-out', {}),
+  };
+  for (const [name, manifests] of Object.entries(contents)) writeFileSync(join(to, name), manifests.join(''));
+  return Object.keys(contents).join(', ');
+}
+
+function helm(task: HelmTask): string {
+  const [result] = runHelm([task]);
+  if (!result?.succeeded) throw new Error(`Helm cannot use the chart: ${result?.text}`);
+  return result.text;
 }
 
 /** As Maven Central gets them, but signed with a key that is gone afterwards. */

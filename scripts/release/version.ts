@@ -19,7 +19,6 @@ const PLACES: readonly RegExp[] = [
   /(--version )VERSION/g,
   // The container image.
   /(sdk-token-broker:)VERSION/g,
-  /(newTag: )VERSION/g,
   // The tag, in the address of the workflow that signs.
   /(refs\/tags\/v)VERSION/g,
   // Maven and Gradle.

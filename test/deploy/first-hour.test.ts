@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { parse, parseAllDocuments } from 'yaml';
+import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/config.ts';
 import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import { listen } from '../../src/simulator/http-server.ts';
@@ -164,21 +164,8 @@ describe('on one host', () => {
   );
 });
 
-test('with Kustomize, the commands name objects that exist', () => {
-  const commands = code(3, 'sh');
-  const [, folder = ''] = /kubectl apply -k (\S+)/.exec(commands) ?? [];
-  expect(existsSync(join(ROOT, folder, 'kustomization.yaml'))).toBe(true);
-  const [, service, port] = /=([\w-]+):(\d+),tls=/.exec(commands) ?? [];
-  const documents = parseAllDocuments(readFile('deploy/kubernetes/base/services.yaml')).map((one) => one.toJS());
-  const ports = documents.flatMap(({ kind, metadata, spec }) =>
-    kind === 'Service' && metadata.name === service ? spec.ports : [],
-  );
-  expect(ports).toEqual([expect.objectContaining({ name: 'api', port: Number(port) })]);
-});
-
-test('the values for Helm and the settings for Kustomize and Compose are the same', () => {
-  const [, values = ''] = /```yaml\n(.*?)```/s.exec(readFile('deploy/helm/sdk-token-broker/README.md')) ?? [];
-  const { settings } = parse(values);
+test('the examples for Helm and for Compose have the same settings', () => {
+  const { settings } = parse(readFile('deploy/helm/sdk-token-broker/values-production.yaml'));
   const lines = readFileSync(host('settings.env'), 'utf8').split('\n');
   const pairs = lines.filter((line) => /^[A-Z]/.test(line)).map((line) => line.split(/=(.*)/).slice(0, 2));
   expect(Object.fromEntries(pairs)).toEqual(settings);

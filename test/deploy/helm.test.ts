@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,10 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import { loadConfig } from '../../src/config/config.ts';
+import { VARIABLES } from '../../src/config/variables.ts';
 import { readFile } from '../support/documents.ts';
 import { type HelmResult, type HelmTask, runHelm } from '../support/helm-engine.ts';
 import { type Resource, schemaViolations } from '../support/kubernetes-schemas.ts';
-import { systemBinary } from '../support/system-binary.ts';
 
 interface Manifest extends Resource {
   readonly data?: Readonly<Record<string, string>>;
@@ -18,11 +17,16 @@ interface Manifest extends Resource {
   // biome-ignore lint/suspicious/noExplicitAny: the schemas have checked it.
   readonly spec?: any;
 }
+interface Egress {
+  readonly ports: readonly { readonly port: number; readonly protocol: string }[];
+  readonly to: readonly { readonly ipBlock?: { readonly cidr: string; readonly except: readonly string[] } }[];
+}
 type Values = Readonly<Record<string, unknown>>;
 
 const CHART = fileURLToPath(new URL('../../deploy/helm/sdk-token-broker', import.meta.url));
 const NAMESPACE = 'cameras';
-const DEFAULTS: Values = parse(readFile('deploy/helm/sdk-token-broker/values.yaml'));
+const valuesIn = (name: string): Values => parse(readFile(`deploy/helm/sdk-token-broker/${name}`));
+const DEFAULTS = valuesIn('values.yaml');
 const { version } = JSON.parse(readFile('package.json'));
 
 const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
@@ -45,9 +49,8 @@ const SECRETS: Readonly<Record<string, string>> = {
 /** The values that must work. */
 const GOOD = {
   'few values': { settings: JWT },
-  'the example of the README': parse(
-    /```yaml\n(.*?)```/s.exec(readFile('deploy/helm/sdk-token-broker/README.md'))?.[1] ?? '',
-  ),
+  'values-production.yaml': valuesIn('values-production.yaml'),
+  'values-try-out.yaml': valuesIn('values-try-out.yaml'),
   'every value for production': {
     image: { repository: 'mirror.example/sdk-token-broker', digest: `sha256:${'0a'.repeat(32)}` },
     imagePullSecrets: [{ name: 'registry-login' }],
@@ -141,7 +144,6 @@ type GoodName = keyof typeof GOOD;
 const NAMES = Object.keys(GOOD) as GoodName[];
 const results = new Map<string, HelmResult>();
 let folder: string;
-let kustomized: { readonly base: readonly Manifest[]; readonly production: readonly Manifest[] };
 
 // One start of the JVM for all tests of this file.
 beforeAll(() => {
@@ -171,7 +173,6 @@ beforeAll(() => {
   tasks.set('from the package', { ...render, chart: archive, command: 'template', values });
   for (const [index, result] of runHelm([...tasks.values()]).entries())
     results.set([...tasks.keys()][index] ?? '', result);
-  kustomized = { base: kustomize('base'), production: kustomize('overlays/production') };
 }, 300_000);
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -184,12 +185,6 @@ function merged(one: Values, other: Values): Values {
     isMap(value) && isMap(one[key]) ? merged(one[key], value) : value,
   ]);
   return { ...one, ...Object.fromEntries(entries) };
-}
-
-function kustomize(of: string): Manifest[] {
-  const program = systemBinary({ program: 'kustomize', need: 'The tests of the Helm chart need kustomize' });
-  const path = fileURLToPath(new URL(`../../deploy/kubernetes/${of}`, import.meta.url));
-  return manifestsIn(execFileSync(program, ['build', path], { encoding: 'utf8' }));
 }
 
 const manifestsIn = (text: string): Manifest[] => parseAllDocuments(text).map((document) => document.toJS());
@@ -206,7 +201,7 @@ function only(manifests: readonly Manifest[], kind: string, name = /./): Manifes
   return found;
 }
 
-const podOf = (manifests: readonly Manifest[]) => only(manifests, 'Deployment').spec.template.spec;
+const podOf = (manifests: readonly Manifest[]) => only(manifests, 'Deployment', /sdk-token-broker/).spec.template.spec;
 
 describe.each(NAMES)('with %s', (name) => {
   test('the chart passes the strict lint', () => {
@@ -218,6 +213,44 @@ describe.each(NAMES)('with %s', (name) => {
     expect(rendered(name).flatMap(schemaViolations)).toEqual([]);
   });
 
+  test('every container has a read-only root and a limit of memory, no capabilities, and does not run as root', () => {
+    for (const { kind, spec } of rendered(name)) {
+      if (kind !== 'Deployment') continue;
+      const pod = spec.template.spec;
+      expect(pod.automountServiceAccountToken).toBe(false);
+      expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
+      for (const { securityContext, resources } of pod.containers) {
+        expect(securityContext).toEqual({
+          readOnlyRootFilesystem: true,
+          allowPrivilegeEscalation: false,
+          capabilities: { drop: ['ALL'] },
+        });
+        expect(resources.limits.memory).toBeDefined();
+      }
+    }
+    expect(podOf(rendered(name)).securityContext).toMatchObject({ runAsUser: 1000, runAsGroup: 1000 });
+  });
+
+  test('Services, disruption budget, policy and autoscaler lead to the replicas', () => {
+    const manifests = rendered(name).filter(({ metadata }) => metadata.name.startsWith('sdk-token-broker'));
+    const { metadata, spec } = only(manifests, 'Deployment');
+    const replicas = spec.template.metadata.labels;
+    expect(spec.selector.matchLabels).toEqual(replicas);
+    expect(spec.template.spec.serviceAccountName).toBe(only(manifests, 'ServiceAccount').metadata.name);
+    const services = manifests.filter(({ kind }) => kind === 'Service');
+    expect(services.map((service) => service.spec.selector)).toEqual([replicas, replicas]);
+    expect(only(manifests, 'PodDisruptionBudget').spec.selector.matchLabels).toEqual(replicas);
+    for (const { kind, spec: other } of manifests) {
+      if (kind === 'NetworkPolicy') expect(other.podSelector.matchLabels).toEqual(replicas);
+      if (kind === 'HorizontalPodAutoscaler') expect(other.scaleTargetRef.name).toBe(metadata.name);
+    }
+    // No Service has both ports.
+    const targets = services.map((service) =>
+      service.spec.ports.map(({ targetPort }: { targetPort: string }) => targetPort),
+    );
+    expect(targets).toEqual([['api'], ['internal']]);
+  });
+
   test('the broker accepts the settings, with the secrets that it finds in its files', () => {
     const manifests = rendered(name);
     const settings = Object.entries(only(manifests, 'ConfigMap', /-settings$/).data ?? {});
@@ -225,7 +258,8 @@ describe.each(NAMES)('with %s', (name) => {
     const environment = settings.flatMap(([variable, value]): [string, string][] => {
       expect(typeof value).toBe('string');
       const secret = /^(.+)_FILE$/.exec(variable)?.[1];
-      if (variable === 'NODE_EXTRA_CA_CERTS') return [];
+      if (/^(NODE_EXTRA_CA_CERTS|OTEL_.*)$/.test(variable)) return [];
+      expect(VARIABLES).toHaveProperty(secret ?? variable);
       if (secret === undefined) return [[variable, value]];
       expect(value).toBe(`/run/secrets/sdk-token-broker/${secret}`);
       return [[secret, (own?.stringData ?? SECRETS)[secret] ?? '']];
@@ -251,44 +285,146 @@ describe.each(NAMES)('with %s', (name) => {
   });
 });
 
+describe('the schemas of Kubernetes', () => {
+  const service = (spec: unknown) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'a' }, spec });
+
+  test.each([
+    ['a wrong type', { ports: [{ port: 'eighty' }] }, 'data/spec/ports/0/port must be'],
+    ['a missing field', { ports: [{ name: 'api' }] }, 'data/spec/ports/0 must have required property'],
+    ['a misspelled field', { selectors: { app: 'a' } }, 'unknown field /spec/selectors'],
+    [
+      'a misspelled field in a list',
+      { ports: [{ port: 80, targetport: 80 }] },
+      'unknown field /spec/ports/0/targetport',
+    ],
+  ])('refuse %s', (_, spec, violation) => {
+    expect(schemaViolations(service(spec))).toEqual([expect.stringContaining(violation)]);
+  });
+
+  test('refuse a kind that they do not have', () => {
+    expect(schemaViolations({ ...service({}), apiVersion: 'v2' })).toHaveLength(1);
+  });
+});
+
 test.each(BAD)('Helm refuses %s, and says why', (name, _, reason) => {
   const { succeeded, text } = results.get(name) ?? {};
   expect(succeeded).toBe(false);
   expect(text).toContain(reason);
 });
 
-/** The objects without what only one of the two tools adds: labels of a release, hashes, checksums and the tag. */
-function comparable(manifests: readonly Manifest[]): unknown[] {
-  const settings = new Set(Object.keys(JWT));
-  const text = JSON.stringify(manifests, (key, value) => {
-    if (/^(app\.kubernetes\.io\/(instance|version|managed-by)|helm\.sh\/chart|checksum\/settings)$/.test(key))
-      return undefined;
-    // Kustomize gives no label to a generated ConfigMap.
-    if (key === 'metadata' && value.name?.startsWith('sdk-token-broker-settings')) return { name: value.name };
-    if (settings.has(key)) return undefined;
-    if (key === 'annotations' && Object.keys(value).every((name) => name === 'checksum/settings')) return undefined;
-    if (key === 'image') return 'sdk-token-broker';
-    return typeof value === 'string' ? value.replace(/^(sdk-token-broker-settings)-[0-9a-z]{10}$/, '$1') : value;
-  });
-  const nameOf = ({ kind, metadata }: Manifest) => `${kind}/${metadata.name}`;
-  return (JSON.parse(text) as Manifest[]).sort((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1));
-}
-
-test('the chart has the same objects as the Kustomize base', () => {
-  expect(comparable(rendered('few values'))).toEqual(comparable(kustomized.base));
+test('the PrometheusRule has the rules of the chart, with your labels and your runbooks', () => {
+  const { metadata, spec } = only(rendered('every value for production'), 'PrometheusRule');
+  expect(metadata.labels).toMatchObject({ release: 'prometheus' });
+  const text = JSON.stringify(spec).replaceAll('https://wiki.example/runbooks#', 'docs/runbooks.md#');
+  expect(JSON.parse(text)).toEqual(parse(readFile('deploy/helm/sdk-token-broker/files/rules.yml')));
+  expect(JSON.stringify(spec)).not.toContain('docs/runbooks.md');
 });
 
-test('the ServiceMonitor and the rules are those of the Kustomize components, with your labels and your runbooks', () => {
-  const chart = rendered('every value for production');
-  for (const kind of ['ServiceMonitor', 'PrometheusRule']) {
-    const { metadata, spec } = only(comparable(chart) as Manifest[], kind);
-    const component = only(comparable(kustomized.production) as Manifest[], kind);
-    expect(metadata.labels).toEqual({ ...component.metadata.labels, release: 'prometheus' });
-    const text = JSON.stringify(spec).replaceAll('https://wiki.example/runbooks#', 'docs/runbooks.md#');
-    expect(JSON.parse(text)).toEqual(component.spec);
+test('the ServiceMonitor scrapes the internal Service under the job name that the rules expect', () => {
+  const manifests = rendered('every value for production');
+  const { metadata, spec } = only(manifests, 'ServiceMonitor');
+  expect(metadata.labels).toMatchObject({ release: 'prometheus' });
+  const services = manifests.filter(({ kind, metadata: { labels = {} } }) => {
+    const wanted = Object.entries(spec.selector.matchLabels);
+    return kind === 'Service' && wanted.every(([label, value]) => labels[label] === value);
+  });
+  expect(services.map((service) => service.metadata.name)).toEqual(['sdk-token-broker-internal']);
+  expect(services[0]?.metadata.labels?.[spec.jobLabel]).toBe('sdk-token-broker');
+  expect(spec.endpoints).toEqual([
+    expect.objectContaining({ port: services[0]?.spec.ports[0].name, path: '/metrics' }),
+  ]);
+});
+
+test('a replica has probes on the public port, and time to end', () => {
+  const { strategy, template } = only(rendered('few values'), 'Deployment').spec;
+  const [{ ports, readinessProbe, livenessProbe, lifecycle }] = template.spec.containers;
+  expect(ports).toEqual([
+    { name: 'api', containerPort: Number(VARIABLES.PORT.default) },
+    { name: 'internal', containerPort: Number(VARIABLES.ADMIN_PORT.default) },
+  ]);
+  expect(readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'api' });
+  expect(livenessProbe).toMatchObject({ httpGet: { path: '/livez', port: 'api' }, failureThreshold: 6 });
+  const [command, sleepSeconds] = lifecycle.preStop.exec.command;
+  expect(command).toBe('sleep');
+  // A replica ends 12 s after the signal at the latest.
+  expect(template.spec.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(Number(sleepSeconds) + 12);
+  expect(strategy.rollingUpdate.maxUnavailable).toBe(0);
+  expect(readFile('Dockerfile')).toContain('\nUSER 1000:1000\n');
+});
+
+test('the replicas of one version spread over zones and nodes, and start also where that is impossible', () => {
+  const { selector, template } = only(rendered('few values'), 'Deployment').spec;
+  expect(template.spec.topologySpreadConstraints).toEqual(
+    ['topology.kubernetes.io/zone', 'kubernetes.io/hostname'].map((topologyKey) => ({
+      maxSkew: 1,
+      topologyKey,
+      whenUnsatisfiable: 'ScheduleAnyway',
+      labelSelector: selector,
+      matchLabelKeys: ['pod-template-hash'],
+    })),
+  );
+});
+
+describe.each(['few values', 'values-production.yaml'])('the NetworkPolicy with %s', (name) => {
+  const policy = () => only(rendered(name), 'NetworkPolicy').spec;
+
+  test('opens the public port to the Ingress alone, and the internal port to Prometheus and the customer cloud', () => {
+    const { policyTypes, ingress } = policy();
+    expect(policyTypes).toEqual(['Ingress', 'Egress']);
+    const namespace = (of: string) => ({ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': of } } });
+    const pods = (of: string) => ({ podSelector: { matchLabels: { 'app.kubernetes.io/name': of } } });
+    const prometheus = { ...namespace('monitoring'), ...pods('prometheus') };
+    const cloud = { ...namespace('customer-cloud'), ...(name === 'few values' ? {} : pods('accounts')) };
+    expect(ingress).toEqual([
+      { ports: [{ port: 'api', protocol: 'TCP' }], from: [namespace('ingress-nginx')] },
+      { ports: [{ port: 'internal', protocol: 'TCP' }], from: [prometheus, cloud] },
+    ]);
+  });
+
+  test('lets a replica reach DNS, Redis, and HTTPS outside private networks', () => {
+    const egress: Egress[] = policy().egress;
+    for (const { to } of egress) expect(to.length).toBeGreaterThan(0);
+    const rule = (port: number) => egress.filter(({ ports }) => ports.some((one) => one.port === port));
+    expect(rule(53).map(({ ports }) => ports.map(({ protocol }) => protocol))).toEqual([['UDP', 'TCP']]);
+    expect(rule(6379)).toHaveLength(1);
+    const blocks = rule(443).flatMap(({ to }) => to.map(({ ipBlock }) => ipBlock));
+    expect(blocks.map((block) => block?.cidr)).toEqual(['0.0.0.0/0', '::/0']);
+    // The address of the cloud's metadata, and the nodes and pods of most clusters.
+    expect(blocks[0]?.except).toEqual(expect.arrayContaining(['169.254.0.0/16', '10.0.0.0/8', '192.168.0.0/16']));
+  });
+});
+
+test('with values-try-out.yaml, the broker may reach the Redis, the vendor and the cloud that its settings name', () => {
+  const manifests = rendered('values-try-out.yaml');
+  const { metadata, spec } = only(manifests, 'Service', /^try-out$/);
+  const settings = only(manifests, 'ConfigMap').data ?? {};
+  const { REDIS_URL = '' } = only(manifests, 'Secret').stringData ?? {};
+  for (const [url = '', port] of [
+    [REDIS_URL, 'redis'],
+    [settings['VENDOR_BASE_URL'], 'vendor'],
+    [settings['SESSION_JWT_JWKS_URL'], 'cloud'],
+  ]) {
+    const service = spec.ports.find(({ targetPort }: { targetPort: string }) => targetPort === port);
+    expect(new URL(url).host).toBe(`${metadata.name}:${service.port}`);
   }
-  expect(JSON.stringify(chart)).toContain('https://wiki.example/runbooks#');
-  expect(readFile('deploy/helm/sdk-token-broker/files/rules.yml')).toBe(readFile('deploy/prometheus/rules.yml'));
+  const { template } = only(manifests, 'Deployment', /^try-out$/).spec;
+  expect(template.metadata.labels).toEqual(spec.selector);
+  expect(only(manifests, 'NetworkPolicy').spec.egress).toContainEqual({
+    to: [{ podSelector: { matchLabels: template.metadata.labels } }],
+  });
+  const [, simulator] = template.spec.containers;
+  expect(simulator.image).toBe(podOf(manifests).containers[0].image);
+});
+
+test('values-production.yaml has no secret, and the commands for it name objects that exist', () => {
+  const manifests = rendered('values-production.yaml');
+  expect(manifests.map(({ kind }) => kind)).not.toContain('Secret');
+  const [, commands = ''] = /\n## 3\. .*?```sh\n(.*?)```/s.exec(readFile('docs/production.md')) ?? [];
+  const named = [...commands.matchAll(/(?:create secret \w+|deployment\/)\s*([\w-]+)/g)].map(([, of]) => of);
+  const { secretName } = podOf(manifests).volumes[0].secret;
+  const { tls } = only(manifests, 'Ingress').spec;
+  const deployment = only(manifests, 'Deployment').metadata.name;
+  expect(named).toEqual([secretName, tls[0].secretName, ...Array(named.length - 2).fill(deployment)]);
 });
 
 test('the rules count the replicas of the Deployment, whatever its release is called', () => {
@@ -328,7 +464,7 @@ test.each([
 });
 
 test('a new setting and a new certificate replace the replicas, and the number of replicas is left to the autoscaler', () => {
-  const [one, other] = (['few values', 'the example of the README'] as const).map(
+  const [one, other] = (['few values', 'values-production.yaml'] as const).map(
     (name) => only(rendered(name), 'Deployment').spec,
   );
   const checksum = (spec: Manifest['spec']) => spec.template.metadata.annotations['checksum/settings'];

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { parse } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import {
   assertFollows,
   filesWithVersions,
@@ -171,9 +171,22 @@ describe('npm run release, in a clone', () => {
       expect(JSON.parse(made(`files/${name}`)).info.version).toBe(NEXT);
     expect(JSON.parse(made('files/sbom.cdx.json')).metadata.component.version).toBe(NEXT);
     expect(parse(made('files/rules.yml')).groups.length).toBeGreaterThan(1);
+    const objectsIn = (name: string) => parseAllDocuments(made(`files/${name}`)).map((one) => one.toJS());
+    const [production, operator, tryOut] = ['', '-prometheus-operator', '-try-out'].map((name) =>
+      objectsIn(`sdk-token-broker${name}.yaml`),
+    );
+    expect(production?.filter(({ apiVersion }) => apiVersion.startsWith('monitoring.'))).toEqual([]);
+    expect(operator?.map(({ kind }) => kind).toSorted()).toEqual(['PrometheusRule', 'ServiceMonitor']);
+    expect(tryOut?.map(({ metadata }) => metadata.name)).toContain('try-out');
+    for (const objects of [production, tryOut]) {
+      const broker = objects?.find(
+        ({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'sdk-token-broker',
+      );
+      expect(broker.spec.template.spec.containers[0].image).toBe(`ghcr.io/an-account/sdk-token-broker:${NEXT}`);
+    }
     expect(made('NOTES.md')).toContain('### For apps');
     const sums = made('files/SHA256SUMS').trimEnd().split('\n');
-    expect(sums).toHaveLength(5);
+    expect(sums).toHaveLength(8);
     for (const line of sums) {
       const [digest, name] = line.split('  ');
       expect(
@@ -199,18 +212,7 @@ describe('npm run release, in a clone', () => {
       new RegExp(`^## ${NEXT.replaceAll('.', '\\.')} \\(\\d{4}-\\d\\d-\\d\\d\\)$`, 'm'),
     );
     // What the workflow runs.
-    const { status, stdout } = release(
-      NEXT,
-      '--dry-run',
-      '--to',
-      'made',
-      '--without',
-      'jars',
-      '--without',
-      'site',
-      '--without',
-      'chart',
-    );
+    const { status, stdout } = release(NEXT, '--dry-run', '--to', 'made', '--without', 'jars', '--without', 'site');
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining(`the tag v${NEXT} has it`) });
     rmSync(join(clone, 'made'), { recursive: true });
     expect(release(NEXT)).toMatchObject({ status: 1, stderr: `The tag v${NEXT} exists\n` });

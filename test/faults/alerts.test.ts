@@ -465,7 +465,7 @@ describe('a real Prometheus and the verdict of a fleet of three see', () => {
 });
 
 test('each alert fires in one of these faults', () => {
-  const rules = readFile('deploy/prometheus/rules.yml').matchAll(/- alert: SdkTokenBroker(\w+)/g);
+  const rules = readFile('deploy/helm/sdk-token-broker/files/rules.yml').matchAll(/- alert: SdkTokenBroker(\w+)/g);
   const played = FAULTS.flatMap(({ alerts }) => alerts);
   expect(new Set([...played, ...NOT_PLAYED.keys()])).toEqual(new Set([...rules].map(([, name = '']) => name)));
 });

@@ -9,7 +9,7 @@ export interface ComposeService {
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports?: readonly { readonly host_ip: string; readonly published: string; readonly target: number }[];
   readonly secrets?: readonly { readonly source: string }[];
-  readonly volumes?: readonly { readonly target: string }[];
+  readonly volumes?: readonly { readonly source: string; readonly target: string }[];
   readonly healthcheck?: { readonly test: readonly string[] };
 }
 

@@ -43,11 +43,14 @@ function fasterRules(rules: string, factor: number): string {
 }
 
 /**
- * Starts a real Prometheus that scrapes `targets`, with the rules of `deploy/prometheus` at `factor` times their speed.
+ * Starts a real Prometheus that scrapes `targets`, with the alerting rules at `factor` times their speed.
  */
 export async function startPrometheus(targets: readonly string[], factor: number): Promise<PrometheusServer> {
   const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
-  writeFileSync(join(folder, 'rules.yml'), fasterRules(readFile('deploy/prometheus/rules.yml'), factor));
+  writeFileSync(
+    join(folder, 'rules.yml'),
+    fasterRules(readFile('deploy/helm/sdk-token-broker/files/rules.yml'), factor),
+  );
   const config = parse(readFile('deploy/prometheus/prometheus.yml'));
   // The timeout is as long as the interval, so that a slow replica does not count as one that is down.
   config.global = { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '500ms' };
