@@ -1,16 +1,23 @@
 import { createBroker } from '../../src/broker/create-broker.ts';
-import type { Renewed } from '../../src/broker/requests.ts';
+import type { ReadRequest, RenewalRequest, Renewed } from '../../src/broker/requests.ts';
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
+import type { BrokerError } from '../../src/token/errors.ts';
 import type { Log } from '../../src/token/log.ts';
 import type { Observer } from '../../src/token/observer.ts';
-import type { TokenStore, VendorLogin } from '../../src/token/ports.ts';
+import type { AnnouncementFeed, Lease, TokenStore, VendorLogin } from '../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
-import type { SubjectId } from '../../src/token/subject.ts';
+import type { TokenRecord } from '../../src/token/sdk-token.ts';
+import { type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
 import { noTracer, type Tracer } from '../../src/token/tracer.ts';
+import { captureLog } from './captured-log.ts';
+import { watchedStore } from './failing-store.ts';
 import { makeDue } from './make-due.ts';
+import { recordingObserver } from './recording-observer.ts';
 import { ScriptedLogin } from './scripted-login.ts';
+import { accessTokenOf } from './served-token.ts';
 import { silentObserver } from './silent-observer.ts';
+import { virtualClock } from './virtual-clock.ts';
 
 const silentLog = {
   debug: () => undefined,
@@ -20,6 +27,52 @@ const silentLog = {
 };
 
 export const PROACTIVE: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 };
+
+/** The subject of most tests. */
+export const PHONE: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+export const PHONE_ID = subjectId(PHONE);
+
+/** The request of an app for the first token of the phone. */
+export function renewalRequest(overrides: Partial<RenewalRequest> = {}): RenewalRequest {
+  const { subject = PHONE, cause = 'new' } = overrides;
+  return {
+    id: subjectId(subject),
+    subject,
+    region: 'CN',
+    known: undefined,
+    cause,
+    urgency: cause === 'background' ? cause : 'foreground',
+    sessionIssuedAt: undefined,
+    satisfies: () => true,
+    ...overrides,
+  };
+}
+
+/** The record of a login of another replica: sent at `generation`, read by an app, and valid for a minute. */
+export function recordOfOther(generation: number, overrides: Partial<TokenRecord> = {}): TokenRecord {
+  const fields = { accessId: '1', accessToken: 'of another replica' };
+  const token = { fields, issuedAt: generation, expiresAt: generation + 60_000 };
+  const flags = { read: true, unreadRenewals: 0, suspect: false };
+  return { subject: PHONE, region: 'CN', token, generation, answeredAt: generation, ...flags, ...overrides };
+}
+
+/** Announcements that a replica never gets. */
+export const SILENCE: AnnouncementFeed = { subscribe: () => undefined, completeSince: () => undefined };
+
+/** The token of an answer, or the code of its error. */
+export function tokenOrCode(reading: Promise<{ readonly body: string }>): Promise<string> {
+  return reading.then(accessTokenOf, ({ code }: BrokerError) => code);
+}
+
+/** The result of a promise so far, or the error: `waits` until then. */
+export function follow(promise: Promise<unknown>): { result: unknown } {
+  const state: { result: unknown } = { result: 'waits' };
+  const end = (result: unknown): void => {
+    state.result = result;
+  };
+  promise.then(end, end);
+  return state;
+}
 
 interface BrokerPartsOptions<Vendor extends VendorLogin> {
   readonly clock?: Clock;
@@ -73,4 +126,38 @@ export function brokerParts<Vendor extends VendorLogin = ScriptedLogin>(options:
     });
   };
   return { ...parts, store, vendor, broker, renewInBackground };
+}
+
+interface VirtualReplicaOptions
+  extends Omit<BrokerPartsOptions<ScriptedLogin>, 'clock' | 'store' | 'observer' | 'log'> {
+  /** Its parts replace those of the store in memory. */
+  readonly parts?: Partial<TokenStore>;
+  readonly terminalsPerAccount?: number;
+}
+
+/** One replica in virtual time, with a watched store in memory, its events and its log. */
+export function virtualReplica({ parts: replaced, terminalsPerAccount = 20, ...options }: VirtualReplicaOptions = {}) {
+  const { clock, pass, jump } = virtualClock();
+  const memory = createMemoryStore({ clock, terminalsPerAccount });
+  const watched = watchedStore({ ...memory, ...replaced });
+  const { observer, told } = recordingObserver();
+  const { logger: log, lines } = captureLog('debug');
+  const parts = brokerParts({ ...options, clock, store: watched.store, observer, log });
+  /** Starts a read of the phone, by a session of this moment. */
+  const read = (overrides: Partial<ReadRequest> = {}) =>
+    parts.broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now(), ...overrides });
+  /** Reads the phone, and passes `ms`. @returns the token, or the code of the error */
+  const answerAfter = async (ms: number, overrides: Partial<ReadRequest> = {}) => {
+    const answer = tokenOrCode(read(overrides));
+    await pass(ms);
+    return answer;
+  };
+  const stored = async (id = PHONE_ID) => (await memory.terminals.read(id)).record;
+  /** Takes the lease of the phone for another replica. */
+  const holdLease = async (durationMs: number, id = PHONE_ID): Promise<Lease> => {
+    const answer = await memory.terminals.acquire(id, durationMs);
+    if (answer.kind !== 'granted') throw new Error(answer.kind);
+    return answer.lease;
+  };
+  return { ...parts, clock, pass, jump, memory, watched, told, lines, read, answerAfter, stored, holdLease };
 }
