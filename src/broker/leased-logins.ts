@@ -324,7 +324,7 @@ function asUnavailable(error: unknown): { readonly kind: 'unavailable'; readonly
 type SubjectAnnouncement = Exclude<Announcement, { kind: 'erased' }>;
 
 /** Lets logins wait for the next announcement about their subject. */
-export class AnnouncementWaiters {
+class AnnouncementWaiters {
   readonly #clock: Clock;
   /** The id of a subject is an event. Any number of logins may wait for it. */
   readonly #announced = new EventEmitter().setMaxListeners(0);

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { accessIdTerminal } from '../../../src/broker/access-ids.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
-import type { Clock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId, UNIQUE_ID_PATTERN } from '../../../src/token/subject.ts';
@@ -17,8 +16,8 @@ const ID = subjectId(SUBJECT);
 const OBTAINED = { accessId: 'id-of-bob', region: 'DE' };
 
 /** Replicas that share one store and one vendor. Each has its own broker. */
-function createReplicas(count: number, options: { perHour?: number; clock: Clock }) {
-  const { clock, perHour = 0 } = options;
+function createReplicas(count: number, perHour = 0) {
+  const { clock, pass } = virtualClock();
   const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 1 }));
   const vendor = new ScriptedLogin(clock);
   vendor.latencyMs = 1_000;
@@ -29,15 +28,14 @@ function createReplicas(count: number, options: { perHour?: number; clock: Clock
     return parts.accessIds.obtain(subject, region);
   };
   const [first = brokerParts()] = replicas;
-  return { ...watched, vendor, first, obtain };
+  return { ...watched, clock, pass, vendor, first, obtain };
 }
 
 const codeOf = (error: unknown) => (error instanceof BrokerError ? error.code : error);
 
 describe('the accessId of an account that has never logged in', () => {
   test('costs one login when it is obtained twenty times at once on two replicas', async () => {
-    const { clock, pass } = virtualClock();
-    const { vendor, obtain, store } = createReplicas(2, { clock });
+    const { pass, vendor, obtain, store } = createReplicas(2);
     const all = Promise.all(Array.from({ length: 20 }, (_, number) => obtain(number)));
     await pass(5_000);
     expect(new Set((await all).map((one) => JSON.stringify(one.accessId + one.region)))).toEqual(
@@ -48,18 +46,8 @@ describe('the accessId of an account that has never logged in', () => {
     expect(await store.accounts.lookUp(['id-of-bob'])).toEqual(new Map([['id-of-bob', 'bob']]));
   });
 
-  test('costs one lease for all callers of a replica', async () => {
-    const { clock, pass } = virtualClock();
-    const { obtain, calls } = createReplicas(1, { clock });
-    const all = Promise.all(Array.from({ length: 20 }, () => obtain(0)));
-    await pass(2_000);
-    expect(await all).toEqual(Array(20).fill(OBTAINED));
-    expect(calls('acquire')).toBe(1);
-  });
-
   test('comes from no login whose lease may have expired when its turn comes: it asks for the lease again', async () => {
-    const { clock, pass } = virtualClock();
-    const { vendor, obtain, down } = createReplicas(1, { clock });
+    const { pass, vendor, obtain, down } = createReplicas(1);
     down.add('extend');
     vendor.queueMs = LEASE_MS;
     const obtained = obtain(0);
@@ -72,8 +60,7 @@ describe('the accessId of an account that has never logged in', () => {
   });
 
   test('takes no terminal place, stores no token, and nothing becomes due', async () => {
-    const { clock, pass } = virtualClock();
-    const { first, vendor, obtain, store, calls } = createReplicas(1, { clock });
+    const { clock, pass, first, vendor, obtain, store, calls } = createReplicas(1);
     const obtained = obtain(0);
     await pass(2_000);
     expect(await obtained).toMatchObject(OBTAINED);
@@ -91,8 +78,7 @@ describe('the accessId of an account that has never logged in', () => {
   });
 
   test('holds the lease of a slow login by its heartbeat', async () => {
-    const { clock, pass } = virtualClock();
-    const { vendor, obtain } = createReplicas(2, { clock });
+    const { pass, vendor, obtain } = createReplicas(2);
     vendor.latencyMs = 3 * LEASE_MS;
     const both = Promise.allSettled([obtain(0), obtain(1)]);
     await pass(4 * LEASE_MS);
@@ -101,8 +87,7 @@ describe('the accessId of an account that has never logged in', () => {
   });
 
   test('is that of a login of the same terminal that ended in the meantime', async () => {
-    const { clock, pass } = virtualClock();
-    const { first, vendor, obtain } = createReplicas(2, { clock });
+    const { clock, pass, first, vendor, obtain } = createReplicas(2);
     // With policy `single` the account has one terminal, which is that of its phone.
     const only = { ...SUBJECT, uniqueId: 'bob' };
     const read = first.broker.read({ subject: only, region: 'CN', sessionIssuedAt: clock.now() });
@@ -115,8 +100,7 @@ describe('the accessId of an account that has never logged in', () => {
   });
 
   test('is obtained although the same terminal logs out during the login', async () => {
-    const { clock, pass } = virtualClock();
-    const { first, store, obtain } = createReplicas(1, { clock });
+    const { clock, pass, first, store, obtain } = createReplicas(1);
     const only = { ...SUBJECT, uniqueId: 'bob' };
     const obtained = obtain(0, 'DE', only);
     await pass(500);
@@ -127,8 +111,7 @@ describe('the accessId of an account that has never logged in', () => {
   });
 
   test('lets a phone with the same terminal wait, and then log in for a token of its own', async () => {
-    const { clock, pass } = virtualClock();
-    const { first, vendor, obtain } = createReplicas(1, { clock });
+    const { clock, pass, first, vendor, obtain } = createReplicas(1);
     const only = { ...SUBJECT, uniqueId: 'bob' };
     const obtained = obtain(0, 'DE', only);
     await pass(500);
@@ -142,8 +125,7 @@ describe('the accessId of an account that has never logged in', () => {
 
 describe('a failed login for an accessId', () => {
   test('fails for every caller on two replicas, and releases the lease', async () => {
-    const { clock, pass } = virtualClock();
-    const { vendor, obtain } = createReplicas(2, { clock });
+    const { pass, vendor, obtain } = createReplicas(2);
     vendor.failure = new BrokerError('vendor_rejected');
     const all = Promise.allSettled(Array.from({ length: 20 }, (_, number) => obtain(number)));
     await pass(5_000);
@@ -155,24 +137,8 @@ describe('a failed login for an accessId', () => {
     expect(await again).toMatchObject(OBTAINED);
   });
 
-  test('cools the account down like any other login', async () => {
-    const { clock, pass } = virtualClock();
-    const { vendor, obtain } = createReplicas(1, { clock });
-    vendor.failure = new BrokerError('vendor_unavailable');
-    vendor.latencyMs = 0;
-    const codes: unknown[] = [];
-    for (let round = 0; round < 4; round += 1) {
-      const failed = obtain(0).catch(codeOf);
-      await pass(10);
-      codes.push(await failed);
-    }
-    expect(codes).toEqual(Array(4).fill('vendor_unavailable'));
-    expect(vendor.requests).toHaveLength(2);
-  });
-
   test('with an announced failure that another country would avoid is tried again', async () => {
-    const { clock, pass } = virtualClock();
-    const { store, obtain, vendor } = createReplicas(1, { clock });
+    const { pass, store, obtain, vendor } = createReplicas(1);
     const answer = await store.terminals.acquire(ID, LEASE_MS);
     if (answer.kind !== 'granted') throw new Error(answer.kind);
     const obtained = obtain(0);
@@ -184,8 +150,7 @@ describe('a failed login for an accessId', () => {
   });
 
   test('counts against the login limit of the account, but not if it was not sent', async () => {
-    const { clock, pass } = virtualClock();
-    const { vendor, obtain } = createReplicas(1, { clock, perHour: 1 });
+    const { pass, vendor, obtain } = createReplicas(1, 1);
     vendor.latencyMs = 0;
     const attempt = async (code?: 'vendor_busy' | 'vendor_rejected' | 'vendor_unavailable', isUnsent?: boolean) => {
       vendor.failure = code && new BrokerError(code, { ...(isUnsent && { isUnsent }) });
@@ -202,8 +167,7 @@ describe('a failed login for an accessId', () => {
 });
 
 test('no login starts without a country, or while the store is down', async () => {
-  const { clock, pass } = virtualClock();
-  const { vendor, obtain, down } = createReplicas(1, { clock });
+  const { pass, vendor, obtain, down } = createReplicas(1);
   await expect(obtain(0, '')).rejects.toMatchObject({
     code: 'request_invalid',
     detail: expect.stringContaining('regRegion'),
@@ -215,8 +179,7 @@ test('no login starts without a country, or while the store is down', async () =
 });
 
 test('a request without a country joins one that has a country, and one with a country does not fail with one that has none', async () => {
-  const { clock, pass } = virtualClock();
-  const { vendor, obtain, store } = createReplicas(1, { clock });
+  const { pass, vendor, obtain, store } = createReplicas(1);
   const answer = await store.terminals.acquire(ID, LEASE_MS);
   if (answer.kind !== 'granted') throw new Error(answer.kind);
   const without = obtain(0, '').catch(codeOf);
@@ -231,8 +194,7 @@ test('a request without a country joins one that has a country, and one with a c
 test.each(['phone', 'accessId'])(
   'a request from before the erasure does not make one from after it fail: %s of the same terminal',
   async (kind) => {
-    const { clock, pass } = virtualClock();
-    const { first, vendor, obtain, store } = createReplicas(2, { clock });
+    const { clock, pass, first, vendor, obtain, store } = createReplicas(2);
     // With policy `single` the account has one terminal, which is that of its phone.
     const only = { ...SUBJECT, uniqueId: 'bob' };
     const answer = await store.terminals.acquire(subjectId(only), LEASE_MS);
@@ -258,20 +220,8 @@ test.each(['phone', 'accessId'])(
 );
 
 describe('at shutdown', () => {
-  test('a login that nobody waits for is completed', async () => {
-    const { clock, pass } = virtualClock();
-    const { first, obtain, store } = createReplicas(1, { clock });
-    void obtain(0);
-    await pass(10);
-    const settled = first.accessIds.settle(5_000);
-    await pass(2_000);
-    await settled;
-    expect(await store.accounts.find('bob')).toMatchObject({ identity: OBTAINED });
-  });
-
   test('the lease of a login that takes too long is released, also after an erasure', async () => {
-    const { clock, pass } = virtualClock();
-    const { first, vendor, obtain, store } = createReplicas(1, { clock });
+    const { pass, first, vendor, obtain, store } = createReplicas(1);
     vendor.latencyMs = 60_000;
     const obtained = obtain(0).catch(codeOf);
     await pass(10);
@@ -286,8 +236,7 @@ describe('at shutdown', () => {
 });
 
 test('an account that is erased during the login stays erased, and the callers on all replicas get not_found', async () => {
-  const { clock, pass } = virtualClock();
-  const { first, vendor, obtain, store } = createReplicas(2, { clock });
+  const { pass, first, vendor, obtain, store } = createReplicas(2);
   const obtained = Promise.allSettled([obtain(0), obtain(1), obtain(0)]);
   await pass(500);
   await first.accounts.erase('bob');
@@ -299,8 +248,7 @@ test('an account that is erased during the login stays erased, and the callers o
 });
 
 test('an older erasure of which the replica hears meanwhile is no erasure during the login', async () => {
-  const { clock, pass } = virtualClock();
-  const { first, obtain } = createReplicas(1, { clock });
+  const { clock, pass, first, obtain } = createReplicas(1);
   await pass(60_000);
   const obtained = obtain(0);
   first.cache.learnErasure(ID, clock.now() - 2_000);
@@ -309,8 +257,7 @@ test('an older erasure of which the replica hears meanwhile is no erasure during
 });
 
 test('a caller that comes after the erasure gets an accessId by a login of its own', async () => {
-  const { clock, pass } = virtualClock();
-  const { first, vendor, obtain, store } = createReplicas(2, { clock });
+  const { pass, first, vendor, obtain, store } = createReplicas(2);
   const before = obtain(0).catch(codeOf);
   await pass(500);
   await first.accounts.erase('bob');
@@ -323,8 +270,7 @@ test('a caller that comes after the erasure gets an accessId by a login of its o
 });
 
 test('a caller is not told an accessId that cannot be looked up, and the next request needs no login', async () => {
-  const { clock, pass } = virtualClock();
-  const { store, obtain, down, vendor } = createReplicas(1, { clock });
+  const { pass, store, obtain, down, vendor } = createReplicas(1);
   const obtained = obtain(0).catch(codeOf);
   await pass(500);
   down.add('identify');
@@ -337,8 +283,7 @@ test('a caller is not told an accessId that cannot be looked up, and the next re
 });
 
 test('a caller is not told an accessId that the store did not accept', async () => {
-  const { clock, pass } = virtualClock();
-  const { obtain, down } = createReplicas(1, { clock });
+  const { pass, obtain, down } = createReplicas(1);
   down.add('saveAccessId');
   const obtained = obtain(0).catch(codeOf);
   await pass(2_000);

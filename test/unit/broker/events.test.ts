@@ -1,42 +1,26 @@
 import { describe, expect, test } from 'vitest';
-import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { accountId, type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
+import { accountId } from '../../../src/token/subject.ts';
+import { brokerParts, PHONE_ID as ID, PHONE } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 const LIFE_MS = 60_000;
 
 /** Two replicas on one store with a test clock. `eventsOf` returns the events of the first replica. */
-function parts({ mode = 'proactive', perHour = 0 }: { mode?: 'proactive' | 'on-demand'; perHour?: number } = {}) {
+function parts() {
   const clock = new TestClock();
   const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
   const { observer, told: eventsOf } = recordingObserver();
-  const options = { clock, store: watched.store, policy: { ...PROACTIVE, mode }, perHour };
+  const options = { clock, store: watched.store };
   const first = brokerParts({ ...options, observer });
   const second = brokerParts({ ...options, vendor: first.vendor });
   const read = (replica = first, refused?: string, sessionIssuedAt = clock.now()) =>
-    replica.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt, refused });
+    replica.broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt, refused });
   return { ...first, first, second, clock, watched, eventsOf, read };
-}
-
-function request(cause: RenewalRequest['cause']): RenewalRequest {
-  return {
-    id: ID,
-    subject: SUBJECT,
-    region: 'CN',
-    known: undefined,
-    cause,
-    urgency: cause === 'background' ? cause : 'foreground',
-    sessionIssuedAt: undefined,
-    satisfies: () => false,
-  };
 }
 
 describe('the events of a read', () => {
@@ -62,26 +46,6 @@ describe('the events of a read', () => {
     expect(eventsOf('tokenServed').map(([, leftMs]) => leftMs)).toEqual([LIFE_MS, LIFE_MS - 20_000]);
   });
 
-  test('name memory as the source during an outage of the store', async () => {
-    const { clock, watched, eventsOf, vendor, read } = parts();
-    vendor.lifeMs = 600_000;
-    await read();
-    clock.advance(61_000);
-    watched.down.add('read');
-    await read();
-    expect(eventsOf('tokenServed').at(-1)?.[0]).toBe('memory');
-  });
-
-  test('name the old token as a fallback when its renewal fails', async () => {
-    const { clock, eventsOf, vendor, read } = parts({ mode: 'on-demand' });
-    await read();
-    clock.advance(55_000);
-    vendor.failure = new BrokerError('vendor_timeout');
-    await read();
-    expect(eventsOf('tokenServed').map(([outcome]) => outcome)).toEqual(['login', 'fallback']);
-    expect(eventsOf('renewalFailed')).toEqual([['due', expect.objectContaining({ code: 'vendor_timeout' })]]);
-  });
-
   test('contain the error of a failed read, and its account', async () => {
     const { accounts, clock, eventsOf, vendor, read } = parts();
     vendor.failure = new BrokerError('vendor_rejected');
@@ -90,9 +54,9 @@ describe('the events of a read', () => {
     await read();
     const before = clock.now();
     clock.advance(10);
-    await accounts.erase(SUBJECT.unionId);
+    await accounts.erase(PHONE.unionId);
     await expect(read(undefined, undefined, before)).rejects.toThrow();
-    const account = accountId(SUBJECT.unionId);
+    const account = accountId(PHONE.unionId);
     expect(eventsOf('readFailed')).toEqual([
       [expect.objectContaining({ code: 'vendor_rejected' }), account],
       [expect.objectContaining({ code: 'session_invalid' }), account],
@@ -111,24 +75,6 @@ describe('the events of a renewal', () => {
       ['new', 'login'],
       ['refused', 'login'],
     ]);
-  });
-
-  test('report that it waited for another replica', async () => {
-    const { first, second, eventsOf, vendor } = parts();
-    vendor.latencyMs = 150;
-    const running = second.renewal.renew(request('new'));
-    await eventually(() => vendor.requests.length === 1);
-    await first.renewal.renew({ ...request('new'), satisfies: () => true });
-    await running;
-    expect(eventsOf('renewalEnded')).toEqual([['new', 'waited']]);
-  });
-
-  test('report that its subject is in a cool-down', async () => {
-    const { eventsOf, vendor, read } = parts();
-    vendor.failure = new BrokerError('vendor_unavailable');
-    for (let attempt = 0; attempt < 3; attempt += 1) await expect(read()).rejects.toThrow();
-    expect(vendor.requests).toHaveLength(2);
-    expect(eventsOf('coolingDown')).toEqual([['vendor_unavailable']]);
   });
 });
 
@@ -156,15 +102,5 @@ describe('a token from a background renewal', () => {
     watched.down.delete('markRead');
     await read();
     await eventually(() => eventsOf('backgroundRenewalRead').length === 1);
-  });
-});
-
-describe('a rate limit', () => {
-  test('is reported by name when it is reached', async () => {
-    const { eventsOf, read } = parts({ perHour: 5 });
-    let { etag } = await read();
-    for (let refused = 0; refused < 3; refused += 1) etag = (await read(undefined, etag)).etag;
-    await expect(read(undefined, etag)).rejects.toMatchObject({ code: 'rate_limited' });
-    expect(eventsOf('rateLimited')).toEqual([['refused_tokens']]);
   });
 });

@@ -4,7 +4,7 @@ import { sleep } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
+import { brokerParts, follow, renewalRequest } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
@@ -34,33 +34,17 @@ function createReplica() {
   return { ...brokerParts({ clock, store: watched, vendor }), down, pass };
 }
 
-/** Notes whether the promise has ended, and how. */
-function watch(promise: Promise<unknown>): { state: 'runs' | 'done' | Error } {
-  const watched: ReturnType<typeof watch> = { state: 'runs' };
-  promise.then(
-    () => {
-      watched.state = 'done';
-    },
-    (error: Error) => {
-      watched.state = error;
-    },
-  );
-  return watched;
-}
-
 test('a renewal that fails during the shutdown does not end the wait for the other renewals', async () => {
   const { renewal, store, pass } = createReplica();
   for (const subject of [FAILING, SLOW]) {
-    const id = subjectId(subject);
-    const request = { id, subject, region: 'CN', known: undefined, cause: 'new', urgency: 'foreground' } as const;
-    renewal.renew({ ...request, sessionIssuedAt: undefined, satisfies: () => true }).catch(() => undefined);
+    renewal.renew(renewalRequest({ subject })).catch(() => undefined);
   }
   await pass(10);
-  const settling = watch(renewal.settle(9_000));
+  const settling = follow(renewal.settle(9_000));
   await pass(1_000);
-  expect(settling.state).toBe('runs');
+  expect(settling.result).toBe('waits');
   await pass(1_500);
-  expect(settling.state).toBe('done');
+  expect(settling.result).toBeUndefined();
   expect((await store.terminals.read(subjectId(SLOW))).record).toBeDefined();
 });
 
@@ -68,11 +52,11 @@ test('a login for an accessId that fails during the shutdown does not end the wa
   const { accessIds, store, pass } = createReplica();
   for (const subject of [FAILING, SLOW]) accessIds.obtain(subject, 'CN').catch(() => undefined);
   await pass(10);
-  const settling = watch(accessIds.settle(9_000));
+  const settling = follow(accessIds.settle(9_000));
   await pass(1_000);
-  expect(settling.state).toBe('runs');
+  expect(settling.result).toBe('waits');
   await pass(1_500);
-  expect(settling.state).toBe('done');
+  expect(settling.result).toBeUndefined();
   expect(await store.accounts.identify(SLOW.unionId)).toMatchObject({ accessId: '1' });
 });
 
@@ -84,21 +68,19 @@ describe('the end of a replica', () => {
   async function endingReplica(timeoutMs: number) {
     const { renewal, accessIds, settle, store, down, pass } = createReplica();
     down.add('save').add('restore');
-    const id = subjectId(SLOW);
-    const request = { id, subject: SLOW, region: 'CN', known: undefined, cause: 'new', urgency: 'foreground' } as const;
-    void renewal.renew({ ...request, sessionIssuedAt: undefined, satisfies: () => true });
+    void renewal.renew(renewalRequest({ subject: SLOW }));
     void accessIds.obtain(SLOWEST, 'CN');
     await pass(10);
-    return { settling: watch(settle(timeoutMs)), store, down, pass };
+    return { settling: follow(settle(timeoutMs)), store, down, pass };
   }
 
   test('waits for the running logins, also for that for an accessId', async () => {
     const { settling, store, down, pass } = await endingReplica(9_000);
     down.clear();
     await pass(3_900);
-    expect(settling.state).toBe('runs');
+    expect(settling.result).toBe('waits');
     await pass(200);
-    expect(settling.state).toBe('done');
+    expect(settling.result).toBeUndefined();
     expect((await store.terminals.read(subjectId(SLOW))).record).toBeDefined();
     expect(await store.accounts.identify(SLOWEST.unionId)).toMatchObject({ accessId: '1' });
   });
@@ -106,18 +88,18 @@ describe('the end of a replica', () => {
   test('waits then until the store has their tokens', async () => {
     const { settling, store, down, pass } = await endingReplica(9_000);
     await pass(5_000);
-    expect(settling.state).toBe('runs');
+    expect(settling.result).toBe('waits');
     down.clear();
     await pass(200);
-    expect(settling.state).toBe('done');
+    expect(settling.result).toBeUndefined();
     expect((await store.terminals.read(subjectId(SLOW))).record).toBeDefined();
   });
 
   test('waits no longer than its time in all', async () => {
     const { settling, pass } = await endingReplica(3_000);
     await pass(2_900);
-    expect(settling.state).toBe('runs');
+    expect(settling.result).toBe('waits');
     await pass(200);
-    expect(settling.state).toBe('done');
+    expect(settling.result).toBeUndefined();
   });
 });

@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { LoginLimits } from '../../../src/broker/login-limits.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { StoreTimeout, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { accountOf, subjectId } from '../../../src/token/subject.ts';
+import { accountOf } from '../../../src/token/subject.ts';
+import { brokerParts, PHONE_ID as ID, PHONE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
-
-const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+import { TestClock } from '../../support/test-clock.ts';
 
 /** Limits of 240 logins per hour, four at once. `answer` is the store's answer to each question. */
 function createLimits(answer: () => Promise<number>, perHour = 240) {
@@ -113,5 +114,40 @@ describe('the limit of logins', () => {
     const { admit, lines } = createLimits(() => new Promise(() => undefined));
     await admit('new');
     expect(lines()).toMatchObject([{ msg: 'a limit was not checked in time; the login is allowed', limit: 'logins' }]);
+  });
+});
+
+/** As many refused tokens of a terminal are replaced at once. */
+const REFUSED_BURST = 3;
+
+describe('a logout', () => {
+  test('takes no permit for a refused token, so as many of them are replaced after it as before', async () => {
+    const clock = new TestClock();
+    const { broker, accounts } = brokerParts({ clock, perHour: 1_000 });
+    const session = { sessionIssuedAt: clock.now() };
+    const read = (refused?: string) => broker.read({ subject: PHONE, region: 'CN', ...session, refused });
+    for (let logout = 0; logout <= REFUSED_BURST; logout += 1) await accounts.logOut(PHONE, session);
+    clock.advance(1);
+    let { etag } = await read();
+    for (let report = 0; report < REFUSED_BURST; report += 1) {
+      const replaced = await read(etag);
+      expect(replaced.etag).not.toBe(etag);
+      etag = replaced.etag;
+    }
+    await expect(read(etag)).rejects.toMatchObject({ code: 'rate_limited' });
+  });
+
+  test('that was refused gives back the permit of the account, and none for a refused token', async () => {
+    const clock = new TestClock();
+    const { rateLimiter } = createMemoryStore({ clock, terminalsPerAccount: 20 });
+    const { logger: log } = captureLog('debug');
+    const { observer } = recordingObserver();
+    const limits = new LoginLimits({ rateLimiter, loginsPerHour: 60, loginBurst: 20, log, observer });
+    for (let report = 0; report < REFUSED_BURST; report += 1) await limits.admit(ID, 'refused');
+    await limits.admit(ID, 'logout');
+    await limits.giveBack(ID, 'logout');
+    await expect(limits.admit(ID, 'refused')).rejects.toMatchObject({ code: 'rate_limited' });
+    for (let login = REFUSED_BURST; login < 20; login += 1) await limits.admit(ID, 'new');
+    await expect(limits.admit(ID, 'new')).rejects.toMatchObject({ code: 'rate_limited' });
   });
 });

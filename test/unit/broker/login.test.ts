@@ -1,75 +1,44 @@
 import { describe, expect, test } from 'vitest';
 import { recordOf } from '../../../src/broker/cached-tokens.ts';
-import { HeldLeases } from '../../../src/broker/held-leases.ts';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
-import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Announcement, SaveOutcome, StoreHistory } from '../../../src/token/ports.ts';
 import { LEASE_MS, refreshAt } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
-import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
-import { captureLog } from '../../support/captured-log.ts';
+import { accountOf } from '../../../src/token/subject.ts';
+import {
+  brokerParts,
+  PHONE_ID as ID,
+  PHONE,
+  PROACTIVE,
+  recordOfOther,
+  renewalRequest,
+  SILENCE,
+  tokenOrCode,
+  virtualReplica,
+} from '../../support/broker-parts.ts';
 import { claimLeases } from '../../support/due-claims.ts';
-import { watchedStore } from '../../support/failing-store.ts';
 import { makeDue } from '../../support/make-due.ts';
-import { recordingObserver } from '../../support/recording-observer.ts';
-import { accessTokenOf } from '../../support/served-token.ts';
-import { virtualClock } from '../../support/virtual-clock.ts';
 
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
-const REQUEST = {
-  id: ID,
-  subject: SUBJECT,
-  region: 'CN',
-  known: undefined,
-  cause: 'new',
-  urgency: 'foreground',
-} as const;
+const REQUEST = renewalRequest();
 
-/** A replica on a store with virtual time. */
-function createReplica({ perHour = 0, policy = PROACTIVE } = {}) {
-  const { clock, pass } = virtualClock();
-  const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
-  const { store } = watched;
+/** A replica in virtual time. Its renewals accept no token of another login. */
+function createReplica(options: Parameters<typeof virtualReplica>[0] = {}) {
+  const parts = virtualReplica(options);
+  const { store, renewal, vendor, pass } = parts;
   const announcements: Announcement[] = [];
   store.announcements.subscribe((announcement) => void announcements.push(announcement));
-  const { logger: log, lines } = captureLog('debug');
-  const { observer, told } = recordingObserver();
-  const parts = brokerParts({ clock, store, perHour, policy, log, observer });
-  /** Renews, and passes the time of the login. */
-  const renew = async (overrides: Partial<RenewalRequest> = {}) => {
-    const request = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, sessionIssuedAt: undefined };
-    const running = parts.renewal.renew({
-      ...request,
-      cause: 'new',
-      urgency: 'foreground',
-      satisfies: () => false,
-      ...overrides,
-    });
+  /** Passes the time of the login. */
+  const ended = async <Result>(running: Promise<Result>) => {
     const result = running.catch((error: unknown) => error);
-    await pass(parts.vendor.latencyMs);
-    return result as Promise<Awaited<typeof running>>;
+    await pass(vendor.latencyMs);
+    return result as Promise<Result>;
   };
+  const renew = (overrides: Partial<RenewalRequest> = {}) =>
+    ended(renewal.renew(renewalRequest({ satisfies: () => false, ...overrides })));
   const startInBackground = () => parts.renewInBackground(ID);
-  const renewInBackground = async () => {
-    const result = startInBackground().catch((error: unknown) => error);
-    await pass(parts.vendor.latencyMs);
-    return result as ReturnType<typeof startInBackground>;
-  };
-  return {
-    ...parts,
-    clock,
-    pass,
-    watched,
-    announcements,
-    lines,
-    told,
-    renew,
-    renewInBackground,
-    startInBackground,
-  };
+  const renewInBackground = () => ended(startInBackground());
+  return { ...parts, announcements, renew, renewInBackground, startInBackground };
 }
 
 describe('a login under a lease', () => {
@@ -105,39 +74,6 @@ describe('a login under a lease', () => {
     expect(vendor.requests).toHaveLength(3);
   });
 
-  test('extends its lease every third of its duration, and no longer than the login runs', async () => {
-    const { pass, vendor, watched, renew } = createReplica();
-    vendor.latencyMs = 2 * LEASE_MS;
-    await renew();
-    expect(watched.calls('extend')).toBe(5);
-    await pass(60_000);
-    expect(watched.calls('extend')).toBe(5);
-  });
-
-  test('extends no lease after it has failed', async () => {
-    const { pass, vendor, watched, renew } = createReplica();
-    vendor.failure = new BrokerError('vendor_timeout');
-    await renew();
-    await pass(60_000);
-    expect(watched.calls('extend')).toBe(0);
-  });
-
-  test('goes on if its lease is lost, and logs the loss once', async () => {
-    const { pass, store, vendor, lines, renewal, clock } = createReplica();
-    vendor.latencyMs = 2 * LEASE_MS;
-    const running = renewal.renew({ ...REQUEST, sessionIssuedAt: undefined, satisfies: () => true });
-    await pass(10);
-    const { terminals } = store;
-    const extend = terminals.extend;
-    terminals.extend = async (leases) => leases;
-    await pass(LEASE_MS);
-    terminals.extend = extend;
-    await pass(LEASE_MS);
-    expect((await running).outcome).toBe('login');
-    expect(lines()).toMatchObject([{ subject: ID, msg: expect.stringContaining('a lease was lost') }]);
-    expect(clock.now()).toBeGreaterThan(0);
-  });
-
   test('stores the token, releases the lease, and gives a confirmed record', async () => {
     const { store, renew } = createReplica();
     const renewed = await renew();
@@ -147,8 +83,8 @@ describe('a login under a lease', () => {
   });
 
   test('replaces the token in the memory of a replica that reads it', async () => {
-    const { pass, broker, cache, clock, renewInBackground } = createReplica();
-    const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+    const { pass, read, cache, clock, renewInBackground } = createReplica();
+    const reading = read();
     await pass(0);
     await reading;
     const { record } = await renewInBackground();
@@ -180,19 +116,6 @@ describe('a login under a lease', () => {
     expect(nextInMs).toBe(refreshAt(record, PROACTIVE) - clock.now());
   });
 
-  test.each([
-    ['ended before it, although an app had read it', 1, 'proactive', [[]]],
-    ['is still valid', -1_000, 'proactive', []],
-    ['ended before it, but is renewed on demand only', 1, 'on-demand', []],
-  ] as const)('reports whether the former token was missed: it %s', async (_, afterItsEndMs, mode, reported) => {
-    const { pass, vendor, told, renew } = createReplica({ policy: { ...PROACTIVE, mode } });
-    await renew();
-    await pass(vendor.lifeMs + afterItsEndMs - vendor.latencyMs);
-    await renew();
-    expect(vendor.requests).toHaveLength(2);
-    expect(told('endedUnrenewed')).toEqual(reported);
-  });
-
   test('reports that the former token was missed if it ends during the login', async () => {
     const { pass, vendor, told, renew } = createReplica();
     await renew();
@@ -206,7 +129,7 @@ describe('a login under a lease', () => {
     const { pass, vendor, watched, renewal } = createReplica();
     watched.down.add('extend');
     vendor.queueMs = LEASE_MS;
-    const running = renewal.renew({ ...REQUEST, sessionIssuedAt: undefined, satisfies: () => true });
+    const running = renewal.renew(REQUEST);
     await pass(LEASE_MS);
     expect([vendor.requests.length, vendor.sent]).toEqual([2, 0]);
     watched.down.clear();
@@ -237,29 +160,6 @@ describe('a login under a lease', () => {
     await renew({ sessionIssuedAt: clock.now() + 1_000 });
     expect(await renew({ sessionIssuedAt: before })).toMatchObject({ code: 'session_invalid' });
     expect(watched.calls('acquire')).toBe(1);
-  });
-
-  test('needs the country of the account', async () => {
-    const { vendor, renew } = createReplica();
-    const failure = await renew({ region: undefined });
-    expect(failure).toMatchObject({ code: 'request_invalid', detail: expect.stringContaining('regRegion') });
-    expect(vendor.requests).toHaveLength(0);
-  });
-
-  test('ends with session_forbidden, and stores nothing, if the terminal is logged out meanwhile', async () => {
-    const { pass, store, vendor, renewal } = createReplica();
-    vendor.latencyMs = 1_000;
-    const running = renewal
-      .renew({ ...REQUEST, sessionIssuedAt: undefined, satisfies: () => true })
-      .catch((error: unknown) => error);
-    await pass(10);
-    await store.terminals.remove(ID);
-    await pass(1_000);
-    expect(await running).toMatchObject({
-      code: 'session_forbidden',
-      detail: expect.stringContaining('was logged out'),
-    });
-    expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 });
 
@@ -339,16 +239,6 @@ describe('a failed login', () => {
     expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 
-  test('removes the tokens of all terminals of a closed account, and of no other account', async () => {
-    const { store, vendor, renew, renewInBackground } = createReplica();
-    const subjects = [SUBJECT, { ...SUBJECT, uniqueId: 'tablet' }, { ...SUBJECT, unionId: 'bob' }];
-    for (const subject of subjects) await renew({ id: subjectId(subject), subject });
-    vendor.failure = new BrokerError('account_disabled');
-    await renewInBackground();
-    const stored = await Promise.all(subjects.map((subject) => store.terminals.read(subjectId(subject))));
-    expect(stored.map(({ record }) => record?.subject.unionId)).toEqual([undefined, undefined, 'bob']);
-  });
-
   test('gives the vendor’s error, and logs a warning, if its lease cannot be released', async () => {
     const { watched, vendor, lines, renew } = createReplica();
     watched.down.add('release');
@@ -410,30 +300,20 @@ describe('a token that the store does not take', () => {
     expect(await renew()).toMatchObject({ code: 'terminal_limit' });
   });
 
-  test.each(['outdated', 'terminal_limit'] as const)(
-    'is removed from memory if the store answers late: %s',
-    async (outcome) => {
-      const { pass, broker, cache, clock } = replicaWithAnswer(outcome, 400);
-      const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
-      await pass(200);
-      await reading;
-      expect(cache.tokens.find(ID)).toBeDefined();
-      await pass(300);
-      expect(cache.tokens.find(ID)).toBeUndefined();
-    },
-  );
-
   test.each([
-    ['the store has taken it', 'saved'],
-    ['another login may have ended it', 'suspect'],
-    ['the write fails, and it is written back', 'failed'],
-  ] as const)('stays in memory if the store answers late: %s', async (_, outcome) => {
-    const { pass, broker, cache, clock } = replicaWithAnswer(outcome, 400);
-    const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+    ['leaves memory', 'a logout or an erasure came first', 'outdated', false],
+    ['leaves memory', 'the account has too many terminals', 'terminal_limit', false],
+    ['stays in memory', 'the store has taken it', 'saved', true],
+    ['stays in memory', 'another login may have ended it', 'suspect', true],
+    ['stays in memory', 'the write fails, and it is written back', 'failed', true],
+  ] as const)('%s if the store answers late: %s', async (_, _why, outcome, stays) => {
+    const { pass, read, cache } = replicaWithAnswer(outcome, 400);
+    const reading = read();
     await pass(200);
     await reading;
-    await pass(300);
     expect(cache.tokens.find(ID)).toBeDefined();
+    await pass(300);
+    expect(cache.tokens.find(ID) !== undefined).toBe(stays);
   });
 
   test('gives way to a newer token of the store, for a background renewal too', async () => {
@@ -480,64 +360,37 @@ describe('a token that the store does not take', () => {
       expect((await store.terminals.read(ID)).record).toMatchObject({ suspect: false });
     },
   );
-
-  test('does not replace a newer one for a session that an erasure has ended', async () => {
-    const { clock, pass, store, vendor, renewal } = createReplica();
-    vendor.latencyMs = 1_000;
-    const running = renewal
-      .renew({ ...REQUEST, sessionIssuedAt: clock.now(), satisfies: () => true })
-      .catch((error: unknown) => error);
-    await pass(10);
-    await store.accounts.erase('alice');
-    await pass(1_000);
-    expect(await running).toMatchObject({ code: 'session_invalid' });
-  });
 });
 
 describe('a login without a lease', () => {
   /** A replica that gets no lease. `health` reports the return of the store. */
   function createReplicaWithoutLease({ hears = true, knowsClock = true } = {}) {
-    const { clock, pass } = virtualClock();
-    const memory = createMemoryStore({ clock, terminalsPerAccount: 20 });
     const listeners: ((history: StoreHistory) => void)[] = [];
-    const health = {
-      ping: async () => undefined,
-      onReturn: (listener: (history: StoreHistory) => void) => void listeners.push(listener),
-    };
-    const silence = { subscribe: () => undefined, completeSince: () => undefined };
-    const watched = watchedStore({ ...memory, health, ...(!hears && { announcements: silence }) });
-    const { observer, told } = recordingObserver();
-    const { store, down } = watched;
+    const onReturn = (listener: (typeof listeners)[number]) => void listeners.push(listener);
+    const health = { ping: async () => undefined, onReturn };
+    const parts = virtualReplica({ parts: { health, ...(!hears && { announcements: SILENCE }) } });
+    const { clock, memory, broker, stored } = parts;
+    const { down } = parts.watched;
     // The first answer of the store shows its clock.
     const clockFor = () => (knowsClock || !down.has('acquire') ? clock.now() : undefined);
     Object.assign(memory.terminals, { clockFor });
-    const parts = brokerParts({ clock, store, observer });
-    const other = brokerParts({ clock, store: memory, vendor: parts.vendor });
     down.add('acquire');
-    const { broker } = parts;
-    /** Starts a read of an app. Its result is an error, or the token. */
+    /** Starts a read of an app. Its result is the code of an error, or the token. */
     const read = (sessionIssuedAt = clock.now(), replica = broker) =>
-      replica
-        .read({ subject: SUBJECT, region: 'CN', sessionIssuedAt })
-        .then(accessTokenOf)
-        .catch(({ code }: BrokerError) => code);
+      tokenOrCode(replica.read({ subject: PHONE, region: 'CN', sessionIssuedAt }));
     const storeReturns = () => {
       down.clear();
       for (const listener of listeners) listener('same');
     };
-    const stored = async () => (await memory.terminals.read(ID)).record;
     /** A token that another replica obtained, `agoMs` ago. */
-    const storeToken = async (agoMs: number, read = true): Promise<TokenRecord> => {
-      const [issuedAt, generation] = [clock.now() - 30_000, clock.now() - agoMs];
-      const fields = { accessId: '1', accessToken: 'of another replica' };
-      const token = { fields, issuedAt, expiresAt: issuedAt + 60_000 };
-      const flags = { read, unreadRenewals: 0, suspect: false };
-      const record = { subject: SUBJECT, region: 'CN', token, generation, answeredAt: generation, ...flags };
-      expect(await memory.terminals.restore(record, clock.now() + 9_000)).toBe('saved');
-      return record;
+    const storeToken = async (agoMs: number): Promise<TokenRecord> => {
+      const issuedAt = clock.now() - 30_000;
+      const { token, ...record } = recordOfOther(clock.now() - agoMs);
+      const older = { ...record, token: { ...token, issuedAt, expiresAt: issuedAt + 60_000 } };
+      expect(await memory.terminals.restore(older, clock.now() + 9_000)).toBe('saved');
+      return older;
     };
-    const pair = { memory, watched, down, told };
-    return { ...parts, ...pair, other, clock, pass, read, stored, storeToken, storeReturns };
+    return { ...parts, down, read, stored, storeToken, storeReturns };
   }
 
   const ENDS = [
@@ -746,10 +599,8 @@ describe('a login without a lease', () => {
     vendor.queueMs = 100;
     const answer = read();
     await pass(50);
-    const [sentAt, fields] = [clock.now(), { accessId: '1', accessToken: 'of another replica' }];
-    const token = { fields, issuedAt: sentAt, expiresAt: sentAt + 60_000 };
-    const flags = { read: true, unreadRenewals: 0, suspect: false };
-    const record = { subject: SUBJECT, region: 'CN', token, generation: sentAt, answeredAt: sentAt + 10, ...flags };
+    const sentAt = clock.now();
+    const record = recordOfOther(sentAt, { answeredAt: sentAt + 10 });
     expect(await memory.terminals.restore(record, sentAt + 9_000)).toBe('saved');
     await pass(50);
     expect(await answer).toBe('token-1');
@@ -831,7 +682,7 @@ describe('a login without a lease', () => {
       const { generation } = await storeToken(knowsClock ? -10 : 1_000);
       vendor.latencyMs = 100;
       const running = renewal
-        .renew({ ...REQUEST, sessionIssuedAt: undefined, satisfies: ({ suspect }) => !suspect })
+        .renew(renewalRequest({ satisfies: ({ suspect }) => !suspect }))
         .catch((error: unknown) => error);
       await pass(99);
       expect(vendor.requests).toHaveLength(1);
@@ -871,8 +722,7 @@ describe('a login without a lease', () => {
   describe('starts from what this replica knows:', () => {
     const recordOf = (generation: number, at: number): TokenRecord => {
       const token = { fields: {}, issuedAt: at, expiresAt: at + 60_000 };
-      const flags = { read: false, unreadRenewals: 3, suspect: false };
-      return { subject: SUBJECT, region: 'DE', token, generation, answeredAt: generation, ...flags };
+      return recordOfOther(generation, { region: 'DE', token, read: false, unreadRenewals: 3 });
     };
     /** Renews at a store that neither gives a lease nor writes. */
     async function renewed(
@@ -880,8 +730,7 @@ describe('a login without a lease', () => {
       overrides: Partial<RenewalRequest> = {},
     ) {
       down.add('restore');
-      const request = { ...REQUEST, sessionIssuedAt: undefined, satisfies: () => true, ...overrides };
-      const result = renewal.renew(request).catch(({ code }: BrokerError) => code);
+      const result = renewal.renew(renewalRequest(overrides)).catch(({ code }: BrokerError) => code);
       await pass(0);
       return result;
     }
@@ -945,34 +794,5 @@ describe('a login without a lease', () => {
       expect(await renewed(replica, { region: undefined })).toBe('store_unavailable');
       expect(replica.vendor.requests).toHaveLength(0);
     });
-  });
-});
-
-describe('the leases of a replica', () => {
-  test('are extended as long as one is held, and none after that', async () => {
-    const { clock, pass, watched, store } = createReplica();
-    const { logger: log } = captureLog('debug');
-    const held = new HeldLeases({ terminals: store.terminals, clock, log });
-    const leases = [];
-    for (const unionId of ['bob', 'carol']) {
-      const answer = await store.terminals.acquire(subjectId({ ...SUBJECT, unionId }), LEASE_MS);
-      if (answer.kind !== 'granted') throw new Error(answer.kind);
-      leases.push(answer.lease);
-      held.add(answer.lease, clock.monotonic());
-    }
-    const [bob, carol] = leases;
-    if (!bob || !carol) throw new Error('no leases');
-    held.remove(bob);
-    await pass(3 * LEASE_MS);
-    expect((await store.terminals.acquire(carol.id, 1)).kind).toBe('held');
-    expect((await store.terminals.acquire(bob.id, 1)).kind).toBe('granted');
-    held.remove(carol);
-    const extensions = watched.calls('extend');
-    await pass(3 * LEASE_MS);
-    expect(watched.calls('extend')).toBe(extensions);
-    held.add(carol, clock.monotonic());
-    await pass(LEASE_MS);
-    expect(watched.calls('extend')).toBeGreaterThan(extensions);
-    held.remove(carol);
   });
 });

@@ -1,16 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import type { SessionAge } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
-import { BrokerError } from '../../../src/token/errors.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
+import { brokerParts, PHONE_ID as ID, PHONE, SILENCE, virtualReplica } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { TestClock } from '../../support/test-clock.ts';
-
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 
 /** Two replicas. The second receives no announcements, but assumes that it misses none. */
 function createReplicas(clock: Clock) {
@@ -23,7 +19,7 @@ function createReplicas(clock: Clock) {
   );
   if (!subscribed || !unsubscribed) throw new Error('no replicas');
   const read = ({ broker }: typeof subscribed) =>
-    broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+    broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now() });
   return { vendor, watched, subscribed, unsubscribed, read };
 }
 
@@ -45,7 +41,7 @@ describe('when an announcement is lost', () => {
     vendor.lifeMs = 600_000;
     const { etag } = await read(subscribed);
     expect((await read(unsubscribed)).etag).toBe(etag);
-    await subscribed.accounts.logOut(SUBJECT, { sessionIssuedAt: undefined });
+    await subscribed.accounts.logOut(PHONE, { sessionIssuedAt: undefined });
     clock.advance(59_999);
     expect((await read(unsubscribed)).etag).toBe(etag);
     clock.advance(1);
@@ -54,24 +50,12 @@ describe('when an announcement is lost', () => {
     expect(vendor.requests).toHaveLength(2);
   });
 
-  test('a replica forgets the tokens of all terminals of an account that the vendor has closed', async () => {
-    const { vendor, unsubscribed, read } = createReplicas(new TestClock());
-    const { cache, broker, renewInBackground } = unsubscribed;
-    const tablet = { ...SUBJECT, uniqueId: 'tablet' };
-    vendor.lifeMs = 600_000;
-    await read(unsubscribed);
-    await broker.read({ subject: tablet, region: 'CN', sessionIssuedAt: undefined });
-    vendor.failure = new BrokerError('account_disabled');
-    await expect(renewInBackground(ID)).rejects.toMatchObject({ code: 'account_disabled' });
-    expect([ID, subjectId(tablet)].map((id) => cache.tokens.find(id))).toEqual([undefined, undefined]);
-  });
-
   test('a replica forgets a token if a logout has ended its renewal in the background', async () => {
     const { vendor, subscribed, unsubscribed, read } = createReplicas(new TestClock());
     await read(unsubscribed);
     const logIn = vendor.login.bind(vendor);
     vendor.login = async (request) => {
-      await subscribed.accounts.logOut(SUBJECT, 'operator');
+      await subscribed.accounts.logOut(PHONE, 'operator');
       return logIn(request);
     };
     await expect(unsubscribed.renewInBackground(ID)).rejects.toMatchObject({ code: 'session_forbidden' });
@@ -88,5 +72,26 @@ describe('when an announcement is lost', () => {
     watched.down.clear();
     expect((await read(unsubscribed)).etag).toBe(newer.etag);
     expect(vendor.requests).toHaveLength(2);
+  });
+});
+
+describe('without any announcement, a replica that was told of', () => {
+  type Told = Pick<ReturnType<typeof virtualReplica>, 'accounts'> & { readonly session: SessionAge };
+  test.each<[string, (told: Told) => Promise<void>, string]>([
+    ['the logout of an app logs in', ({ accounts, session }) => accounts.logOut(PHONE, session), 'token-2'],
+    ['the logout by an operator logs in', ({ accounts }) => accounts.logOut(PHONE, 'operator'), 'token-2'],
+    ['an erasure refuses the session', ({ accounts }) => accounts.erase(PHONE.unionId), 'session_invalid'],
+  ])('%s, also while the store fails', async (_, end, expected) => {
+    for (const failing of [[], ['read', 'acquire', 'restore']] as const) {
+      const replica = virtualReplica({ parts: { announcements: SILENCE } });
+      const { clock, pass, accounts, cache, watched, answerAfter } = replica;
+      const session = { sessionIssuedAt: clock.now() };
+      expect(await answerAfter(0, session)).toBe('token-1');
+      await pass(10);
+      await end({ accounts, session });
+      expect(cache.tokens.find(ID)).toBeUndefined();
+      for (const method of failing) watched.down.add(method);
+      expect(await answerAfter(0, session)).toBe(expected);
+    }
   });
 });

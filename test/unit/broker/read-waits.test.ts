@@ -3,19 +3,15 @@ import { recordOf } from '../../../src/broker/cached-tokens.ts';
 import type { Renewal } from '../../../src/broker/renewal.ts';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { TokenBroker } from '../../../src/broker/token-broker.ts';
-import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import type { AnnouncementFeed } from '../../../src/token/ports.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../../../src/token/sdk-token.ts';
-import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
+import { accountOf } from '../../../src/token/subject.ts';
+import { follow, PHONE_ID as ID, PHONE, PROACTIVE, tokenOrCode, virtualReplica } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
-import { watchedStore } from '../../support/failing-store.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { accessTokenOf } from '../../support/served-token.ts';
-import { virtualClock } from '../../support/virtual-clock.ts';
 
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 /** A token is due after half of its life. */
 const POLICY = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
 
@@ -24,36 +20,24 @@ const POLICY = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
  * @param hearsChanges without it, the replica receives no announcements
  */
 async function partsWithToken(lifeMs = 60_000, hearsChanges = true) {
-  const { clock, pass, jump } = virtualClock();
-  const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
-  if (!hearsChanges) watched.store.announcements.subscribe = () => undefined;
-  const { observer, told } = recordingObserver();
-  const { logger: log, lines } = captureLog('debug');
-  const parts = brokerParts({ clock, store: watched.store, observer, policy: POLICY, log });
+  const announcements: AnnouncementFeed = { subscribe: () => undefined, completeSince: () => 0 };
+  const parts = virtualReplica({ policy: POLICY, ...(!hearsChanges && { parts: { announcements } }) });
+  const { pass } = parts;
   parts.vendor.lifeMs = lifeMs;
-  const read = (refused?: string) =>
-    parts.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused });
+  const read = (refused?: string) => parts.read({ refused });
   const first = read();
   await pass(0);
   await first;
   const known = parts.cache.tokens.find(ID);
   if (!known) throw new Error('there is no token in memory');
   const record = recordOf(known);
-  return { ...parts, clock, pass, jump, watched, told, lines, read, record };
+  return { ...parts, read, record };
 }
 
 /** The token of a read, its error code, or `waits`. */
-function follow(reading: Promise<ServedToken>): () => string | undefined {
-  let state: string | undefined = 'waits';
-  reading.then(
-    (served) => {
-      state = accessTokenOf(served);
-    },
-    (error: BrokerError) => {
-      state = error.code;
-    },
-  );
-  return () => state;
+function answerOf(reading: Promise<ServedToken>): () => unknown {
+  const state = follow(tokenOrCode(reading));
+  return () => state.result;
 }
 
 describe('a read of a due token', () => {
@@ -80,7 +64,7 @@ describe('a read of a due token', () => {
     const logins: number[] = [];
     for (const ms of [0, 999, 1]) {
       await pass(ms);
-      const answer = follow(read());
+      const answer = answerOf(read());
       await pass(0);
       expect(answer()).toBe('token-1');
       logins.push(vendor.requests.length);
@@ -94,7 +78,7 @@ describe('a read of a token near its end', () => {
     const { pass, vendor, told, read } = await partsWithToken(6_000_000);
     await pass(5_940_000);
     vendor.latencyMs = 60_000;
-    const answer = follow(read());
+    const answer = answerOf(read());
     await pass(1_999);
     expect(answer()).toBe('waits');
     await pass(1);
@@ -106,7 +90,7 @@ describe('a read of a token near its end', () => {
     const { pass, vendor, cache, read } = await partsWithToken(6_000_000);
     await pass(5_940_000);
     vendor.latencyMs = 60_000;
-    const answer = follow(read());
+    const answer = answerOf(read());
     await pass(500);
     cache.tokens.remove(ID);
     await pass(1_500);
@@ -117,7 +101,7 @@ describe('a read of a token near its end', () => {
     const { pass, vendor, cache, record, read } = await partsWithToken(6_000_000);
     await pass(5_940_000);
     vendor.latencyMs = 3_000;
-    const answer = follow(read());
+    const answer = answerOf(read());
     await pass(500);
     cache.loggedOut(ID, record.generation);
     await pass(2_499);
@@ -135,7 +119,7 @@ describe('a read of a token near its end', () => {
     const { pass, vendor, read } = await partsWithToken();
     await pass(57_000 - leftMs);
     vendor.latencyMs = 3_000;
-    const answer = follow(read());
+    const answer = answerOf(read());
     if (waitMs > 0) await pass(waitMs - 1);
     expect(answer()).toBe('waits');
     await pass(1);
@@ -147,7 +131,7 @@ describe('a read of a token near its end', () => {
     await pass(56_500);
     vendor.latencyMs = 1_000;
     vendor.failure = new BrokerError('vendor_rejected');
-    const answer = follow(read());
+    const answer = answerOf(read());
     jump(500);
     await pass(999);
     expect(answer()).toBe('waits');
@@ -159,11 +143,11 @@ describe('a read of a token near its end', () => {
     const { pass, vendor, read } = await partsWithToken();
     vendor.failure = new BrokerError('vendor_rejected');
     await pass(56_500);
-    const answer = follow(read());
+    const answer = answerOf(read());
     await pass(0);
     expect(answer()).toBe('token-1');
     await pass(500);
-    const next = follow(read());
+    const next = answerOf(read());
     await pass(0);
     expect(next()).toBe('vendor_rejected');
   });
@@ -174,7 +158,7 @@ describe('a read of a token near its end', () => {
     await pass(3_599);
     expect(accessTokenOf(await read())).toBe('token-1');
     await pass(201);
-    const next = follow(read());
+    const next = answerOf(read());
     await pass(0);
     expect(next()).toBe('vendor_rejected');
   });
@@ -182,10 +166,10 @@ describe('a read of a token near its end', () => {
   test('counts as a read without a token from the margin on', async () => {
     const { pass, told, read } = await partsWithToken();
     await pass(56_999);
-    const answers = [follow(read())];
+    const answers = [answerOf(read())];
     await pass(0);
     await pass(57_000);
-    answers.push(follow(read()));
+    answers.push(answerOf(read()));
     await pass(0);
     expect(answers.map((answer) => answer())).toEqual(['token-2', 'token-3']);
     expect(told('renewalEnded')).toEqual([
@@ -199,7 +183,7 @@ describe('a read of a token near its end', () => {
 describe('a token that ends before its expiry while it is renewed', () => {
   type End = readonly [why: string, code: string, end: (parts: Awaited<ReturnType<typeof partsWithToken>>) => unknown];
   const ENDS: readonly End[] = [
-    ['an erasure', 'session_invalid', ({ store }) => store.accounts.erase(SUBJECT.unionId)],
+    ['an erasure', 'session_invalid', ({ store }) => store.accounts.erase(PHONE.unionId)],
     ['a logout', 'session_forbidden', ({ store }) => store.terminals.remove(ID)],
     ['a closed account', 'account_disabled', () => undefined],
   ];
@@ -210,7 +194,7 @@ describe('a token that ends before its expiry while it is renewed', () => {
     await pass(readAt);
     vendor.latencyMs = 1_000;
     if (code === 'account_disabled') vendor.failure = new BrokerError('account_disabled');
-    const answer = follow(read());
+    const answer = answerOf(read());
     await pass(500);
     await end(parts);
     await pass(500);
@@ -259,42 +243,7 @@ describe('the first read of a token from a background renewal', () => {
   });
 });
 
-describe('a login without the store that shows that the account is closed', () => {
-  test('refuses the read, and memory forgets the token', async () => {
-    const { pass, vendor, watched, cache, read } = await partsWithToken();
-    for (const method of ['read', 'acquire'] as const) watched.down.add(method);
-    await pass(54_000);
-    vendor.failure = new BrokerError('account_disabled');
-    const answer = follow(read());
-    await pass(0);
-    expect(answer()).toBe('account_disabled');
-    expect(cache.tokens.find(ID)).toBeUndefined();
-  });
-});
-
 describe('a read after the store has lost its data', () => {
-  test('restores a token that the store has confirmed within the last half hour', async () => {
-    const { pass, watched, store, read, vendor, told, lines } = await partsWithToken(36_000_000);
-    await pass(1_200_000);
-    await read();
-    await pass(1_200_000);
-    const { terminals } = store;
-    let stored: TokenRecord | undefined;
-    terminals.read = async () => ({ record: stored, erasedAt: undefined });
-    terminals.restore = async (record) => {
-      stored = record;
-      return 'saved';
-    };
-    expect(accessTokenOf(await read())).toBe('token-1');
-    expect(stored?.token.fields['accessToken']).toBe('token-1');
-    expect(vendor.requests).toHaveLength(1);
-    expect(watched.calls('acquire')).toBe(1);
-    // The token of an app's login is stored as read.
-    expect(watched.calls('markRead')).toBe(0);
-    expect(told('tokenServed').at(-1)?.[0]).toBe('redis');
-    expect([told('wroteBack'), lines()]).toEqual([[['saved']], []]);
-  });
-
   test.each([
     ['renews a token that another login may have ended, and serves it if that fails', 'suspect', 'token-1', 'saved'],
     ['forgets a token that a logout has ended', 'outdated', 'vendor_rejected', 'outdated'],
@@ -306,7 +255,7 @@ describe('a read after the store has lost its data', () => {
     terminals.read = async () => ({ record: undefined, erasedAt: undefined });
     terminals.restore = async () => outcome;
     vendor.failure = new BrokerError('vendor_rejected');
-    const answer = follow(read());
+    const answer = answerOf(read());
     await pass(0);
     expect(answer()).toBe(expected);
     expect(vendor.requests).toHaveLength(2);
@@ -318,7 +267,7 @@ describe('a read after the store has lost its data', () => {
     cache.erased(accountOf(ID), clock.now());
     await pass(1);
     store.terminals.read = async () => ({ record: undefined, erasedAt: undefined });
-    const answer = follow(read());
+    const answer = answerOf(read());
     await pass(0);
     expect(answer()).toBe('token-2');
     expect(lines().filter(({ level }) => level !== 'info')).toEqual([]);
@@ -333,7 +282,7 @@ describe('a read after the store has lost its data', () => {
       restored += 1;
       return 'saved';
     };
-    const answer = follow(read());
+    const answer = answerOf(read());
     await pass(0);
     expect(answer()).toBe('token-2');
     expect(restored).toBe(0);
@@ -359,7 +308,7 @@ describe('the record that a read accepts instead of a login', () => {
     const ports = { terminals, announcements, cache, renewal, writeBack, clock, log, observer };
     const broker = new TokenBroker({ ...ports, policy: POLICY, defaultRegion: 'DE' });
     const requestOf = async (refused?: string, region?: string): Promise<RenewalRequest> => {
-      void broker.read({ subject: SUBJECT, region, sessionIssuedAt: undefined, refused });
+      void broker.read({ subject: PHONE, region, sessionIssuedAt: undefined, refused });
       await parts.pass(0);
       const request = requests.at(-1);
       if (!request) throw new Error('no renewal was requested');

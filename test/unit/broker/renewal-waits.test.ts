@@ -1,33 +1,28 @@
 import { describe, expect, test } from 'vitest';
-import type { RenewalRequest } from '../../../src/broker/requests.ts';
-import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
-import { BrokerError } from '../../../src/token/errors.ts';
-import type { Lease, LeaseAnswer } from '../../../src/token/ports.ts';
+import { sleep } from '../../../src/token/clock.ts';
+import { BrokerError, LoginNotSent } from '../../../src/token/errors.ts';
+import type { Announcement, Lease, LeaseAnswer } from '../../../src/token/ports.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import type { Tracer } from '../../../src/token/tracer.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
-import { watchedStore } from '../../support/failing-store.ts';
-import { recordingObserver } from '../../support/recording-observer.ts';
-import { virtualClock } from '../../support/virtual-clock.ts';
+import {
+  follow,
+  PHONE_ID as ID,
+  PHONE,
+  recordOfOther,
+  renewalRequest,
+  virtualReplica,
+} from '../../support/broker-parts.ts';
+import { accessTokenOf } from '../../support/served-token.ts';
 
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
-
-/** A replica in virtual time, and a lease that another replica holds. */
-function createReplica() {
-  const { clock, pass } = virtualClock();
-  const inner = createMemoryStore({ clock, terminalsPerAccount: 20 });
-  const watched = watchedStore(inner);
-  const { store } = watched;
-  const { observer, told } = recordingObserver();
+/** A replica in virtual time whose requests for a lease are noted. */
+function createReplica(options: Parameters<typeof virtualReplica>[0] = {}) {
   const spans: string[] = [];
   const span: Tracer['span'] = (name, work) => {
     spans.push(name);
     return work();
   };
-  const tracer: Tracer = { span, trace: span };
-  const parts = brokerParts({ clock, store, observer, tracer, loginBudgetMs: 5_000 });
+  const replica = virtualReplica({ tracer: { span, trace: span }, loginBudgetMs: 5_000, ...options });
+  const { clock, memory: inner, renewal } = replica;
   const startedAt = clock.now();
   const askedAt: number[] = [];
   const acquire = inner.terminals.acquire.bind(inner.terminals);
@@ -41,35 +36,12 @@ function createReplica() {
     if (answer.kind !== 'granted') throw new Error(answer.kind);
     return answer.lease;
   };
-  /** Starts a renewal. Returns its result, or `waits`. */
-  const renew = (overrides: Partial<RenewalRequest> = {}) => {
-    const request = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, sessionIssuedAt: undefined };
-    const state: { result: unknown } = { result: 'waits' };
-    parts.renewal.renew({ ...request, cause: 'new', urgency: 'foreground', satisfies: () => true, ...overrides }).then(
-      (renewed) => {
-        state.result = renewed;
-      },
-      (error: unknown) => {
-        state.result = error;
-      },
-    );
-    return state;
-  };
-  const save = (lease: Lease) => {
-    const token = { fields: { accessToken: 'other' }, issuedAt: clock.now(), expiresAt: clock.now() + 60_000 };
-    const record = {
-      subject: SUBJECT,
-      region: 'DE',
-      token,
-      generation: lease.generation,
-      answeredAt: lease.generation,
-      read: true,
-      unreadRenewals: 0,
-      suspect: false,
-    };
-    return inner.terminals.save(lease, record, clock.now() + 30_000);
-  };
-  return { ...parts, inner, clock, pass, watched, told, spans, askedAt, answers, holdLease, renew, save };
+  /** Starts a renewal. Its `result` is `waits` at first. */
+  const renew = (overrides: Parameters<typeof renewalRequest>[0] = {}) =>
+    follow(renewal.renew(renewalRequest(overrides)));
+  const save = (lease: Lease) =>
+    inner.terminals.save(lease, recordOfOther(lease.generation, { region: 'DE' }), clock.now() + 30_000);
+  return { ...replica, inner, spans, askedAt, answers, holdLease, renew, save };
 }
 
 describe('a renewal while another replica holds the lease', () => {
@@ -284,7 +256,7 @@ describe('a renewal', () => {
     await pass(1_000);
     const { record } = await inner.terminals.read(ID);
     expect(renewal.result).toMatchObject({ outcome: 'login', record });
-    expect(record).toMatchObject({ subject: SUBJECT });
+    expect(record).toMatchObject({ subject: PHONE });
     expect(vendor.requests).toHaveLength(1);
   });
 
@@ -323,19 +295,6 @@ describe('a renewal', () => {
     expect(vendor.requests).toHaveLength(2);
   });
 
-  test('that fails with the vendor’s error after a logout fails a request from after the logout too', async () => {
-    const { pass, inner, vendor, renew } = createReplica();
-    vendor.latencyMs = 1_000;
-    vendor.failure = new BrokerError('vendor_rejected');
-    const renewals = [renew()];
-    await pass(500);
-    await inner.terminals.remove(ID);
-    renewals.push(renew());
-    await pass(2_000);
-    expect(renewals.map(({ result }) => result)).toEqual([vendor.failure, vendor.failure]);
-    expect(vendor.requests).toHaveLength(1);
-  });
-
   test('is named in a trace, also in the background, and so are its waits for other logins', async () => {
     const { pass, holdLease, spans, renew, renewal } = createReplica();
     await holdLease(60_000);
@@ -361,5 +320,137 @@ describe('a renewal', () => {
     const next = renew();
     await pass(1_000);
     expect(next.result).toMatchObject({ outcome: 'login' });
+  });
+});
+
+describe('a renewal that waits for the lease', () => {
+  /** The test announces to the replica what it wants. The store grants leases after `acquireMs`. */
+  async function createWaiter({ acquireMs = 0 } = {}) {
+    const listeners: ((announcement: Announcement) => void)[] = [];
+    const subscribe = (listener: (typeof listeners)[number]) => void listeners.push(listener);
+    const replica = createReplica({ parts: { announcements: { subscribe, completeSince: () => 0 } } });
+    const { clock, inner, holdLease } = replica;
+    const lease = await holdLease(60_000);
+    const { acquire } = inner.terminals;
+    inner.terminals.acquire = async (...args) => {
+      await sleep(clock, acquireMs);
+      return acquire(...args);
+    };
+    const announce = (announcement: Announcement) => {
+      for (const listener of listeners) listener(announcement);
+    };
+    return { ...replica, lease, announce };
+  }
+
+  test('gives the store the same time to answer in each turn, so a slow store causes no login beside the lease', async () => {
+    const { pass, vendor, inner, lease, renew } = await createWaiter({ acquireMs: 100 });
+    const renewal = renew();
+    await pass(5_000);
+    expect(renewal.result).toBe('waits');
+    expect(vendor.requests).toHaveLength(0);
+    await inner.terminals.release(lease, undefined);
+    await pass(500);
+    expect(renewal.result).toMatchObject({ outcome: 'login' });
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test.each([
+    ['goes on after an older logout that is announced again', -1, 'waits'],
+    ['fails with a logout that may have come after it began', 0, { code: 'session_forbidden' }],
+  ] as const)('%s', async (_, laterMs, expected) => {
+    const { clock, pass, renew, announce } = await createWaiter();
+    const generation = clock.now() + laterMs;
+    const renewal = renew();
+    await pass(100);
+    announce({ kind: 'removed', id: ID, generation });
+    await pass(100);
+    expect({ result: renewal.result }).toMatchObject({ result: expected });
+  });
+
+  test('does not fail with an announcement from before its next lease, if its own lease has expired', async () => {
+    const { pass, vendor, inner, lease, renew, announce } = await createWaiter();
+    const renewal = renew();
+    await pass(100);
+    // The other replica gives the lease back. The announcement of its failure arrives late.
+    await inner.terminals.release(lease, undefined);
+    vendor.latencyMs = 100;
+    vendor.failure = new LoginNotSent();
+    await pass(200);
+    expect(vendor.requests).toHaveLength(1);
+    announce({ kind: 'failed', id: ID, generation: lease.generation, code: 'vendor_rejected' });
+    vendor.failure = undefined;
+    await pass(300);
+    expect(renewal.result).toMatchObject({ outcome: 'login' });
+    expect(vendor.requests).toHaveLength(2);
+  });
+});
+
+describe('the lease of a failed login', () => {
+  /** What the next request for the lease gets at the moment of the failure, if a release takes `releaseMs`. */
+  async function atFailure(releaseMs: number, start: (replica: ReturnType<typeof createReplica>) => Promise<unknown>) {
+    const replica = createReplica();
+    const { clock, pass, vendor, inner } = replica;
+    vendor.failure = new BrokerError('vendor_rejected');
+    const release = inner.terminals.release.bind(inner.terminals);
+    inner.terminals.release = async (...args) => {
+      await sleep(clock, releaseMs);
+      await release(...args);
+    };
+    const startedAt = clock.monotonic();
+    const next = start(replica).catch(async ({ code }: BrokerError) => {
+      const { kind } = await inner.terminals.acquire(ID, 1_000);
+      return { code, kind, afterMs: clock.monotonic() - startedAt };
+    });
+    await pass(2_000);
+    return next;
+  }
+
+  test.each([
+    ['before an app gets the failure, which may try again at once', 50, 'granted', 50],
+    ['later, if the store takes longer than an app waits for it in all', 1_000, 'held', 180],
+  ] as const)('is released %s', async (_, releaseMs, kind, afterMs) => {
+    const failed = await atFailure(releaseMs, ({ read }) => read());
+    expect(failed).toEqual({ code: 'vendor_rejected', kind, afterMs });
+  });
+
+  test('is released before an operator gets the failure of a login for an accessId', async () => {
+    const failed = await atFailure(50, ({ accessIds }) => accessIds.obtain(PHONE, 'CN'));
+    expect(failed).toEqual({ code: 'vendor_rejected', kind: 'granted', afterMs: 50 });
+  });
+});
+
+describe('a login whose lease was lost', () => {
+  /** The answer to a report of the token in memory. The store answers the write of the replacement with the loss. */
+  async function reportWithLostLease(onLoss: (replica: ReturnType<typeof createReplica>) => void) {
+    const replica = createReplica();
+    const { inner, cache, answerAfter } = replica;
+    expect(await answerAfter(1_000)).toBe('token-1');
+    const { terminals } = inner;
+    const save = terminals.save.bind(terminals);
+    terminals.save = async (lease) => {
+      terminals.save = save;
+      await terminals.release(lease, undefined);
+      onLoss(replica);
+      return 'lease_lost';
+    };
+    const answer = await answerAfter(1_000, { refused: cache.tokens.find(ID)?.etag });
+    const known = cache.tokens.find(ID);
+    return [answer, known && accessTokenOf(known)];
+  }
+
+  test.each<[string, Parameters<typeof reportWithLostLease>[0], [string, string]]>([
+    ['is followed by another login', () => undefined, ['token-3', 'token-3']],
+    [
+      'leaves no token in memory when the next login fails',
+      ({ vendor }) => void Object.assign(vendor, { failure: new BrokerError('vendor_rejected') }),
+      ['vendor_rejected', 'token-1'],
+    ],
+    [
+      'is followed by another one, although the store can read no token',
+      ({ watched }) => void watched.down.add('read'),
+      ['token-3', 'token-3'],
+    ],
+  ])('gives its token to no app, and %s', async (_, onLoss, expected) => {
+    expect(await reportWithLostLease(onLoss)).toEqual(expected);
   });
 });

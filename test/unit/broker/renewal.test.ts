@@ -1,19 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
+import { brokerParts, PHONE_ID as ID, renewalRequest } from '../../support/broker-parts.ts';
 import { claimLeases } from '../../support/due-claims.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
-
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 
 /** Replicas in one process. Each has its own broker; they share one store and one vendor. */
 function createReplicas(count: number, loginBudgetMs = 5_000, clock: Clock = systemClock) {
@@ -23,25 +18,11 @@ function createReplicas(count: number, loginBudgetMs = 5_000, clock: Clock = sys
   return { store, vendor, replicas };
 }
 
-function request(overrides: Partial<RenewalRequest> = {}): RenewalRequest {
-  return {
-    id: ID,
-    subject: SUBJECT,
-    region: 'CN',
-    known: undefined,
-    cause: 'new',
-    urgency: 'foreground',
-    sessionIssuedAt: undefined,
-    satisfies: () => true,
-    ...overrides,
-  };
-}
-
 describe('a renewal', () => {
   test('makes one login when ten replicas renew one subject at the same time', async () => {
     const { vendor, replicas } = createReplicas(10);
     vendor.latencyMs = 200;
-    const renewals = await Promise.all(replicas.map(({ renewal }) => renewal.renew(request())));
+    const renewals = await Promise.all(replicas.map(({ renewal }) => renewal.renew(renewalRequest())));
     expect(vendor.requests).toHaveLength(1);
     expect(new Set(renewals.map((renewed) => renewed?.record.generation)).size).toBe(1);
     expect(renewals.filter((renewed) => renewed?.outcome === 'login')).toHaveLength(1);
@@ -51,7 +32,7 @@ describe('a renewal', () => {
     const { vendor, replicas } = createReplicas(5);
     vendor.latencyMs = 100;
     vendor.failure = new BrokerError('vendor_rejected', { vendorCode: 10901050 });
-    const outcomes = await Promise.allSettled(replicas.map(({ renewal }) => renewal.renew(request())));
+    const outcomes = await Promise.allSettled(replicas.map(({ renewal }) => renewal.renew(renewalRequest())));
     expect(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.code)).toEqual(
       Array(5).fill('vendor_rejected'),
     );
@@ -61,7 +42,7 @@ describe('a renewal', () => {
   test('takes over from a replica that died, once the lease has expired', async () => {
     const { store, vendor, replicas } = createReplicas(1);
     await store.terminals.acquire(ID, 300);
-    expect(await replicas[0]?.renewal.renew(request())).toMatchObject({ record: { region: 'CN' } });
+    expect(await replicas[0]?.renewal.renew(renewalRequest())).toMatchObject({ record: { region: 'CN' } });
     expect(vendor.requests).toHaveLength(1);
   });
 
@@ -69,7 +50,7 @@ describe('a renewal', () => {
     const { clock, pass } = virtualClock();
     const { store, vendor, replicas } = createReplicas(2, 5_000, clock);
     vendor.latencyMs = LEASE_MS + 1_000;
-    const [first, second] = replicas.map(({ renewal }) => renewal.renew(request()).catch((error) => error.code));
+    const [first, second] = replicas.map(({ renewal }) => renewal.renew(renewalRequest()).catch((error) => error.code));
     await pass(2 * LEASE_MS);
     expect(await Promise.all([first, second])).toContainEqual(
       expect.objectContaining({ record: expect.objectContaining({ region: 'CN' }) }),
@@ -81,7 +62,7 @@ describe('a renewal', () => {
   test.each([200, 60_000])('acquires a lease of 5 s, whatever its login budget: %i ms', async (loginBudgetMs) => {
     const { store, vendor, replicas } = createReplicas(1, loginBudgetMs);
     vendor.latencyMs = 100;
-    const renewal = replicas[0]?.renewal.renew(request());
+    const renewal = replicas[0]?.renewal.renew(renewalRequest());
     await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
     const answer = await store.terminals.acquire(ID, 1);
     if (answer.kind !== 'held') throw new Error(answer.kind);
@@ -94,11 +75,11 @@ describe('a renewal', () => {
     const { store, vendor, replicas } = createReplicas(1);
     vendor.latencyMs = 400;
     vendor.failure = new BrokerError('vendor_timeout');
-    const first = replicas[0]?.renewal.renew(request()).catch((error: BrokerError) => error.code);
+    const first = replicas[0]?.renewal.renew(renewalRequest()).catch((error: BrokerError) => error.code);
     await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
     const watched = watchedStore(store);
     const waiting = brokerParts({ store: watched.store, vendor, loginBudgetMs: 5_000 });
-    const second = waiting.renewal.renew(request()).catch((error: BrokerError) => error.code);
+    const second = waiting.renewal.renew(renewalRequest()).catch((error: BrokerError) => error.code);
     await eventually(() => watched.calls('acquire') === 1, { everyMs: 5 });
     watched.late.set(
       'acquire',
@@ -115,8 +96,8 @@ describe('a renewal', () => {
     async (leftMs) => {
       const { store, vendor, replicas } = createReplicas(1, 7_500);
       vendor.lifeMs = leftMs;
-      const known = (await replicas[0]?.renewal.renew(request()))?.record;
-      await replicas[0]?.renewal.renew(request({ known, cause: 'due', satisfies: () => false }));
+      const known = (await replicas[0]?.renewal.renew(renewalRequest()))?.record;
+      await replicas[0]?.renewal.renew(renewalRequest({ known, cause: 'due', satisfies: () => false }));
       expect(vendor.requests.map(({ budgetMs }) => budgetMs)).toEqual([7_500, 7_500]);
       await store.close();
     },
@@ -124,36 +105,13 @@ describe('a renewal', () => {
 
   test('keeps the old token when it fails, and the due queue schedules a retry', async () => {
     const { store, vendor, replicas } = createReplicas(1);
-    const known = (await replicas[0]?.renewal.renew(request()))?.record;
+    const known = (await replicas[0]?.renewal.renew(renewalRequest()))?.record;
     vendor.failure = new BrokerError('vendor_unavailable');
-    await expect(replicas[0]?.renewal.renew(request({ satisfies: () => false }))).rejects.toThrow(BrokerError);
+    await expect(replicas[0]?.renewal.renew(renewalRequest({ satisfies: () => false }))).rejects.toThrow(BrokerError);
     expect((await store.terminals.read(ID)).record).toEqual(known);
     const { nextInMs } = await claimLeases(store, 10, 1_000);
     expect(nextInMs).toBeGreaterThan(6_000);
     expect(nextInMs).toBeLessThan(22_000);
-  });
-});
-
-describe('settling at shutdown', () => {
-  test('waits for running renewals, and no lease is held afterwards', async () => {
-    const { store, vendor, replicas } = createReplicas(1);
-    vendor.latencyMs = 200;
-    const renewal = replicas[0]?.renewal.renew(request());
-    await eventually(() => vendor.requests.length === 1);
-    await replicas[0]?.renewal.settle(5_000);
-    expect((await store.terminals.read(ID)).record).toBeDefined();
-    expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');
-    await renewal;
-  });
-
-  test('releases a lease that is still held after the timeout', async () => {
-    const { store, vendor, replicas } = createReplicas(1);
-    vendor.latencyMs = 700;
-    const renewal = replicas[0]?.renewal.renew(request());
-    await eventually(() => vendor.requests.length === 1);
-    await replicas[0]?.renewal.settle(50);
-    expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');
-    await renewal?.catch(() => undefined);
   });
 });
 
@@ -164,7 +122,7 @@ describe('a lease that the store fails to extend or release', () => {
     const { renewal, vendor, store } = brokerParts({ clock, store: watched.store, loginBudgetMs: 200 });
     watched.down.add('extend');
     vendor.latencyMs = LEASE_MS / 2;
-    const renewed = renewal.renew(request());
+    const renewed = renewal.renew(renewalRequest());
     await pass(LEASE_MS / 2);
     await renewed;
     expect(watched.calls('extend')).toBeGreaterThan(0);

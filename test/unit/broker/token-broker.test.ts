@@ -3,19 +3,16 @@ import { describe, expect, test, vi } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
-import { refreshAt } from '../../../src/token/renewal-timing.ts';
 import { serveToken } from '../../../src/token/sdk-token.ts';
-import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
+import { accountOf, subjectId } from '../../../src/token/subject.ts';
+import { brokerParts, PHONE_ID as ID, PHONE, PROACTIVE, renewalRequest } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { madeUpRecord } from '../../support/made-up-tokens.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
+import { replacedStore } from '../../support/replaced-store.ts';
 import { accessTokenOf } from '../../support/served-token.ts';
 import { TestClock } from '../../support/test-clock.ts';
-
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 
 function parts(options: { mode?: 'proactive' | 'on-demand' } = {}) {
   const clock = new TestClock();
@@ -28,7 +25,7 @@ function parts(options: { mode?: 'proactive' | 'on-demand' } = {}) {
     policy: { ...PROACTIVE, mode: options.mode ?? 'proactive' },
   });
   const read = (region: string | undefined = 'CN', sessionIssuedAt = clock.now()) =>
-    built.broker.read({ subject: SUBJECT, region, sessionIssuedAt });
+    built.broker.read({ subject: PHONE, region, sessionIssuedAt });
   return { ...built, clock, watched, told, read };
 }
 
@@ -44,9 +41,7 @@ describe('a first read', () => {
 
   test('names the missing parameter when the country is unknown', async () => {
     const { vendor, broker } = parts();
-    await expect(
-      broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined }),
-    ).rejects.toMatchObject({
+    await expect(broker.read({ subject: PHONE, region: undefined, sessionIssuedAt: undefined })).rejects.toMatchObject({
       code: 'request_invalid',
       detail: expect.stringContaining('regRegion'),
     });
@@ -87,49 +82,9 @@ describe('a read of a known token', () => {
   test('does not need the country', async () => {
     const { broker, read } = parts();
     await read();
-    expect(accessTokenOf(await broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined }))).toBe(
+    expect(accessTokenOf(await broker.read({ subject: PHONE, region: undefined, sessionIssuedAt: undefined }))).toBe(
       'token-1',
     );
-  });
-
-  test('serves a due token at once, and 50 concurrent reads start one renewal', async () => {
-    const { clock, vendor, read } = parts();
-    await read();
-    clock.advance(54_000 - 1);
-    vendor.latencyMs = 30;
-    const served = await Promise.all(Array.from({ length: 50 }, () => read()));
-    expect(new Set(served.map(accessTokenOf))).toEqual(new Set(['token-1']));
-    await eventually(async () => expect(accessTokenOf(await read())).toBe('token-2'));
-    expect(vendor.requests).toHaveLength(2);
-  });
-
-  test('starts a renewal at the time of renewal that subject and generation determine, and not before', async () => {
-    const { clock, vendor, store, read } = parts();
-    await read();
-    const { record } = await store.terminals.read(ID);
-    if (!record) throw new Error('there is no token');
-    const earliestMs = record.token.issuedAt + 0.7 * vendor.lifeMs - clock.now();
-    const dueMs = Math.ceil(refreshAt(record, PROACTIVE)) - clock.now();
-    expect(dueMs).toBeGreaterThan(earliestMs + 100);
-    let passedMs = 0;
-    for (const ms of [earliestMs, earliestMs + 50, dueMs - 1]) {
-      clock.advance(ms - passedMs);
-      passedMs = ms;
-      await read();
-      await setImmediate();
-      expect(vendor.requests).toHaveLength(1);
-    }
-    clock.advance(1);
-    await read();
-    await eventually(() => vendor.requests.length === 2);
-  });
-
-  test('waits for the renewal when the token is near its end', async () => {
-    const { clock, vendor, read } = parts();
-    await read();
-    clock.advance(54_000);
-    vendor.latencyMs = 50;
-    expect(accessTokenOf(await read())).toBe('token-2');
   });
 
   test.each([
@@ -176,9 +131,9 @@ describe('a read of a known token', () => {
 test('a report is never answered with the refused token, even if memory learns of it during the renewal', async () => {
   const { clock, vendor, cache, broker } = parts();
   vendor.latencyMs = 30;
-  const refused = { ...madeUpRecord(SUBJECT), generation: clock.now() + 60_000 };
+  const refused = { ...madeUpRecord(PHONE), generation: clock.now() + 60_000 };
   const { etag } = serveToken(refused);
-  const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused: etag });
+  const reading = broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now(), refused: etag });
   await eventually(() => vendor.requests.length === 1, { everyMs: 2 });
   cache.put(refused, { checkedAt: clock.now(), erasedAt: undefined }, ID);
   const served = await reading;
@@ -190,22 +145,10 @@ describe('a read that finds the store behind memory', () => {
   /** A store that goes back in time to what it had, but announces nothing of it. */
   function partsWithPast() {
     const clock = new TestClock();
-    const [present, past] = [0, 1].map(() => createMemoryStore({ clock, terminalsPerAccount: 20 }));
-    if (!present || !past) throw new Error('no stores');
-    let current = present;
-    const follow = <Part extends object>(part: (store: TokenStore) => Part): Part =>
-      new Proxy(part(present), {
-        get: (_, name) => (Reflect.get(part(current), name) as () => unknown).bind(part(current)),
-      });
-    const store = {
-      ...present,
-      terminals: follow(({ terminals }) => terminals),
-      accounts: follow((one) => one.accounts),
-    };
+    const { store, present, past, replace } = replacedStore(clock);
     const built = brokerParts({ clock, store });
     built.vendor.lifeMs = 10 * 3_600_000;
-    const readWith = (sessionIssuedAt: number) =>
-      built.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt });
+    const readWith = (sessionIssuedAt: number) => built.broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt });
     const read = () => readWith(clock.now());
     /** Takes the stored token into the past. */
     const takeSnapshot = async () => {
@@ -215,7 +158,7 @@ describe('a read that finds the store behind memory', () => {
       return record;
     };
     const goBack = () => {
-      current = past;
+      replace();
       // What is in memory is not fresh any more.
       clock.advance(60_001);
     };
@@ -262,7 +205,7 @@ describe('a read that finds the store behind memory', () => {
     await read();
     const lost = await takeSnapshot();
     clock.advance(10);
-    await accounts.logOut(SUBJECT, 'operator');
+    await accounts.logOut(PHONE, 'operator');
     goBack();
     expect(await stored()).toEqual(lost);
     expect(accessTokenOf(await read())).toBe('token-2');
@@ -278,7 +221,7 @@ describe('a read that finds the store behind memory', () => {
     await read();
     const lost = await takeSnapshot();
     clock.advance(10);
-    await accounts.logOut(SUBJECT, 'operator');
+    await accounts.logOut(PHONE, 'operator');
     goBack();
     vendor.failure = new BrokerError('vendor_unavailable');
     await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
@@ -295,7 +238,7 @@ describe('a read that finds the store behind memory', () => {
     await accounts.erase('alice');
     clock.advance(10);
     goBack();
-    const older = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt });
+    const older = broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt });
     await expect(older).rejects.toMatchObject({ code: 'session_invalid' });
     await eventually(async () => expect(await stored()).toBeUndefined());
     const account = await past.accounts.find('alice');
@@ -329,7 +272,7 @@ describe('a read that finds the store behind memory', () => {
     await read();
     await takeSnapshot();
     clock.advance(10);
-    await accounts.logOut(SUBJECT, 'operator');
+    await accounts.logOut(PHONE, 'operator');
     clock.jump(-3_600_000);
     goBack();
     expect(accessTokenOf(await read())).toBe('token-2');
@@ -339,18 +282,10 @@ describe('a read that finds the store behind memory', () => {
 describe('a read after the store has lost its data', () => {
   function partsWithLoss() {
     const clock = new TestClock();
-    const [full, empty] = [0, 1].map(() => createMemoryStore({ clock, terminalsPerAccount: 20 }));
-    if (!full || !empty) throw new Error('no stores');
-    let current = full;
-    const terminals = new Proxy(full.terminals, {
-      get: (_, name) => (Reflect.get(current.terminals, name) as () => unknown).bind(current.terminals),
-    });
-    const { vendor, broker, renewInBackground } = brokerParts({ clock, store: { ...full, terminals } });
+    const { store, present: full, past: empty, replace: loseData } = replacedStore(clock);
+    const { vendor, broker, renewInBackground } = brokerParts({ clock, store });
     vendor.lifeMs = 10 * 3_600_000;
-    const read = () => broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
-    const loseData = () => {
-      current = empty;
-    };
+    const read = () => broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now() });
     return { clock, vendor, full, empty, loseData, read, renewInBackground };
   }
 
@@ -417,15 +352,6 @@ describe('a read after the store has lost its data', () => {
     expect(restore).toHaveBeenCalledOnce();
     expect(reads.map(accessTokenOf)).toEqual(['token-2', 'token-2', 'token-2']);
   });
-
-  test('logs in if the token was last confirmed so long ago that the store may have forgotten a logout', async () => {
-    const { clock, vendor, loseData, read } = partsWithLoss();
-    await read();
-    loseData();
-    clock.advance(1_800_000);
-    expect(accessTokenOf(await read())).toBe('token-2');
-    expect(vendor.requests).toHaveLength(2);
-  });
 });
 
 describe('a read during an outage of the store', () => {
@@ -489,7 +415,7 @@ describe('a read during an outage of the store', () => {
   test('fails with store_unavailable if only the store may know the country of an unknown subject', async () => {
     const { vendor, broker, startOutage } = outageParts();
     startOutage();
-    const read = broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined });
+    const read = broker.read({ subject: PHONE, region: undefined, sessionIssuedAt: undefined });
     await expect(read).rejects.toMatchObject({ code: 'store_unavailable' });
     expect(vendor.requests).toHaveLength(0);
   });
@@ -511,7 +437,7 @@ describe('a read during an outage of the store', () => {
     await accounts.erase('alice');
     const { broker, vendor } = brokerParts({ clock, store: watched.store });
     const read = (sessionIssuedAt: number, uniqueId = 'phone') =>
-      broker.read({ subject: { ...SUBJECT, uniqueId }, region: 'CN', sessionIssuedAt });
+      broker.read({ subject: { ...PHONE, uniqueId }, region: 'CN', sessionIssuedAt });
     await expect(read(before)).rejects.toMatchObject({ code: 'session_invalid' });
     startOutage();
     for (const uniqueId of ['phone', 'tablet']) {
@@ -543,11 +469,11 @@ describe('a read during an outage of the store', () => {
     startOutage();
     clock.advance(50_000);
     const { etag: first } = await read();
-    const refused = await broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused: first });
+    const refused = await broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now(), refused: first });
     watched.down.clear();
     watched.down.add('restore');
     const { etag } = refused;
-    const answer = await broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused: etag });
+    const answer = await broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now(), refused: etag });
     expect(answer.etag).not.toBe(etag);
     expect(accessTokenOf(answer)).toBe(`token-${vendor.requests.length}`);
   });
@@ -557,15 +483,14 @@ describe('a read during an outage of the store', () => {
     async function failingRead(reports = false) {
       const { clock, vendor, store, watched, accounts, told, startOutage, broker, read } = outageParts();
       const otherReplica = brokerParts({ clock, store });
-      const readThere = () =>
-        otherReplica.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+      const readThere = () => otherReplica.broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now() });
       const refused = reports ? (await readThere()).etag : undefined;
       startOutage();
       const fail = vi.fn<(error: Error) => void>();
       const asked = vi
         .spyOn(vendor, 'login')
         .mockImplementation(() => new Promise((_resolve, reject) => void fail.mockImplementation(reject)));
-      const failing = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused });
+      const failing = broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now(), refused });
       failing.catch(() => undefined);
       await eventually(() => asked.mock.calls.length === 1);
       watched.down.clear();
@@ -677,8 +602,7 @@ describe('the read mark of a token', () => {
     await read();
     clock.advance(50_000);
     const { record: known } = await watched.store.terminals.read(ID);
-    const base = { id: ID, subject: SUBJECT, region: 'CN', known, sessionIssuedAt: undefined, satisfies: () => false };
-    await renewal.renew({ ...base, cause: 'background', urgency: 'background' });
+    await renewal.renew(renewalRequest({ known, cause: 'background', satisfies: () => false }));
     watched.down.add('markRead');
     await read();
     await eventually(() => watched.calls('markRead') === 1);
@@ -691,7 +615,7 @@ describe('the read mark of a token', () => {
 
   test('is stored for every other account while the store refuses those of one account', async () => {
     const { broker, store, renewInBackground } = parts();
-    const subjects = ['alice', 'bob', 'carol'].map((unionId) => ({ ...SUBJECT, unionId }));
+    const subjects = ['alice', 'bob', 'carol'].map((unionId) => ({ ...PHONE, unionId }));
     const readAll = async () => {
       for (const subject of subjects) await broker.read({ subject, region: 'CN', sessionIssuedAt: undefined });
     };
