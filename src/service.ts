@@ -303,21 +303,24 @@ function semiSpaceMib(execArgv: readonly string[], nodeVersion: string): number 
 }
 
 /**
- * Bounds of what a replica keeps in memory. They are smaller where the container or the machine could not hold all of
- * it. Sessions are in the heap, and V8 ends a process whose heap is full. Measured: a session takes up to twice its
- * counted bytes.
+ * Bounds of what a replica keeps in the heap. They are smaller where the container, the machine or the heap could not
+ * hold all of it, because V8 ends a process whose heap is full. Measured: a session takes up to twice its counted
+ * bytes.
  */
 function memoryBounds(tokenBytes: number, log: Log) {
   const systemBytes = Math.min(process.constrainedMemory() || Infinity, totalmem()) - OUTSIDE_HEAP_BYTES;
   const heapBytes = Math.min(getHeapStatistics().heap_size_limit, systemBytes);
-  const freeOf = (bytes: number) => Math.max(8 * MIB, bytes - 3 * SEMI_SPACE_BYTES - HEAP_BASE_BYTES);
+  const freeBytes = Math.max(8 * MIB, heapBytes - 3 * SEMI_SPACE_BYTES - HEAP_BASE_BYTES);
   const bounds = {
-    tokenBytes: Math.min(tokenBytes, Math.floor(0.3 * freeOf(systemBytes))),
-    sessionBytes: Math.min(16 * MIB, Math.floor(0.1 * freeOf(heapBytes))),
+    tokenBytes: Math.min(tokenBytes, Math.floor(0.3 * freeBytes)),
+    sessionBytes: Math.min(16 * MIB, Math.floor(0.1 * freeBytes)),
   };
   if (bounds.tokenBytes < tokenBytes) {
     const allowedMb = Math.floor(bounds.tokenBytes / MIB);
-    log.warn({ allowedMb }, 'CACHE_MAX_MB is too large for this container or machine: fewer tokens are kept in memory');
+    log.warn(
+      { allowedMb },
+      'CACHE_MAX_MB is too large for this machine, container or heap: fewer tokens are kept in memory',
+    );
   }
   return bounds;
 }

@@ -1,13 +1,6 @@
-import { randomInt } from 'node:crypto';
-import {
-  asciiJson,
-  ETAG_LENGTH,
-  type SdkToken,
-  type ServedToken,
-  serveToken,
-  type TokenRecord,
-} from '../token/sdk-token.ts';
-import { type AccountId, DIGEST_LENGTH, type SubjectId } from '../token/subject.ts';
+import { LRUCache } from 'lru-cache';
+import { asciiJson, type SdkToken, type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
+import { type AccountId, accountOf, type SubjectId } from '../token/subject.ts';
 
 /** Facts that come with a record. */
 export interface RecordFacts {
@@ -74,78 +67,27 @@ export function recordOf(known: CachedToken): TokenRecord {
   return { subject, region, token, generation, answeredAt, read, unreadRenewals, suspect };
 }
 
-/** The words of a token, of 8 bytes each. Its text follows them: id, entity tag, names and body. */
-const WORD = {
-  /** Of all its words. Negative: a token that was removed, or the unused end of the block. */
-  length: 0,
-  /** The position of the token that was added before it in the same bucket. */
-  earlier: 1,
-  textLength: 2,
-  namesLength: 3,
-  generation: 4,
-  checkedAt: 5,
-  /** NaN: unknown. */
-  erasedAt: 6,
-  renewFrom: 7,
-  issuedAt: 8,
-  expiresAt: 9,
-  answeredAt: 10,
-  read: 11,
-  unreadRenewals: 12,
-  suspect: 13,
-} as const;
-const TEXT_AT = 14;
-const WORD_BYTES = 8;
-
-const ID_LENGTH = 2 * DIGEST_LENGTH;
-const NAMES_AT = ID_LENGTH + ETAG_LENGTH;
-
-const BYTES_PER_BUCKET = 256;
-/** Characters of an account's id that choose its bucket. As ASCII, they fit into a number. */
-const BUCKET_CHARACTERS = 7;
-
-/** Where a token is in the block, and its text. */
-interface Place {
-  readonly position: number;
-  /** The position of the token before it in its bucket. */
-  readonly earlier: number;
-  readonly text: string;
-}
+/** Bytes of a token besides its texts, and of an account with its tokens, measured with Node.js 20 and 24. */
+const TOKEN_BYTES = 410;
+const ACCOUNT_BYTES = 200;
 
 /**
- * The tokens in memory, in one block outside of the heap (docs/adr/0012-tokens-in-memory.md). With objects in an LRU
- * cache, a first read takes 5 % more CPU (benchmark scenario `first`), because V8 copies and marks them.
- *
- * The block is a ring: a new token overwrites the oldest ones. A position is the number of words that were written
- * before it, and only grows. Its place in the block is the remainder of `position / length`. What is before `#start` is
- * overwritten. A token is never split, so the end of the block may stay unused.
- *
- * Accounts are spread over buckets. A bucket knows its latest token, and each token the one before it in its bucket, as
- * far as that is not overwritten.
+ * The tokens in memory, by account, so that an erasure finds them (docs/adr/0012-tokens-in-memory.md). The account that
+ * was used least recently is dropped first, with all its tokens.
  */
 export class CachedTokens {
-  readonly #words: Float64Array;
-  /** The same memory. */
-  readonly #bytes: Buffer;
-  /** The position of the latest token of each bucket. */
-  readonly #latest: Float64Array;
-  /** Keeps the buckets unknown, so that accounts with chosen names do not share one and slow each other down. */
-  readonly #secret = randomInt(2 ** 31, 2 ** 32);
-  #start: number;
-  #end: number;
+  readonly #accounts: LRUCache<AccountId, CachedToken[]>;
   #size = 0;
 
-  /**
-   * @param maxBytes of memory, at most 2 GiB, because buffers of Node.js 20 take offsets of 31 bits. The system gives
-   *   them to the process when they are used
-   */
+  /** @param maxBytes of memory */
   constructor(maxBytes: number) {
-    this.#latest = new Float64Array(Math.ceil(maxBytes / BYTES_PER_BUCKET));
-    this.#words = new Float64Array(Math.floor((maxBytes - this.#latest.byteLength) / WORD_BYTES));
-    this.#bytes = Buffer.from(this.#words.buffer);
-    // No token is at position 0, which stands for none.
-    this.#start = this.#words.length;
-    this.#end = this.#start;
+    this.#accounts = new LRUCache({
+      maxSize: maxBytes,
+      sizeCalculation: (tokens) => tokens.reduce((sum, token) => sum + bytesOf(token), ACCOUNT_BYTES),
+      dispose: (tokens) => {
+        this.#size -= tokens.length;
+      },
+    });
   }
 
   /** Number of tokens. */
@@ -153,47 +95,33 @@ export class CachedTokens {
     return this.#size;
   }
 
-  /** The bytes that were written, also of removed tokens, without the buckets. */
+  /** Their memory, as it counts for the limit. */
   get bytes(): number {
-    return (this.#end - this.#start) * WORD_BYTES;
+    return this.#accounts.calculatedSize;
   }
 
   /**
-   * Adds a token, in place of the terminal's former one, unless that is newer. A token that is larger than the block is
-   * not kept. The same token keeps its `renewFrom`, and stays read once it was. If it needs as many words as the
-   * former one, it takes its place: no other token is overwritten, and it does not count as new.
+   * Adds a token, in place of the terminal's former one, unless that is newer. The same token keeps its `renewFrom`,
+   * and stays read once it was. Its account counts as used. An account that is larger than the memory is not kept.
    * @returns what is known of the terminal's token now
    */
   add(token: CachedToken): CachedToken {
-    const former = this.#search(token.id);
-    const known = former ? merged(token, this.#unpack(former)) : token;
-    if (former && this.#get(former.position, WORD.length) === wordsOf(known)) this.#write(former.position, known);
-    else {
-      if (former) this.#remove(former);
-      this.#append(known);
-    }
+    const former = this.peek(token.id);
+    const known = former ? merged(token, former) : token;
+    const others = this.#tokensOf(token.id).filter((one) => one !== former);
+    // An array that grows would have room for 17 tokens.
+    this.#set(accountOf(token.id), others.concat(known));
     return known;
   }
 
-  /**
-   * A token that is read after half of the block was written counts as new. So tokens in use stay while the store is
-   * down, and most reads write nothing.
-   */
+  /** Its account counts as used, so that its tokens stay in memory while the store is down. */
   find(id: SubjectId): CachedToken | undefined {
-    const found = this.#search(id);
-    if (!found) return undefined;
-    const token = this.#unpack(found);
-    if (this.#end - found.position > this.#words.length / 2) {
-      this.#remove(found);
-      this.#append(token);
-    }
-    return token;
+    return this.#accounts.get(accountOf(id))?.find((token) => token.id === id);
   }
 
-  /** The token does not count as new. */
+  /** Its account does not count as used. */
   peek(id: SubjectId): CachedToken | undefined {
-    const found = this.#search(id);
-    return found && this.#unpack(found);
+    return this.#tokensOf(id).find((token) => token.id === id);
   }
 
   /**
@@ -201,176 +129,66 @@ export class CachedTokens {
    * @returns whether memory has the token, and this is new
    */
   setRead(id: SubjectId, generation: number, read: boolean): boolean {
-    return this.#change(id, generation, WORD.read, Number(read));
+    return this.#change(id, { read }, (token) => token.generation === generation && token.read !== read);
   }
 
   /** Reads of this generation of the terminal's token ask for no renewal before `renewFrom` (epoch ms). */
   setRenewFrom(id: SubjectId, generation: number, renewFrom: number): void {
-    this.#change(id, generation, WORD.renewFrom, renewFrom);
+    this.#change(id, { renewFrom }, (token) => token.generation === generation);
   }
 
   /** Makes a token unconfirmed if it is older than `generation`. */
   invalidate(id: SubjectId, generation: number): void {
-    const found = this.#search(id);
-    if (!found || this.#get(found.position, WORD.generation) >= generation) return;
-    this.#set(found.position, WORD.checkedAt, Number.NEGATIVE_INFINITY);
+    this.#change(id, { checkedAt: Number.NEGATIVE_INFINITY }, (token) => token.generation < generation);
   }
 
   /** Removes the token of a terminal, or the tokens of an account, up to `generation`. */
   remove(owner: SubjectId | AccountId, generation = Number.POSITIVE_INFINITY): void {
-    for (let found = this.#search(owner); found; found = this.#search(owner, found.earlier)) {
-      if (this.#get(found.position, WORD.generation) <= generation) this.#remove(found);
-    }
+    const tokens = this.#tokensOf(owner);
+    const kept = tokens.filter((token) => !token.id.startsWith(owner) || token.generation > generation);
+    if (kept.length < tokens.length) this.#set(accountOf(owner), kept);
   }
 
   /**
    * The tokens that the store confirmed up to `checkedUntil` and that end after `now`, with the reads that the store
-   * was told of. Between two of them, others may be added, changed or removed. A token may come twice, if it is read
-   * between.
+   * was told of. Between two of them, others may be added, changed or removed.
    * @param checkedUntil by the monotonic clock
    * @param now epoch ms
-   * @param from only tokens of logins from then on, and before `to` (epoch ms)
    */
-  *confirmed(checkedUntil: number, now: number, from = -Infinity, to = Infinity): Generator<CachedToken> {
-    for (let position = this.#start; position < this.#end; ) {
-      const length = this.#get(position, WORD.length);
-      const isConfirmed = this.#get(position, WORD.checkedAt) <= checkedUntil;
-      const issuedAt = this.#get(position, WORD.issuedAt);
-      const isValid = length > 0 && this.#get(position, WORD.expiresAt) > now;
-      if (isValid && isConfirmed && from <= issuedAt && issuedAt < to) yield this.#unpack(this.#at(position));
-      position = Math.max(position + Math.abs(length), this.#start);
+  *confirmed(checkedUntil: number, now: number): Generator<CachedToken> {
+    for (const account of [...this.#accounts.keys()]) {
+      for (const token of this.#tokensOf(account)) {
+        if (token.checkedAt <= checkedUntil && token.expiresAt > now) yield token;
+      }
     }
   }
 
-  /** @returns whether memory has this generation of the token, with another value */
-  #change(id: SubjectId, generation: number, word: number, value: number): boolean {
-    const found = this.#search(id);
-    if (!found || this.#get(found.position, WORD.generation) !== generation) return false;
-    const isNew = this.#get(found.position, word) !== value;
-    this.#set(found.position, word, value);
-    return isNew;
+  #tokensOf(owner: SubjectId | AccountId): CachedToken[] {
+    return this.#accounts.peek(accountOf(owner)) ?? [];
   }
 
-  #append(token: CachedToken): void {
-    const length = wordsOf(token);
-    if (length > this.#words.length) return;
-    const left = this.#words.length - (this.#end % this.#words.length);
-    if (left < length) this.#set(this.#overwrite(left), WORD.length, -left);
-    const position = this.#overwrite(length);
-    const bucket = this.#bucketOf(token.id);
-    this.#set(position, WORD.length, length);
-    this.#set(position, WORD.earlier, this.#latest[bucket] ?? 0);
-    this.#write(position, token);
-    this.#latest[bucket] = position;
-    this.#size += 1;
+  /** @returns whether memory has a token of the terminal that `isMeant` */
+  #change(id: SubjectId, changes: Partial<CachedToken>, isMeant: (token: CachedToken) => boolean): boolean {
+    const tokens = this.#tokensOf(id);
+    const at = tokens.findIndex((token) => token.id === id && isMeant(token));
+    const token = tokens[at];
+    if (token) tokens[at] = { ...token, ...changes };
+    return token !== undefined;
   }
 
-  /** @returns the position of the words */
-  #overwrite(length: number): number {
-    while (this.#end + length - this.#start > this.#words.length) {
-      const oldest = this.#get(this.#start, WORD.length);
-      if (oldest > 0) this.#size -= 1;
-      this.#start += Math.abs(oldest);
+  #set(account: AccountId, tokens: CachedToken[]): void {
+    if (tokens.length === 0) {
+      this.#accounts.delete(account);
+      return;
     }
-    this.#end += length;
-    return this.#end - length;
-  }
-
-  #remove({ position, earlier, text }: Place): void {
-    const bucket = this.#bucketOf(text);
-    let later = this.#latest[bucket] ?? 0;
-    if (later === position) this.#latest[bucket] = earlier;
-    else {
-      while (this.#get(later, WORD.earlier) !== position) later = this.#get(later, WORD.earlier);
-      this.#set(later, WORD.earlier, earlier);
-    }
-    // The ring may take months to come round.
-    const [at, length] = [position % this.#words.length, this.#get(position, WORD.length)];
-    this.#words.fill(0, at + TEXT_AT, at + length);
-    this.#set(position, WORD.length, -length);
-    this.#size -= 1;
-  }
-
-  #write(position: number, token: CachedToken): void {
-    const text = textOf(token);
-    this.#set(position, WORD.textLength, text.length);
-    this.#set(position, WORD.namesLength, token.names.length);
-    this.#set(position, WORD.generation, token.generation);
-    this.#set(position, WORD.checkedAt, token.checkedAt);
-    this.#set(position, WORD.erasedAt, token.erasedAt ?? Number.NaN);
-    this.#set(position, WORD.renewFrom, token.renewFrom);
-    this.#set(position, WORD.issuedAt, token.issuedAt);
-    this.#set(position, WORD.expiresAt, token.expiresAt);
-    this.#set(position, WORD.answeredAt, token.answeredAt);
-    this.#set(position, WORD.read, Number(token.read));
-    this.#set(position, WORD.unreadRenewals, token.unreadRenewals);
-    this.#set(position, WORD.suspect, Number(token.suspect));
-    this.#bytes.write(text, this.#byteAt(position), 'latin1');
-  }
-
-  #unpack({ position, text }: Place): CachedToken {
-    const bodyAt = NAMES_AT + this.#get(position, WORD.namesLength);
-    const erasedAt = this.#get(position, WORD.erasedAt);
-    return {
-      id: text.slice(0, ID_LENGTH) as SubjectId,
-      checkedAt: this.#get(position, WORD.checkedAt),
-      erasedAt: Number.isNaN(erasedAt) ? undefined : erasedAt,
-      renewFrom: this.#get(position, WORD.renewFrom),
-      issuedAt: this.#get(position, WORD.issuedAt),
-      expiresAt: this.#get(position, WORD.expiresAt),
-      generation: this.#get(position, WORD.generation),
-      answeredAt: this.#get(position, WORD.answeredAt),
-      read: this.#get(position, WORD.read) === 1,
-      unreadRenewals: this.#get(position, WORD.unreadRenewals),
-      suspect: this.#get(position, WORD.suspect) === 1,
-      etag: text.slice(ID_LENGTH, NAMES_AT),
-      names: text.slice(NAMES_AT, bodyAt),
-      body: text.slice(bodyAt),
-    };
-  }
-
-  /** The latest token of an account or a terminal, or the latest up to `from`. */
-  #search(owner: SubjectId | AccountId, from = this.#latest[this.#bucketOf(owner)] ?? 0): Place | undefined {
-    for (let position = from; position >= this.#start; position = this.#get(position, WORD.earlier)) {
-      const place = this.#at(position);
-      if (place.text.startsWith(owner)) return place;
-    }
-    return undefined;
-  }
-
-  #at(position: number): Place {
-    const at = this.#byteAt(position);
-    const text = this.#bytes.toString('latin1', at, at + this.#get(position, WORD.textLength));
-    return { position, earlier: this.#get(position, WORD.earlier), text };
-  }
-
-  #byteAt(position: number): number {
-    return ((position % this.#words.length) + TEXT_AT) * WORD_BYTES;
-  }
-
-  #get(position: number, word: number): number {
-    return this.#words[(position % this.#words.length) + word] ?? 0;
-  }
-
-  #set(position: number, word: number, value: number): void {
-    this.#words[(position % this.#words.length) + word] = value;
-  }
-
-  /** @param text begins with the id of the account */
-  #bucketOf(text: string): number {
-    let number = 0;
-    for (let at = 0; at < BUCKET_CHARACTERS; at += 1) number = number * 128 + text.charCodeAt(at);
-    return (number % this.#secret) % this.#latest.length;
+    this.#accounts.set(account, tokens);
+    if (this.#accounts.peek(account) === tokens) this.#size += tokens.length;
   }
 }
 
-/** Each character takes one byte. */
-function textOf({ id, etag, names, body }: CachedToken): string {
-  return `${id}${etag}${names}${body}`;
-}
-
-function wordsOf({ names, body }: CachedToken): number {
-  return TEXT_AT + Math.ceil((NAMES_AT + names.length + body.length) / WORD_BYTES);
+/** The texts are ASCII: each character takes one byte. */
+function bytesOf({ names, body }: CachedToken): number {
+  return TOKEN_BYTES + names.length + body.length;
 }
 
 function merged(token: CachedToken, former: CachedToken): CachedToken {

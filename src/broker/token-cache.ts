@@ -29,7 +29,7 @@ export interface TokenCacheOptions extends Pick<BrokerPorts, 'announcements' | '
 
 /**
  * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until it is
- * overwritten or removed, because it is the answer during an outage of the store. An older token never replaces a newer
+ * dropped or removed, because it is the answer during an outage of the store. An older token never replaces a newer
  * one.
  */
 export class TokenCache {

@@ -167,14 +167,10 @@ export class WriteBack {
     const [now, wallNow] = [clock.monotonic(), clock.now()];
     for (const [id, generation] of cache.removals()) yield { id, generation };
     // A failover loses what was stored last.
-    const recent = wallNow - RECENT_MS;
-    for (const [from, to] of [
-      [recent, Number.POSITIVE_INFINITY],
-      [Number.NEGATIVE_INFINITY, recent],
-    ] as const) {
-      for (const known of cache.tokens.confirmed(now, wallNow, from, to)) {
-        const { id, generation } = known;
-        if (this.hasRecordOf(id)) continue;
+    for (const isRecent of [true, false]) {
+      for (const known of cache.tokens.confirmed(now, wallNow)) {
+        const { id, generation, issuedAt } = known;
+        if (issuedAt >= wallNow - RECENT_MS !== isRecent || this.hasRecordOf(id)) continue;
         // A later login has ended the token, but nobody may have its token any more.
         const suspect = known.suspect || cache.newestKnown(id) > generation;
         yield { id, generation, record: recordOf({ ...known, suspect }) };

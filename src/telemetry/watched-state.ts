@@ -86,7 +86,7 @@ export function watchState(registry: Registry, version: string, state: WatchedSt
   new Gauge({
     registers,
     name: 'sdk_token_broker_cached_tokens_bytes',
-    help: 'Memory for tokens that was written, also for removed ones, in bytes. It grows up to `CACHE_MAX_MB`, and never shrinks.',
+    help: 'Memory of these tokens in bytes, at most `CACHE_MAX_MB`.',
     collect() {
       this.set(cache.bytes);
     },

@@ -1,9 +1,13 @@
+import { validateHeaderValue } from 'node:http';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { type CachedToken, CachedTokens, cachedToken, recordOf } from '../../../src/broker/cached-tokens.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
-import { accountOf, type SubjectId, subjectId } from '../../../src/token/subject.ts';
+import { type AccountId, accountOf, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { wellFormedText } from '../../support/any-text.ts';
+import { madeUpRecord } from '../../support/made-up-tokens.ts';
 
 interface Changes {
   readonly unionId?: string;
@@ -39,14 +43,28 @@ function all(memory: CachedTokens): CachedToken[] {
 const TEXTS = wellFormedText({ minLength: 1, maxLength: 128 });
 
 describe('tokens in memory', () => {
-  test('take at most as much memory as they may', () => {
-    const most = 2 ** 26;
-    const before = process.memoryUsage().arrayBuffers;
-    const memory = new CachedTokens(most);
-    const taken = process.memoryUsage().arrayBuffers - before;
-    expect(memory.size).toBe(0);
-    expect(taken).toBeLessThanOrEqual(most);
-    expect(taken).toBeGreaterThan(most / 2);
+  test('take no more of the heap than they count, and little less', () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage: () => void = runInNewContext('gc');
+    const heapOf = () => {
+      collectGarbage();
+      return process.memoryUsage().heapUsed;
+    };
+    const memory = new CachedTokens(2 ** 30);
+    const fill = (size: number) => {
+      for (let number = memory.size; number < size; number += 1) {
+        const record = madeUpRecord({ app: 'default', unionId: `account-${number}`, uniqueId: `phone-${number}` });
+        const facts = { id: subjectId(record.subject), checkedAt: 0.5, erasedAt: 0.5, renewFrom: 0.5 };
+        // An answer makes one text of the parts of the tag.
+        validateHeaderValue('etag', memory.add(cachedToken(record, facts)).etag);
+      }
+      return heapOf();
+    };
+    // The first ones also bring what a process needs once.
+    const [before, counted] = [fill(5_000), memory.bytes];
+    const share = (fill(30_000) - before) / (memory.bytes - counted);
+    expect(share).toBeGreaterThan(0.85);
+    expect(share).toBeLessThanOrEqual(1);
   });
 
   test('are returned as they were added, whatever their texts and numbers', () => {
@@ -75,11 +93,10 @@ describe('tokens in memory', () => {
     );
   });
 
-  test('are the latest of each terminal, also of accounts that share a bucket, after any sequence of changes', () => {
-    const maxBytes = 12_000;
+  test('are the latest of each terminal, and those of the accounts that were used last, after any sequence of changes', () => {
+    const maxBytes = 20_000;
     const change = fc.record({
       kind: fc.constantFrom('add', 'add', 'add', 'find', 'remove', 'remove account', 'invalidate'),
-      // More accounts than the 47 buckets.
       unionId: fc.integer({ min: 0, max: 60 }).map((number) => `account-${number}`),
       uniqueId: fc.constantFrom('phone', 'tablet'),
       length: fc.integer({ min: 0, max: 1_500 }),
@@ -88,13 +105,14 @@ describe('tokens in memory', () => {
       fc.property(fc.array(change, { maxLength: 150 }), (changes) => {
         const memory = new CachedTokens(maxBytes);
         const model = new Map<SubjectId, CachedToken>();
-        const used: (SubjectId | undefined)[] = [];
+        /** The accounts, those that were used last at the end. */
+        const used = new Set<AccountId>();
         let generation = 0;
         for (const { kind, length, ...parts } of changes) {
           generation += 1;
           const token = tokenOf({ ...parts, generation, accessToken: 'x'.repeat(length) });
+          const account = accountOf(token.id);
           const known = model.get(token.id);
-          used.push(kind === 'add' || kind === 'find' ? token.id : undefined);
           if (kind === 'add') {
             memory.add(token);
             model.set(token.id, token);
@@ -104,9 +122,13 @@ describe('tokens in memory', () => {
             memory.invalidate(token.id, generation);
             if (known) model.set(token.id, { ...known, checkedAt: Number.NEGATIVE_INFINITY });
           } else {
-            const owner = kind === 'remove' ? token.id : accountOf(token.id);
+            const owner = kind === 'remove' ? token.id : account;
             memory.remove(owner, generation);
             for (const id of [...model.keys()]) if (id.startsWith(owner)) model.delete(id);
+          }
+          if (kind === 'add' || kind === 'find') {
+            used.delete(account);
+            used.add(account);
           }
           const left = all(memory);
           const ids = new Set(left.map(({ id }) => id));
@@ -114,82 +136,13 @@ describe('tokens in memory', () => {
           expect(memory.bytes).toBeLessThanOrEqual(maxBytes);
           for (const one of left) expect(one).toEqual(model.get(one.id));
           for (const one of left) expect(memory.peek(one.id)).toEqual(one);
-          // A token takes at most 1,800 bytes. So two others and an unused end fit into half of the block.
-          for (const id of used.slice(-3)) if (id && model.has(id)) expect(ids).toContain(id);
+          // An account takes at most 5,000 bytes, so four fit.
+          const lastUsed = [...used].slice(-4);
+          for (const id of model.keys()) if (lastUsed.includes(accountOf(id))) expect(ids).toContain(id);
           for (const id of [...model.keys()]) if (!ids.has(id)) model.delete(id);
         }
       }),
     );
-  });
-
-  test('fill the memory in every lap before the oldest one is overwritten', () => {
-    const memory = new CachedTokens(100_000);
-    for (let number = 0; number < 1_000; number += 1) {
-      memory.add(tokenOf({ unionId: `account-${number}`, accessToken: 'x'.repeat(200), generation: number }));
-      if (number < 250) continue;
-      const first = number - memory.size + 1;
-      const expected = Array.from({ length: memory.size }, (_, index) => first + index);
-      expect(all(memory).map(({ generation }) => generation)).toEqual(expected);
-      expect(memory.size).toBeGreaterThan(190);
-      expect(memory.bytes).toBeGreaterThan(95_500);
-    }
-  });
-
-  test('overwrite no others when one is read or renewed again and again', () => {
-    const memory = new CachedTokens(100_000);
-    for (let number = 0; number < 150; number += 1)
-      memory.add(tokenOf({ unionId: `account-${number}`, accessToken: 'token-0000' }));
-    const { bytes } = memory;
-    for (let checkedAt = 0; checkedAt < 1_000; checkedAt += 1) {
-      const accessToken = `token-${1_000 + checkedAt}`;
-      memory.add(tokenOf({ unionId: 'account-149', checkedAt, accessToken, generation: checkedAt }));
-    }
-    expect([memory.size, memory.bytes]).toEqual([150, bytes]);
-    expect(memory.peek(tokenOf({ unionId: 'account-149' }).id)?.checkedAt).toBe(999);
-  });
-
-  test.each(['read', 'renewed'])('stay whole in a full memory when the oldest one is %s', (kind) => {
-    const memory = new CachedTokens(100_000);
-    let added = 0;
-    for (; memory.size === added; added += 1) memory.add(tokenOf({ unionId: `account-${added}` }));
-    const unionId = `account-${added - memory.size}`;
-    const renewed = tokenOf({ unionId, accessToken: 'x'.repeat(50), generation: 2 });
-    const newest = kind === 'read' ? tokenOf({ unionId }) : renewed;
-    expect(kind === 'read' ? memory.find(newest.id) : memory.add(newest)).toEqual(newest);
-    expect(all(memory).at(-1)).toEqual(newest);
-    for (const token of all(memory)) expect(memory.peek(token.id)).toEqual(token);
-    expect(memory.size).toBe(all(memory).length);
-  });
-
-  test('are found as quickly after their account has logged in and out again and again', () => {
-    const memory = new CachedTokens(1_000_000);
-    const [phone, laptop, tablet] = [tokenOf(), tokenOf({ uniqueId: 'laptop' }), tokenOf({ uniqueId: 'tablet' })];
-    memory.add(tablet);
-    for (let round = 0; round < 500; round += 1) {
-      for (const token of [phone, laptop]) memory.add(token);
-      for (const { id } of [phone, laptop]) memory.remove(id);
-    }
-    const texts = vi.spyOn(Buffer.prototype, 'toString');
-    onTestFinished(() => texts.mockRestore());
-    expect(memory.find(tablet.id)).toEqual(tablet);
-    expect(texts).toHaveBeenCalledTimes(1);
-  });
-
-  test('stay if they are read again before half of the memory is overwritten, and otherwise go in their turn', () => {
-    const memory = new CachedTokens(100_000);
-    const [used, renewed, looked, unused] = ['used', 'renewed', 'looked', 'unused'].map((unionId) =>
-      tokenOf({ unionId }),
-    );
-    for (const token of [used, renewed, looked, unused]) if (token) memory.add(token);
-    for (let number = 0; number < 1_000; number += 1) {
-      memory.add(tokenOf({ unionId: `account-${number}` }));
-      if (used && number % 50 === 0) memory.find(used.id);
-      if (looked) memory.peek(looked.id);
-      // A renewal is no read.
-      if (renewed && memory.peek(renewed.id)) memory.add(renewed);
-    }
-    const isKnown = [used, renewed, looked, unused].map((token) => token && memory.peek(token.id) !== undefined);
-    expect(isKnown).toEqual([true, false, false, false]);
   });
 
   test('are not replaced by an older token of the terminal', () => {
@@ -233,18 +186,19 @@ describe('tokens in memory', () => {
     }
   });
 
-  test('leave nothing in the memory once they are removed', () => {
-    const from = vi.spyOn(Buffer, 'from');
-    onTestFinished(() => from.mockRestore());
-    const memory = new CachedTokens(10_000);
-    const block = from.mock.results[0]?.value as Buffer;
-    const [token, other] = [tokenOf({ accessToken: 'secret' }), tokenOf({ unionId: 'bob', accessToken: 'another' })];
-    memory.add(token);
-    memory.add(other);
-    expect(block.includes('secret')).toBe(true);
-    memory.remove(accountOf(token.id));
-    expect([token.id, 'alice', 'secret'].some((text) => block.includes(text))).toBe(false);
-    expect(all(memory)).toEqual([other]);
+  test('do not count as used by a look or by a logout that removes none of them', () => {
+    const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((unionId) => tokenOf({ unionId })) as [
+      CachedToken,
+      CachedToken,
+      CachedToken,
+    ];
+    // Two accounts fit.
+    const memory = new CachedTokens(1_600);
+    for (const token of [alice, bob]) memory.add(token);
+    memory.peek(alice.id);
+    memory.remove(tokenOf({ uniqueId: 'tablet' }).id);
+    memory.add(carol);
+    expect(all(memory)).toEqual([carol, bob]);
   });
 
   test('do not include a token that is larger than the memory, nor its former one', () => {
@@ -256,27 +210,18 @@ describe('tokens in memory', () => {
     expect(memory.size).toBe(1);
   });
 
-  test('work in the largest memory', () => {
-    const memory = new CachedTokens(2 ** 31);
-    memory.add(tokenOf());
-    expect(all(memory)).toEqual([tokenOf()]);
-  });
-
-  test('can be listed while new ones overwrite them', () => {
-    const memory = new CachedTokens(6_000);
-    const tokens = Array.from({ length: 60 }, (_, number) =>
-      tokenOf({ unionId: `account-${number}`, generation: number, accessToken: 'x'.repeat(17 * (number % 11)) }),
-    );
+  test('can be listed while new ones displace them', () => {
+    const memory = new CachedTokens(15_000);
+    const tokens = Array.from({ length: 60 }, (_, number) => tokenOf({ unionId: `account-${number}` }));
     for (const token of tokens.slice(0, 20)) memory.add(token);
     const rest = tokens.slice(20);
-    const listed: number[] = [];
-    for (const { id, generation } of memory.confirmed(Number.POSITIVE_INFINITY, 0)) {
-      listed.push(generation);
-      expect(id).toBe(tokens[generation]?.id);
-      for (const token of rest.splice(0, 3)) memory.add(token);
+    const listed: SubjectId[] = [];
+    for (const token of memory.confirmed(Number.POSITIVE_INFINITY, 0)) {
+      expect(tokens).toContainEqual(token);
+      listed.push(token.id);
+      for (const other of rest.splice(0, 3)) memory.add(other);
     }
-    expect(listed).toEqual(listed.toSorted((one, other) => one - other));
-    expect(listed.at(-1)).toBe(59);
+    expect(listed.length).toBeGreaterThan(1);
     expect(new Set(listed).size).toBe(listed.length);
   });
 
@@ -284,9 +229,7 @@ describe('tokens in memory', () => {
     const memory = new CachedTokens(10_000);
     for (const checkedAt of [Number.NEGATIVE_INFINITY, 4, 5])
       memory.add(tokenOf({ unionId: `${checkedAt}`, checkedAt }));
-    expect([...memory.confirmed(4, 1e13 - 1)].map(({ checkedAt }) => checkedAt)).toEqual([Number.NEGATIVE_INFINITY, 4]);
+    expect([...memory.confirmed(4, 1e13 - 1)].map(({ checkedAt }) => checkedAt)).toEqual([4, Number.NEGATIVE_INFINITY]);
     expect([...memory.confirmed(4, 1e13)]).toEqual([]);
-    const issued = (from: number, to: number) => [...memory.confirmed(5, 0, from, to)].length;
-    expect([issued(0.5, 1), issued(0.4, 0.5), issued(0.6, 1)]).toEqual([3, 0, 0]);
   });
 });

@@ -30,10 +30,9 @@ function createWriteBack() {
   const removed: [SubjectId, number | undefined][] = [];
   const cache = {
     tokens: {
-      *confirmed(checkedUntil: number, now: number, from: number, to: number) {
+      *confirmed(checkedUntil: number, now: number) {
         expect([checkedUntil, now]).toEqual(startedAt);
         for (const record of inMemory) {
-          if (record.token.issuedAt < from || record.token.issuedAt >= to) continue;
           const id = subjectId(record.subject);
           yield cachedToken(record, { id, checkedAt: 0, erasedAt: undefined, renewFrom: 0 });
         }
