@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ClaimSource, parseClaims, principalFrom, requireAccessToken } from '../../../src/session/claims.ts';
+import {
+  type ClaimNames,
+  type ClaimSource,
+  parseClaims,
+  principalFrom,
+  requireAccessToken,
+} from '../../../src/session/claims.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { wellFormedText } from '../../support/any-text.ts';
@@ -25,8 +31,11 @@ function refusal(claims: object, names = NAMES): BrokerError {
 }
 
 describe('the principal in the claims', () => {
+  const read = (claims: object, names: Partial<ClaimNames> = {}) =>
+    principalFrom({ sub: 'u-1', ...claims }, { ...NAMES, ...names }, 'introspection', CLOCK);
+
   it('has the account, and the country in upper case', () => {
-    expect(principalFrom({ sub: 'u-1', region: 'cn' }, NAMES, 'introspection', CLOCK)).toEqual({
+    expect(read({ region: 'cn' })).toEqual({
       unionId: 'u-1',
       region: 'CN',
       app: undefined,
@@ -35,48 +44,30 @@ describe('the principal in the claims', () => {
     });
   });
 
-  it('is bound to an app only if the app claim is configured', () => {
-    const claims = { sub: 'u-1', app: 'ios', session: { edition: 'Android-2.0_beta' } };
-    expect(principalFrom(claims, NAMES, 'introspection', CLOCK).app).toBeUndefined();
-    expect(principalFrom(claims, { ...NAMES, app: 'app' }, 'introspection', CLOCK).app).toBe('ios');
-    expect(principalFrom(claims, { ...NAMES, app: 'session.edition' }, 'introspection', CLOCK).app).toBe(
-      'Android-2.0_beta',
-    );
-    expect(principalFrom(claims, { ...NAMES, app: 'edition' }, 'introspection', CLOCK).app).toBeUndefined();
-    expect(
-      principalFrom({ sub: 'u-1', app: null }, { ...NAMES, app: 'app' }, 'introspection', CLOCK).app,
-    ).toBeUndefined();
-    const longest = 'a'.repeat(64);
-    expect(principalFrom({ sub: 'u-1', app: longest }, { ...NAMES, app: 'app' }, 'introspection', CLOCK).app).toBe(
-      longest,
-    );
+  it.each([
+    [undefined, { app: 'ios' }, undefined],
+    ['app', { app: 'ios' }, 'ios'],
+    ['app', { app: null }, undefined],
+    ['app', { app: 'a'.repeat(64) }, 'a'.repeat(64)],
+    ['session.edition', { session: { edition: 'Android-2.0_beta' } }, 'Android-2.0_beta'],
+    ['edition', { session: { edition: 'ios' } }, undefined],
+  ])('is bound to an app only if the app claim is configured and there: %s, %j', (name, claims, app) => {
+    expect(read(claims, { app: name }).app).toBe(app);
   });
 
-  it('has no country if the session does not name one', () => {
-    expect(principalFrom({ sub: 'u-1' }, NAMES, 'introspection', CLOCK).region).toBeUndefined();
-    expect(principalFrom({ sub: 'u-1', region: null }, NAMES, 'introspection', CLOCK).region).toBeUndefined();
-    expect(
-      principalFrom({ sub: 'u-1' }, { ...NAMES, region: 'address.country' }, 'introspection', CLOCK).region,
-    ).toBeUndefined();
-    for (const address of ['CN', null, 86]) {
-      const claims = { sub: 'u-1', address };
-      expect(
-        principalFrom(claims, { ...NAMES, region: 'address.country' }, 'introspection', CLOCK).region,
-      ).toBeUndefined();
-    }
-  });
+  it.each([{}, { region: null }, { address: 'CN' }, { address: null }, { address: 86 }])(
+    'has no country if the session does not name one: %j',
+    (claims) => {
+      expect(read(claims).region).toBeUndefined();
+      expect(read(claims, { region: 'address.country' }).region).toBeUndefined();
+    },
+  );
 
-  it('is found along a dotted path', () => {
-    const names = { ...NAMES, unionId: 'user.id', region: 'user.address.country' };
-    const claims = { user: { id: 'u-1', address: { country: 'de' } } };
-    expect(principalFrom(claims, names, 'introspection', CLOCK)).toMatchObject({ unionId: 'u-1', region: 'DE' });
-  });
-
-  it('prefers a claim whose own name contains dots', () => {
-    const unionId = 'https://example.com/union_id';
-    expect(principalFrom({ [unionId]: 'u-1' }, { ...NAMES, unionId }, 'introspection', CLOCK).unionId).toBe('u-1');
-    const both = { 'user.id': 'literal', user: { id: 'nested' } };
-    expect(principalFrom(both, { ...NAMES, unionId: 'user.id' }, 'introspection', CLOCK).unionId).toBe('literal');
+  it('is found along a dotted path, unless a claim has that name itself', () => {
+    const names = { unionId: 'user.id', region: 'user.address.country' };
+    const user = { id: 'nested', address: { country: 'de' } };
+    expect(read({ user }, names)).toMatchObject({ unionId: 'nested', region: 'DE' });
+    expect(read({ user, 'user.id': 'literal' }, names).unionId).toBe('literal');
   });
 
   it('is never read from inherited properties', () => {
@@ -110,45 +101,25 @@ describe('the principal in the claims', () => {
     expect(error.detail).toBe(`The session's claim sub ${ACCOUNT_RULE}`);
   });
 
-  it.each([
-    [''],
-    ['C'],
-    ['CHN'],
-    ['C1'],
-    ['CN\n'],
-    ['ſſ'],
-    [86],
-    [['CN']],
-    [{ code: 'CN' }],
-    [true],
-    ['UK'],
-    ['eu'],
-    ['XK'],
-    ['ZZ'],
-  ])('does not accept %j as a country', (region) => {
-    const error = refusal({ sub: 'u-1', region });
-    expect(error.code).toBe('session_invalid');
-    expect(error.detail).toContain('claim region must be a two-letter country code');
-  });
+  it.each(['', 'C', 'CHN', 'C1', 'CN\n', 'ſſ', 86, ['CN'], { code: 'CN' }, true, 'UK', 'eu', 'XK', 'ZZ'])(
+    'does not accept %j as a country',
+    (region) => {
+      const error = refusal({ sub: 'u-1', region });
+      expect(error.code).toBe('session_invalid');
+      expect(error.detail).toContain('claim region must be a two-letter country code');
+    },
+  );
 
-  it.each([
-    [''],
-    ['a'.repeat(65)],
-    ['ios app'],
-    ['ios\n'],
-    ['ïos'],
-    ['a/b'],
-    [1],
-    [true],
-    [['ios']],
-    [{ name: 'ios' }],
-  ])('does not accept %j as an app', (app) => {
-    const error = refusal({ sub: 'u-1', app }, { ...NAMES, app: 'app' });
-    expect(error.code).toBe('session_invalid');
-    expect(error.detail).toBe(
-      `The session's claim app must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" if it is present`,
-    );
-  });
+  it.each(['', 'a'.repeat(65), 'ios app', 'ios\n', 'ïos', 'a/b', 1, true, ['ios'], { name: 'ios' }])(
+    'does not accept %j as an app',
+    (app) => {
+      const error = refusal({ sub: 'u-1', app }, { ...NAMES, app: 'app' });
+      expect(error.code).toBe('session_invalid');
+      expect(error.detail).toBe(
+        `The session's claim app must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" if it is present`,
+      );
+    },
+  );
 });
 
 describe('an answer of a session server in mode forward', () => {
@@ -278,12 +249,43 @@ describe.each(['introspection', 'forward'] as const)('the times in an answer in 
 });
 
 describe('parsed claims', () => {
-  it('have an account that is an integer as a bigint, and other numbers as they are', () => {
-    const nested = { ...NAMES, unionId: 'data.user.id' };
-    const text = '{"data":{"user":{"id":9007199254740993,"age":9007199254740993}},"iat":1767225600.5}';
-    const claims = parseClaims(text, nested) ?? {};
-    expect(claims).toMatchObject({ data: { user: { age: 9007199254740992 } }, iat: 1767225600.5 });
-    expect(principalFrom(claims, nested, 'introspection', CLOCK).unionId).toBe('9007199254740993');
+  const names = { ...NAMES, unionId: 'user.id' };
+  /** The account in a text that has other numbers, another claim of this name, and a text that looks like one. */
+  const accountOf = (id: string) => {
+    const user = `"user":{"age":1.5e3,"id":${id},"parent":{"id":9007199254740993}}`;
+    const claims = parseClaims(`{"id":1,"note":"\\"user\\":{\\"id\\":2}",${user},"iat":1767225600.5}`, names) ?? {};
+    expect(claims).toMatchObject({ iat: 1767225600.5 });
+    return principalFrom(claims, names, 'introspection', CLOCK).unionId;
+  };
+  const EDGES = [0n, 7n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 63n - 1n, -(2n ** 63n)];
+  const integer = fc.oneof(
+    fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n }),
+    fc.bigInt({ min: 2n ** 53n - 9n, max: 2n ** 53n + 9n }),
+    fc.bigInt({ min: 0n, max: 10n ** 128n - 1n }),
+  );
+
+  it('have an account that is an integer of any size, up to 128 digits, digit by digit, as if it were text', () => {
+    fc.assert(
+      fc.property(integer, (id) => accountOf(String(id)) === String(id) && accountOf(`"${id}"`) === String(id)),
+      { examples: EDGES.map((edge): [bigint] => [edge]) },
+    );
+    expect(accountOf('-0')).toBe('0');
+    expect(accountOf('9'.repeat(128))).toBe('9'.repeat(128));
+    for (const id of ['9'.repeat(129), `-${'9'.repeat(128)}`]) expect(() => accountOf(id)).toThrow(ACCOUNT_RULE);
+  });
+
+  it('have no account that is a number with a fraction or an exponent', () => {
+    const suffix = fc.constantFrom('.0', '.5', '.00000000000000000001', 'e0', 'E3', 'e+18', 'e-1', '.79e18', 'e999');
+    fc.assert(
+      fc.property(integer, suffix, (id, more) => {
+        expect(() => accountOf(`${id}${more}`)).toThrow(ACCOUNT_RULE);
+      }),
+    );
+  });
+
+  it('have the last one of an account that stands twice', () => {
+    expect(accountOf('5,"id":9007199254740993')).toBe('9007199254740993');
+    expect(accountOf('9007199254740993,"id":"x"')).toBe('x');
   });
 
   it('are those of the text only, without one for an account that is missing', () => {

@@ -42,11 +42,6 @@ beforeEach(() => {
   verifier = verifierFor({ publicKeyPem: pemOf(rsa) });
 });
 
-const WRONG_ACCOUNT =
-  'must be a string of 1 to 128 Unicode characters, or an integer of at most as many digits, ' +
-  'without a fraction or an exponent';
-const WRONG_REGION = 'must be a two-letter country code that ISO 3166-1 assigns (GB, not UK), if it is present';
-
 describe('a valid session', () => {
   it('has an account and an end', async () => {
     const session = await rsa.sign({ region: 'de', iat: START_SECONDS - 5, exp: START_SECONDS + 90 });
@@ -151,16 +146,7 @@ describe('a session with wrong claims is refused', () => {
     ['aud', { aud: 'another-app' }, 'has a wrong value'],
     ['aud', { aud: undefined }, 'is missing'],
     ['exp', { exp: undefined }, 'is missing'],
-    ['exp', { exp: '1767225660' }, 'must be a number'],
-    ['nbf', { nbf: START_SECONDS + 61 }, "must be at most 60 s ahead of the broker's clock"],
-    ['iat', { iat: START_SECONDS + 61 }, "must be at most 60 s ahead of the broker's clock"],
-    ['sub', { sub: undefined }, WRONG_ACCOUNT],
-    ['sub', { sub: 0.5 }, WRONG_ACCOUNT],
-    ['sub', { sub: 'x'.repeat(129) }, WRONG_ACCOUNT],
     ['iat', { iat: '1767225595' }, 'must be a number'],
-    ['nbf', { nbf: '1767225595' }, 'must be a number'],
-    ['region', { region: 'Germany' }, WRONG_REGION],
-    ['region', { region: 'UK' }, WRONG_REGION],
   ])('%s: %j', async (claim, claims, wrong) => {
     const error = await expectRefused(verifier, await rsa.sign(claims), 'session_invalid');
     expect(error.detail).toBe(`The session's claim ${claim} ${wrong}`);

@@ -1,10 +1,9 @@
 import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
-import { describe, expect, it, onTestFinished, test } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { JwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
 import { KnownHeaders, keysIn, signatureCheck } from '../../../src/session/known-headers.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { JwksServer } from './jwks-server.ts';
 import {
   ACCOUNT,
   AUDIENCE,
@@ -150,88 +149,27 @@ describe('a session with the header of an accepted one', () => {
     expect(await outcomeOf(verifier, await stranger.sign())).toEqual(['session_invalid', expect.any(String)]);
   });
 
-  /** Every claim that matters, wrong in each way, and some that are fine. */
-  const CLAIMS: Record<string, unknown>[] = [
-    {},
-    ...[undefined, null, '', 1, 'https://other.example', [ISSUER]].map((iss) => ({ iss })),
-    ...[undefined, null, 'other', [], ['other', AUDIENCE], [1, AUDIENCE], {}, [[AUDIENCE]]].map((aud) => ({ aud })),
-    ...[undefined, null, '1', START_SECONDS, START_SECONDS + 0.5, START_SECONDS - 1, 1e15, -1].map((exp) => ({ exp })),
-    ...[null, '1', START_SECONDS, START_SECONDS + 60, START_SECONDS + 60.5, START_SECONDS + 61, 1e15].map((nbf) => ({
-      nbf,
-    })),
-    ...[null, '1', START_SECONDS + 60, START_SECONDS + 60.5, START_SECONDS + 61, 1e15, START_SECONDS - 5].map(
-      (iat) => ({ iat }),
-    ),
-    ...[undefined, null, '', 1, 'x'.repeat(129), '\ud800'].map((sub) => ({ sub })),
-    { region: 'DEU' },
-    { region: 'de' },
-    { token_type: 'refresh_token' },
-    { cnf: { jkt: 'x' } },
-    { events: { 'http://schemas.openid.net/event/backchannel-logout': {} } },
-  ];
-
-  it.each(CLAIMS)('has the same outcome as without a known header: %j', async (claims) => {
-    const { signer, verifier, pem } = await warmedUp('ES256');
-    const fresh = verifierWith({ publicKeyPem: pem });
-    const session = await signer.sign(claims);
-    expect(await outcomeOf(verifier, session)).toEqual(await outcomeOf(fresh, session));
-  });
+  it.each([{}, { exp: START_SECONDS }, { iss: 'other' }, { sub: 'm\u{fc}ller' }, { cnf: { jkt: 'x' } }])(
+    'has the same outcome as without a known header: %j',
+    async (claims) => {
+      const { signer, verifier, pem } = await warmedUp('ES256');
+      const session = await signer.sign(claims);
+      expect(await outcomeOf(verifier, session)).toEqual(await outcomeOf(verifierWith({ publicKeyPem: pem }), session));
+    },
+  );
 
   it.each([
-    ['"exp":-1e400', 'session_expired'],
-    ['"exp":1e400', 'session_invalid'],
-    ['"nbf":1e400', 'session_invalid'],
-    ['"iat":1e400', 'session_invalid'],
-  ])('is refused as without a known header if a time is too large for a number: %s', async (time, code) => {
-    const key = await newSigner('ES256');
-    const verifier = verifierWith({ publicKeyPem: pemOf(key) });
-    await verifier.verify(await key.sign());
-    const session = await key.signBytes(Buffer.from(JSON.stringify(claimsWith()).replace('}', `,${time}}`)));
-    const outcome = await outcomeOf(verifier, session);
-    expect(outcome).toEqual(await outcomeOf(verifierWith({ publicKeyPem: pemOf(key) }), session));
-    expect(outcome).toEqual([code, code === 'session_invalid' ? expect.stringContaining('milliseconds') : undefined]);
-  });
-
-  it.each(['utf8', 'latin1'] as const)(
-    'has the same outcome as without a known header, with and without a byte order mark: %s',
-    async (encoding) => {
-      const key = await newSigner('ES256');
-      const verifier = verifierWith({ publicKeyPem: pemOf(key) });
-      await verifier.verify(await key.sign());
-      const payload = Buffer.from(JSON.stringify(claimsWith({ sub: 'm\u{fc}ller' })), encoding);
-      const outcomes: unknown[] = [];
-      for (const bytes of [payload, Buffer.concat([Buffer.from('\u{feff}'), payload])]) {
-        const session = await key.signBytes(bytes);
-        const outcome = await outcomeOf(verifier, session);
-        expect(outcome).toEqual(await outcomeOf(verifierWith({ publicKeyPem: pemOf(key) }), session));
-        outcomes.push(outcome);
-      }
-      const refused = ['session_invalid', expect.any(String)];
-      expect(outcomes).toEqual(encoding === 'utf8' ? ['m\u{fc}ller', 'm\u{fc}ller'] : [refused, refused]);
-    },
-  );
-
-  it.each(['[]', 'null', '"text"', '1', '{', '\u{feff}{}'])(
-    'is refused if its payload is not a JSON object: %s',
-    async (payload) => {
-      const { signer, verifier } = await warmedUp('HS256');
-      const head = (await signer.sign()).split('.')[0];
-      const signed = `${head}.${Buffer.from(payload).toString('base64url')}`;
-      const session = `${signed}.${createHmac('sha256', SECRET).update(signed).digest('base64url')}`;
-      expect(await outcomeOf(verifier, session)).toEqual(['session_invalid', expect.any(String)]);
-    },
-  );
-
-  it('ends with its exp', async () => {
-    const clock = new TestClock();
-    const signer = await newSigner('EdDSA');
-    const verifier = verifierWith({ publicKeyPem: pemOf(signer) }, clock);
-    const session = await signer.sign({ exp: START_SECONDS + 60 });
-    await verifier.verify(session);
-    clock.time += 59_999;
-    expect(verifier.verify(session)).toMatchObject({ unionId: ACCOUNT });
-    clock.time += 1;
-    expect(await outcomeOf(verifier, session)).toEqual(['session_expired', undefined]);
+    ['utf8', '', ACCOUNT],
+    ['utf8', '\u{feff}', ACCOUNT],
+    ['latin1', '', ['session_invalid', 'The session is not a signed JWT']],
+  ] as const)('is read as without a known header, in %s and after %j', async (encoding, mark, outcome) => {
+    const key = await sharedSigner('ES256');
+    const { verifier } = await warmedUp('ES256');
+    const payload = `${mark}${JSON.stringify(claimsWith({ name: 'm\u{fc}ller' }))}`;
+    const session = await key.signBytes(Buffer.from(payload, encoding));
+    for (const one of [verifier, verifierWith({ publicKeyPem: pemOf(key) })]) {
+      expect(await outcomeOf(one, session)).toEqual(outcome);
+    }
   });
 });
 
@@ -291,49 +229,6 @@ describe('a header that no session was accepted with', () => {
       const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${signed.split('.')[1]}.`;
       expect(await outcomeOf(verifier, unsigned)).toEqual(['session_invalid', expect.any(String)]);
     }
-  });
-});
-
-describe('a key that is no longer published', () => {
-  it('is refused as soon as the keys were fetched again', async () => {
-    const clock = new TestClock();
-    const [old, next] = [await newSigner('RS256', 'old'), await newSigner('RS256', 'next')];
-    const jwks = new JwksServer();
-    jwks.keys = [old.jwk];
-    await jwks.start();
-    onTestFinished(() => jwks.stop());
-    const verifier = verifierWith({ jwksUrl: jwks.url }, clock);
-    const session = await old.sign();
-    await verifier.verify(session);
-    await verifier.verify(session);
-    expect(verifier.verify(session)).toMatchObject({ unionId: ACCOUNT });
-    jwks.keys = [next.jwk];
-    clock.time += 10_000;
-    await verifier.verify(await next.sign());
-    expect(await outcomeOf(verifier, session)).toEqual([
-      'session_invalid',
-      'The session is signed with an unknown key',
-    ]);
-  });
-
-  it('is refused at the latest 10 minutes after the last fetch', async () => {
-    const clock = new TestClock();
-    const [old, next] = [await newSigner('ES256', 'old'), await newSigner('ES256', 'next')];
-    const jwks = new JwksServer();
-    jwks.keys = [old.jwk];
-    await jwks.start();
-    onTestFinished(() => jwks.stop());
-    const verifier = verifierWith({ jwksUrl: jwks.url }, clock);
-    const session = await old.sign({ exp: START_SECONDS + 3_600 });
-    for (let i = 0; i < 2; i++) await verifier.verify(session);
-    jwks.keys = [next.jwk];
-    clock.time += 599_999;
-    expect(verifier.verify(session)).toMatchObject({ unionId: ACCOUNT });
-    clock.time += 1;
-    expect(await outcomeOf(verifier, session)).toEqual([
-      'session_invalid',
-      'The session is signed with an unknown key',
-    ]);
   });
 });
 

@@ -191,48 +191,17 @@ it('a key that cannot be used is not explained as the fault of a session', async
   await expect(explainSession(options, 'junk', { clock: new TestClock() })).rejects.toThrow('at least 32 bytes');
 });
 
-describe.each(['introspection', 'forward'] as const)('the explanation of an answer in mode %s', (mode) => {
-  it.each([
-    ['exp', String(START_SECONDS + 60)],
-    ['iat', String(START_SECONDS)],
-    ['nbf', START_SECONDS + 60],
-    ['iat', START_SECONDS + 60],
-    ['exp', null],
-  ])('marks no claim with %s of %j, which the verifier accepts', async (name, value) => {
-    expect(await explain(mode, { ...GOOD, [name]: value })).toMatchObject({ refusal: false, marked: [] });
-  });
-
-  it.each([
-    [
-      'iat',
-      String(START_MS),
-      'session_invalid',
-      "The session's claim iat must be in seconds since 1970, not in milliseconds",
-    ],
-    ['nbf', START_MS, 'session_invalid', "The session's claim nbf must be in seconds since 1970, not in milliseconds"],
-    [
-      'iat',
-      START_SECONDS + 61,
-      'session_invalid',
-      "The session's claim iat must be at most 60 s ahead of the broker's clock",
-    ],
-    ['iat', 'yesterday', 'session_check_unavailable', 'The claim iat in the answer is not a number'],
-    ['nbf', {}, 'session_check_unavailable', 'The claim nbf in the answer is not a number'],
-    ['exp', true, 'session_check_unavailable', 'The claim exp in the answer is not a number'],
-    ['exp', String(START_SECONDS), 'session_expired', 'The session has expired'],
-  ])('marks %s of %j with the reason of the verifier', async (name, value, code, problem) => {
-    const { decision, claims, marked } = await explain(mode, { ...GOOD, [name]: value });
-    expect(decision).toMatchObject({ code });
-    expect(marked).toEqual([name]);
-    expect(claims).toContainEqual({ name, value, problem });
-  });
-
-  it('asks the session server once', async () => {
+it.each(['introspection', 'forward'] as const)(
+  'to explain an answer asks the session server once: %s',
+  async (mode) => {
     const before = server.received.length;
-    await explain(mode, GOOD);
+    const { decision, claims } = await explain(mode, { ...GOOD, iat: 'yesterday' });
     expect(server.received).toHaveLength(before + 1);
-  });
-});
+    expect(decision).toMatchObject({ code: 'session_check_unavailable' });
+    const problem = 'The claim iat in the answer is not a number';
+    expect(claims).toContainEqual({ name: 'iat', value: 'yesterday', problem });
+  },
+);
 
 it.each([{ cnf: { jkt: 'x' } }, { typ: 'refresh' }, { token_type: 'DPoP' }, { token_use: 'refresh' }])(
   'an answer of a session server with %j is accepted in mode forward, and no claim is marked; an OAuth server is refused',
