@@ -92,11 +92,6 @@ describe('an opaque session', () => {
     clock.time = START_MS + 90_000;
     await expectRefused(verifier, SESSION, 'session_expired');
   });
-
-  it.each([{}, { sub: 0.5 }, { sub: ACCOUNT, region: 'Germany' }])('is refused with the claims %j', async (claims) => {
-    server.answer = json({ active: true, ...claims });
-    await expectRefused(verifier, SESSION, 'session_invalid');
-  });
 });
 
 describe('a session is neither accepted nor refused', () => {
@@ -175,16 +170,7 @@ describe('the purpose of a session', () => {
     for (const scope of ['camera token', 'token other camera']) {
       expect(() => requirePurpose({ scope }, { scopes })).not.toThrow();
     }
-    for (const scope of [
-      undefined,
-      '',
-      'camera',
-      'cameratoken',
-      'camera,token',
-      'Camera Token',
-      ['camera', 'token'],
-      7,
-    ]) {
+    for (const scope of [undefined, '', 'camera', 'cameratoken', 'camera,token', 'Camera Token', scopes, 7]) {
       expect(() => requirePurpose({ scope }, { scopes })).toThrow(
         refusal('The session lacks a scope that the broker requires'),
       );

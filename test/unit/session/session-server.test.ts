@@ -19,6 +19,8 @@ import { json, RecordingServer } from './recording-server.ts';
 const TIMEOUT_MS = 3_000;
 const LIMIT = 65_536;
 const PLAIN = { headers: {} };
+const fetched = (maxBytes?: number) => boundedFetch(server.origin, PLAIN, { clock: systemClock }, maxBytes);
+const textOf = async (maxBytes?: number) => (await fetched(maxBytes)).text();
 
 /** Its timers end only when the test ends them. */
 class StoppedClock implements Clock {
@@ -128,7 +130,7 @@ describe.each([
   /** The connection is free again after the turn of the event loop in which the answer ended. */
   const ask = async () => {
     await setImmediate();
-    return (await boundedFetch(server.origin, PLAIN, { clock: systemClock })).text();
+    return textOf();
   };
 
   it('is replaced by a new one, if it was open before: the server may have closed all that were idle', async () => {
@@ -155,11 +157,10 @@ it.each([
   ['is not HTTP', 'SSH-2.0-OpenSSH\r\n'],
   ['has too long a head', `HTTP/1.1 200 OK\r\nx-long: ${'x'.repeat(20_000)}\r\n\r\n`],
 ])('a request whose answer %s is sent once, also on a connection that was open before', async (_what, answer) => {
-  const ask = () => boundedFetch(server.origin, PLAIN, { clock: systemClock });
-  await ask();
+  await fetched();
   await setImmediate();
   server.answer = ({ socket }) => void socket.write(answer);
-  await expect(ask()).rejects.toThrow();
+  await expect(fetched()).rejects.toThrow();
   expect(server.received).toHaveLength(2);
 });
 
@@ -168,50 +169,32 @@ function answerWith(body: string | Buffer, headers: Record<string, string> = {})
 }
 
 describe('an answer of a session server', () => {
-  it('has its status, headers and text', async () => {
-    server.answer = (_request, response) => response.writeHead(418, { 'x-kind': 'teapot' }).end('茶');
-    const answer = await boundedFetch(server.origin, PLAIN, { clock: systemClock });
-    expect([answer.status, answer.headers.get('x-kind'), await answer.text()]).toEqual([418, 'teapot', '茶']);
+  it.each([
+    [418, '茶', {}, '茶'],
+    [204, '', {}, ''],
+    // An error page that is no text counts as empty.
+    [300, gzipSync('x'), { 'content-encoding': 'gzip' }, ''],
+    [401, Buffer.from([0xff]), {}, ''],
+  ])('has its status, headers and text: %i', async (status, body, headers, shown) => {
+    server.answer = (_request, response) => response.writeHead(status, { 'x-kind': 'teapot', ...headers }).end(body);
+    const answer = await fetched();
+    expect([answer.status, answer.headers.get('x-kind'), await answer.text()]).toEqual([status, 'teapot', shown]);
   });
 
-  it('may have no content', async () => {
-    server.answer = (_request, response) => response.writeHead(204).end();
-    const answer = await boundedFetch(server.origin, PLAIN, { clock: systemClock });
-    expect([answer.status, await answer.text()]).toEqual([204, '']);
-  });
-
-  it('may have 64 KiB, and not one byte more', async () => {
-    answerWith('x'.repeat(LIMIT));
-    expect(await (await boundedFetch(server.origin, PLAIN, { clock: systemClock })).text()).toHaveLength(LIMIT);
-    answerWith('x'.repeat(LIMIT + 1));
-    await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock })).rejects.toThrow(
-      'The answer may have at most 65536 bytes',
-    );
+  it.each([undefined, 5])('may have 64 KiB or another limit, and not one byte more: %s', async (limit) => {
+    answerWith('x'.repeat(limit ?? LIMIT));
+    expect(await textOf(limit)).toHaveLength(limit ?? LIMIT);
+    answerWith('x'.repeat((limit ?? LIMIT) + 1));
+    await expect(textOf(limit)).rejects.toThrow(`The answer may have at most ${limit ?? LIMIT} bytes`);
   });
 
   it.each([
     ['gzip', gzipSync('x')],
     ['br', 'text whose header is wrong'],
-  ])('must not be compressed: %s', async (encoding, body) => {
+    ['identity', Buffer.from('é').subarray(0, 1)],
+  ])('must be UTF-8, and not compressed: %s', async (encoding, body) => {
     answerWith(body, { 'content-encoding': encoding });
-    await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock })).rejects.toThrow(
-      'The answer must be UTF-8, and not compressed',
-    );
-  });
-
-  it.each([
-    [300, gzipSync('x'), { 'content-encoding': 'gzip' }],
-    [401, Buffer.from([0xff]), {}],
-  ])('counts as empty if it is an error page that is no text: status %i', async (status, page, headers) => {
-    server.answer = (_request, response) => response.writeHead(status, headers).end(page);
-    const answer = await boundedFetch(server.origin, PLAIN, { clock: systemClock });
-    expect([answer.status, await answer.text()]).toEqual([status, '']);
-  });
-
-  it('may have another limit', async () => {
-    answerWith('12345');
-    expect(await (await boundedFetch(server.origin, PLAIN, { clock: systemClock }, 5)).text()).toBe('12345');
-    await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock }, 4)).rejects.toThrow('at most 4 bytes');
+    await expect(fetched()).rejects.toThrow('The answer must be UTF-8, and not compressed');
   });
 
   it('is UTF-8, also where a character is cut into two chunks', async () => {
@@ -219,24 +202,11 @@ describe('an answer of a session server', () => {
     server.answer = (_request, response) => {
       response.write(bytes.subarray(0, 1), () => setTimeout(() => response.end(bytes.subarray(1)), 20));
     };
-    expect(await (await boundedFetch(server.origin, PLAIN, { clock: systemClock })).text()).toBe('é');
-    answerWith(bytes.subarray(0, 1));
-    await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock })).rejects.toThrow(
-      'The answer must be UTF-8',
-    );
+    expect(await textOf()).toBe('é');
   });
 });
 
 describe('the error', () => {
-  it('for an unexpected status names the source and the status', () => {
-    const error = new UnexpectedStatus(503, SESSION_REASONS.jwksStatus);
-    expect(error).toMatchObject({
-      name: 'UnexpectedStatus',
-      status: 503,
-      message: 'The JWKS URL answered 503 instead of 200',
-    });
-  });
-
   it('for a session that cannot be checked asks for a retry in 2 s, and keeps its cause', () => {
     const cause = new Error('why');
     expect(sessionCheckUnavailable(cause)).toMatchObject({ code: 'session_check_unavailable', retryAfter: 2, cause });

@@ -38,6 +38,10 @@ beforeEach(async () => {
 
 afterEach(() => server.stop());
 
+/** Creates the verifier of a replica. */
+const create = (options: SessionOptions, observer = silentObserver) =>
+  createSessionVerifier(options, { maxBytes: 2 ** 20, clock, observer });
+
 function optionsFor(mode: 'introspection' | 'forward'): SessionOptions {
   const url = new URL('/sessions', server.origin);
   const options = { url, claims: CLAIM_NAMES, cacheSeconds: 30 };
@@ -46,7 +50,7 @@ function optionsFor(mode: 'introspection' | 'forward'): SessionOptions {
 
 describe.each(['introspection', 'forward'] as const)('a session server in mode %s', (mode) => {
   it('gets one request per accepted session in cacheSeconds, however many requests use it', async () => {
-    const verifier = createSessionVerifier(optionsFor(mode), { maxBytes: 2 ** 20, clock, observer: silentObserver });
+    const verifier = create(optionsFor(mode));
     const crowd = await Promise.all(Array.from({ length: 50 }, () => verifier.verify(FORWARDED)));
     expect(crowd.map(({ unionId }) => unionId)).toEqual(Array(50).fill(ACCOUNT));
     expect(server.received.map(({ method }) => method)).toEqual([mode === 'forward' ? 'GET' : 'POST']);
@@ -64,7 +68,7 @@ describe.each(['introspection', 'forward'] as const)('a session server in mode %
         mode === 'forward' ? response.writeHead(401) : response.setHeader('content-type', 'application/json');
       answer.end('{"active":false}');
     };
-    const verifier = createSessionVerifier(optionsFor(mode), { maxBytes: 2 ** 20, clock, observer: silentObserver });
+    const verifier = create(optionsFor(mode));
     for (const time of [0, 1_000, 1_999]) {
       clock.time = START_MS + time;
       await expectRefused(verifier, FORWARDED, 'session_invalid');
@@ -86,7 +90,7 @@ describe('an answer that does not say whether it accepts the session', () => {
         accepted: condition('200'),
         refused: condition('401'),
       } as SessionOptions;
-      const verifier = createSessionVerifier(options, { maxBytes: 2 ** 20, clock, observer: silentObserver });
+      const verifier = create(options);
       server.answer = json({ code: 200, sub: ACCOUNT });
       await verifier.verify(FORWARDED);
       server.answer = json(answer);
@@ -115,11 +119,7 @@ describe('mode jwt', () => {
   });
 
   it('checks a refused session again at once, because the check is local', async () => {
-    const verifier = createSessionVerifier(jwtOptions({ secret: SECRET }), {
-      maxBytes: 2 ** 20,
-      clock,
-      observer: silentObserver,
-    });
+    const verifier = create(jwtOptions({ secret: SECRET }));
     const early = await signWithSecret(SECRET, 'HS256', {}, claimsWith({ nbf: START_SECONDS + 61 }));
     await expectRefused(verifier, early, 'session_invalid');
     clock.time = START_MS + 1_000;
@@ -135,7 +135,7 @@ describe('mode jwt', () => {
       const [removed, other] = await Promise.all([newSigner('ES256', 'removed'), newSigner('ES256', 'other')]);
       server.answer = json({ keys: [removed.jwk, other.jwk] });
       const options = jwtOptions({ jwksUrl: new URL('/jwks', server.origin) });
-      const verifier = createSessionVerifier(options, { maxBytes: 2 ** 20, clock, observer: silentObserver });
+      const verifier = create(options);
       const session = await removed.sign({ exp: START_SECONDS + 86_400 });
       const acceptedAt = async (ms: number) => {
         clock.time = START_MS + ms;
@@ -157,16 +157,14 @@ describe('mode jwt', () => {
 
   it('caches a session from its second check on, because most sessions come once', async () => {
     const { observer, told } = recordingObserver();
-    const verifier = createSessionVerifier(jwtOptions({ secret: SECRET }), { maxBytes: 2 ** 20, clock, observer });
+    const verifier = create(jwtOptions({ secret: SECRET }), observer);
     const session = await signWithSecret(SECRET);
     for (const _time of [1, 2, 3]) await verifier.verify(session);
     expect(told('sessionChecked').flat()).toEqual(['accepted', 'accepted', 'cached']);
   });
 
   it('does not start with an unusable key', () => {
-    expect(() =>
-      createSessionVerifier(jwtOptions({ secret: 'short' }), { maxBytes: 2 ** 20, clock, observer: silentObserver }),
-    ).toThrow('at least 32 bytes');
+    expect(() => create(jwtOptions({ secret: 'short' }))).toThrow('at least 32 bytes');
   });
 });
 
