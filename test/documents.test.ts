@@ -72,6 +72,29 @@ test('docs/README.md leads to every document in docs/', () => {
   for (const path of inDocs) expect(INDEX).toContain(`](${path.replace('docs/', '')})`);
 });
 
+describe('the English documents in docs/', () => {
+  const wordsIn = (paths: readonly string[]) =>
+    paths.reduce((words, path) => words + readFile(path).split(/\s+/).filter(Boolean).length, 0);
+  const inDocs = DOCUMENTS.filter((path) => /^docs\/(?:adr\/)?[^/]+\.md$/.test(path));
+
+  test('are at most 17, and the decision records', () => {
+    expect(inDocs.filter((path) => !path.startsWith('docs/adr/')).length).toBeLessThanOrEqual(17);
+  });
+
+  test('have at most 38,000 words', () => expect(wordsIn(inDocs)).toBeLessThanOrEqual(38_000));
+
+  /** The documents in the table of a reader in docs/README.md. */
+  const listOf = (reader: string) => {
+    const section = INDEX.split('\n## ').find((text) => text.startsWith(`${reader}\n`)) ?? '';
+    return [...section.matchAll(/^\| \[[^\]]+\]\(([\w-]+\.md)\)/gm)].map(([, name]) => `docs/${name}`);
+  };
+
+  test.each([['App developers', 3_000]])('for %s have at most %d words', (reader, most) => {
+    expect(listOf(reader)).not.toEqual([]);
+    expect(wordsIn(listOf(reader))).toBeLessThanOrEqual(most);
+  });
+});
+
 test('each promise of docs/reliability.md has a test', () => {
   const [, promises = ''] = /\n## Promises\n([\s\S]*?)\n## /.exec(readFile('docs/reliability.md')) ?? [];
   const rows = promises.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| promise |'));
