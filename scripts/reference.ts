@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { writeMarkedSection } from './markdown.ts';
 import { chartSections, writeChartSchema } from './reference/chart.ts';
+import { writeEnvExample } from './reference/env-example.ts';
 import { findingSections } from './reference/findings.ts';
 import type { Language } from './reference/language.ts';
 import { errorSections, mistakeSections, settingSections } from './reference/tables.ts';
@@ -32,6 +33,13 @@ const outdated = DOCUMENTS.filter(({ path, language, sectionsIn }) => {
 });
 const paths: string[] = outdated.map(({ path }) => path);
 if (writeChartSchema({ mayWrite }) && !mayWrite) paths.push('values.schema.json');
+const examples = [
+  ['.env.example', 'en'],
+  ['.env.example.zh', 'zh'],
+] as const;
+for (const [path, language] of examples) {
+  if (writeEnvExample(path, language, { mayWrite }) && !mayWrite) paths.push(path);
+}
 if (paths.length > 0) {
   const lines = paths.map((path) => `${path} differs from the code. Run: npm run reference`);
   process.stderr.write(`${lines.join('\n')}\n`);

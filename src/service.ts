@@ -57,6 +57,15 @@ const OUTSIDE_HEAP_BYTES = 64 * MIB;
  */
 const SEMI_SPACE_BYTES = semiSpaceMib(process.execArgv, process.versions.node) * MIB;
 
+/** The parts of the configuration that hold secrets. A new value of one needs no restart. */
+export const REPLACED_PARTS = [
+  'admin',
+  'vendor',
+  'session',
+  'redis',
+  'tracing',
+] as const satisfies readonly (keyof Config)[];
+
 export interface Service {
   /** URL of the public API; empty if the service was stopped before it opened a port. */
   readonly url: string;
@@ -216,8 +225,7 @@ export async function startService(
   const replaceSecrets = (next: Config): readonly string[] => {
     const problems = fixedDifferences(current, next);
     if (problems.length > 0) throw new ConfigError(problems);
-    const parts = ['admin', 'vendor', 'session', 'redis', 'tracing'] as const;
-    const changed = parts.filter((part) => !isDeepStrictEqual(current[part], next[part]));
+    const changed = REPLACED_PARTS.filter((part) => !isDeepStrictEqual(current[part], next[part]));
     // Nothing below may throw after the first change. A new verifier would fetch the JWKS again, so keep an equal one.
     const verifier = changed.includes('session') ? verifierFor(next.session, access) : undefined;
     if (verifier) sessions.useVerifier(verifier);

@@ -228,10 +228,6 @@ describe.each(SESSION_MODES)('the session mode %s', (mode) => {
     expect(SECURITY).toMatch(new RegExp(`^[-|] \`${mode}\``, 'm'));
   });
 
-  test.each(['.env.example', '.env.example.zh'])('is in the line above SESSION_MODE of %s', (path) => {
-    expect(/^# (.*)\n#SESSION_MODE=/m.exec(readFile(path))?.[1]).toContain(mode);
-  });
-
   test('is in the glossary', () => {
     expect(/^\| session mode \|.*$/m.exec(readFile('docs/architecture.md'))?.[0]).toContain(`\`${mode}\``);
   });

@@ -1,3 +1,4 @@
+import { VARIABLES, type Variable } from '../../src/config/variables.ts';
 import { THRESHOLDS } from '../../src/telemetry/finding-facts.ts';
 import { FINDING_CODES, type FindingCode } from '../../src/token/findings.ts';
 import { markdownTable } from '../markdown.ts';
@@ -37,6 +38,15 @@ function share(name: keyof typeof shares, en: string, zh: string, unit = '次'):
 function also({ en, zh }: Texts, more: Texts): Texts {
   return { en: en + more.en, zh: zh + more.zh };
 }
+
+/** The settings in which replicas may differ. */
+const MAY_DIFFER = [
+  ...new Set(
+    Object.entries<Variable<unknown>>(VARIABLES)
+      .filter(([, { replicasMayDiffer }]) => replicasMayDiffer)
+      .map(([name]) => `\`${name.replace(/^OTEL_.*/, 'OTEL_*')}\``),
+  ),
+];
 
 const LOST: Texts = {
   en: `for ${hours(dataLossMs)} hours after a replica noticed it, unless it restarts`,
@@ -100,8 +110,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
     zh: `未经停机流程的副本 ${seconds(silentMs)} 秒没有在 Redis 中留下消息。显示 ${minutes(missingMs)} 分钟`,
   },
   configuration_differs: {
-    en: `for ${minutes(configurationMs)} minutes. The addresses and ports that it listens on, \`LOG_LEVEL\` and \`OTEL_*\` may differ`,
-    zh: `持续 ${minutes(configurationMs)} 分钟。监听的地址和端口、\`LOG_LEVEL\` 和 \`OTEL_*\` 可以不同`,
+    en: `for ${minutes(configurationMs)} minutes. ${MAY_DIFFER.join(', ')} may differ`,
+    zh: `持续 ${minutes(configurationMs)} 分钟。${MAY_DIFFER.join('、')} 可以不同`,
   },
   clock_differs: {
     en: `by ${seconds(clockMs)} s from Redis or the vendor`,

@@ -1,17 +1,25 @@
 import type { VariableName } from '../../src/config/variables.ts';
 import type { Language, Texts } from './language.ts';
 
-/** The tables of settings, in the order of the documents. Each is the name of a marked section: `settings-NAME`. */
-export type SettingGroup =
-  | 'process'
-  | 'internal-api'
-  | 'vendor'
-  | 'sessions'
-  | 'store'
-  | 'terminals'
-  | 'renewal'
-  | 'limits'
-  | 'tracing';
+/**
+ * The groups of settings in the order of the documents. Each is a marked section of docs/settings.md, `settings-NAME`,
+ * and a part of .env.example with this title.
+ */
+export const GROUPS = {
+  process: { en: 'Process', zh: '进程' },
+  'internal-api': { en: 'Internal API', zh: '内部 API' },
+  vendor: { en: 'Vendor', zh: '厂商' },
+  sessions: { en: 'Sessions', zh: '会话' },
+  store: { en: 'Token store', zh: '令牌存储' },
+  terminals: { en: 'Terminals', zh: '终端' },
+  renewal: { en: 'Renewal', zh: '刷新' },
+  limits: { en: 'Limits', zh: '限制' },
+  tracing: {
+    en: 'Tracing: the standard variables of OpenTelemetry',
+    zh: '链路追踪：OpenTelemetry 的标准变量',
+  },
+} as const satisfies Record<string, Texts>;
+export type SettingGroup = keyof typeof GROUPS;
 
 /** What stands in place of a default: when the broker does not start without the setting. */
 export const REQUIRED = {
@@ -27,9 +35,14 @@ export const REQUIRED = {
 interface SettingText extends Texts {
   readonly group: SettingGroup;
   readonly required?: keyof typeof REQUIRED;
+  /** .env.example sets it to this value. Without it, the setting is commented out there. */
+  readonly example?: string;
 }
 
-/** One text for each setting and language. The compiler refuses a setting without one. */
+/**
+ * One text for each setting and language, for docs/settings.md and .env.example. The compiler refuses a setting without
+ * one.
+ */
 export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   NODE_ENV: {
     group: 'process',
@@ -67,6 +80,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   VENDOR_BASE_URL: {
     group: 'vendor',
     required: 'always',
+    example: 'https://vendor.example',
     en: 'the vendor domain assigned to you. Use `https://`, because a login contains your appToken',
     zh: '厂商分配给你的域名。请用 `https://`，因为登录请求中包含 appToken',
   },
@@ -78,18 +92,21 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   VENDOR_APP_ID: {
     group: 'vendor',
     required: 'oneApp',
+    example: 'your-app-id',
     en: 'the appId that the vendor issued. With its token and key it is the only app, named `default`. Visible ASCII characters without spaces',
     zh: '厂商颁发的 appId。它与 appToken、appKey 三者组成一个名为 `default` 的 App。只能含可见的 ASCII 字符，不能含空格',
   },
   VENDOR_APP_TOKEN: {
     group: 'vendor',
     required: 'oneApp',
+    example: 'your-app-token',
     en: 'its appToken, without control characters',
     zh: '对应的 appToken，不能含控制字符',
   },
   VENDOR_APP_KEY: {
     group: 'vendor',
     required: 'oneApp',
+    example: 'your-app-key',
     en: 'its appKey, the key of the signatures, without control characters',
     zh: '对应的 appKey，用于签名，不能含控制字符',
   },
@@ -121,6 +138,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   SESSION_JWT_JWKS_URL: {
     group: 'sessions',
     required: 'oneOfThree',
+    example: 'https://accounts.example/.well-known/jwks.json',
     en: 'the URL where your cloud publishes its public keys, 100 at most',
     zh: '你的云发布公钥（JWKS）的 URL，最多 100 个密钥',
   },
@@ -139,12 +157,14 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   SESSION_JWT_ISSUER: {
     group: 'sessions',
     required: 'jwt',
+    example: 'https://accounts.example',
     en: 'the claim `iss` must be this value. `any`: [the broker does not look at it](integrate-your-cloud.md#sessions-without-an-issuer-or-an-audience)',
     zh: '声明 `iss` 必须等于此值。`any`：[Broker 不检查该声明](integrate-your-cloud.md#sessions-without-an-issuer-or-an-audience)',
   },
   SESSION_JWT_AUDIENCE: {
     group: 'sessions',
     required: 'jwt',
+    example: 'sdk-token-broker',
     en: 'the claim `aud` must be or contain this value. `any`: the same as with the issuer',
     zh: '声明 `aud` 必须等于或包含此值。`any`：与上一项相同',
   },

@@ -7,14 +7,14 @@ import { headingsOf } from '../../test/support/markdown.ts';
 import { markdownTable } from '../markdown.ts';
 import { APP_HEAD, ERROR_TEXTS, OPERATOR_HEAD, YES_NO } from './errors.ts';
 import type { Language, Texts } from './language.ts';
-import { REQUIRED, SETTINGS, SETTINGS_HEAD, type SettingGroup } from './settings.ts';
+import { GROUPS, REQUIRED, SETTINGS, SETTINGS_HEAD, type SettingGroup } from './settings.ts';
 
 const DOCS = new URL('../../docs/', import.meta.url);
 
 /** The sections of docs/settings.md that are tables, by their names. */
 export function settingSections(language: Language): Map<string, string> {
   const names = Object.keys(VARIABLES) as VariableName[];
-  const groups = [...new Set(names.map((name) => SETTINGS[name].group))];
+  const groups = Object.keys(GROUPS) as SettingGroup[];
   return new Map(groups.map((group) => [`settings-${group}`, settingTable(names, group, language)]));
 }
 

@@ -13,10 +13,10 @@ import {
   readVariables,
   required,
 } from './environment.ts';
-import { PROBLEMS, RANDOM_VALUE } from './problems.ts';
+import { PROBLEMS, RANDOM_VALUE, SERVER_VALUE, VENDOR_VALUE } from './problems.ts';
 import { readSessionConfig } from './session-config.ts';
 import { areDifferent } from './value-schemas.ts';
-import type { Values } from './variables.ts';
+import type { SecretName, Values } from './variables.ts';
 
 /** The vendor's domains, the apps (at least one), the timeout of an attempt and the login budget. */
 export type VendorConfig = Pick<
@@ -203,37 +203,44 @@ const PUBLISHED: ReadonlySet<string> = new Set([
 /** A random secret of the shortest allowed length has many more. */
 const MIN_DIFFERENT_CHARACTERS = 8;
 
+interface SecretTexts {
+  readonly texts: readonly (string | undefined)[];
+  /** What to do instead of using a published one. */
+  readonly fix: Text;
+}
+
+/** `undefined`: everyone may know it, or another party chose it together with an address. */
+function secretsIn(values: Values): Readonly<Record<SecretName, SecretTexts | undefined>> {
+  const chosen = (texts: SecretTexts['texts']) => ({ texts, fix: RANDOM_VALUE });
+  const ofVendor = (texts: SecretTexts['texts']) => ({ texts, fix: VENDOR_VALUE });
+  return {
+    ADMIN_TOKEN: chosen([values.ADMIN_TOKEN]),
+    ADMIN_TOKENS: chosen((values.ADMIN_TOKENS ?? []).map(({ token }) => token)),
+    VENDOR_APP_TOKEN: ofVendor([values.VENDOR_APP_TOKEN]),
+    VENDOR_APP_KEY: ofVendor([values.VENDOR_APP_KEY]),
+    VENDOR_APPS: ofVendor(
+      Object.values(values.VENDOR_APPS ?? {}).flatMap(({ appToken, appKey }) => [appToken, appKey]),
+    ),
+    SESSION_JWT_PUBLIC_KEY: undefined,
+    SESSION_JWT_SECRET: chosen(values.SESSION_JWT_SECRET?.split(/\r?\n/) ?? []),
+    SESSION_INTROSPECTION_CLIENT_SECRET: { texts: [values.SESSION_INTROSPECTION_CLIENT_SECRET], fix: SERVER_VALUE },
+    REDIS_URL: undefined,
+    TOKEN_ENCRYPTION_KEYS: chosen((values.TOKEN_ENCRYPTION_KEYS ?? []).map(({ key }) => key.toString('base64'))),
+    OTEL_EXPORTER_OTLP_HEADERS: undefined,
+  };
+}
+
 /** Refuses secrets that everyone knows, or that are no random text. */
 function refuseGuessable(values: Values, problems: Problems): void {
-  const { ADMIN_TOKEN: token = '', ADMIN_TOKENS: tokens = [], TOKEN_ENCRYPTION_KEYS: keys = [] } = values;
-  const encryptionKeys = keys.map(({ key }) => key);
-  const chosenHere = {
-    ADMIN_TOKEN: [token],
-    ADMIN_TOKENS: tokens.map((one) => one.token),
-    TOKEN_ENCRYPTION_KEYS: encryptionKeys.map((key) => key.toString('base64')),
-    SESSION_JWT_SECRET: (values.SESSION_JWT_SECRET ?? '').split(/\r?\n/),
-  };
-  const issuedByVendor = {
-    VENDOR_APP_TOKEN: [values.VENDOR_APP_TOKEN],
-    VENDOR_APP_KEY: [values.VENDOR_APP_KEY],
-    VENDOR_APPS: Object.values(values.VENDOR_APPS ?? {}).flatMap(({ appToken, appKey }) => [appToken, appKey]),
-  };
-  const issuedByServer = { SESSION_INTROSPECTION_CLIENT_SECRET: [values.SESSION_INTROSPECTION_CLIENT_SECRET] };
-  const isGuessable = (text: string) => text !== '' && new Set(text).size < MIN_DIFFERENT_CHARACTERS;
-  const guessable = Object.entries(chosenHere).flatMap(([name, texts]) => (texts.some(isGuessable) ? [name] : []));
-  if (encryptionKeys.some(isSequence)) guessable.push('TOKEN_ENCRYPTION_KEYS');
-  for (const name of guessable) problems.set(name, PROBLEMS.guessable(name));
-  const refusePublished = (settings: Readonly<Record<string, readonly (string | undefined)[]>>, fix: Text): void => {
-    for (const [name, texts] of Object.entries(settings)) {
-      if (texts.some((text) => PUBLISHED.has(text ?? ''))) problems.set(name, PROBLEMS.published(name, fix));
-    }
-  };
-  refusePublished(chosenHere, RANDOM_VALUE);
-  refusePublished(issuedByVendor, { en: 'use the value that the vendor issued', zh: '请换成厂商颁发的值' });
-  refusePublished(issuedByServer, {
-    en: 'use the value that the OAuth server issued',
-    zh: '请换成 OAuth 服务器颁发的值',
-  });
+  const isGuessable = (text = '') => text !== '' && new Set(text).size < MIN_DIFFERENT_CHARACTERS;
+  for (const [name, secret] of Object.entries(secretsIn(values))) {
+    const { texts, fix } = secret ?? { texts: [], fix: RANDOM_VALUE };
+    if (fix === RANDOM_VALUE && texts.some(isGuessable)) problems.set(name, PROBLEMS.guessable(name));
+    if (texts.some((text) => PUBLISHED.has(text ?? ''))) problems.set(name, PROBLEMS.published(name, fix));
+  }
+  const keys = values.TOKEN_ENCRYPTION_KEYS ?? [];
+  const name = 'TOKEN_ENCRYPTION_KEYS';
+  if (keys.some(({ key }) => isSequence(key)) && !problems.has(name)) problems.set(name, PROBLEMS.guessable(name));
 }
 
 /** Whether most bytes follow the ones before them, as in 1, 2, 3. */

@@ -131,8 +131,6 @@ export function required<N extends VariableName>(
   return missing.length > 0 ? undefined : (values as { [K in N]: NonNullable<Values[K]> });
 }
 
-/** They may differ between replicas with the same configuration: each may name its pod and its node in its traces. */
-const OWN = /^(HOST|PORT|ADMIN_HOST|ADMIN_PORT|LOG_LEVEL|OTEL_.*)$/;
 const DIGEST_LENGTH = 12;
 
 /**
@@ -142,9 +140,10 @@ const DIGEST_LENGTH = 12;
  */
 export function configurationDigest(values: Values): string {
   const { TOKEN_ENCRYPTION_KEYS: keys = [] } = values;
-  const counted = (Object.keys(VARIABLES) as VariableName[]).filter(
-    (name) => !OWN.test(name) && (keys.length > 0 || !mayHoldSecret(VARIABLES[name])),
-  );
+  const counted = (Object.keys(VARIABLES) as VariableName[]).filter((name) => {
+    const variable: Variable<unknown> = VARIABLES[name];
+    return !variable.replicasMayDiffer && (keys.length > 0 || !mayHoldSecret(variable));
+  });
   const text = JSON.stringify(counted.map((name) => [name, values[name]]));
   const hash =
     keys.length === 0

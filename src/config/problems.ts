@@ -1,6 +1,11 @@
 import type { Text } from '../token/text.ts';
 
 export const RANDOM_VALUE: Text = { en: 'choose a random one', zh: '请换成随机值' };
+export const VENDOR_VALUE: Text = { en: 'use the value that the vendor issued', zh: '请换成厂商颁发的值' };
+export const SERVER_VALUE: Text = {
+  en: 'use the value that the OAuth server issued',
+  zh: '请换成 OAuth 服务器颁发的值',
+};
 
 /**
  * The problems of a configuration, by their names. The start writes them in English, `check` in its language. No

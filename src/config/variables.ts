@@ -44,6 +44,8 @@ export interface Variable<T> {
   readonly secret?: true;
   /** Not shown if it is not valid, because it may contain a password. */
   readonly isUrl?: true;
+  /** Replicas with the same configuration may differ in it: each may name its own pod and node. */
+  readonly replicasMayDiffer?: true;
 }
 
 /**
@@ -100,10 +102,10 @@ function pairs(schema: typeof keyValues, example: string) {
 /** All environment variables of the service (docs/settings.md). */
 export const VARIABLES = {
   NODE_ENV: { schema: text, allowed: { en: 'a word', zh: '一个单词' }, default: 'development' },
-  HOST: { ...LISTEN_ADDRESS, default: '0.0.0.0' },
-  PORT: { ...wholeNumber(0, 65_535), default: '8080' },
-  ADMIN_HOST: { ...LISTEN_ADDRESS, default: '127.0.0.1' },
-  ADMIN_PORT: { ...wholeNumber(0, 65_535), default: '9090' },
+  HOST: { ...LISTEN_ADDRESS, default: '0.0.0.0', replicasMayDiffer: true },
+  PORT: { ...wholeNumber(0, 65_535), default: '8080', replicasMayDiffer: true },
+  ADMIN_HOST: { ...LISTEN_ADDRESS, default: '127.0.0.1', replicasMayDiffer: true },
+  ADMIN_PORT: { ...wholeNumber(0, 65_535), default: '9090', replicasMayDiffer: true },
   ADMIN_TOKEN: {
     schema: z.string().regex(ADMIN_TOKEN_PATTERN),
     allowed: {
@@ -120,7 +122,11 @@ export const VARIABLES = {
     },
     secret: true,
   },
-  LOG_LEVEL: { ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), default: 'info' },
+  LOG_LEVEL: {
+    ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+    default: 'info',
+    replicasMayDiffer: true,
+  },
   API_DOCS: flag,
   VENDOR_BASE_URL: {
     schema: vendorUrl,
@@ -288,20 +294,30 @@ export const VARIABLES = {
   RATE_LIMIT_PER_MINUTE: { ...wholeNumber(0, 1_000_000), default: '60' },
   LOGIN_LIMIT_PER_HOUR: { ...wholeNumber(0, 1_000_000), default: '60' },
   CACHE_MAX_MB: { ...wholeNumber(1, 2_048), default: '64' },
-  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl({
-    en: 'of an OTLP/HTTP receiver, to which /v1/traces is added',
-    zh: 'OTLP/HTTP 接收端的 URL（Broker 会加上 /v1/traces）',
-  }),
-  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: httpUrl({
-    en: 'to which traces are sent by OTLP/HTTP, with its path',
-    zh: '通过 OTLP/HTTP 接收追踪数据的 URL，包含路径',
-  }),
-  OTEL_EXPORTER_OTLP_HEADERS: { ...pairs(headerValues, 'api-key=secret'), secret: true },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    ...httpUrl({
+      en: 'of an OTLP/HTTP receiver, to which /v1/traces is added',
+      zh: 'OTLP/HTTP 接收端的 URL（Broker 会加上 /v1/traces）',
+    }),
+    replicasMayDiffer: true,
+  },
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {
+    ...httpUrl({
+      en: 'to which traces are sent by OTLP/HTTP, with its path',
+      zh: '通过 OTLP/HTTP 接收追踪数据的 URL，包含路径',
+    }),
+    replicasMayDiffer: true,
+  },
+  OTEL_EXPORTER_OTLP_HEADERS: { ...pairs(headerValues, 'api-key=secret'), secret: true, replicasMayDiffer: true },
   OTEL_SERVICE_NAME: {
     schema: text,
     allowed: { en: 'the name of this service in traces', zh: '追踪数据中的服务名' },
+    replicasMayDiffer: true,
   },
-  OTEL_RESOURCE_ATTRIBUTES: pairs(keyValues, 'deployment.environment.name=production'),
+  OTEL_RESOURCE_ATTRIBUTES: {
+    ...pairs(keyValues, 'deployment.environment.name=production'),
+    replicasMayDiffer: true,
+  },
   OTEL_TRACES_SAMPLER: {
     ...oneOf(
       'always_on',
@@ -312,17 +328,22 @@ export const VARIABLES = {
       'parentbased_traceidratio',
     ),
     default: 'parentbased_traceidratio',
+    replicasMayDiffer: true,
   },
   OTEL_TRACES_SAMPLER_ARG: {
     schema: share,
     allowed: { en: 'a number from 0 to 1', zh: '0 到 1 的数' },
     default: '0.1',
+    replicasMayDiffer: true,
   },
-  OTEL_TRACES_EXPORTER: { ...oneOf('otlp', 'none'), default: 'otlp' },
-  OTEL_SDK_DISABLED: { ...flag, default: 'false' },
+  OTEL_TRACES_EXPORTER: { ...oneOf('otlp', 'none'), default: 'otlp', replicasMayDiffer: true },
+  OTEL_SDK_DISABLED: { ...flag, default: 'false', replicasMayDiffer: true },
 } as const satisfies Record<string, Variable<unknown>>;
 
 export type VariableName = keyof typeof VARIABLES;
+export type SecretName = {
+  [N in VariableName]: (typeof VARIABLES)[N] extends { readonly secret: true } ? N : never;
+}[VariableName];
 type Value<N extends VariableName> = z.output<(typeof VARIABLES)[N]['schema']>;
 type HasDefault<N extends VariableName> = (typeof VARIABLES)[N] extends { readonly default: string } ? true : false;
 

@@ -1,9 +1,11 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { loadConfig } from '../../../src/config/config.ts';
+import { type Config, loadConfig } from '../../../src/config/config.ts';
 import type { Environment } from '../../../src/config/environment.ts';
 import { VARIABLES, type VariableName } from '../../../src/config/variables.ts';
+import { REPLACED_PARTS } from '../../../src/service.ts';
 import { readFile } from '../../support/documents.ts';
 import { problemsOf, USABLE } from './usable-environment.ts';
 
@@ -173,6 +175,35 @@ test.each(Object.entries(EFFECTS))('%s has an effect', (name, [value, made, amon
   expect(plain(loadConfig({ ...without, [name]: value }))).toMatchObject(plain(made));
   const isRequired = problemsOf(without).length > 0;
   if (!isRequired) expect(plain(loadConfig(without))).not.toMatchObject(plain(made));
+});
+
+/** The configurations of two replicas that differ in one setting. Secrets count in the digest only with a key. */
+function differingIn(name: VariableName): [Config, Config] {
+  const [value, , among = {}] = EFFECTS[name];
+  const without = {
+    REDIS_URL: 'redis://redis.example',
+    TOKEN_ENCRYPTION_KEYS: `k1:${ENCRYPTION_KEY}`,
+    ...USABLE,
+    ...among,
+  };
+  const isRequired = problemsOf(without).length > 0;
+  const former = isRequired ? { ...without, ...USABLE } : without;
+  return [loadConfig(former), loadConfig({ ...without, [name]: value })];
+}
+const names = Object.keys(VARIABLES) as VariableName[];
+
+test.each(names)('replicas that differ in %s have different digests, unless they may differ', (name) => {
+  const [one, other] = differingIn(name);
+  expect(one.digest !== other.digest).toBe(!('replicasMayDiffer' in VARIABLES[name]));
+});
+
+const secrets = names.filter((name) => 'secret' in VARIABLES[name]);
+test.each(secrets)('a new value of the secret %s is in a part that the service replaces', (name) => {
+  const [one, other] = differingIn(name);
+  const parts = Object.keys(one) as (keyof Config)[];
+  const changed = parts.filter((part) => part !== 'digest' && !isDeepStrictEqual(one[part], other[part]));
+  expect(changed).not.toEqual([]);
+  expect(changed.filter((part) => !REPLACED_PARTS.some((replaced) => replaced === part))).toEqual([]);
 });
 
 test('the service uses every part of the configuration', () => {
