@@ -5,7 +5,7 @@ import { ERRORS, type ErrorCode } from '../../src/token/errors.ts';
 import { MISTAKES, readResults } from '../../test/simulation/mistakes.ts';
 import { headingsOf } from '../../test/support/markdown.ts';
 import { markdownTable } from '../markdown.ts';
-import { APP_HEAD, ERROR_TEXTS, OPERATOR_HEAD, YES_NO } from './errors.ts';
+import { APP_HEAD, APP_TEXTS, YES_NO } from './errors.ts';
 import type { Language, Texts } from './language.ts';
 import { GROUPS, REQUIRED, SETTINGS, SETTINGS_HEAD, type SettingGroup } from './settings.ts';
 
@@ -47,20 +47,15 @@ export function errorSections(language: Language): Map<string, string> {
   const cell = (texts: Texts) => withTranslatedLinks(texts[language], language);
   const app = codes.map((code) => {
     const { status, retryable } = ERRORS[code];
-    const texts = ERROR_TEXTS[code];
     return [
       `\`${code}\``,
       String(status),
       YES_NO[retryable ? 'yes' : 'no'][language],
       cell(ERROR_MEANINGS[code]),
-      cell(texts.app),
+      cell(APP_TEXTS[code]),
     ];
   });
-  const operator = codes.map((code) => [`\`${code}\``, cell(ERROR_TEXTS[code].operator)]);
-  return new Map([
-    ['errors-app', markdownTable([APP_HEAD[language], ...app])],
-    ['errors-operator', markdownTable([OPERATOR_HEAD[language], ...operator])],
-  ]);
+  return new Map([['errors-app', markdownTable([APP_HEAD[language], ...app])]]);
 }
 
 /** The section of docs/test-results.md about the mistakes that the simulation must find. */
