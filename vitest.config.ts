@@ -4,7 +4,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** The tests of `npm test`, which sets TESTS=short. `npm run test:all` runs every test. */
 const SHORT = [
   'test/*.test.ts',
-  'test/{unit,contract,simulation,history}/**/*.test.ts',
+  'test/{unit,contract,simulation,judge}/**/*.test.ts',
   'test/site/documents.test.ts',
   // Each way to run Redis.
   'test/integration/{service,redis-sentinel,redis-cluster}.test.ts',

@@ -8,14 +8,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import {
-  MISTAKES,
-  type Mistake,
-  type MistakeFinding,
-  type MistakeResults,
-  RESULTS_FILE,
-  withMistake,
-} from '../test/simulation/mistakes.ts';
+import { MISTAKES, type Mistake, type MistakeResults, RESULTS_FILE, withMistake } from '../test/simulation/mistakes.ts';
 import { runSchedule } from '../test/simulation/run-schedule.ts';
 import { SCENARIOS } from '../test/simulation/scenario.ts';
 
@@ -30,7 +23,7 @@ const SEARCH = '--search';
 const CRASH = /^(?:\w*Error: .*|\[UnhandledPromiseRejection.*)$/m;
 
 interface Finding {
-  readonly invariant: string;
+  readonly rule: string;
   /** The number of schedules until then. */
   readonly schedules: number;
   /** The schedule. */
@@ -41,7 +34,7 @@ interface Finding {
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const textOf = ({ file }: Mistake): string => readFileSync(join(ROOT, file), 'utf8');
 
-/** Runs schedules with fresh seeds until one breaks an invariant. */
+/** Runs schedules with fresh seeds until one breaks a rule. */
 async function search(ms: number): Promise<Finding | undefined> {
   const until = performance.now() + ms;
   let schedules = 0;
@@ -49,8 +42,8 @@ async function search(ms: number): Promise<Finding | undefined> {
     for (const [scenario, world] of Object.entries(SCENARIOS)) {
       if (performance.now() > until) return undefined;
       schedules += 1;
-      const [violation] = (await runSchedule(world, seed)).violations;
-      if (violation) return { invariant: violation.invariant, schedules, scenario, seed };
+      const [finding] = (await runSchedule(world, seed)).findings;
+      if (finding) return { rule: finding.rule, schedules, scenario, seed };
     }
   }
 }
@@ -58,7 +51,7 @@ async function search(ms: number): Promise<Finding | undefined> {
 /** Makes a copy of the code with the mistake. @returns its folder */
 function copyWith(mistake: Mistake): string {
   const copy = mkdtempSync(join(tmpdir(), 'mistake-'));
-  for (const path of ['src', 'test/simulation', 'test/support', 'tools', 'package.json'])
+  for (const path of ['src', 'test/judge', 'test/simulation', 'test/support', 'tools', 'package.json'])
     cpSync(join(ROOT, path), join(copy, path), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
   writeFileSync(join(copy, mistake.file), withMistake(mistake, textOf(mistake)));
@@ -86,15 +79,15 @@ async function searchIn(copy: string, ms: number): Promise<Finding | string | un
   return crash && `the simulation crashes: ${crash}`;
 }
 
-/** Whether the code without a mistake breaks the same invariant in the same schedule. */
-async function isOfPresentCode({ invariant, scenario, seed }: Finding): Promise<boolean> {
+/** Whether the code without a mistake breaks the same rule in the same schedule. */
+async function isOfPresentCode({ rule, scenario, seed }: Finding): Promise<boolean> {
   const world = SCENARIOS[scenario];
   if (!world) throw new Error(`there is no scenario "${scenario}"`);
-  return (await runSchedule(world, seed)).violations.some((violation) => violation.invariant === invariant);
+  return (await runSchedule(world, seed)).findings.some((finding) => finding.rule === rule);
 }
 
 /** Lets the simulation look for the mistake. @returns what it found, and when; `undefined` for nothing */
-async function findingOf(mistake: Mistake): Promise<MistakeFinding | undefined> {
+async function findingOf(mistake: Mistake): Promise<{ readonly after: string; readonly rule: string } | undefined> {
   const copy = copyWith(mistake);
   const startedAt = performance.now();
   let schedules = 0;
@@ -103,17 +96,15 @@ async function findingOf(mistake: Mistake): Promise<MistakeFinding | undefined> 
       const finding = await searchIn(copy, leftMs);
       if (finding === undefined) return undefined;
       if (typeof finding === 'string') {
-        const after = `${Math.round((performance.now() - startedAt) / 1_000)} s`;
-        return { after, invariant: finding };
+        return { after: `${Math.round((performance.now() - startedAt) / 1_000)} s`, rule: finding };
       }
       schedules += finding.schedules;
       if (!(await isOfPresentCode(finding))) {
-        const after = schedules === 1 ? '1 schedule' : `${schedules} schedules`;
-        return { after, invariant: finding.invariant };
+        return { after: `${schedules} schedules`, rule: finding.rule };
       }
-      const { invariant, scenario, seed } = finding;
+      const { rule, scenario, seed } = finding;
       print(
-        `The code without a mistake breaks it too: ${invariant}: SEED=${seed} npm run simulate -- --scenario "${scenario}"`,
+        `The code without a mistake breaks it too: ${rule}: SEED=${seed} npm run simulate -- --scenario "${scenario}"`,
       );
     }
     return undefined;
@@ -131,12 +122,12 @@ if (process.argv[2] === SEARCH) {
 // Before the first run, because each takes up to two minutes.
 for (const mistake of MISTAKES) withMistake(mistake, textOf(mistake));
 const chosen = MISTAKES.filter(({ name }) => name.includes(process.argv[2] ?? ''));
-const findings: Record<string, MistakeFinding> = {};
+const findings: Record<string, string> = {};
 for (const mistake of chosen) {
   const finding = await findingOf(mistake);
   if (finding) {
-    findings[mistake.name] = finding;
-    print(`found   ${mistake.name}\n        after ${finding.after}: ${finding.invariant}`);
+    findings[mistake.name] = finding.rule;
+    print(`found   ${mistake.name}\n        after ${finding.after}: ${finding.rule}`);
   } else print(`MISSED  ${mistake.name}`);
 }
 const found = Object.keys(findings).length;

@@ -1,7 +1,7 @@
-// `npm run simulate`: runs schedules of the simulated fleet until one breaks an invariant, or the time is over.
+// `npm run simulate`: runs schedules of the simulated fleet until one breaks a rule, or the time is over.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { runSchedule, type ScheduleResult, type Violation } from '../test/simulation/run-schedule.ts';
+import { runSchedule, type ScheduleResult } from '../test/simulation/run-schedule.ts';
 import { SCENARIOS, type Scenario } from '../test/simulation/scenario.ts';
 import {
   type Changes,
@@ -47,13 +47,13 @@ const isOver = () => secondsSinceStart() >= minutes * 60;
 for (let seed = SEED === undefined ? randomInt(MAX_SEED) : Number(SEED); !isOver(); seed += 1) {
   for (const [name, scenario] of scenarios) {
     const result = await runSchedule(scenario, seed);
-    const { violations, trace, ...counts } = result;
+    const { findings, report, trace, ...counts } = result;
     totals.schedules += 1;
     for (const count of ['steps', 'reads', 'failedReads', 'logins'] as const) totals[count] += counts[count];
     if (values.trace || SEED !== undefined) print(trace.join('\n'));
-    if (violations.length === 0) continue;
-    print(`An invariant is broken after ${totals.schedules} schedules and ${secondsSinceStart().toFixed(1)} s:`);
-    report(violations);
+    if (findings.length === 0) continue;
+    print(`A rule is broken after ${totals.schedules} schedules and ${secondsSinceStart().toFixed(1)} s:`);
+    print(report.join('\n'));
     if (SEED === undefined) await showSmaller(name, scenario, seed, result);
     exit(1, `To replay: ${replay(name, seed, parseChanges(values.with))}`);
   }
@@ -75,21 +75,17 @@ function chosenScenarios(): [string, Scenario][] {
   }
 }
 
-function report(violations: readonly Violation[]): void {
-  for (const { invariant, atMs, what } of violations) print(`${(atMs / 1_000).toFixed(3)} s: ${invariant}: ${what}`);
-}
-
 function replay(name: string, seed: number, changes: Changes): string {
   const option = Object.keys(changes).length > 0 ? ` --with ${formatChanges(changes)}` : '';
   return `SEED=${seed} npm run simulate -- --scenario "${name}"${option}`;
 }
 
-/** Shows a smaller schedule that breaks the same invariant, with its trace. */
+/** Shows a smaller schedule that breaks the same rule, with its trace. */
 async function showSmaller(name: string, scenario: Scenario, seed: number, result: ScheduleResult): Promise<void> {
   const smaller = await smallerFailure(scenario, seed, result);
   print(smaller.result.trace.join('\n'));
   if (Object.keys(smaller.changes).length === 0) return;
-  print('A smaller schedule breaks the same invariant:');
-  report(smaller.result.violations);
+  print('A smaller schedule breaks the same rule:');
+  print(smaller.result.report.join('\n'));
   print(`To replay it: ${replay(name, seed, { ...parseChanges(values.with), ...smaller.changes })}`);
 }

@@ -61,9 +61,9 @@ export function errorSections(language: Language): Map<string, string> {
 /** The section of docs/test-results.md about the mistakes that the simulation must find. */
 export function mistakeSections(): Map<string, string> {
   const { date, findings } = readResults();
-  const invariants = new Set(Object.values(findings).map(({ invariant }) => invariant));
+  const rules = new Set(Object.values(findings));
   const count = Object.keys(findings).length;
-  const text = `The latest run, on ${date}, found ${count} of ${MISTAKES.length} mistakes, by ${invariants.size} invariants.`;
+  const text = `The latest run, on ${date}, found ${count} of ${MISTAKES.length} mistakes, by ${rules.size} rules.`;
   return new Map([['mistakes', text]]);
 }
 

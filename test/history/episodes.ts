@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Chance } from './chance.ts';
+import type { Exchange, Terminal } from '../judge/recording.ts';
+import type { Chance } from '../support/chance.ts';
 import type { Faults } from './faults.ts';
-import type { Exchange, Terminal } from './history.ts';
 import type { EpisodeName, PlannedFault } from './plan.ts';
 import { heldToken, type RecordedRequests, type Session, untilNextSecond } from './recorded-requests.ts';
 import type { World } from './world.ts';
@@ -105,7 +105,7 @@ export function playEpisode(episode: EpisodeName, parts: Parts, name: string): P
 
 function stall({ chance, world }: Parts, from: number, to: number): PlannedFault {
   const forMs = Math.round(chance.between(from, to));
-  if (world.history.topology !== 'single') return { kind: 'redis-stall', how: 'pause', forMs };
+  if (world.topology !== 'single') return { kind: 'redis-stall', how: 'pause', forMs };
   return { kind: 'redis-stall', how: chance.pick(['pause', 'sleep', 'frozen']), forMs };
 }
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Fault } from '../judge/recording.ts';
 import type { ProxyFault } from '../support/fault-proxy.ts';
 import { askRedis } from '../support/redis-server.ts';
 import type { PlannedFault } from './plan.ts';
@@ -29,6 +30,15 @@ export class Faults {
     } finally {
       this.#busy.delete(part);
     }
+  }
+
+  /** Notes the fault until the returned function is called. */
+  #begin(fault: Omit<Fault, 'from' | 'until'>): () => void {
+    const { history } = this.#world;
+    const noted = history.fault(fault, Number.POSITIVE_INFINITY);
+    return () => {
+      noted.until = history.now();
+    };
   }
 
   #cause(fault: PlannedFault): Promise<void> {
@@ -65,7 +75,7 @@ export class Faults {
 
   async #restart(kind: 'kill' | 'terminate', { replica: index, forMs }: { replica: number; forMs: number }) {
     const replica = this.#replica(index);
-    const end = this.#world.history.faultBegan({ kind, replica: index, description: `down for ${forMs} ms` });
+    const end = this.#begin({ kind, replica: index, description: `down for ${forMs} ms` });
     if (kind === 'kill') await replica.kill();
     else await replica.terminate();
     await sleep(forMs);
@@ -77,7 +87,7 @@ export class Faults {
 
   async #freeze({ replica: index, forMs }: { replica: number; forMs: number }) {
     const replica = this.#replica(index);
-    const end = this.#world.history.faultBegan({ kind: 'freeze', replica: index, description: `for ${forMs} ms` });
+    const end = this.#begin({ kind: 'freeze', replica: index, description: `for ${forMs} ms` });
     replica.freeze();
     await sleep(forMs);
     replica.thaw();
@@ -87,7 +97,7 @@ export class Faults {
   async #setClock({ replica: index, offsetMs, forMs }: FaultOf<'clock'>) {
     const replica = this.#replica(index);
     const description = `${offsetMs > 0 ? '+' : ''}${offsetMs} ms for ${forMs} ms`;
-    const end = this.#world.history.faultBegan({ kind: 'clock', replica: index, description, offsetMs });
+    const end = this.#begin({ kind: 'clock', replica: index, description, offsetMs });
     replica.setClockAhead(offsetMs);
     await sleep(forMs);
     replica.setClockAhead(0);
@@ -103,7 +113,7 @@ export class Faults {
       lossy: { kind: 'hang' },
       delay: { kind: 'delay', ms: 150 },
     };
-    const end = this.#world.history.faultBegan({ kind: 'link', replica, description: `${how} for ${forMs} ms` });
+    const end = this.#begin({ kind: 'link', replica, description: `${how} for ${forMs} ms` });
     link.set(faults[how]);
     await sleep(forMs);
     link.set({ kind: 'none' });
@@ -111,13 +121,13 @@ export class Faults {
   }
 
   async #stallRedis({ how, forMs }: FaultOf<'redis-stall'>) {
-    const { redis, history } = this.#world;
+    const { redis } = this.#world;
     const masters = await redis.masters();
     const [master] = masters;
-    const end = history.faultBegan({ kind: 'redis-stall', description: `${how} for ${forMs} ms` });
+    const end = this.#begin({ kind: 'redis-stall', description: `${how} for ${forMs} ms` });
     if (how === 'frozen') master.pause();
     // The Sentinels and the nodes of a cluster may not take the pause for a crash.
-    const scope = history.topology === 'single' ? 'ALL' : 'WRITE';
+    const scope = this.#world.topology === 'single' ? 'ALL' : 'WRITE';
     const pause = ['CLIENT', 'PAUSE', forMs, scope] as const;
     if (how === 'pause')
       await Promise.all(masters.map((server) => askRedis(server, (client) => client.call(...pause))));
@@ -128,9 +138,9 @@ export class Faults {
   }
 
   async #closeConnections({ of, forMs }: FaultOf<'redis-connections'>) {
-    const { redis, history } = this.#world;
+    const { redis } = this.#world;
     const masters = await redis.masters();
-    const end = history.faultBegan({ kind: 'redis-connections', description: `CLIENT KILL TYPE ${of}` });
+    const end = this.#begin({ kind: 'redis-connections', description: `CLIENT KILL TYPE ${of}` });
     const kill = ['CLIENT', 'KILL', 'TYPE', of, 'SKIPME', 'yes'] as const;
     await Promise.all(masters.map((server) => askRedis(server, (client) => client.call(...kill))));
     await sleep(forMs);
@@ -138,30 +148,28 @@ export class Faults {
   }
 
   async #crashRedis({ data, ageMs, forMs }: FaultOf<'redis-crash'>) {
-    const { history } = this.#world;
     const redis = this.#world.redis as SingleRedis;
-    const dataOf = history.now();
+    const dataOf = this.#world.history.now();
     if (data === 'old') {
       await redis.takeSnapshot();
       await sleep(ageMs);
     }
     const kind = data === 'all' ? 'redis-restart' : data === 'old' ? 'redis-old' : 'redis-empty';
     const description = `down for ${forMs} ms${data === 'old' ? `, with its data of ${seconds(dataOf)}` : ''}`;
-    const end = history.faultBegan({ kind, description, ...(data === 'old' && { dataOf }) });
+    const end = this.#begin({ kind, description, ...(data === 'old' && { dataOf }) });
     await redis.crash(data, forMs);
     end();
   }
 
   async #failOver({ how, forMs }: FaultOf<'failover'>) {
-    const { history } = this.#world;
     const redis = this.#world.redis as SentinelRedis;
     const [former] = await redis.masters();
     if (how === 'planned') {
-      const end = history.faultBegan({ kind: 'failover-planned', description: 'SENTINEL FAILOVER' });
+      const end = this.#begin({ kind: 'failover-planned', description: 'SENTINEL FAILOVER' });
       if (await redis.failOver()) await redis.untilReplaced(former).catch(() => undefined);
       end();
     } else {
-      const end = history.faultBegan({ kind: 'failover-forced', description: `the master was ${how}` });
+      const end = this.#begin({ kind: 'failover-forced', description: `the master was ${how}` });
       if (how === 'killed') await former.kill();
       else former.pause();
       await redis.untilReplaced(former).catch(() => undefined);
@@ -174,10 +182,10 @@ export class Faults {
   }
 
   async #loseMaster({ number, how, forMs }: FaultOf<'cluster-master'>) {
-    const { redis, history } = this.#world;
+    const { redis } = this.#world;
     const masters = await redis.masters();
     const former = masters[number % masters.length] ?? masters[0];
-    const end = history.faultBegan({ kind: 'cluster-master', description: `master ${former.port} was ${how}` });
+    const end = this.#begin({ kind: 'cluster-master', description: `master ${former.port} was ${how}` });
     if (how === 'killed') await former.kill();
     else former.pause();
     await redis.untilReplaced(former).catch(() => undefined);
@@ -189,8 +197,8 @@ export class Faults {
   }
 
   async #troubleVendor({ how, forMs }: FaultOf<'vendor'>) {
-    const { vendor, history } = this.#world;
-    const end = history.faultBegan({ kind: 'vendor', description: `${how} for ${forMs} ms` });
+    const { vendor } = this.#world;
+    const end = this.#begin({ kind: 'vendor', description: `${how} for ${forMs} ms` });
     if (how === 'slow') vendor.configure({ latencyMs: SLOW_VENDOR_MS });
     if (how === 'failing') vendor.configure({ fault: 'http-500' });
     if (how === 'losing') vendor.configure({ fault: 'cut-off' });

@@ -1,6 +1,5 @@
-import type { Chance } from './chance.ts';
-import type { RedisTopology } from './history.ts';
-import type { RedisData } from './redis-under-test.ts';
+import type { Chance } from '../support/chance.ts';
+import type { RedisData, RedisTopology } from './redis-under-test.ts';
 
 /** One fault, as planned. `forMs` is how long its cause lasts. */
 export type PlannedFault =

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Exchange, Terminal } from '../judge/recording.ts';
 import { plainRequest } from '../support/plain-request.ts';
-import type { Exchange, Terminal } from './history.ts';
 import { ADMIN_TOKEN, type World } from './world.ts';
 
 /** Longer than any read may take. */
@@ -67,14 +67,9 @@ export class RecordedRequests {
   ): Promise<Exchange> {
     const { history, replicas } = this.#world;
     const urls = replicas[about.replica]?.urls;
-    const issued = session && { sessionIssuedAt: session.issuedAt };
-    const sentAt = history.now();
-    const answer = await this.#answerTo(urls, about, {
-      authorization: `Bearer ${session?.text ?? ADMIN_TOKEN}`,
-      ...headers,
-    });
-    const exchange: Exchange = { ...about, ...issued, sentAt, endedAt: history.now(), ...answer };
-    history.exchanges.push(exchange);
+    const exchange = history.sent({ ...about, ...(session && { sessionIssuedAt: session.issuedAt }) });
+    const authorization = `Bearer ${session?.text ?? ADMIN_TOKEN}`;
+    history.ended(exchange, await this.#answerTo(urls, about, { authorization, ...headers }));
     return exchange;
   }
 

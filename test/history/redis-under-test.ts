@@ -7,7 +7,9 @@ import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startRedisSentinels } from '../support/redis-sentinel.ts';
 import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
-import type { RedisTopology } from './history.ts';
+
+export const TOPOLOGIES = ['single', 'sentinel', 'cluster'] as const;
+export type RedisTopology = (typeof TOPOLOGIES)[number];
 
 export type RedisData = 'all' | 'old' | 'none';
 

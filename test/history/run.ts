@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Chance } from './chance.ts';
+import type { Chance } from '../support/chance.ts';
 import { playEpisode } from './episodes.ts';
 import { Faults } from './faults.ts';
 import type { Plan } from './plan.ts';
@@ -22,7 +22,8 @@ export async function watchMachine({ history }: World, signal: AbortSignal): Pro
     await sleep(LOOK_EVERY_MS);
     const lagMs = history.now() - seenAt - LOOK_EVERY_MS;
     if (lagMs < LAG_MS) continue;
-    history.faultEnded({ kind: 'busy-machine', from: seenAt, description: `no CPU for ${lagMs.toFixed(0)} ms` });
+    const description = `no CPU for ${lagMs.toFixed(0)} ms`;
+    history.faults.push({ kind: 'busy-machine', from: seenAt, until: history.now(), description });
   }
 }
 

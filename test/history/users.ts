@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Chance } from './chance.ts';
-import type { Terminal } from './history.ts';
+import type { Terminal } from '../judge/recording.ts';
+import type { Chance } from '../support/chance.ts';
 import {
   type HeldToken,
   heldToken,

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import { Recorder } from '../judge/recording.ts';
 import type { StartOptions } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { VENDOR_APP } from '../support/vendor-app.ts';
-import { HistoryRecorder, LOGINS_PER_SECOND, type RedisTopology } from './history.ts';
-import { type RedisUnderTest, startRedisUnderTest } from './redis-under-test.ts';
+import { REAL_BOUNDS } from './bounds.ts';
+import { type RedisTopology, type RedisUnderTest, startRedisUnderTest } from './redis-under-test.ts';
 import { Replica } from './replica.ts';
 
 export const ADMIN_TOKEN = 'history-admin-token';
@@ -14,7 +15,8 @@ export const ADMIN_TOKEN = 'history-admin-token';
 export const VENDOR_LATENCY_MS = 40;
 
 export interface World {
-  readonly history: HistoryRecorder;
+  readonly topology: RedisTopology;
+  readonly history: Recorder;
   readonly replicas: readonly Replica[];
   readonly redis: RedisUnderTest;
   readonly vendor: VendorSimulator;
@@ -38,7 +40,10 @@ export interface WorldOptions {
 /** Starts the replicas, their Redis, and the vendor where each login of a terminal ends its former token. */
 export async function startWorld(options: WorldOptions): Promise<World> {
   const { topology, tokenLifeSeconds, folder, fakeTime } = options;
-  const history = new HistoryRecorder(topology);
+  const losesAnnouncements = topology === 'cluster' ? 'after a lost master' : 'never';
+  const startedAt = performance.now();
+  const history = new Recorder({ ...REAL_BOUNDS, losesAnnouncements }, () => performance.now() - startedAt, false);
+  history.replicas = options.replicas;
   const redis = await startRedisUnderTest(topology, options.replicas, folder);
   const vendor = await startVendorSimulator({
     apps: [VENDOR_APP],
@@ -46,11 +51,13 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     tokenLifetimeSeconds: tokenLifeSeconds,
     latencyMs: VENDOR_LATENCY_MS,
     watchLogin: ({ unionId, uniqueId }) => {
-      const ended = history.loginReceived({ account: unionId, uniqueId });
+      const login = history.loginReceived({ account: unionId, uniqueId });
       return ({ token, isDelivered }) => {
-        if (!token) return ended({ isDelivered });
-        const expiresAt = history.now() + token.expiresAt - Date.now();
-        ended({ isDelivered, token: token.accessToken, expiresAt });
+        login.answeredAt = history.now();
+        if (!token) return;
+        login.token = token.accessToken;
+        login.expiresAt = login.answeredAt + token.expiresAt - Date.now();
+        if (isDelivered) login.deliveredAt = login.answeredAt;
       };
     },
   });
@@ -63,7 +70,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     ADMIN_TOKEN,
     ...vendor.brokerEnvironment,
     ...cloud.brokerEnvironment,
-    VENDOR_MAX_RPS: `${LOGINS_PER_SECOND}`,
+    VENDOR_MAX_RPS: `${REAL_BOUNDS.loginsPerSecond}`,
     RATE_LIMIT_PER_MINUTE: '0',
     LOGIN_LIMIT_PER_HOUR: '0',
   };
@@ -82,7 +89,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     await close();
     throw error;
   }
-  return { history, replicas, redis, vendor, cloud, close };
+  return { topology, history, replicas, redis, vendor, cloud, close };
 }
 
 /** Resolves when every replica answers `/readyz` with 200. */

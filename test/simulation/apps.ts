@@ -2,19 +2,11 @@ import { accessIdTerminal } from '../../src/broker/access-ids.ts';
 import { sleep } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
 import type { ServedToken } from '../../src/token/sdk-token.ts';
-import {
-  type AccountId,
-  accountId,
-  accountOf,
-  type Subject,
-  type SubjectId,
-  subjectId,
-} from '../../src/token/subject.ts';
+import type { Subject, SubjectId } from '../../src/token/subject.ts';
+import type { Exchange, Recorder, Terminal } from '../judge/recording.ts';
 import { accessTokenOf } from '../support/served-token.ts';
-import type { Conditions } from './conditions.ts';
-import type { Facts, ReadFact, RemovalFact } from './facts.ts';
 import type { Fleet } from './fleet.ts';
-import type { Oracle } from './oracle.ts';
+import type { RecordedStore } from './recorded-store.ts';
 import type { Replica } from './replica.ts';
 import type { Scenario } from './scenario.ts';
 import type { StoreServer } from './store-server.ts';
@@ -29,8 +21,7 @@ const POLL_MS = 50;
 export interface Client {
   readonly subject: Subject;
   readonly id: SubjectId;
-  readonly account: AccountId;
-  readonly terminal: string;
+  readonly terminal: Terminal;
   sessionIssuedAt: number;
   held: ServedToken | undefined;
   /** Until then the app does not read by itself. */
@@ -40,26 +31,20 @@ export interface Client {
 export interface AppsOptions {
   readonly scenario: Scenario;
   readonly time: VirtualTime;
-  readonly facts: Facts;
-  readonly conditions: Conditions;
+  readonly recorder: Recorder;
+  readonly store: RecordedStore;
   readonly fleet: Fleet;
   readonly server: StoreServer;
-  readonly oracle: Oracle;
   readonly note: (line: string) => void;
-  readonly fail: (invariant: string, what: string) => void;
 }
 
-/** What apps and operators do, and what they get. */
+/** What apps and operators do. Every request is recorded. */
 export class Apps {
   readonly #options: AppsOptions;
   readonly clients: readonly Client[];
-  readonly #reads = new Set<ReadFact>();
-  /** The running requests for accessIds. */
-  readonly #obtaining = new Set<{ readonly terminal: string; readonly since: number; readonly by: string }>();
+  readonly #running = new Set<Exchange>();
   /** Whether apps read by themselves. */
   isOpen = true;
-  readCount = 0;
-  failedReads = 0;
 
   constructor(options: AppsOptions) {
     this.#options = options;
@@ -69,13 +54,10 @@ export class Apps {
   #newClient(number: number): Client {
     // Two terminals per account.
     const subject = { app: 'default', unionId: `account-${number >> 1}`, uniqueId: `phone-${number}` };
-    const id = subjectId(subject);
-    const terminal = `${subject.unionId}/${subject.uniqueId}`;
     return {
       subject,
-      id,
-      account: accountOf(id),
-      terminal,
+      id: this.#options.store.add(subject),
+      terminal: { account: subject.unionId, uniqueId: subject.uniqueId },
       sessionIssuedAt: this.#options.time.now,
       held: undefined,
       silentUntil: 0,
@@ -86,7 +68,24 @@ export class Apps {
     return this.clients[Math.floor(this.#options.time.random() * this.clients.length)] as Client;
   }
 
-  // --- reads
+  /** @returns the request with its answer, if the replica lived so long */
+  async #request(
+    about: Omit<Exchange, 'replica' | 'sentAt' | 'endedAt' | 'status'>,
+    replica: Replica,
+    answer: () => Promise<Partial<Exchange>>,
+  ): Promise<Exchange> {
+    const { recorder, note } = this.#options;
+    const exchange = recorder.sent({ ...about, replica: replica.number });
+    this.#running.add(exchange);
+    const outcome = await answer().catch(failureOf);
+    this.#running.delete(exchange);
+    if (!replica.process.alive) return exchange;
+    recorder.ended(exchange, outcome);
+    const { kind, account, uniqueId = '', status, code = '', token = '', reported = '' } = exchange;
+    if (kind !== 'read' || status !== 200)
+      note(`${account}/${uniqueId}: ${kind} ${reported} by ${replica.name}: ${status} ${code}${token}`);
+    return exchange;
+  }
 
   readAgainLater(client: Client, withinMs = this.#options.scenario.readEveryMs * 2): void {
     const { time, fleet } = this.#options;
@@ -99,33 +98,22 @@ export class Apps {
     time.after(time.random() * withinMs, read);
   }
 
-  async read(client: Client, replica: Replica, refused?: ServedToken): Promise<void> {
-    const { time, facts, oracle, note } = this.#options;
-    const { subject, id, account, terminal, sessionIssuedAt } = client;
-    const refusedToken = refused && accessTokenOf(refused);
-    const read = { id, account, terminal, by: replica.name, beganAt: time.now, sessionIssuedAt, refused: refusedToken };
-    this.#reads.add(read);
-    this.readCount += 1;
-    facts.addRequest(account, sessionIssuedAt);
-    const reported = facts.loginOf(refusedToken);
-    if (reported) reported.reportedAt ??= time.now;
-    try {
+  async read(client: Client, replica: Replica, refused?: ServedToken, isFinal = false): Promise<void> {
+    const { time } = this.#options;
+    const { subject, id, terminal, sessionIssuedAt } = client;
+    const about = {
+      ...terminal,
+      ...(refused ? { kind: 'report' as const, reported: accessTokenOf(refused) } : { kind: 'read' as const }),
+      sessionIssuedAt: sessionIssuedAt - time.startedAt,
+      isFinal,
+    };
+    const { code } = await this.#request(about, replica, async () => {
       const served = await replica.broker.read({ subject, id, region: 'CN', sessionIssuedAt, refused: refused?.etag });
-      if (!replica.process.alive) return;
-      client.held = served;
-      if (refused) note(`${terminal} reported ${refusedToken} and got ${accessTokenOf(served)}`);
-      oracle.onServed(read, served);
-    } catch (error) {
-      if (!replica.process.alive) return;
-      this.failedReads += 1;
-      const code = error instanceof BrokerError ? error.code : String(error);
-      note(`read of ${terminal} by ${replica.name} failed after ${Math.round(time.now - read.beganAt)} ms: ${code}`);
-      oracle.onFailed(read, error);
-      // The user logs in again.
-      if (code === 'session_invalid') client.sessionIssuedAt = Math.ceil(time.now) + 1;
-    } finally {
-      this.#reads.delete(read);
-    }
+      if (replica.process.alive) client.held = served;
+      return { status: 200, token: accessTokenOf(served) };
+    });
+    // The user logs in again.
+    if (code === 'session_invalid') client.sessionIssuedAt = Math.ceil(time.now) + 1;
   }
 
   report(client: Client, replica = this.#options.fleet.pick()): void {
@@ -133,72 +121,31 @@ export class Apps {
   }
 
   /** Resolves when the replica has answered all its reads. */
-  async readsOf({ name, clock }: Replica): Promise<void> {
-    while ([...this.#reads].some(({ by }) => by === name)) await sleep(clock, POLL_MS);
-  }
-
-  /** Called when every request must have ended. */
-  checkEnded(): void {
-    const { conditions, fail } = this.#options;
-    for (const { beganAt, by, terminal } of this.#reads) {
-      if (conditions.isAlive(by)) fail('each read ends', `${terminal} since ${Math.round(beganAt)}`);
-    }
-    for (const { terminal, since, by } of this.#obtaining) {
-      if (conditions.isAlive(by)) fail('each request for an accessId ends', `${terminal} since ${since}`);
-    }
-  }
-
-  // --- logouts and erasures
-
-  /** @returns whether it succeeded */
-  logOut(client: Client, replica = this.#options.fleet.pick()): Promise<boolean> {
-    const { subject, id, account, terminal, sessionIssuedAt } = client;
-    const name = `the logout of ${terminal}`;
-    return this.#remove(replica, { kind: 'logout', id, account, name }, ({ accounts }) =>
-      accounts.logOut(subject, { sessionIssuedAt }),
-    );
+  async readsOf({ number, clock }: Replica): Promise<void> {
+    while ([...this.#running].some(({ kind, replica }) => replica === number && (kind === 'read' || kind === 'report')))
+      await sleep(clock, POLL_MS);
   }
 
   /** @returns whether it succeeded */
-  erase(unionId: string, replica = this.#options.fleet.pick()): Promise<boolean> {
-    const account = accountId(unionId);
-    const name = `the erasure of ${unionId}`;
-    return this.#remove(replica, { kind: 'erasure', id: undefined, account, name }, ({ accounts }) =>
-      accounts.erase(unionId),
-    );
+  async logOut({ subject, terminal, sessionIssuedAt }: Client, replica = this.#options.fleet.pick()): Promise<boolean> {
+    const logOut = ({ accounts }: Replica) => accounts.logOut(subject, { sessionIssuedAt });
+    return this.#remove({ kind: 'logout', ...terminal }, replica, logOut);
+  }
+
+  /** @returns whether it succeeded */
+  async erase(account: string, replica = this.#options.fleet.pick()): Promise<boolean> {
+    return this.#remove({ kind: 'erasure', account }, replica, ({ accounts }) => accounts.erase(account));
   }
 
   async #remove(
+    about: Pick<Exchange, 'kind' | 'account' | 'uniqueId'>,
     replica: Replica | undefined,
-    what: Pick<RemovalFact, 'kind' | 'id' | 'account' | 'name'>,
-    request: (replica: Replica) => Promise<void>,
+    remove: (replica: Replica) => Promise<void>,
   ): Promise<boolean> {
-    const { time, facts, note } = this.#options;
     if (!replica) return false;
-    const removal: RemovalFact = {
-      ...what,
-      by: replica.name,
-      beganAt: time.now,
-      answeredAt: undefined,
-      hasSucceeded: false,
-      executedAt: undefined,
-      heardAt: new Map(),
-      lost: undefined,
-    };
-    facts.addRemoval(removal);
-    try {
-      await request(replica);
-      removal.hasSucceeded = true;
-    } catch (error) {
-      if (!(error instanceof BrokerError)) this.#options.fail('every failure is a BrokerError', String(error));
-    }
-    if (!replica.process.alive) return false;
-    removal.answeredAt = time.now;
-    note(`${removal.name} by ${replica.name} ${removal.hasSucceeded ? 'succeeded' : 'failed'}`);
-    return removal.hasSucceeded;
+    const { status } = await this.#request(about, replica, () => remove(replica).then(() => ({ status: 204 })));
+    return status === 204;
   }
-
-  // --- accessIds
 
   /** Asks two replicas at once for the accessId of a guest: an account without a phone. Sometimes erases the guest. */
   share(): void {
@@ -210,44 +157,17 @@ export class Apps {
   }
 
   async #obtain(unionId: string, replica: Replica): Promise<void> {
-    const { time, facts, conditions, server, note, fail } = this.#options;
-    const since = time.now;
-    const account = accountId(unionId);
-    const terminal = `${unionId}/${accessIdTerminal(unionId)}`;
-    const obtaining = { terminal, since, by: replica.name };
-    this.#obtaining.add(obtaining);
-    facts.addRequest(account, since);
-    /** Whether the guest was erased during the request, or so late before it that the replica may not know. */
-    const isErased = (): boolean =>
-      facts.erasuresOf(account).some(({ beganAt, executedAt = beganAt }) => {
-        return executedAt >= since || since <= conditions.unknownUntil(executedAt, replica.name);
-      });
-    try {
-      const subject = { app: 'default', unionId, uniqueId: accessIdTerminal(unionId) };
+    const { store, server } = this.#options;
+    const subject = { app: 'default', unionId, uniqueId: accessIdTerminal(unionId) };
+    store.add(subject);
+    await this.#request({ kind: 'accessId', account: unionId, uniqueId: subject.uniqueId }, replica, async () => {
       const { accessId } = await replica.accessIds.obtain(subject, 'CN');
-      if (!replica.process.alive) return;
       const found = await server.data.accounts.lookUp([accessId]);
-      if (!isErased() && conditions.dataChangedAt < since && found.get(accessId) !== unionId) {
-        fail('an accessId that was handed out can be looked up', terminal);
-      }
-    } catch (error) {
-      const code = error instanceof BrokerError ? error.code : String(error);
-      note(`${replica.name} obtained no accessId for ${unionId}: ${code}`);
-      if (!(error instanceof BrokerError)) fail('every failure is a BrokerError', code);
-      if (replica.process.alive && !isErased() && conditions.isWell) {
-        fail('an accessId is obtained while nothing is broken', `${terminal}: ${code}`);
-      }
-    } finally {
-      this.#obtaining.delete(obtaining);
-    }
+      return { status: 200, isFound: found.get(accessId) === unionId };
+    });
   }
+}
 
-  /** A guest that has an accessId needs no login. */
-  async checkGuestLogin(terminal: string): Promise<void> {
-    const { conditions, server, fail } = this.#options;
-    const [unionId = ''] = terminal.split('/');
-    if (!unionId.startsWith('guest-')) return;
-    const { identity } = await server.data.accounts.find(unionId);
-    if (identity && conditions.isWell) fail('an account with an accessId causes no login for it', unionId);
-  }
+function failureOf(error: unknown): Partial<Exchange> {
+  return error instanceof BrokerError ? { status: 503, code: error.code } : { status: 500, code: String(error) };
 }

@@ -1,9 +1,7 @@
+import type { Fault, Recorder } from '../judge/recording.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 import type { Apps, Client } from './apps.ts';
-import type { Conditions } from './conditions.ts';
-import type { Facts } from './facts.ts';
 import type { Fleet } from './fleet.ts';
-import type { Oracle } from './oracle.ts';
 import type { Replica } from './replica.ts';
 import { type FaultName, LARGEST_JUMP_MS, type Scenario } from './scenario.ts';
 import type { StoreServer } from './store-server.ts';
@@ -19,13 +17,11 @@ const QUIET_PHONE_MS = 15_000;
 export interface FaultsOptions {
   readonly scenario: Scenario;
   readonly time: VirtualTime;
-  readonly facts: Facts;
-  readonly conditions: Conditions;
+  readonly recorder: Recorder;
   readonly fleet: Fleet;
   readonly server: StoreServer;
   readonly vendor: VendorModel;
   readonly apps: Apps;
-  readonly oracle: Oracle;
   readonly note: (line: string) => void;
 }
 
@@ -67,7 +63,7 @@ export class Faults {
       sharing: { times: 1, start: () => apps.share() },
     };
     for (const [name, { times, start }] of Object.entries(faults)) {
-      const rate = perMinute[name as FaultName] * times;
+      const rate = (perMinute[name as FaultName] ?? 0) * times;
       const next = (): void => {
         const waitMs = (-Math.log(1 - random()) * 60_000) / rate;
         time.after(waitMs, () => {
@@ -82,33 +78,35 @@ export class Faults {
 
   /** Ends all faults. */
   end(): void {
-    const { server, vendor, fleet, conditions } = this.#options;
+    const { server, vendor, fleet } = this.#options;
     this.#isOver = true;
     if (!server.isUp) server.start();
     vendor.mood = 'well';
     // A frozen replica stays so: what it had to do was put off until its end.
     for (const { connection } of fleet.all) connection.join();
-    conditions.fault();
+  }
+
+  #fault(kind: Fault['kind'], ms: number, description: string, replica?: Replica): void {
+    const { recorder, note } = this.#options;
+    recorder.fault({ kind, description, replica: replica?.number }, ms);
+    note(description);
   }
 
   // --- replicas and their network
 
   #partition(ms: number, replica = this.#options.fleet.pick()): void {
-    const { time, conditions, note } = this.#options;
     if (!replica) return;
     replica.connection.cut();
-    conditions.fault(ms);
-    note(`${replica.name} is cut off from the store for ${Math.round(ms)} ms`);
-    time.after(ms, () => replica.connection.join());
+    this.#fault('link', ms, `${replica.name} is cut off from the store for ${Math.round(ms)} ms`, replica);
+    this.#options.time.after(ms, () => replica.connection.join());
   }
 
   #crash(restartMs: number): void {
-    const { time, fleet, apps, conditions, note } = this.#options;
+    const { time, fleet, apps } = this.#options;
     const replica = fleet.pick();
     if (!replica || fleet.running.length < 2) return;
     replica.crash();
-    conditions.fault();
-    note(`${replica.name} crashes`);
+    this.#fault('kill', 0, `${replica.name} crashes`, replica);
     time.after(restartMs, () => {
       fleet.remove(replica);
       if (apps.isOpen) fleet.start();
@@ -125,29 +123,24 @@ export class Faults {
     fleet.remove(replica);
     await replica.stop(apps.readsOf(replica));
     replica.process.alive = false;
+    this.#fault('replaced', 0, `${replica.name} has ended`, replica);
   }
 
   #freeze(ms: number): void {
-    const { conditions, note } = this.#options;
-    const replica = this.#standStill(ms);
-    if (!replica) return;
-    conditions.freeze(replica.name, ms);
-    note(`${replica.name} freezes for ${Math.round(ms)} ms`);
+    this.#standStill('freeze', ms);
   }
 
   /** Shorter than a lease. So it is no fault: everybody else answers, and nobody may notice. */
   #stall(ms: number): void {
-    const replica = this.#standStill(ms);
-    if (replica) this.#options.note(`the event loop of ${replica.name} stalls for ${Math.round(ms)} ms`);
+    this.#standStill('short-stall', ms);
   }
 
-  #standStill(ms: number): Replica | undefined {
-    const { time, facts, fleet } = this.#options;
+  #standStill(kind: 'freeze' | 'short-stall', ms: number): void {
+    const { time, fleet } = this.#options;
     const replica = fleet.pick();
-    if (!replica || fleet.running.length < 2) return undefined;
-    facts.addStandstill(replica.name, time.now, ms);
+    if (!replica || fleet.running.length < 2) return;
     replica.process.frozenUntil = time.now + ms;
-    return replica;
+    this.#fault(kind, ms, `${replica.name} stands still for ${Math.round(ms)} ms`, replica);
   }
 
   #jump(offsetMs: number, replica = this.#options.fleet.pick()): void {
@@ -160,43 +153,41 @@ export class Faults {
   // --- the store and the vendor
 
   #storeOutage(ms: number, comesBack: 'same' | 'empty' | 'back'): void {
-    const { time, server, conditions, note } = this.#options;
+    const { time, server } = this.#options;
     if (!server.isUp) return;
     server.stop();
-    conditions.fault(ms);
     const snapshotAt = time.now - YOUNGEST_SNAPSHOT_MS - time.random() * (OLDEST_SNAPSHOT_MS - YOUNGEST_SNAPSHOT_MS);
     const ending = {
       same: '',
       empty: ' and loses its data',
       back: ` and loses what came after ${((snapshotAt - time.startedAt) / 1_000).toFixed(3)} s`,
     };
-    note(`the store is down for ${Math.round(ms)} ms${ending[comesBack]}`);
+    this.#fault('redis-restart', ms, `the store is down for ${Math.round(ms)} ms${ending[comesBack]}`);
     time.after(ms, () => void this.#startStore(comesBack, snapshotAt));
   }
 
   async #startStore(comesBack: 'same' | 'empty' | 'back', snapshotAt: number): Promise<void> {
-    const { server, oracle } = this.#options;
+    const { time, server, recorder } = this.#options;
     // The faults of the schedule have ended, so no data may be lost.
     if (server.isUp) return;
     if (comesBack === 'empty') server.loseData();
     if (comesBack === 'back') await server.goBack(snapshotAt);
-    if (comesBack !== 'same') oracle.onDataLost(comesBack, comesBack === 'back' ? snapshotAt : 0);
+    const dataOf = snapshotAt - time.startedAt;
+    if (comesBack === 'empty') recorder.fault({ kind: 'redis-empty', description: '' });
+    if (comesBack === 'back') recorder.fault({ kind: 'redis-old', description: '', dataOf });
     server.start();
   }
 
   #storeStall(ms: number): void {
-    const { server, conditions, note } = this.#options;
-    server.stall(ms);
-    conditions.fault(ms);
-    note(`the store stalls for ${Math.round(ms)} ms`);
+    this.#options.server.stall(ms);
+    this.#fault('redis-stall', ms, `the store stalls for ${Math.round(ms)} ms`);
   }
 
   #vendorTrouble(ms: number): void {
-    const { scenario, time, vendor, conditions, note } = this.#options;
+    const { scenario, time, vendor } = this.#options;
     const { vendorMoods } = scenario;
     vendor.mood = vendorMoods[Math.floor(time.random() * vendorMoods.length)] ?? 'http_error';
-    conditions.vendorFault(ms);
-    note(`the vendor is in trouble for ${Math.round(ms)} ms: ${vendor.mood}`);
+    this.#fault('vendor', ms, `the vendor is in trouble for ${Math.round(ms)} ms: ${vendor.mood}`);
     time.after(ms, () => {
       vendor.mood = 'well';
     });
@@ -206,10 +197,9 @@ export class Faults {
 
   /** The token that is due next is reported, so that its renewal in the background may come at the same time. */
   async #refusalInStall(): Promise<void> {
-    const { fleet, apps, facts } = this.#options;
-    const issuedAt = (client: Client): number =>
-      facts.loginOf(client.held && accessTokenOf(client.held))?.issuedAt ?? Number.POSITIVE_INFINITY;
-    const [oldest] = [...apps.clients].sort((one, other) => issuedAt(one) - issuedAt(other));
+    const { fleet, apps, vendor } = this.#options;
+    const endOf = ({ held }: Client): number => vendor.endOf(held ? accessTokenOf(held) : '');
+    const [oldest] = [...apps.clients].sort((one, other) => endOf(one) - endOf(other));
     const replica = fleet.pick();
     if (!oldest || !replica) return;
     this.#storeStall(500);
@@ -223,7 +213,7 @@ export class Faults {
     const { random } = time;
     const client = apps.pick();
     for (const phone of apps.clients) {
-      if (phone.account === client.account) phone.silentUntil = time.now + QUIET_PHONE_MS;
+      if (phone.terminal.account === client.terminal.account) phone.silentUntil = time.now + QUIET_PHONE_MS;
     }
     const hasSucceeded = await (random() < 0.5 ? apps.logOut(client) : apps.erase(client.subject.unionId));
     if (!hasSucceeded) return;
@@ -277,19 +267,19 @@ export class Faults {
 
   /** The link of a replica stalls, so that its erasure fails. The operator repeats it, and the user comes back. */
   async #repeatedErasure(): Promise<void> {
-    const { time, fleet, apps, conditions, note } = this.#options;
+    const { time, fleet, apps } = this.#options;
     const client = apps.pick();
     const [one, other] = [fleet.pick(), fleet.pick()];
     if (!one || !other) return;
     const ms = 300 + time.random() * 3_000;
     one.connection.stallLink(ms);
-    conditions.fault(ms);
-    note(`the link of ${one.name} to the store stalls for ${Math.round(ms)} ms`);
+    this.#fault('link', ms, `the link of ${one.name} to the store stalls for ${Math.round(ms)} ms`, one);
     if (await apps.erase(client.subject.unionId, one)) return;
     await this.#wait(time.random() * 500);
     if (!(await apps.erase(client.subject.unionId, other))) return;
     await this.#wait(100);
-    for (const phone of apps.clients) if (phone.account === client.account) phone.sessionIssuedAt = Math.ceil(time.now);
+    for (const phone of apps.clients)
+      if (phone.terminal.account === client.terminal.account) phone.sessionIssuedAt = Math.ceil(time.now);
   }
 
   #wait(ms: number): Promise<void> {

@@ -1,5 +1,5 @@
-import type { Announcement } from '../../src/token/ports.ts';
-import type { LoginFact } from './facts.ts';
+import type { Fault, Recorder } from '../judge/recording.ts';
+import type { RecordedStore } from './recorded-store.ts';
 import { Replica } from './replica.ts';
 import type { Scenario } from './scenario.ts';
 import type { StoreServer } from './store-server.ts';
@@ -9,56 +9,63 @@ import type { VirtualTime } from './virtual-time.ts';
 export interface FleetOptions {
   readonly scenario: Scenario;
   readonly time: VirtualTime;
+  readonly recorder: Recorder;
+  readonly store: RecordedStore;
   readonly server: StoreServer;
   readonly vendor: VendorModel;
-  readonly onLogin: (login: LoginFact) => void;
-  /** Called when a message of a replica to or from the store was lost or too late. */
-  readonly onLoss: () => void;
-  readonly onHeard: (announcement: Announcement, name: string) => void;
   readonly note: (line: string) => void;
 }
 
-/** The replicas that run, and those that have ended. */
+/** Unanswered commands within this time are one fault. */
+const SILENCE_MS = 100;
+
+/** The replicas that run. */
 export class Fleet {
   readonly #options: FleetOptions;
-  readonly #all = new Map<string, Replica>();
+  readonly #silences = new Map<number, Fault>();
   #current: Replica[] = [];
 
   constructor(options: FleetOptions) {
     this.#options = options;
   }
 
-  start(): Replica {
-    const { scenario, time, server, vendor, onLogin, onLoss, onHeard, note } = this.#options;
+  start(): void {
+    const { scenario, time, recorder, server, store, vendor, note } = this.#options;
     const { random } = time;
     const [shortestMs, longestMs] = scenario.storeDelayMs;
-    const name = `replica-${this.#all.size}`;
-    const replica = new Replica({
-      name,
-      time,
-      server,
-      vendor,
-      network: {
-        lossRate: scenario.lossRate,
-        announcementLossRate: scenario.announcementLossRate,
-        delayMs: () => shortestMs + random() * (longestMs - shortestMs),
-        onLoss,
-        onHeard: (announcement) => onHeard(announcement, name),
-      },
-      skewMs: Math.round((random() * 2 - 1) * scenario.skewMs),
-      vendorTimeoutMs: scenario.vendorTimeoutMs,
-      maxLoginsPerSecond: scenario.maxLoginsPerSecond,
-      onLogin,
-      onLog: (by, message) => note(`${by} logs: ${message}`),
-    });
-    this.#all.set(name, replica);
-    this.#current.push(replica);
-    return replica;
+    const number = recorder.replicas;
+    recorder.replicas += 1;
+    const lost = { kind: 'lost-message', replica: number, description: '' } as const;
+    this.#current.push(
+      new Replica({
+        number,
+        time,
+        server,
+        vendor,
+        network: {
+          lossRate: scenario.lossRate,
+          announcementLossRate: scenario.announcementLossRate,
+          delayMs: () => shortestMs + random() * (longestMs - shortestMs),
+          onLoss: () => recorder.fault(lost),
+          onUnanswered: () => this.#unanswered(number),
+          onHeard: (announcement) => store.heard(announcement, number),
+        },
+        skewMs: Math.round((random() * 2 - 1) * scenario.skewMs),
+        vendorTimeoutMs: scenario.vendorTimeoutMs,
+        maxLoginsPerSecond: scenario.maxLoginsPerSecond,
+        onLog: (by, message) => note(`${by} logs: ${message}`),
+      }),
+    );
+    if (number >= scenario.replicas) recorder.fault({ kind: 'start', replica: number, description: '' });
   }
 
-  /** A replica that runs or has ended. */
-  find(name: string): Replica | undefined {
-    return this.#all.get(name);
+  /** Notes that Redis does not answer a replica: one fault for all commands of a short time. */
+  #unanswered(replica: number): void {
+    const { recorder } = this.#options;
+    const now = recorder.now();
+    const last = this.#silences.get(replica);
+    if (last && now - last.until < SILENCE_MS) last.until = now;
+    else this.#silences.set(replica, recorder.fault({ kind: 'unanswered', replica, description: '' }));
   }
 
   get all(): readonly Replica[] {

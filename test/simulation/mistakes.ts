@@ -12,14 +12,8 @@ export interface Mistake {
 /** The results of the latest run of `npm run simulate:mistakes` that found all. docs/test-results.md shows them. */
 export interface MistakeResults {
   readonly date: string;
-  /** By the name of the mistake. */
-  readonly findings: Readonly<Record<string, MistakeFinding>>;
-}
-
-export interface MistakeFinding {
-  /** How many schedules ran until then, or for how long if the simulation crashed. */
-  readonly after: string;
-  readonly invariant: string;
+  /** The rule that found each mistake, or how the simulation ended. */
+  readonly findings: Readonly<Record<string, string>>;
 }
 
 type Change = Omit<Mistake, 'file'>;

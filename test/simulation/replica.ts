@@ -9,20 +9,19 @@ import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { noTracer } from '../../src/token/tracer.ts';
 import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
 import { silentObserver } from '../support/silent-observer.ts';
-import type { LoginFact } from './facts.ts';
 import { type Network, StoreConnection } from './store-network.ts';
 import type { StoreServer } from './store-server.ts';
 import type { VendorModel } from './vendor-model.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
-export const POLICY: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 };
+const POLICY: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 };
 /** As in service.ts. */
 const DRAIN_MS = 9_000;
 const CACHE_BYTES = 2 ** 20;
 const APP = { name: 'default', appId: 'app', appToken: 'app-token', appKey: 'app-key', accessId: 'app' };
 
 export interface ReplicaOptions {
-  readonly name: string;
+  readonly number: number;
   readonly time: VirtualTime;
   readonly server: StoreServer;
   readonly vendor: VendorModel;
@@ -31,12 +30,12 @@ export interface ReplicaOptions {
   readonly skewMs: number;
   readonly vendorTimeoutMs: number;
   readonly maxLoginsPerSecond: number;
-  readonly onLogin: (login: LoginFact) => void;
   readonly onLog: (replica: string, message: string) => void;
 }
 
 /** One replica: every real part of the broker, on a virtual clock, a modelled network and a modelled vendor. */
 export class Replica {
+  readonly number: number;
   readonly name: string;
   readonly process: VirtualProcess;
   readonly clock: Clock;
@@ -47,9 +46,11 @@ export class Replica {
   readonly #parts: Broker;
 
   constructor(options: ReplicaOptions) {
-    const { name, time, server, vendor, network, skewMs, vendorTimeoutMs, onLogin, onLog } = options;
+    const { number, time, server, vendor, network, skewMs, vendorTimeoutMs, onLog } = options;
+    const name = `replica ${number}`;
+    this.number = number;
     this.name = name;
-    this.process = { name, alive: true, frozenUntil: 0, clockOffsetMs: skewMs };
+    this.process = { number, alive: true, frozenUntil: 0, clockOffsetMs: skewMs };
     const clock = time.clockOf(this.process);
     this.clock = clock;
     this.connection = new StoreConnection({ server, time, process: this.process, clock, network });
@@ -69,7 +70,7 @@ export class Replica {
       log,
       observer,
       tracer: noTracer,
-      transport: vendor.transportFor(this.process, clock, onLogin),
+      transport: vendor.transportFor(this.process, clock),
     });
     this.#parts = createBroker({
       store,

@@ -1,3 +1,6 @@
+import { loginBudget } from '../../src/token/login-queue.ts';
+import { LEASE_MS } from '../../src/token/renewal-timing.ts';
+import type { Bounds } from '../judge/recording.ts';
 import type { VendorMood } from './vendor-model.ts';
 
 /** A world for one run of the simulation. Rates are events per minute. */
@@ -20,73 +23,86 @@ export interface Scenario {
   /** Probability that a message to or from the store, or an announcement, is lost. */
   readonly lossRate: number;
   readonly announcementLossRate: number;
-  readonly perMinute: Readonly<Record<FaultName, number>>;
+  readonly perMinute: Readonly<Partial<Record<FaultName, number>>>;
   readonly vendorMoods: readonly VendorMood[];
 }
 
 /** Largest difference of a replica's clock from the true time after a jump. */
 export const LARGEST_JUMP_MS = 3_000;
 
-export type FaultName =
-  | 'partition'
+export const FAULT_NAMES = [
+  'partition',
   /** A replica is cut off from the store for less than a second. */
-  | 'shortPartition'
-  | 'crash'
-  | 'restart'
-  | 'freeze'
+  'shortPartition',
+  'crash',
+  'restart',
+  'freeze',
   /** A replica's event loop stands still for at most 2 s. No other fault: nobody but the replica is late. */
-  | 'stall'
+  'stall',
   /** The wall clock of a replica jumps. */
-  | 'clockJump'
-  | 'storeOutage'
-  | 'storeEmpty'
+  'clockJump',
+  'storeOutage',
+  'storeEmpty',
   /** The store starts anew with the data of some seconds ago. */
-  | 'storeRestore'
+  'storeRestore',
   /** The same, just after a logout or an erasure that it forgets. The phones of the account stay silent. */
-  | 'restoreAfterLogout'
+  'restoreAfterLogout',
   /** The store answers nothing for at most 1.5 s, and then executes what has arrived. */
-  | 'storeStall'
-  | 'vendorTrouble'
-  | 'logout'
-  | 'erasure'
-  | 'refusal'
+  'storeStall',
+  'vendorTrouble',
+  'logout',
+  'erasure',
+  'refusal',
   /** The store stalls for 0.5 s while an app reports a refused token whose renewal is due. */
-  | 'refusalInStall'
+  'refusalInStall',
   /** A logout, then two logins of the terminal on two replicas while the store stalls. */
-  | 'loginsInStall'
+  'loginsInStall',
   /** The same, and soon afterwards a logout or an erasure. */
-  | 'logoutAfterStall'
+  'logoutAfterStall',
   /** The clock of a replica is set back, and it misses a logout while it is cut off for a moment. */
-  | 'logoutAfterJump'
+  'logoutAfterJump',
   /** An operator repeats an erasure that has failed, and the user comes back. */
-  | 'repeatedErasure'
+  'repeatedErasure',
   /** Two replicas are asked for the accessId of an account without a phone, or it is erased. */
-  | 'sharing';
+  'sharing',
+] as const;
+export type FaultName = (typeof FAULT_NAMES)[number];
 
-const NO_FAULTS: Scenario['perMinute'] = {
-  partition: 0,
-  shortPartition: 0,
-  crash: 0,
-  restart: 0,
-  freeze: 0,
-  stall: 0,
-  clockJump: 0,
-  storeOutage: 0,
-  storeEmpty: 0,
-  storeRestore: 0,
-  restoreAfterLogout: 0,
-  storeStall: 0,
-  vendorTrouble: 0,
-  logout: 0,
-  erasure: 0,
-  refusal: 0,
-  refusalInStall: 0,
-  loginsInStall: 0,
-  logoutAfterStall: 0,
-  logoutAfterJump: 0,
-  repeatedErasure: 0,
-  sharing: 0,
-};
+/** A vendor with a clock of its own tells its time in whole seconds. */
+const DATE_HEADER_MS = 1_000;
+/** Times in whole ms. */
+const ROUNDING_MS = 2;
+/** Time for the events between two messages. */
+const TURN_MS = 20;
+
+/** What the judge allows in a world: virtual time is exact. */
+export function boundsOf(scenario: Scenario): Bounds {
+  const { vendorTimeoutMs, skewMs, perMinute, lossRate, announcementLossRate } = scenario;
+  const clockErrorMs = 2 * (skewMs + (perMinute.clockJump ? LARGEST_JUMP_MS : 0));
+  const messageMs = 2 * scenario.storeDelayMs[1] + TURN_MS;
+  // A read tries to take the lease for two login budgets and a lease, and then logs in.
+  const longestReadMs = 3 * loginBudget(vendorTimeoutMs) + LEASE_MS + 1_000;
+  return {
+    vendorMode: scenario.vendorMode,
+    vendorTimeoutMs,
+    loginsPerSecond: scenario.maxLoginsPerSecond,
+    vendorSettleMs: 40_000,
+    clockErrorMs,
+    tokenErrorMs: clockErrorMs + (scenario.vendorOffsetMs > 0 ? DATE_HEADER_MS : ROUNDING_MS),
+    sessionStepMs: 0,
+    sameTimeMs: 1_000 + clockErrorMs,
+    onItsWayMs: messageMs,
+    messageMs,
+    lateWriteMs: messageMs,
+    breakerMs: 0,
+    healMs: 5_000,
+    tokensHealMs: 20_000,
+    losesAnnouncements: lossRate > 0 || announcementLossRate > 0 ? 'always' : 'never',
+    longestReadMs,
+    longestQuietReadMs: longestReadMs,
+    answersArriveAtOnce: true,
+  };
+}
 
 const CALM: Scenario = {
   replicas: 3,
@@ -103,7 +119,7 @@ const CALM: Scenario = {
   storeDelayMs: [0.2, 1.7],
   lossRate: 0,
   announcementLossRate: 0,
-  perMinute: NO_FAULTS,
+  perMinute: {},
   vendorMoods: ['http_error', 'garbage', 'silent', 'lost', 'maintenance', 'too_frequent', 'unknown_code'],
 };
 
@@ -130,12 +146,12 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     ...CALM,
     vendorMode: 'replace',
     vendorLatencyMs: (random) => 50 + random() * 400,
-    perMinute: { ...NO_FAULTS, refusal: 6 },
+    perMinute: { refusal: 6 },
   },
   logouts: {
     ...CALM,
     vendorLatencyMs: (random) => 50 + random() * 900,
-    perMinute: { ...NO_FAULTS, logout: 4, erasure: 1.5 },
+    perMinute: { logout: 4, erasure: 1.5 },
   },
   'lost messages': { ...CALM, lossRate: 0.002, announcementLossRate: 0.05, vendorLatencyMs: longTail },
   'skewed clocks': {
@@ -143,14 +159,14 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     skewMs: 2_000,
     vendorOffsetMs: 90_000,
     vendorLatencyMs: (random) => 50 + random() * 300,
-    perMinute: { ...NO_FAULTS, logout: 1, erasure: 0.4, partition: 1 },
+    perMinute: { logout: 1, erasure: 0.4, partition: 1 },
   },
   'dying replicas': {
     ...CALM,
     replicas: 4,
     vendorLatencyMs: (random) => 50 + random() * 2_000,
     vendorMode: 'replace',
-    perMinute: { ...NO_FAULTS, crash: 1, freeze: 1 },
+    perMinute: { crash: 1, freeze: 1 },
   },
   'rolling updates': {
     ...CALM,
@@ -158,24 +174,24 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     skewMs: 1_000,
     vendorMode: 'replace',
     vendorLatencyMs: (random) => 200 + random() * 2_000,
-    perMinute: { ...NO_FAULTS, restart: 2 },
+    perMinute: { restart: 2 },
   },
   'store outages': {
     ...CALM,
     vendorLatencyMs: (random) => 50 + random() * 300,
-    perMinute: { ...NO_FAULTS, storeOutage: 0.5, storeEmpty: 0.5, partition: 0.5, vendorTrouble: 1.5 },
+    perMinute: { storeOutage: 0.5, storeEmpty: 0.5, partition: 0.5, vendorTrouble: 1.5 },
   },
   'vendor trouble': {
     ...CALM,
     tokenLifeMs: 60_000,
     vendorLatencyMs: (random) => 50 + random() * 200,
-    perMinute: { ...NO_FAULTS, vendorTrouble: 0.8 },
+    perMinute: { vendorTrouble: 0.8 },
   },
   sharing: {
     ...CALM,
     vendorMode: 'replace',
     vendorLatencyMs: (random) => 200 + random() * 2_500,
-    perMinute: { ...NO_FAULTS, sharing: 40, crash: 0.3, freeze: 0.3, partition: 0.2, vendorTrouble: 0.2 },
+    perMinute: { sharing: 40, crash: 0.3, freeze: 0.3, partition: 0.2, vendorTrouble: 0.2 },
   },
   // A token that another login has ended is then served for long, if nothing ends that.
   'logouts after stalls': {
@@ -183,49 +199,49 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     vendorMode: 'replace',
     tokenLifeMs: 120_000,
     vendorLatencyMs: (random) => 1_000 + random() * 3_000,
-    perMinute: { ...NO_FAULTS, logoutAfterStall: 4, logout: 2, erasure: 0.5, storeStall: 1 },
+    perMinute: { logoutAfterStall: 4, logout: 2, erasure: 0.5, storeStall: 1 },
   },
   'logins in stalls': {
     ...CALM,
     vendorMode: 'replace',
     tokenLifeMs: 120_000,
     vendorLatencyMs: (random) => 200 + random() * 1_500,
-    perMinute: { ...NO_FAULTS, loginsInStall: 1.2 },
+    perMinute: { loginsInStall: 1.2 },
   },
   'refusals in stalls': {
     ...CALM,
     vendorMode: 'replace',
     tokenLifeMs: 40_000,
     vendorLatencyMs: (random) => 200 + random() * 800,
-    perMinute: { ...NO_FAULTS, refusalInStall: 4 },
+    perMinute: { refusalInStall: 4 },
   },
   'starts beside stalls': {
     ...CALM,
     vendorMode: 'replace',
     tokenLifeMs: 120_000,
     vendorLatencyMs: (random) => 50 + random() * 400,
-    perMinute: { ...NO_FAULTS, restart: 4, storeStall: 6, refusal: 20 },
+    perMinute: { restart: 4, storeStall: 6, refusal: 20 },
   },
   'slow store': {
     ...CALM,
     vendorMode: 'replace',
     vendorLatencyMs: (random) => 100 + random() * 900,
     storeDelayMs: [2.5, 88],
-    perMinute: { ...NO_FAULTS, logout: 3, erasure: 1, refusal: 3, restart: 0.3 },
+    perMinute: { logout: 3, erasure: 1, refusal: 3, restart: 0.3 },
   },
   'store from a snapshot': {
     ...CALM,
     vendorMode: 'replace',
     tokenLifeMs: 90_000,
     vendorLatencyMs: (random) => 50 + random() * 400,
-    perMinute: { ...NO_FAULTS, storeRestore: 0.7, restoreAfterLogout: 0.7, logout: 2, erasure: 0.5, refusal: 4 },
+    perMinute: { storeRestore: 0.7, restoreAfterLogout: 0.7, logout: 2, erasure: 0.5, refusal: 4 },
   },
   'restarts beside vendor trouble': {
     ...CALM,
     tokenLifeMs: 60_000,
     vendorMode: 'replace',
     vendorLatencyMs: (random) => 50 + random() * 1_500,
-    perMinute: { ...NO_FAULTS, vendorTrouble: 0.8, restart: 0.8, crash: 0.3, refusal: 2 },
+    perMinute: { vendorTrouble: 0.8, restart: 0.8, crash: 0.3, refusal: 2 },
   },
   // The answers of the store are often under way when the event loop of a replica stalls.
   'stalls of a replica': {
@@ -235,18 +251,18 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     tokenLifeMs: 120_000,
     storeDelayMs: [10, 60],
     vendorLatencyMs: (random) => 100 + random() * 900,
-    perMinute: { ...NO_FAULTS, stall: 12, restart: 4, refusal: 10, logout: 2 },
+    perMinute: { stall: 12, restart: 4, refusal: 10, logout: 2 },
   },
   'clock jumps': {
     ...CALM,
     tokenLifeMs: 120_000,
     vendorLatencyMs: (random) => 50 + random() * 900,
-    perMinute: { ...NO_FAULTS, clockJump: 1, logoutAfterJump: 2, shortPartition: 0.5, logout: 2, erasure: 0.5 },
+    perMinute: { clockJump: 1, logoutAfterJump: 2, shortPartition: 0.5, logout: 2, erasure: 0.5 },
   },
   'repeated erasures': {
     ...CALM,
     vendorLatencyMs: (random) => 50 + random() * 900,
-    perMinute: { ...NO_FAULTS, repeatedErasure: 3, logout: 1 },
+    perMinute: { repeatedErasure: 3, logout: 1 },
   },
   everything: {
     ...CALM,
@@ -257,7 +273,6 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     lossRate: 0.001,
     announcementLossRate: 0.01,
     perMinute: {
-      ...NO_FAULTS,
       partition: 0.5,
       crash: 0.4,
       restart: 0.3,

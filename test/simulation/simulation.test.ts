@@ -13,11 +13,11 @@ describe.each(Object.entries(SCENARIOS))('a fleet under "%s"', (name, scenario) 
   test.each([
     ['fixed', 1],
     ['fresh', randomInt(MAX_SEED)],
-  ])('keeps every invariant, with %s seeds from %i on', async (_, firstSeed) => {
+  ])('keeps every rule, with %s seeds from %i on', async (_, firstSeed) => {
     for (let seed = firstSeed; seed < firstSeed + SCHEDULES; seed += 1) {
-      const { violations, trace } = await runSchedule(scenario, seed);
+      const { findings, trace } = await runSchedule(scenario, seed);
       const replay = `SEED=${seed} npm run simulate -- --scenario "${name}"`;
-      expect(violations, [replay, ...trace.slice(-TRACE_LINES)].join('\n')).toEqual([]);
+      expect(findings, [replay, ...trace.slice(-TRACE_LINES)].join('\n')).toEqual([]);
     }
   });
 });

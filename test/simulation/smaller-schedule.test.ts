@@ -9,14 +9,14 @@ function impossible(): Scenario {
   return { ...scenario, lossRate: 0, vendorLatencyMs: () => 60_000, minutes: 1 };
 }
 
-test('a failing schedule becomes smaller, still breaks the same invariant, and is replayed by its changes', async () => {
+test('a failing schedule becomes smaller, still breaks the same rule, and is replayed by its changes', async () => {
   const scenario = impossible();
   const seed = 3;
   const result = await runSchedule(scenario, seed);
   const smaller = await smallerFailure(scenario, seed, result);
   expect(smaller.changes).toMatchObject({ replicas: 1, subjects: 1, crash: 0, partition: 0, vendorTrouble: 0 });
   expect(smaller.result.steps).toBeLessThan(result.steps / 5);
-  expect(smaller.result.violations[0]?.invariant).toBe(result.violations[0]?.invariant);
+  expect(smaller.result.findings[0]?.rule).toBe(result.findings[0]?.rule);
   const replayed = withChanges(scenario, parseChanges(formatChanges(smaller.changes)));
   expect(await runSchedule(replayed, seed)).toEqual(smaller.result);
 });

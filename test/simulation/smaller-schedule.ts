@@ -1,5 +1,5 @@
 import { runSchedule, type ScheduleResult } from './run-schedule.ts';
-import type { FaultName, Scenario } from './scenario.ts';
+import { FAULT_NAMES, type FaultName, type Scenario } from './scenario.ts';
 
 /** New values of a scenario: of its numbers, and of the rates of its faults. */
 export type Changes = Readonly<Record<string, number>>;
@@ -18,10 +18,10 @@ const MINUTE_PARTS = 100;
 
 /** @throws RangeError for a name that the scenario does not have */
 export function withChanges(scenario: Scenario, changes: Changes): Scenario {
-  const perMinute: Record<string, number> = { ...scenario.perMinute };
+  const perMinute: Partial<Record<string, number>> = { ...scenario.perMinute };
   const numbers: Record<string, number> = {};
   for (const [name, value] of Object.entries(changes)) {
-    if (name in perMinute) perMinute[name] = value;
+    if (FAULT_NAMES.some((fault) => fault === name)) perMinute[name] = value;
     else if (NUMBERS.some((number) => number === name)) numbers[name] = value;
     else throw new RangeError(`a scenario has no number "${name}"`);
   }
@@ -54,19 +54,19 @@ export interface Failure {
 }
 
 /**
- * Makes a failing schedule smaller while it breaks the same invariant: without a fault, with fewer replicas or
+ * Makes a failing schedule smaller while it breaks the same rule: without a fault, with fewer replicas or
  * subjects, or shorter. The seed stays the same, but each change gives another schedule, so the result need not be the
  * smallest.
  */
 export async function smallerFailure(scenario: Scenario, seed: number, result: ScheduleResult): Promise<Failure> {
-  const invariant = result.violations[0]?.invariant;
+  const rule = result.findings[0]?.rule;
   let failure: Failure = { changes: {}, result };
   for (let isSmaller = true; isSmaller; ) {
     isSmaller = false;
     for (const change of simplerValues(withChanges(scenario, failure.changes), failure.result)) {
       const changes = { ...failure.changes, ...change };
       const smaller = await runSchedule(withChanges(scenario, changes), seed);
-      if (smaller.violations[0]?.invariant !== invariant) continue;
+      if (smaller.findings[0]?.rule !== rule) continue;
       failure = { changes, result: smaller };
       isSmaller = true;
       break;
@@ -76,12 +76,14 @@ export async function smallerFailure(scenario: Scenario, seed: number, result: S
 }
 
 /** The next steps to a smaller scenario, the one that removes most first. */
-function simplerValues(scenario: Scenario, { violations }: ScheduleResult): Changes[] {
+function simplerValues(scenario: Scenario, { findings }: ScheduleResult): Changes[] {
   const { replicas, subjects, minutes, perMinute } = scenario;
-  const failedAtMinute = Math.ceil(((violations[0]?.atMs ?? 0) / 60_000) * MINUTE_PARTS) / MINUTE_PARTS;
+  const failedAtMinute = Math.ceil(((findings[0]?.at ?? 0) / 60_000) * MINUTE_PARTS) / MINUTE_PARTS;
   const shorter = [failedAtMinute, Math.ceil((minutes / 2) * MINUTE_PARTS) / MINUTE_PARTS];
   return [
-    ...(Object.keys(perMinute) as FaultName[]).filter((name) => perMinute[name] > 0).map((name) => ({ [name]: 0 })),
+    ...(Object.keys(perMinute) as FaultName[])
+      .filter((name) => (perMinute[name] ?? 0) > 0)
+      .map((name) => ({ [name]: 0 })),
     ...(['lossRate', 'announcementLossRate', 'skewMs', 'vendorOffsetMs'] as const)
       .filter((name) => scenario[name] !== 0)
       .map((name) => ({ [name]: 0 })),

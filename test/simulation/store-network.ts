@@ -37,6 +37,8 @@ export interface Network {
   readonly delayMs: () => number;
   /** Called when a message was lost, or took so long that its command was given up. */
   readonly onLoss: () => void;
+  /** Called when a command got no answer for a reason outside the process. */
+  readonly onUnanswered: () => void;
   /** Called when the replica has been told of an announcement. */
   readonly onHeard: (announcement: Announcement) => void;
 }
@@ -58,10 +60,7 @@ export class StoreConnection {
   readonly #returnListeners: ((history: StoreHistory) => void)[] = [];
   #isCut = false;
   #isReady = false;
-  #joinedAt: number;
   #linkStalledUntil = 0;
-  /** When a command last got no answer: it was lost, or the breaker refused it because one was lost. Virtual time. */
-  #unansweredAt = Number.NEGATIVE_INFINITY;
   /** Whether the breaker is open although the answer had arrived, because the process stood still. */
   #isBreakerWrong = false;
   #epoch: number;
@@ -76,10 +75,9 @@ export class StoreConnection {
   #missedAnnouncement = false;
 
   constructor(options: StoreConnectionOptions) {
-    const { server, time, clock } = options;
+    const { server, clock } = options;
     this.#options = options;
     this.#breaker = new CommandBreaker(clock);
-    this.#joinedAt = time.now;
     this.#epoch = server.epoch;
     this.#timesGoneBack = server.timesGoneBack;
     this.#heardAt = clock.monotonic();
@@ -98,18 +96,6 @@ export class StoreConnection {
     return this.#isReady;
   }
 
-  /** When a command last got no answer for a reason outside this process. Virtual time. */
-  get unansweredAt(): number {
-    return this.#unansweredAt;
-  }
-
-  /** Since when each of its commands got an answer, as far as the world outside decides. Virtual time. */
-  get answeredSince(): number {
-    const { server } = this.#options;
-    if (!this.isConnected || !server.answers || this.#linkMs() > 0) return Number.POSITIVE_INFINITY;
-    return Math.max(this.#joinedAt, this.#linkStalledUntil, server.upSince, this.#unansweredAt);
-  }
-
   cut(): void {
     this.#isCut = true;
   }
@@ -121,7 +107,6 @@ export class StoreConnection {
 
   join(): void {
     this.#isCut = false;
-    this.#joinedAt = this.#options.time.now;
   }
 
   /** How long a message that is sent now waits in the link. */
@@ -198,21 +183,22 @@ export class StoreConnection {
     const [losesRequest, losesAnswer] = [this.#loses(), this.#loses()];
     if (requestMs + answerMs >= COMMAND_TIMEOUT_MS) network.onLoss();
     const sentAt = time.now;
+    const sentAtMs = sentAt - time.startedAt;
     let arrivesAt = Number.POSITIVE_INFINITY;
     const exchange = new Promise<{ readonly value: unknown }>((resolve, reject) => {
       const execute = (): void => {
         if (!this.isConnected || losesRequest) {
-          this.#unansweredAt = time.now;
+          network.onUnanswered();
           return;
         }
         const command = commandOf();
         const isLate = time.now > sentAt + COMMAND_TIMEOUT_MS;
         if (command && isLate && !COMMANDS_WITHOUT_DEADLINE.has(command.name)) return;
-        const executing = command ? server.execute(command, process.name, sentAt) : Promise.resolve(undefined);
+        const executing = command ? server.execute(command, process.number, sentAtMs) : Promise.resolve(undefined);
         executing.then((value) => {
           const deliver = (): void => {
             if (this.isConnected && !losesAnswer) resolve({ value });
-            else this.#unansweredAt = time.now;
+            else network.onUnanswered();
           };
           const waitMs = this.#linkMs() + answerMs;
           if (!losesAnswer) arrivesAt = time.now + waitMs;
@@ -234,7 +220,7 @@ export class StoreConnection {
 
   /** @param isOwnFault the answer had arrived, and the process stood still */
   #unanswered(isOwnFault: boolean): BrokerError {
-    if (!isOwnFault) this.#unansweredAt = this.#options.time.now;
+    if (!isOwnFault) this.#options.network.onUnanswered();
     return new BrokerError('store_unavailable', { retryAfter: 1 });
   }
 

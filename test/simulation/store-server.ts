@@ -20,9 +20,9 @@ export interface StoreCommand {
 
 /** A command that the server has executed. */
 export interface ExecutedCommand extends StoreCommand {
-  /** The name of the replica that sent it. */
-  readonly by: string;
-  /** Virtual time. */
+  /** The replica that sent it. */
+  readonly replica: number;
+  /** ms since the start. */
   readonly sentAt: number;
   readonly result: unknown;
   readonly announced: readonly Announcement[];
@@ -49,14 +49,12 @@ export class StoreServer {
   epoch = 1;
   /** The number of times that it came back with an older state. */
   timesGoneBack = 0;
-  /** Virtual time since which it answers. */
-  upSince = Number.NEGATIVE_INFINITY;
   data: TokenStore;
 
   constructor(time: VirtualTime) {
     this.#time = time;
     // The server is no process of the broker: it never freezes.
-    const clock = time.clockOf({ name: 'store', alive: true, frozenUntil: 0, clockOffsetMs: 0 });
+    const clock = time.clockOf({ number: -1, alive: true, frozenUntil: 0, clockOffsetMs: 0 });
     this.#clock = {
       ...clock,
       now: () => Math.floor(this.#replayedAt ?? clock.now()) + this.#aheadMs,
@@ -94,14 +92,12 @@ export class StoreServer {
 
   start(): void {
     this.#isUp = true;
-    this.upSince = Math.max(this.#time.now, this.#stalledUntil);
   }
 
   /** Executes nothing for `ms`. Connections stay, and commands that arrive wait. */
   stall(ms: number): void {
     this.#stalledUntil = Math.max(this.#stalledUntil, this.#time.now + ms);
     this.#waiting = 0;
-    this.upSince = Math.max(this.upSince, this.#stalledUntil);
   }
 
   /** Calls `run` at once, or when the server runs again. */
@@ -116,13 +112,13 @@ export class StoreServer {
   }
 
   /** Executes a command that has arrived. */
-  async execute(command: StoreCommand, by: string, sentAt: number): Promise<unknown> {
+  async execute(command: StoreCommand, replica: number, sentAt: number): Promise<unknown> {
     const announced: Announcement[] = [];
     this.#announced = announced;
     const result = await apply(this.data, command);
     if (READS.has(command.name)) return result;
     this.#log.push({ at: this.#time.now, command });
-    for (const listener of this.#commandListeners) listener({ ...command, by, sentAt, result, announced });
+    for (const listener of this.#commandListeners) listener({ ...command, replica, sentAt, result, announced });
     return result;
   }
 

@@ -1,8 +1,8 @@
 import { type Clock, withTimeout } from '../../src/token/clock.ts';
-import { accountOf, type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
 import type { VendorResponse, VendorTransport } from '../../src/vendor-api/client.ts';
 import { VendorFault } from '../../src/vendor-api/faults.ts';
-import type { Facts, LoginFact } from './facts.ts';
+import type { Recorder, VendorLogin } from '../judge/recording.ts';
+import type { Scenario } from './scenario.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
 /** How the vendor behaves at one moment. `lost`: the login succeeds, and its answer does not arrive. */
@@ -17,13 +17,11 @@ export type VendorMood =
   | 'unknown_code';
 
 export interface VendorModelOptions {
-  /** The effect of a second login of a terminal on its first token: `overlap`: none. `replace`: it ends. */
-  readonly mode: 'overlap' | 'replace';
-  readonly lifetimeMs: number;
-  readonly latencyMs: () => number;
-  /** The vendor's clock minus the virtual time. */
-  readonly clockOffsetMs: number;
+  readonly scenario: Scenario;
+  readonly time: VirtualTime;
+  readonly recorder: Recorder;
   readonly note: (line: string) => void;
+  readonly onLogin: (login: VendorLogin) => void;
 }
 
 const RESULT_CODES: Partial<Record<VendorMood, number>> = {
@@ -35,45 +33,42 @@ const TIMESTAMP_TOLERANCE_MS = 300_000;
 
 /** The vendor: answers logins as the protocol says, and knows which token of a terminal it accepts. */
 export class VendorModel {
-  readonly #time: VirtualTime;
   readonly #options: VendorModelOptions;
-  readonly #facts: Facts;
-  readonly #current = new Map<SubjectId, LoginFact>();
-  readonly #inFlight = new Map<SubjectId, number>();
-  #tokens = 0;
+  readonly #time: VirtualTime;
+  /** The newest token of each terminal. */
+  readonly #current = new Map<string, string>();
+  readonly #tokens = new Map<string, { readonly terminal: string; readonly expiresAt: number }>();
   mood: VendorMood = 'well';
 
-  constructor(time: VirtualTime, facts: Facts, options: VendorModelOptions) {
-    this.#time = time;
-    this.#facts = facts;
+  constructor(options: VendorModelOptions) {
     this.#options = options;
+    this.#time = options.time;
   }
 
-  /** The number of logins that succeeded. */
-  get logins(): number {
-    return this.#tokens;
+  /** When a token ends; `Infinity` for one that was never issued. */
+  endOf(token: string): number {
+    return this.#tokens.get(token)?.expiresAt ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Logins of the terminal that the vendor is working on. */
-  inFlight(id: SubjectId): number {
-    return this.#inFlight.get(id) ?? 0;
-  }
-
-  /** The login of the terminal's newest token. */
-  current(id: SubjectId): LoginFact | undefined {
-    return this.#current.get(id);
+  /** Whether the vendor takes the token now. */
+  takes(token: string): boolean {
+    const { terminal = '', expiresAt = 0 } = this.#tokens.get(token) ?? {};
+    const isReplaced = this.#options.scenario.vendorMode === 'replace' && this.#current.get(terminal) !== token;
+    return !isReplaced && expiresAt > this.#time.now;
   }
 
   /** The broker's connection to the vendor. @param clock that of the process */
-  transportFor(process: VirtualProcess, clock: Clock, onRequest: (login: LoginFact) => void): VendorTransport {
+  transportFor(process: VirtualProcess, clock: Clock): VendorTransport {
     return {
       post: async (request, timeoutMs) => {
         const { unionId = '', uniqueId = '' } = JSON.parse(new TextDecoder().decode(request.body)) as Record<
           string,
           string
         >;
-        const login = this.#receive({ app: 'default', unionId, uniqueId }, process.name);
-        onRequest(login);
+        const { recorder, note, onLogin } = this.#options;
+        const login = recorder.loginReceived({ account: unionId, uniqueId, replica: process.number });
+        note(`${unionId}/${uniqueId}: login by replica ${process.number}`);
+        onLogin(login);
         const timestamp = Number(request.headers['X-IotVideo-Timestamp']) * 1_000;
         // The vendor finishes a login whether or not the broker still waits for its answer.
         const answer = new Promise<VendorResponse>((resolve) => {
@@ -83,48 +78,25 @@ export class VendorModel {
         });
         const response = await withTimeout(clock, timeoutMs, answer);
         if (!response) throw new VendorFault('timeout');
-        if (login.accessToken !== undefined) login.deliveredAt = this.#time.now;
+        if (login.token !== undefined) login.deliveredAt = recorder.now();
         return response;
       },
       close: async () => undefined,
     };
   }
 
-  #receive(subject: Subject, by: string): LoginFact {
-    const id = subjectId(subject);
-    const login: LoginFact = {
-      id,
-      account: accountOf(id),
-      terminal: `${subject.unionId}/${subject.uniqueId}`,
-      by,
-      receivedAt: this.#time.now,
-      issuedAt: undefined,
-      accessToken: undefined,
-      expiresAt: Number.POSITIVE_INFINITY,
-      endedAt: undefined,
-      deliveredAt: undefined,
-      servedAt: undefined,
-      servedBy: new Map(),
-      storedAt: undefined,
-      reportedAt: undefined,
-    };
-    this.#facts.addLogin(login);
-    this.#inFlight.set(id, this.inFlight(id) + 1);
-    return login;
-  }
-
-  #answerLater(login: LoginFact, timestamp: number, deliver: (response: VendorResponse) => void): void {
+  #answerLater(login: VendorLogin, timestamp: number, deliver: (response: VendorResponse) => void): void {
     const { mood } = this;
-    this.#time.after(this.#options.latencyMs(), () => {
-      this.#inFlight.set(login.id, this.inFlight(login.id) - 1);
+    this.#time.after(this.#options.scenario.vendorLatencyMs(this.#time.random), () => {
+      login.answeredAt = this.#options.recorder.now();
       const response = this.#answer(mood, login, timestamp);
       if (response) deliver(response);
     });
   }
 
   /** @returns `undefined`: the answer does not arrive */
-  #answer(mood: VendorMood, login: LoginFact, timestamp: number): VendorResponse | undefined {
-    const vendorNow = this.#time.now + this.#options.clockOffsetMs;
+  #answer(mood: VendorMood, login: VendorLogin, timestamp: number): VendorResponse | undefined {
+    const vendorNow = this.#time.now + this.#options.scenario.vendorOffsetMs;
     const respond = (status: number, text: string): VendorResponse => ({
       status,
       text,
@@ -144,22 +116,19 @@ export class VendorModel {
     return respond(200, JSON.stringify({ code: 0, msg: 'ok', requestId: 'r', data }));
   }
 
-  #issue(login: LoginFact, vendorNow: number): object {
-    const { mode, lifetimeMs } = this.#options;
-    const accessToken = `token-${++this.#tokens}`;
-    const former = this.#current.get(login.id);
-    if (former && mode === 'replace') former.endedAt = this.#time.now;
-    this.#current.set(login.id, login);
-    login.accessToken = accessToken;
-    login.issuedAt = this.#time.now;
-    login.expiresAt = this.#time.now + lifetimeMs;
-    this.#facts.addToken(accessToken, login);
-    this.#options.note(`the vendor issues ${accessToken} for ${login.terminal} to ${login.by}`);
+  #issue(login: VendorLogin, vendorNow: number): object {
+    const { recorder, scenario, note } = this.#options;
+    const accessToken = `token-${this.#tokens.size + 1}`;
+    const terminal = `${login.account}/${login.uniqueId}`;
+    this.#tokens.set(accessToken, { terminal, expiresAt: this.#time.now + scenario.tokenLifeMs });
+    this.#current.set(terminal, accessToken);
+    login.token = accessToken;
+    login.expiresAt = recorder.now() + scenario.tokenLifeMs;
+    note(`${terminal}: the vendor issues ${accessToken} to replica ${login.replica}`);
     // One for each account, as at the real vendor.
-    const [unionId = ''] = login.terminal.split('/');
-    const accessId = `9${[...unionId].map((character) => character.charCodeAt(0)).join('')}`;
+    const accessId = `9${[...login.account].map((character) => character.charCodeAt(0)).join('')}`;
     // Milliseconds (a value above 10^11): a token's life is exact.
-    const expireTime = String(Math.floor(vendorNow + lifetimeMs));
+    const expireTime = String(Math.floor(vendorNow + scenario.tokenLifeMs));
     return { accessId, accessToken, expireTime, terminalId: accessId, expand: '{}' };
   }
 }

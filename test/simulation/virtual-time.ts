@@ -4,7 +4,8 @@ import { seededRandom } from '../support/seeded-random.ts';
 
 /** A process whose timers and messages stop when it crashes, and wait while it stands still. */
 export interface VirtualProcess {
-  readonly name: string;
+  /** That of the replica. */
+  readonly number: number;
   alive: boolean;
   /** Epoch ms. Its events wait until then. */
   frozenUntil: number;
@@ -43,7 +44,8 @@ export class VirtualTime {
   readonly random: () => number;
   #now = START_MS;
   #steps = 0;
-  readonly #queue = new EventHeap();
+  /** The earliest event is the last one. */
+  readonly #queue: ScheduledEvent[] = [];
 
   constructor(seed: number) {
     this.random = seededRandom(seed);
@@ -68,7 +70,7 @@ export class VirtualTime {
     const at = this.#now + Math.max(0, ms);
     const rank = kind === 'turn' ? rankOf(kind, at) : 0;
     const event = { at, rank, tie: this.random(), run, process, kind, cancelled: false };
-    this.#queue.push(event);
+    this.#insert(event);
     return {
       cancel() {
         event.cancelled = true;
@@ -78,7 +80,11 @@ export class VirtualTime {
 
   /** The number of events that still wait on behalf of the process: its timers, and messages to it. */
   pendingOf(process: VirtualProcess): number {
-    return this.#queue.count((event) => event.process === process && !event.cancelled);
+    return this.#queue.filter((event) => event.process === process && !event.cancelled).length;
+  }
+
+  #insert(event: ScheduledEvent): void {
+    this.#queue.splice(placeIn(this.#queue, event), 0, event);
   }
 
   clockOf(process: VirtualProcess): Clock {
@@ -91,8 +97,8 @@ export class VirtualTime {
     };
   }
 
-  /** Runs all events up to `ms` from now. @param afterEach called after each event and the promises it settled */
-  async run(ms: number, afterEach: () => void): Promise<void> {
+  /** Runs all events up to `ms` from now. */
+  async run(ms: number): Promise<void> {
     const until = this.#now + ms;
     for (let event = this.#queue.pop(); event; event = this.#queue.pop()) {
       const { process } = event;
@@ -100,18 +106,17 @@ export class VirtualTime {
       if (process && process.frozenUntil > event.at) {
         event.rank = rankOf(event.kind, event.at);
         event.at = process.frozenUntil;
-        this.#queue.push(event);
+        this.#insert(event);
         continue;
       }
       if (event.at > until) {
-        this.#queue.push(event);
+        this.#insert(event);
         break;
       }
       this.#now = event.at;
       this.#steps += 1;
       event.run();
       await nextTurn();
-      afterEach();
     }
     this.#now = until;
   }
@@ -121,51 +126,18 @@ function rankOf(kind: ScheduledEvent['kind'], at: number): number {
   return (ORDER[kind] + 1) * RANK_STEP + at;
 }
 
-/** A binary heap of events, the earliest first. */
-class EventHeap {
-  readonly #events: ScheduledEvent[] = [];
-
-  count(matches: (event: ScheduledEvent) => boolean): number {
-    return this.#events.filter(matches).length;
+/** Where in the queue, which ends with the earliest event, an event belongs. */
+function placeIn(queue: readonly ScheduledEvent[], event: ScheduledEvent): number {
+  let [low, high] = [0, queue.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isBefore(event, queue[middle] as ScheduledEvent)) low = middle + 1;
+    else high = middle;
   }
+  return low;
+}
 
-  push(event: ScheduledEvent): void {
-    const events = this.#events;
-    let at = events.push(event) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!this.#isBefore(at, parent)) return;
-      this.#swap(at, parent);
-      at = parent;
-    }
-  }
-
-  pop(): ScheduledEvent | undefined {
-    const events = this.#events;
-    if (events.length === 0) return undefined;
-    this.#swap(0, events.length - 1);
-    const first = events.pop();
-    for (let at = 0; ; ) {
-      const [left, right] = [2 * at + 1, 2 * at + 2];
-      let smallest = at;
-      if (left < events.length && this.#isBefore(left, smallest)) smallest = left;
-      if (right < events.length && this.#isBefore(right, smallest)) smallest = right;
-      if (smallest === at) return first;
-      this.#swap(at, smallest);
-      at = smallest;
-    }
-  }
-
-  #isBefore(one: number, other: number): boolean {
-    const [a, b] = [this.#events[one], this.#events[other]];
-    if (!a || !b) return false;
-    if (a.at !== b.at) return a.at < b.at;
-    return a.rank === b.rank ? a.tie < b.tie : a.rank < b.rank;
-  }
-
-  #swap(one: number, other: number): void {
-    const events = this.#events;
-    const [a, b] = [events[one], events[other]];
-    if (a && b) [events[one], events[other]] = [b, a];
-  }
+function isBefore(one: ScheduledEvent, other: ScheduledEvent): boolean {
+  if (one.at !== other.at) return one.at < other.at;
+  return one.rank === other.rank ? one.tie < other.tie : one.rank < other.rank;
 }

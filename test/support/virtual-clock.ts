@@ -7,14 +7,14 @@ import { VirtualTime } from '../simulation/virtual-time.ts';
  */
 export function virtualClock() {
   const time = new VirtualTime(1);
-  const machine = { name: 'test', alive: true, frozenUntil: 0, clockOffsetMs: 0 };
+  const machine = { number: 0, alive: true, frozenUntil: 0, clockOffsetMs: 0 };
   const clock = time.clockOf(machine);
   const jump = (ms: number): void => {
     machine.clockOffsetMs += ms;
   };
   const pass = async (ms: number): Promise<void> => {
     await nextTurn();
-    await time.run(ms, () => undefined);
+    await time.run(ms);
     await nextTurn();
   };
   return { clock, pass, jump };

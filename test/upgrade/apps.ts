@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Chance } from '../history/chance.ts';
-import type { Terminal } from '../history/history.ts';
 import { RecordedRequests } from '../history/recorded-requests.ts';
 import type { Replica } from '../history/replica.ts';
 import { watchMachine } from '../history/run.ts';
 import { User } from '../history/users.ts';
 import { VENDOR_LATENCY_MS, type World } from '../history/world.ts';
+import type { Terminal } from '../judge/recording.ts';
+import { Chance } from '../support/chance.ts';
 import { failedCommands } from '../support/fleet.ts';
 
 const USERS = 4;

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { Facts } from '../history/facts.ts';
-import { reportFindings } from '../history/finding-report.ts';
-import type { VendorLogin } from '../history/history.ts';
-import { judge } from '../history/judge.ts';
 import type { Replica } from '../history/replica.ts';
 import { ADMIN_TOKEN, startWorld, type World } from '../history/world.ts';
+import { Facts } from '../judge/facts.ts';
+import { reportFindings } from '../judge/finding-report.ts';
+import { judge } from '../judge/judge.ts';
+import type { VendorLogin } from '../judge/recording.ts';
 import { eventually } from '../support/eventually.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { isLeaver, isReader, type LateRedis, startApps } from './apps.ts';
@@ -77,7 +77,8 @@ test.skipIf(!hasHistory)(
 
     // The logouts of the traveller are not in the history.
     const logins = history.logins.filter(({ account }) => account !== 'traveller');
-    const judged = { topology: history.topology, exchanges: history.exchanges, faults: history.faults, logins };
+    const { bounds, replicas, exchanges, faults } = history;
+    const judged = { bounds, replicas, exchanges, faults, logins };
     expect(reportFindings(judged, judge(judged))).toEqual([]);
     // Nothing excuses these, however busy the machine is.
     expect(failed.filter(({ account }) => isReader(account))).toEqual([]);

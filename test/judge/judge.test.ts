@@ -1,29 +1,43 @@
 import { describe, expect, it } from 'vitest';
+import { REAL_BOUNDS } from '../history/bounds.ts';
 import { reportFindings } from './finding-report.ts';
-import type { Exchange, Fault, History, VendorLogin } from './history.ts';
 import { judge, type RuleName } from './judge.ts';
+import type { Bounds, Exchange, Fault, Recording, StoreRecording, StoreWrite, VendorLogin } from './recording.ts';
 
 const PHONE = { account: 'anna', uniqueId: 'phone-1' };
 const REMOVED = 'no token from before a logout or an erasure is served after it';
 const IN_FLIGHT = 'a login that is in flight at a logout or an erasure goes nowhere';
 const OLD_SESSION = 'a session from before an erasure stays refused';
-const ERASED = 'an erased account does not exist';
+const ERASED = 'an erased account comes back only for a newer session';
 const NEW_SESSION =
   'an erasure refuses no session that was issued after it, and no write has an effect after its error';
 const LIVE = 'each served token is one that the vendor takes';
 const ONE_LOGIN = 'one login per terminal at a time';
 const REASON = 'each login has a reason';
 const STORM = 'no storm of logins';
-const QUIET = 'no read fails while all is quiet';
-const ENDS = 'every read ends';
+const QUIET = 'no request fails while all is quiet';
+const ENDS = 'every request ends';
 const CODES = 'only codes of the contract';
 const OWNER = 'a token belongs to the terminal that asked';
 const REPORTER = 'a refused token is not returned to its reporter';
+const MARGIN = 'no token is served past its margin';
+const STORED_LATER = 'no token is served after a later one was stored';
+const STORED_LIVE = 'each stored token is one that the vendor takes';
+const STORED_ISSUED = 'only tokens that the vendor issued are stored';
+const STORED_OLDER = 'no write brings an older token back';
+const STORED_REMOVED = 'no token from before a logout or an erasure is in the store after it';
+const ACCESS_ID = 'no accessId from before an erasure is stored after it';
+const FOUND = 'an accessId that was handed out can be looked up';
+const BUDGET = 'the vendor gets no more logins than the budget';
+const RENEWED = 'a token in use is renewed before it ends';
+const KNOWN = 'no read fails while its replica knows a valid token';
+const DUE = 'each token has a due time, and each due time a token';
+const LEFT = 'a replica that was stopped ends, and leaves no timer, no waiter and no lease';
 const FINALLY = 'in the end every replica serves every terminal';
 
 /** A login from `receivedAt` to `answeredAt`. Its token lives for a minute. */
 function login(token: string, receivedAt: number, answeredAt = receivedAt + 50, more: Partial<VendorLogin> = {}) {
-  return { ...PHONE, receivedAt, answeredAt, token, expiresAt: answeredAt + 60_000, isDelivered: true, ...more };
+  return { ...PHONE, receivedAt, answeredAt, token, expiresAt: answeredAt + 60_000, deliveredAt: answeredAt, ...more };
 }
 
 /** A request that is answered after 5 ms. Reads are answered with `token`. */
@@ -53,13 +67,22 @@ function fault(kind: Fault['kind'], from: number, until: number, more: Partial<F
   return { kind, from, until, description: '', ...more };
 }
 
+/** What this test does not name is as in a run of real processes that sees nothing of the store. */
+function recorded(facts: Partial<Recording>, bounds: Partial<Bounds> = {}): Recording {
+  return { bounds: { ...REAL_BOUNDS, ...bounds }, replicas: 3, exchanges: [], logins: [], faults: [], ...facts };
+}
+
+function rulesIn(recording: Recording): RuleName[] {
+  return [...new Set(judge(recording).map(({ rule }) => rule))];
+}
+
 function brokenRules(
   exchanges: readonly Exchange[],
   logins: readonly VendorLogin[],
   faults: readonly Fault[] = [],
-  topology: History['topology'] = 'single',
+  bounds: Partial<Bounds> = {},
 ): RuleName[] {
-  return [...new Set(judge({ topology, exchanges, logins, faults }).map(({ rule }) => rule))];
+  return rulesIn(recorded({ exchanges, logins, faults }, bounds));
 }
 
 it('a history without a mistake has no finding', () => {
@@ -103,9 +126,9 @@ describe('after a logout', () => {
 
   it('an asynchronous failover may have lost it, if it was answered at that moment', () => {
     const near = [fault('failover-planned', 5_500, 6_500)];
-    expect(brokenRules([logout, read(30_000, 'a')], logins, near, 'sentinel')).toEqual([]);
+    expect(brokenRules([logout, read(30_000, 'a')], logins, near)).toEqual([]);
     const earlier = [fault('failover-planned', 1_500, 2_600)];
-    expect(brokenRules([logout, read(30_000, 'a')], logins, earlier, 'sentinel')).toEqual([REMOVED]);
+    expect(brokenRules([logout, read(30_000, 'a')], logins, earlier)).toEqual([REMOVED]);
   });
 
   it('an old Redis may bring the token back until the replicas have healed it', () => {
@@ -126,7 +149,11 @@ describe('after a logout', () => {
   it('on a cluster, a lost announcement may hide it for a minute', () => {
     const broke = [fault('cluster-master', 4_000, 6_500)];
     const lostWrites = exchange('logout', 7_000);
-    expect(brokenRules([lostWrites, read(60_000, 'a', { replica: 1 })], logins, broke, 'cluster')).toEqual([]);
+    expect(
+      brokenRules([lostWrites, read(58_000, 'a', { replica: 1 })], logins, broke, {
+        losesAnnouncements: 'after a lost master',
+      }),
+    ).toEqual([]);
   });
 });
 
@@ -212,13 +239,17 @@ describe('a token that a later login has ended', () => {
 
   it('is served until a report if the broker cannot know of the later login', () => {
     expect(
-      brokenRules([report, read(30_000, 'a')], [login('a', 1_000), login('b', 5_000, 5_050, { isDelivered: false })]),
+      brokenRules(
+        [report, read(30_000, 'a')],
+        [login('a', 1_000), login('b', 5_000, 5_050, { deliveredAt: Number.POSITIVE_INFINITY })],
+      ),
     ).toEqual([]);
     expect(brokenRules([report, read(30_000, 'a')], logins, [fault('kill', 5_040, 7_000, { replica: 2 })])).toEqual([]);
   });
 
   it('is not served after it has expired, unless the clocks differ', () => {
-    expect(brokenRules([read(61_100, 'a')], [login('a', 1_000)])).toEqual([LIVE]);
+    expect(brokenRules([read(61_100, 'a')], [login('a', 1_000)])).toEqual([MARGIN]);
+    expect(brokenRules([read(59_300, 'a')], [login('a', 1_000)])).toEqual([]);
     const jumped = [fault('clock', 50_000, 52_000, { replica: 1, offsetMs: -5_000 })];
     expect(brokenRules([read(61_100, 'a')], [login('a', 1_000)], jumped)).toEqual([]);
   });
@@ -241,7 +272,7 @@ describe('the logins of a terminal', () => {
     expect(brokenRules([report], [former, login('b', 31_000)])).toEqual([]);
     expect(brokenRules([exchange('logout', 30_900)], [former, login('b', 31_000)])).toEqual([]);
     expect(brokenRules([], [former, login('b', 31_000)], [fault('redis-stall', 30_020, 30_900)])).toEqual([]);
-    expect(brokenRules([], [{ ...former, isDelivered: false }, login('b', 31_000)])).toEqual([]);
+    expect(brokenRules([], [{ ...former, deliveredAt: Number.POSITIVE_INFINITY }, login('b', 31_000)])).toEqual([]);
   });
 
   it('are no storm, but each logout may cause one', () => {
@@ -262,7 +293,7 @@ describe('a read', () => {
     const busy = failed(30_000, 503, 'vendor_busy');
     const guests = (count: number, everyMs: number) =>
       Array.from({ length: count }, (_, number) =>
-        login(`t${number}`, 30_000 + everyMs * number, 30_600, { account: `guest-${number}` }),
+        login(`t${number}`, 30_000 + everyMs * number, 30_600 + everyMs * number, { account: `guest-${number}` }),
       );
     expect(brokenRules([busy], guests(20, 20))).toEqual([]);
     expect(brokenRules([busy], guests(9, 20))).toEqual([QUIET]);
@@ -318,20 +349,184 @@ describe('a read', () => {
     const broken = [fault('vendor', 1_000, 39_000)];
     expect(brokenRules([read(40_000, 'a', { isFinal: true })], [login('a', 30_000)])).toEqual([]);
     expect(brokenRules([failed(40_000, 503, 'vendor_busy', { isFinal: true })], [], broken)).toEqual([FINALLY]);
-    const ended = [login('a', 1_000), login('b', 38_000)];
-    expect(brokenRules([read(40_000, 'a', { isFinal: true })], ended)).toEqual([FINALLY]);
+    const ended = [login('a', 1_000), login('b', 44_000)];
+    expect(brokenRules([read(46_000, 'a', { isFinal: true })], ended)).toEqual([FINALLY]);
+  });
+});
+
+describe('a token in use', () => {
+  it('is served while its replica knows it, until its margin', () => {
+    const served = read(1_000, 'a');
+    const broken = [fault('redis-stall', 29_000, 31_000)];
+    const refused = failed(30_000, 503, 'store_unavailable');
+    expect(brokenRules([served, refused], [login('a', 900)], broken)).toEqual([KNOWN]);
+    expect(brokenRules([served, { ...refused, replica: 1 }], [login('a', 900)], broken)).toEqual([]);
+    const kill = fault('kill', 20_000, 21_000, { replica: 0 });
+    expect(brokenRules([served, refused], [login('a', 900)], [...broken, kill])).toEqual([]);
+    expect(brokenRules([served, exchange('logout', 9_000), refused], [login('a', 900)], broken)).toEqual([]);
+    const late = [fault('redis-stall', 57_000, 59_000)];
+    expect(brokenRules([served, failed(58_000, 503, 'store_unavailable')], [login('a', 900)], late)).toEqual([]);
+  });
+
+  it('is renewed before it ends', () => {
+    const reads = [read(1_000, 'a'), exchange('account', 70_000, { status: 404, code: 'not_found' })];
+    expect(brokenRules(reads, [login('a', 900)])).toEqual([RENEWED]);
+    expect(brokenRules(reads, [login('a', 900), login('b', 50_000)])).toEqual([]);
+    expect(brokenRules(reads.slice(1), [login('a', 900)])).toEqual([]);
+    expect(brokenRules([...reads, exchange('logout', 9_000)], [login('a', 900)])).toEqual([]);
+    expect(brokenRules(reads, [login('a', 900)], [fault('vendor', 30_000, 31_000)])).toEqual([]);
+  });
+});
+
+it('the vendor gets no more logins than the budget', () => {
+  const logins = (count: number) =>
+    Array.from({ length: count }, (_, number) => {
+      return login(`t${number}`, 30_000 + number, 31_000, { account: `guest-${number}` });
+    });
+  expect(brokenRules([], logins(57))).toEqual([]);
+  expect(brokenRules([], logins(58))).toEqual([BUDGET]);
+});
+
+describe('an accessId', () => {
+  const asked = exchange('accessId', 30_000, { isFound: false });
+
+  it('that was handed out is found, unless the account was erased or the data were lost', () => {
+    expect(brokenRules([{ ...asked, isFound: true }], [])).toEqual([]);
+    expect(brokenRules([asked], [])).toEqual([FOUND]);
+    expect(brokenRules([exchange('erasure', 29_000), asked], [])).toEqual([]);
+    expect(brokenRules([asked], [], [fault('redis-empty', 30_000, 30_004)])).toEqual([]);
+  });
+
+  it('is obtained while all is quiet, and needs no login if the store has it', () => {
+    const refused = exchange('accessId', 30_000, { status: 503, code: 'store_unavailable' });
+    expect(brokenRules([refused], [])).toEqual([QUIET]);
+    expect(brokenRules([refused], [], [fault('redis-stall', 29_000, 31_000)])).toEqual([]);
+    expect(brokenRules([], [login('a', 30_000, 30_050, { hadAccessId: true })])).toEqual([REASON]);
+    expect(brokenRules([], [login('a', 30_000, 30_050, { hadAccessId: false })])).toEqual([]);
+  });
+});
+
+describe('a run that sees the store', () => {
+  const at0 = { replica: 0 };
+  const saved = (at: number, token: string, heardAt: [number, number][] = []): StoreWrite => ({
+    ...PHONE,
+    ...at0,
+    at,
+    kind: 'saved',
+    token,
+    heardAt: new Map(heardAt),
+  });
+  const executed = (kind: 'logout' | 'erasure', executedAt: number, more: Partial<Exchange> = {}) =>
+    exchange(kind, executedAt - 1, { executedAt, heardAt: new Map([[0, executedAt + 1]]), ...more });
+  const broken = (
+    store: Partial<StoreRecording>,
+    { exchanges = [], logins = [], faults = [] }: Partial<Recording> = {},
+    bounds: Partial<Bounds> = {},
+  ): RuleName[] => {
+    const seen = { writes: [], looks: [], counts: [], remains: [], ...store };
+    // A session that is newer than everything asks for the account.
+    const asking = read(200, 'none', { status: 304, sessionIssuedAt: 99_000, replica: 2 });
+    return rulesIn(recorded({ store: seen, exchanges: [...exchanges, asking], logins, faults }, bounds)).filter(
+      (rule) => rule !== QUIET,
+    );
+  };
+  const [a, b] = [login('a', 900, 950, at0), login('b', 46_000, 46_050, at0)];
+
+  it('knows when a replica heard of a logout', () => {
+    const exchanges = [executed('logout', 5_000), read(6_500, 'a')];
+    expect(broken({}, { exchanges, logins: [a] })).toEqual([REMOVED]);
+    expect(broken({}, { exchanges: [executed('logout', 5_000), read(5_300, 'a')], logins: [a] })).toEqual([]);
+  });
+
+  it('a request that has failed is not executed later', () => {
+    const failure = { status: 503, code: 'store_unavailable', endedAt: 5_000 };
+    const late = { ...executed('logout', 7_000), ...failure, sentAt: 4_800 };
+    expect(broken({}, { exchanges: [late] })).toEqual([NEW_SESSION]);
+    expect(broken({}, { exchanges: [{ ...late, executedAt: 5_900 }] })).toEqual([]);
+  });
+
+  it('has only tokens that the vendor issued for their terminals', () => {
+    expect(broken({ writes: [saved(960, 'a')] }, { logins: [a] })).toEqual([]);
+    expect(broken({ writes: [saved(960, 'x')] }, { logins: [a] })).toEqual([STORED_ISSUED]);
+    expect(broken({ writes: [{ ...saved(960, 'a'), uniqueId: 'phone-2' }] }, { logins: [a] })).toEqual([STORED_ISSUED]);
+  });
+
+  it('no write brings an older token back, unless Redis has lost the newer one', () => {
+    const writes = [saved(960, 'a'), saved(46_060, 'b'), saved(47_000, 'a')];
+    expect(broken({ writes }, { logins: [a, b] })).toEqual([STORED_OLDER]);
+    expect(broken({ writes: writes.slice(0, 2) }, { logins: [a, b] })).toEqual([]);
+    expect(broken({ writes }, { logins: [a, b], faults: [fault('redis-empty', 46_500, 46_600)] })).toEqual([]);
+  });
+
+  it('has no token from before a logout or an erasure, unless Redis has lost it', () => {
+    const exchanges = [executed('erasure', 5_000)];
+    const old = fault('redis-old', 6_000, 6_500, { dataOf: 4_000 });
+    const [writes, looks] = [[saved(6_900, 'a')], [{ ...PHONE, at: 7_000, token: 'a' }]];
+    expect(broken({ writes }, { exchanges, logins: [a] })).toEqual([STORED_REMOVED]);
+    expect(broken({ looks }, { exchanges, logins: [a] })).toEqual([STORED_REMOVED]);
+    expect(broken({ looks }, { exchanges, logins: [a], faults: [old] })).toEqual([]);
+    const later = [{ ...PHONE, at: 17_000, token: 'a' }];
+    expect(broken({ looks: later }, { exchanges, logins: [a], faults: [old] })).toEqual([STORED_REMOVED]);
+    expect(broken({ looks: later }, { exchanges, logins: [a], faults: [{ ...old, kind: 'redis-empty' }] })).toEqual([]);
+  });
+
+  it('has an erased account only for a session from after the erasure', () => {
+    const erasure = executed('erasure', 5_000);
+    const again = login('b', 5_100, 5_150, at0);
+    const writes = [saved(5_200, 'b')];
+    const facts = { exchanges: [erasure, read(5_050, 'b', { endedAt: 6_210 })], logins: [again] };
+    expect(broken({ writes }, facts)).toEqual([OLD_SESSION]);
+    const store = { writes, looks: [], counts: [], remains: [] };
+    expect(rulesIn(recorded({ ...facts, store }))).toEqual([OLD_SESSION, ERASED]);
+  });
+
+  it('has no accessId of a login from before an erasure', () => {
+    const writes = [{ ...saved(6_000, 'a'), kind: 'accessId' as const }];
+    expect(broken({ writes }, { logins: [a] })).toEqual([]);
+    expect(broken({ writes }, { exchanges: [executed('erasure', 5_000)], logins: [a] })).toEqual([ACCESS_ID]);
+  });
+
+  it('has the token that the vendor takes, once an app has got it', () => {
+    const looks = [{ ...PHONE, at: 59_000, token: 'a' }];
+    const exchanges = [read(1_000, 'a')];
+    expect(broken({ looks, writes: [saved(46_060, 'b')] }, { exchanges, logins: [a, b] })).toEqual([STORED_LIVE]);
+    expect(broken({ looks, writes: [saved(46_060, 'b')] }, { logins: [a, b] })).toEqual([]);
+    const faults = [fault('redis-stall', 45_000, 46_000)];
+    expect(broken({ looks, writes: [saved(46_060, 'b')] }, { exchanges, logins: [a, b], faults })).toEqual([]);
+  });
+
+  it('a replica that has heard of a later token serves it, also while something is broken', () => {
+    const facts = { exchanges: [read(49_000, 'a', { replica: 1 })], logins: [a, b] };
+    const heard = (at: number) => ({ writes: [saved(960, 'a'), saved(46_060, 'b', [[1, at]])] });
+    expect(broken(heard(46_070), facts)).toEqual([STORED_LATER]);
+    expect(broken(heard(47_500), facts)).toEqual([]);
+    const faults = [fault('link', 48_900, 49_900, { replica: 1 })];
+    expect(broken(heard(46_070), { ...facts, faults })).toEqual([STORED_LATER]);
+  });
+
+  it('a login has a reason if its replica cannot know of the token', () => {
+    const logins = [a, login('b', 30_000, 30_050, { replica: 1 })];
+    const writes = [saved(960, 'a')];
+    expect(broken({ writes }, { logins })).toEqual([REASON]);
+    expect(broken({ writes }, { logins, faults: [fault('link', 29_900, 30_900, { replica: 1 })] })).toEqual([]);
+    expect(broken({}, { logins })).toEqual([]);
+    const own = [a, { ...logins[1], ...at0 } as VendorLogin];
+    const cut = { exchanges: [read(1_000, 'a')], logins: own, faults: [fault('link', 29_900, 30_900, at0)] };
+    expect(broken({ writes }, cut)).toEqual([REASON]);
+  });
+
+  it('counts as many due times as tokens, and finds nothing of replicas that have stopped', () => {
+    expect(broken({ counts: [{ at: 1, tokens: 2, dueTimes: 2 }] })).toEqual([]);
+    expect(broken({ counts: [{ at: 1, tokens: 2, dueTimes: 1 }] })).toEqual([DUE]);
+    expect(broken({ remains: [{ at: 1, what: 'a lease' }] })).toEqual([LEFT]);
   });
 });
 
 it('a report shows the rule, and the events around the first finding', () => {
   const logins = [login('a', 900)];
   const exchanges = [exchange('logout', 5_000), read(12_000, 'a'), read(12_500, 'a')];
-  const history: History = {
-    topology: 'single',
-    exchanges,
-    logins,
-    faults: [fault('kill', 3_000, 4_000, { replica: 2 })],
-  };
+  const faults = [fault('kill', 3_000, 4_000, { replica: 2 })];
+  const history = recorded({ exchanges, logins, faults });
   const [text = ''] = reportFindings(history, judge(history));
   expect(text).toContain(`BROKEN: ${REMOVED} (2 times, 1 terminals)`);
   expect(text).toContain('12.005 s anna phone-1: logout 6995 ms before the read');

@@ -1,20 +1,21 @@
-import type { Exchange, Fault, History, VendorLogin } from './history.ts';
-import type { Finding, RuleName } from './judge.ts';
+import { grouped } from './facts.ts';
+import type { Finding } from './judge.ts';
+import type { Exchange, Fault, Recording, VendorLogin } from './recording.ts';
 
 const AROUND_MS = 2_000;
 const MOST_EVENTS = 40;
 const MOST_PER_RULE = 3;
 
 /** One text per rule that was broken: how often, and the first findings with the events around them. */
-export function reportFindings(history: History, findings: readonly Finding[]): string[] {
+export function reportFindings(recording: Recording, findings: readonly Finding[]): string[] {
   const rules = grouped(findings, ({ rule }) => rule);
   return [...rules].map(([rule, ofRule]) => {
     const firsts = firstOfEachTerminal(ofRule).slice(0, MOST_PER_RULE);
-    return [headline(rule, ofRule), ...firsts.map((finding) => describe(history, finding))].join('\n');
+    return [headline(rule, ofRule), ...firsts.map((finding) => describe(recording, finding))].join('\n');
   });
 }
 
-function headline(rule: RuleName, findings: readonly Finding[]): string {
+function headline(rule: string, findings: readonly Finding[]): string {
   return `BROKEN: ${rule} (${findings.length} times, ${firstOfEachTerminal(findings).length} terminals)`;
 }
 
@@ -24,24 +25,25 @@ function firstOfEachTerminal(findings: readonly Finding[]): Finding[] {
   return [...byTerminal.values()].flatMap((ofTerminal) => ofTerminal.slice(0, 1));
 }
 
-function describe(history: History, finding: Finding): string {
+function describe(recording: Recording, finding: Finding): string {
   const { account, uniqueId, at, since, what } = finding;
   const [from, until] = [since - AROUND_MS, at + AROUND_MS];
   const isOfTerminal = (event: { readonly account: string; readonly uniqueId?: string }) =>
     event.account === account &&
     (event.uniqueId === undefined || uniqueId === undefined || event.uniqueId === uniqueId);
-  const exchanges = history.exchanges
+  const exchanges = recording.exchanges
     .filter((exchange) => isOfTerminal(exchange) && exchange.endedAt >= from && exchange.sentAt <= until)
     .toSorted((one, other) => one.sentAt - other.sentAt);
   const events = [
-    ...history.faults.filter((fault) => fault.from <= until && fault.until >= from).map(faultLine),
+    ...recording.faults.filter((fault) => fault.from <= until && fault.until >= from).map(faultLine),
     ...withoutRepetitions(exchanges).map(exchangeLine),
-    ...history.logins
+    ...recording.logins
       .filter((login) => isOfTerminal(login) && login.answeredAt >= from && login.receivedAt <= until)
       .map(loginLine),
   ].toSorted((one, other) => one.at - other.at);
   const shown = events.slice(-MOST_EVENTS).map(({ text }) => `    ${text}`);
-  const title = `  ${seconds(at)} ${account}${uniqueId === undefined ? '' : ` ${uniqueId}`}: ${what}`;
+  const place = [account, uniqueId].filter((name) => name !== undefined).join(' ');
+  const title = `  ${seconds(at)} ${place}: ${what}`;
   return [title, ...shown].join('\n');
 }
 
@@ -82,9 +84,9 @@ function exchangeLine(exchange: Exchange): Line {
   return { at: sentAt, text: parts.filter((part) => part !== '').join(' ') };
 }
 
-function loginLine({ uniqueId, receivedAt, answeredAt, token, isDelivered }: VendorLogin): Line {
+function loginLine({ uniqueId, receivedAt, answeredAt, token, deliveredAt }: VendorLogin): Line {
   const outcome = token === undefined ? 'failed' : short(token);
-  const lost = token !== undefined && !isDelivered ? ', the answer was lost' : '';
+  const lost = token !== undefined && deliveredAt === Number.POSITIVE_INFINITY ? ', the answer was lost' : '';
   return {
     at: receivedAt,
     text: `${seconds(receivedAt)} – ${seconds(answeredAt)} LOGIN ${uniqueId} → ${outcome}${lost}`,
@@ -97,11 +99,5 @@ function seconds(ms: number): string {
 
 /** Enough to tell tokens apart. */
 function short(token: string): string {
-  return `token ${token.slice(0, 6)}`;
-}
-
-function grouped<T, Key>(values: readonly T[], keyOf: (value: T) => Key): Map<Key, T[]> {
-  const groups = new Map<Key, T[]>();
-  for (const value of values) groups.set(keyOf(value), [...(groups.get(keyOf(value)) ?? []), value]);
-  return groups;
+  return `token ${token.slice(0, 9)}`;
 }

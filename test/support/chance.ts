@@ -1,11 +1,12 @@
-import { seededRandom } from '../support/seeded-random.ts';
+import { seededRandom } from './seeded-random.ts';
 
 /** Choices that depend only on the seed. */
 export class Chance {
-  readonly #random: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
 
   constructor(seed: number) {
-    this.#random = seededRandom(seed);
+    this.random = seededRandom(seed);
   }
 
   /** A choice of its own for a part of the run: what one part draws does not change what another part draws. */
@@ -15,7 +16,7 @@ export class Chance {
 
   /** Uniform between `from` and `to`. */
   between(from: number, to: number): number {
-    return from + this.#random() * (to - from);
+    return from + this.random() * (to - from);
   }
 
   /** A whole number between `from` and `to`, both included. */
@@ -25,11 +26,11 @@ export class Chance {
 
   /** Exponential, as the time between independent events. At most five times the mean. */
   exponential(mean: number): number {
-    return Math.min(5 * mean, -mean * Math.log(1 - this.#random()));
+    return Math.min(5 * mean, -mean * Math.log(1 - this.random()));
   }
 
   happens(probability: number): boolean {
-    return this.#random() < probability;
+    return this.random() < probability;
   }
 
   pick<T>(values: readonly [T, ...T[]]): T {
