@@ -5,6 +5,7 @@ export const REAL_BOUNDS: Bounds = {
   vendorMode: 'replace',
   vendorTimeoutMs: 5_000,
   loginsPerSecond: 50,
+  loginsOfFailures: 20,
   vendorSettleMs: 20_000,
   clockErrorMs: 0,
   // The vendor tells its time, and the end of a token, in whole seconds.

@@ -57,7 +57,9 @@ function allowedLogins(facts: Facts, login: VendorLogin, since: number): number 
   const acts = facts.actsOf(login).filter((act) => act.sentAt <= receivedAt && act.endedAt >= since - 5_000);
   const faults = facts.faultsBetween(since - SETTLE_MS, receivedAt);
   const vendorFaults = faults.filter(({ kind }) => kind === 'vendor').length;
-  return 4 + 2 * acts.length + 3 * (faults.length - vendorFaults) + (vendorFaults > 0 ? 20 : 0);
+  return (
+    4 + 2 * acts.length + 3 * (faults.length - vendorFaults) + (vendorFaults > 0 ? facts.bounds.loginsOfFailures : 0)
+  );
 }
 
 /**

@@ -19,6 +19,8 @@ export interface Bounds {
   readonly vendorMode: 'overlap' | 'replace';
   readonly vendorTimeoutMs: number;
   readonly loginsPerSecond: number;
+  /** How many more logins a terminal may cause in 10 s while the vendor fails. */
+  readonly loginsOfFailures: number;
   /** How long after a fault of the vendor no failure is excused by it. */
   readonly vendorSettleMs: number;
   /** Largest difference between the clocks of two replicas without a fault of a clock. */

@@ -86,6 +86,8 @@ export function boundsOf(scenario: Scenario): Bounds {
     vendorMode: scenario.vendorMode,
     vendorTimeoutMs,
     loginsPerSecond: scenario.maxLoginsPerSecond,
+    // While the store is down too, each replica asks a vendor that fails at once.
+    loginsOfFailures: 20 * scenario.replicas,
     vendorSettleMs: 40_000,
     clockErrorMs,
     tokenErrorMs: clockErrorMs + (scenario.vendorOffsetMs > 0 ? DATE_HEADER_MS : ROUNDING_MS),
