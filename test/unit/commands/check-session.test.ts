@@ -85,39 +85,33 @@ describe('a JWT', () => {
     );
   });
 
+  const WITH_APP = { ...JWT, claims: { ...CLAIM_NAMES, app: 'app' } };
+  const inMs = { ...JWT, claims: { ...CLAIM_NAMES, timeUnit: 'ms' } } as const;
+
   test.each([
-    ['another audience', { aud: 'other' }, ['session aud', 'session'], 'SESSION_JWT_AUDIENCE'],
-    ['another issuer', { iss: 'https://other.example' }, ['session iss', 'session'], 'SESSION_JWT_ISSUER'],
-    ['an end in the past', { exp: START_SECONDS - 10 }, ['session exp', 'session'], 'new session'],
-    ['no account', { sub: undefined }, ['session sub', 'session'], 'Add the claim sub'],
-    [
-      'a country that is none',
-      { region: 'UK' },
-      ['session region', 'session'],
-      'Correct the value of the claim region',
-    ],
-    ['a start in the future', { nbf: START_SECONDS + 90 }, ['session nbf', 'session'], 'clock'],
-    ['a bound key', { cnf: { jkt: 'x' } }, ['session kind of token', 'session'], 'access token'],
-  ])('with %s: the claim, and how to fix it', async (_, claims, names, fix) => {
-    const { failed, fixes } = await check(JWT, await session(claims));
-    expect(failed).toEqual(names);
-    expect(fixes[0]).toContain(fix);
+    ['another audience', { aud: 'other' }, 'aud', / SESSION_JWT_AUDIENCE\./],
+    ['another issuer', { iss: 'https://other.example' }, 'iss', / SESSION_JWT_ISSUER\./],
+    ['an end in the past', { exp: START_SECONDS - 10 }, 'exp', /new session/],
+    ['no end', { exp: undefined }, 'exp', / SESSION_CLAIM_EXPIRES_AT\./],
+    ['no account', { sub: undefined }, 'sub', /^Add the claim sub .* SESSION_CLAIM_UNION_ID\.$/],
+    ['a wrong account', { sub: 0.5 }, 'sub', /^Correct the value of the claim sub .* SESSION_CLAIM_UNION_ID\.$/],
+    ['a country that is none', { region: 'UK' }, 'region', /^Correct .* claim region .* SESSION_CLAIM_REGION\.$/],
+    ['a name that no app has', { app: 'not an app' }, 'app', /^Correct .* claim app .* SESSION_CLAIM_APP\./, WITH_APP],
+    ['a start in the future', { nbf: START_SECONDS + 90 }, 'nbf', /clock/],
+    ['a bound key', { cnf: { jkt: 'x' } }, 'kind of token', /access token/],
+    ['an end in milliseconds', { exp: START_MS + 60_000 }, 'exp', /SESSION_CLAIM_TIME_UNIT=ms/],
+    ['a time of issue in milliseconds', { iat: START_MS }, 'iat', /SESSION_CLAIM_TIME_UNIT=ms/],
+    ['an end in seconds where a setting says milliseconds', {}, 'exp', /SESSION_CLAIM_TIME_UNIT=s/, inMs],
+  ] as const)('with %s: the claim, and how to fix it', async (_, claims, name, fix, options: SessionOptions = JWT) => {
+    const { failed, fixes } = await check(options, await session(claims));
+    expect(failed).toEqual([`session ${name}`, 'session']);
+    expect(fixes[0]).toMatch(fix);
     expect(fixes.join('\n')).not.toContain('INTROSPECTION');
     expect(fixes.at(-1)).toBe('See the lines above.');
   });
 
-  test.each([
-    ['account', { sub: 0.5 }, 'SESSION_CLAIM_UNION_ID'],
-    ['country', { region: 'UK' }, 'SESSION_CLAIM_REGION'],
-    ['app', { app: 'not an app' }, 'SESSION_CLAIM_APP'],
-  ])('with a wrong %s: the only setting that names this claim', async (_, claims, setting) => {
-    const { fixes } = await check({ ...JWT, claims: { ...CLAIM_NAMES, app: 'app' } }, await session(claims));
-    expect(fixes[0]?.match(/SESSION_\w+/g)).toEqual([setting]);
-  });
-
   test('bound to an app that is not configured: refused as every read is, with the names of the apps', async () => {
-    const options = { ...JWT, claims: { ...CLAIM_NAMES, app: 'app' } };
-    const { failed, lines, fixes, inChinese } = await check(options, await session({ app: 'iOS' }));
+    const { failed, lines, fixes, inChinese } = await check(WITH_APP, await session({ app: 'iOS' }));
     expect(failed).toEqual(['session app', 'session']);
     expect(lines).toContain('FAIL session app: iOS: The session is bound to an app that is not configured');
     expect(lines.at(-1)).toBe(
@@ -126,30 +120,50 @@ describe('a JWT', () => {
     expect(fixes[0]).toMatch(/Correct the value of the claim app.*Configured apps: ios, android\.$/);
     expect(fixes.at(-1)).toBe('See the lines above.');
     expect(inChinese).toContain('iOS：会话绑定的 App 没有配置');
-    const configured = await check(options, await session({ app: 'ios' }));
+    const configured = await check(WITH_APP, await session({ app: 'ios' }));
     expect(configured.failed).toEqual([]);
     expect(configured.lines.at(-1)).toContain('app ios');
   });
 
   test('that has expired and names an app that is not configured: both', async () => {
-    const options = { ...JWT, claims: { ...CLAIM_NAMES, app: 'app' } };
-    const { failed, lines } = await check(options, await session({ app: 'iOS', exp: START_SECONDS - 10 }));
+    const { failed, lines } = await check(WITH_APP, await session({ app: 'iOS', exp: START_SECONDS - 10 }));
     expect(failed).toEqual(['session exp', 'session app', 'session']);
     expect(lines.at(-1)).toContain('refused with session_expired');
   });
 
-  test('without the app that a setting names: a warning that it is valid for every app', async () => {
-    const options = { ...JWT, claims: { ...CLAIM_NAMES, app: 'app' } };
-    const { warnings, failed } = await check(options, await session({ region: 'DE', iat: START_SECONDS }));
+  test.each([
+    [
+      'the app that a setting names',
+      { region: 'DE', iat: START_SECONDS },
+      WITH_APP,
+      'session app',
+      'not there: the session is valid for every app',
+      /SESSION_CLAIM_APP.*Configured apps: ios, android\.$/,
+    ],
+    [
+      'a time of issue',
+      { region: 'DE' },
+      JWT,
+      'session iat',
+      'not there: after an erasure of its account, the broker refuses it and all later ones for 400 days',
+      /SESSION_CLAIM_ISSUED_AT/,
+    ],
+    [
+      'a country',
+      { iat: START_SECONDS },
+      JWT,
+      'session region',
+      'not there: the first request of its account gets 400 request_invalid, unless the app sends regRegion',
+      /SESSION_CLAIM_REGION.*DEFAULT_REGION/,
+    ],
+  ])('without %s: accepted, with a warning of the consequence', async (_, claims, options, name, detail, fix) => {
+    const { warnings, failed } = await check(options, await session(claims));
     expect(failed).toEqual([]);
-    expect(warnings).toEqual([
-      {
-        level: 'warn',
-        name: 'session app',
-        detail: 'not there: the session is valid for every app',
-        fix: expect.stringMatching(/SESSION_CLAIM_APP.*Configured apps: ios, android\.$/),
-      },
-    ]);
+    expect(warnings).toEqual([{ level: 'warn', name, detail, fix: expect.stringMatching(fix) }]);
+  });
+
+  test('without a country where a setting names one: no warning', async () => {
+    expect((await check(JWT, await session({ iat: START_SECONDS }), undefined, 'DE')).warnings).toEqual([]);
   });
 
   test('with a wrong signature: that, although its claims are right', async () => {
@@ -172,25 +186,6 @@ describe('a JWT', () => {
     expect(lines).toContain('ok session kid: k2');
   });
 
-  test.each([
-    ['exp', { exp: START_MS + 60_000 }, 's', 'seconds since 1970, not in milliseconds', 'SESSION_CLAIM_TIME_UNIT=ms'],
-    ['iat', { iat: START_MS }, 's', 'seconds since 1970, not in milliseconds', 'SESSION_CLAIM_TIME_UNIT=ms'],
-    ['exp', {}, 'ms', 'milliseconds since 1970, not in seconds', 'SESSION_CLAIM_TIME_UNIT=s'],
-  ] as const)(
-    'with %s in another unit than the configured one: both units, and the setting',
-    async (name, claims, timeUnit, rule, fix) => {
-      const options = { ...JWT, claims: { ...CLAIM_NAMES, timeUnit } };
-      const { failed, lines, fixes } = await check(options, await session(claims));
-      expect(failed).toEqual([`session ${name}`, 'session']);
-      expect(lines).toContainEqual(
-        expect.stringMatching(
-          `^FAIL session ${name}: \\d+[^:]*(:\\d+:[^:]*)?: The session's claim ${name} must be in ${rule}$`,
-        ),
-      );
-      expect(fixes[0]).toContain(fix);
-    },
-  );
-
   test('with times in milliseconds at paths: their dates', async () => {
     const names = { ...CLAIM_NAMES, issuedAt: 'login.at', expiresAt: 'login.until', timeUnit: 'ms' } as const;
     const login = { at: START_MS - 1, until: START_MS + 60_000 };
@@ -200,41 +195,6 @@ describe('a JWT', () => {
     expect(lines).toContain(`ok session nbf: ${START_SECONDS} (2026-01-01T00:00:00.000Z)`);
     expect(lines).toContain(`ok session login.at: ${START_MS - 1} (2025-12-31T23:59:59.999Z)`);
     expect(lines).toContain(`ok session login.until: ${START_MS + 60_000} (2026-01-01T00:01:00.000Z)`);
-  });
-
-  test('without an end: that, and the setting that names it', async () => {
-    const { failed, lines, fixes } = await check(JWT, await session({ exp: undefined }));
-    expect(failed).toEqual(['session exp', 'session']);
-    expect(lines).toContain("FAIL session exp: not there: The session's claim exp is missing");
-    expect(fixes[0]).toContain('SESSION_CLAIM_EXPIRES_AT');
-  });
-
-  test('without a time of issue: a warning that an erased account could not log in again', async () => {
-    const { warnings, failed } = await check(JWT, await session({ region: 'DE' }));
-    expect(failed).toEqual([]);
-    expect(warnings).toEqual([
-      {
-        level: 'warn',
-        name: 'session iat',
-        detail: 'not there: after an erasure of its account, the broker refuses it and all later ones for 400 days',
-        fix: expect.stringContaining('SESSION_CLAIM_ISSUED_AT'),
-      },
-    ]);
-  });
-
-  test('without a country: a warning that a request may get 400, unless there is a default', async () => {
-    const jwt = await session({ iat: START_SECONDS });
-    const { warnings, failed } = await check(JWT, jwt);
-    expect(failed).toEqual([]);
-    expect(warnings).toEqual([
-      {
-        level: 'warn',
-        name: 'session region',
-        detail: 'not there: the first request of its account gets 400 request_invalid, unless the app sends regRegion',
-        fix: expect.stringMatching(/SESSION_CLAIM_REGION.*DEFAULT_REGION/),
-      },
-    ]);
-    expect((await check(JWT, jwt, undefined, 'DE')).warnings).toEqual([]);
   });
 
   test('of any issuer and audience: neither claim is a problem', async () => {

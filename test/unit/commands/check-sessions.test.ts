@@ -24,9 +24,15 @@ function answerWith(status: number, body = '{}'): void {
     response.writeHead(status, { 'content-type': 'application/json', location: '/elsewhere' }).end(body);
 }
 
+const access = { clock: systemClock, userAgent: 'sdk-token-broker/1.2.3' };
+
 /** The result as one line, without the fix. */
 function lineOf({ level, name, detail }: CheckResult): string {
   return `${level} ${name.en}: ${detail.en}`;
+}
+
+function fixOf(result: CheckResult | undefined): string {
+  return result && 'fix' in result ? result.fix.en : '';
 }
 
 const common = { claims: CLAIM_NAMES, cacheSeconds: 30 };
@@ -34,7 +40,7 @@ const common = { claims: CLAIM_NAMES, cacheSeconds: 30 };
 describe('the check of published keys', () => {
   const resultsOf = (algorithms: readonly string[]) => {
     const options = { key: { jwksUrl: url }, issuer: ISSUER, audience: AUDIENCE, algorithms, ...common };
-    return checkSessions({ mode: 'jwt', ...options }, { clock: systemClock, userAgent: 'sdk-token-broker/1.2.3' });
+    return checkSessions({ mode: 'jwt', ...options }, access);
   };
   const check = async (algorithms: readonly string[]) => (await resultsOf(algorithms)).map(lineOf);
 
@@ -100,13 +106,6 @@ describe('the check of published keys', () => {
     expect(await check(['RS256'])).toEqual([`FAIL session keys: ${shown}: A JWK Set may have at most 100 keys`]);
   });
 
-  it.each([302, 404, 500])('fails if the status is %i', async (status) => {
-    answerWith(status, '{"keys":[]}');
-    expect(await check(['RS256'])).toEqual([
-      `FAIL session keys: ${shown} answers with HTTP ${status} instead of a JWK Set, {"keys":[…]}`,
-    ]);
-  });
-
   it('says so if nothing listens at their address', async () => {
     url = new URL('http://127.0.0.1:9/keys');
     expect(await check(['RS256'])).toEqual([
@@ -115,25 +114,26 @@ describe('the check of published keys', () => {
   });
 
   it.each([
+    [302, /^Correct SESSION_JWT_JWKS_URL\.$/],
     [404, /^Correct SESSION_JWT_JWKS_URL\.$/],
     [429, /^Look at the log/],
     [500, /^Look at the log/],
-  ])('says what to do about the status %i', async (status, fix) => {
-    answerWith(status);
-    expect(await resultsOf(['RS256'])).toMatchObject([{ fix: { en: expect.stringMatching(fix) } }]);
+  ])('fails if the status is %i, and says what to do', async (status, fix) => {
+    answerWith(status, '{"keys":[]}');
+    const results = await resultsOf(['RS256']);
+    expect(results.map(lineOf)).toEqual([
+      `FAIL session keys: ${shown} answers with HTTP ${status} instead of a JWK Set, {"keys":[…]}`,
+    ]);
+    expect(fixOf(results[0])).toMatch(fix);
   });
 });
 
 describe('the check of the introspection endpoint', () => {
-  const check = async () => {
-    const client = { clientId: 'broker', clientSecret: 'a secret', audience: AUDIENCE };
-    return (
-      await checkSessions(
-        { mode: 'introspection', url, ...client, ...common },
-        { clock: systemClock, userAgent: 'sdk-token-broker/1.2.3' },
-      )
-    ).map(lineOf);
+  const resultsOf = (purpose: object = { audience: AUDIENCE }) => {
+    const client = { clientId: 'broker', clientSecret: 'a secret', ...purpose };
+    return checkSessions({ mode: 'introspection', url, ...client, ...common }, access);
   };
+  const check = async () => (await resultsOf()).map(lineOf);
 
   it('succeeds if a token that was never issued is inactive, and fails if it is active', async () => {
     server.answer = json({ active: false });
@@ -159,6 +159,7 @@ describe('the check of the introspection endpoint', () => {
       expect(await check()).toEqual([
         `FAIL introspection: ${shown} refuses the client id and secret of the broker (HTTP ${status})`,
       ]);
+      expect(fixOf((await resultsOf())[0])).toMatch(/_CLIENT_ID and .*_CLIENT_SECRET/);
     }
     answerWith(200, '{"active":"yes"}');
     expect(await check()).toEqual([
@@ -167,7 +168,7 @@ describe('the check of the introspection endpoint', () => {
   });
 });
 
-describe('the check of a JWT that may have any issuer or audience', () => {
+describe('the check of sessions that were not issued for the broker', () => {
   const check = async (settings: object) => {
     const options = { mode: 'jwt', key: { secret: 'x'.repeat(32) }, ...settings, ...common } as const;
     return (await checkSessions(options, { clock: systemClock })).slice(1);
@@ -185,6 +186,10 @@ describe('the check of a JWT that may have any issuer or audience', () => {
     const audience = risk('SESSION_JWT_AUDIENCE is any: every session', 'Set SESSION_JWT_AUDIENCE');
     expect(await check({ audience: AUDIENCE })).toEqual([issuer]);
     expect(await check({})).toEqual([issuer, audience]);
+    const client = { mode: 'introspection', clientId: 'broker', clientSecret: 'a secret' } as const;
+    server.answer = json({ active: false });
+    const [, ...risks] = await checkSessions({ ...client, url, ...common }, access);
+    expect(risks).toEqual([risk('every active token', 'Set SESSION_INTROSPECTION_AUDIENCE or')]);
   });
 });
 
@@ -192,15 +197,9 @@ describe('the check of a session server that gets the headers of the app', () =>
   const envelopes = { accepted: { path: 'code', values: ['200'] }, refused: { path: 'code', values: ['401'] } };
   const check = async (conditions: object = {}) => {
     const options = { mode: 'forward', url, ...conditions, ...common } as const;
-    const [result, ...others] = await checkSessions(options, {
-      clock: systemClock,
-      userAgent: 'sdk-token-broker/1.2.3',
-    });
+    const [result, ...others] = await checkSessions(options, access);
     expect(others).toEqual([]);
-    return {
-      line: result && lineOf(result).replace(shown, 'URL'),
-      fix: result && 'fix' in result ? result.fix.en : '',
-    };
+    return { line: result && lineOf(result).replace(shown, 'URL'), fix: fixOf(result) };
   };
   const REFUSES = 'ok session server: URL refuses a request without a session';
   const OPEN = 'FAIL session server: URL answers a request without a session: anyone could get in';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { loadConfig, loadVendorConfig } from '../../../src/config/config.ts';
+import { loadConfig, loadStoreConfig, loadVendorConfig } from '../../../src/config/config.ts';
 import { problemsOf, USABLE } from './usable-environment.ts';
 
 const ONE_APP = ['VENDOR_APP_ID', 'VENDOR_APP_TOKEN', 'VENDOR_APP_KEY', 'VENDOR_ACCESS_ID'] as const;
@@ -34,40 +34,6 @@ describe('several apps', () => {
     expect(problemsOf({ ...SEVERAL, [name]: 'canary' })).toEqual([problem]);
     expect(() => loadVendorConfig({ ...SEVERAL, [name]: 'canary' })).toThrow(problem);
   });
-
-  test.each([
-    '{}',
-    '[]',
-    'canary',
-    '"canary"',
-    '{"canary"',
-    JSON.stringify({ ios: { ...IOS, appKey: '' } }),
-    JSON.stringify({ ios: { ...IOS, appKey: undefined } }),
-    JSON.stringify({ ios: { ...IOS, appKey: 7 } }),
-    JSON.stringify({ ios: { ...IOS, accessId: '' } }),
-    JSON.stringify({ ios: { ...IOS, canary: 'canary' } }),
-    `{"ios":${JSON.stringify(IOS)},"ios":${JSON.stringify(ANDROID)}}`,
-    `{"ios":{"appKey":"canary",${JSON.stringify(IOS).slice(1)}}`,
-    JSON.stringify({ 'canary ios': IOS }),
-    JSON.stringify({ ['canary'.repeat(11)]: IOS }),
-    JSON.stringify({ ios: { ...IOS, appId: 'canary\n' } }),
-    JSON.stringify({ ios: { ...IOS, accessId: 'canary ios' } }),
-    JSON.stringify({ ios: { ...IOS, appToken: 'canary\n' } }),
-    JSON.stringify({ ios: { ...IOS, appKey: 'canary\r' } }),
-    JSON.stringify({ ios: { ...IOS, appToken: ' canary' } }),
-    JSON.stringify({ ios: { ...IOS, appKey: '\ufeffcanary' } }),
-    JSON.stringify({ ios: { ...IOS, appKey: '"canary"' } }),
-    '{"":{}}',
-    `{"__proto__":${JSON.stringify(IOS)}}`,
-  ])('that are not valid are reported without their values: %s', (apps) => {
-    const problems = problemsOf({ ...SEVERAL, VENDOR_APPS: apps });
-    expect(problems).toEqual([
-      'VENDOR_APPS must be a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), ' +
-        'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, ' +
-        'each appId and accessId in visible ASCII characters without a space or a line break, and each appToken and appKey without control characters, ' +
-        'and without white space, quotes or a byte order mark around it',
-    ]);
-  });
 });
 
 describe('the configuration of the vendor alone', () => {
@@ -77,6 +43,26 @@ describe('the configuration of the vendor alone', () => {
     expect(loadVendorConfig(vendor)).toEqual(loadConfig(USABLE).vendor);
     expect(() => loadVendorConfig({ ...vendor, VENDOR_TIMEOUT_MS: '1', VENDOR_APP_ID: '' })).toThrow(
       /:\n {2}- VENDOR_TIMEOUT_MS must be .*\n {2}- VENDOR_APP_ID is required: .*$/,
+    );
+  });
+});
+
+const KEYS = `k2:${Buffer.alloc(32, 2).toString('base64')},k1:${Buffer.alloc(32, 1).toString('base64')}`;
+const STORE = { REDIS_URL: 'redis://redis.example', REDIS_KEY_PREFIX: 'x', TOKEN_ENCRYPTION_KEYS: KEYS };
+
+describe('the configuration of the store alone', () => {
+  test('needs no other setting, and does not report problems of others', () => {
+    expect(loadStoreConfig({ ...STORE, PORT: 'x', VENDOR_TIMEOUT_MS: 'x' })).toEqual(
+      loadConfig({ ...USABLE, ...STORE }).redis,
+    );
+  });
+
+  test('needs REDIS_URL, and encryption keys in production', () => {
+    expect(() => loadStoreConfig({})).toThrow(/:\n {2}- REDIS_URL is required: .*$/);
+    const { TOKEN_ENCRYPTION_KEYS: _, ...rest } = STORE;
+    expect(loadStoreConfig(rest).encryptionKeys).toEqual([]);
+    expect(() => loadStoreConfig({ ...rest, NODE_ENV: 'production' })).toThrow(
+      /:\n {2}- TOKEN_ENCRYPTION_KEYS is required .*$/,
     );
   });
 });
