@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TOKEN_FIELDS } from '../../../src/token/sdk-token.ts';
-import { BrokenAnswer, parseAnswer, readToken } from '../../../src/vendor-api/answer.ts';
+import {
+  BrokenAnswer,
+  parseAnswer,
+  readExpireTime,
+  readRetryAfter,
+  readToken,
+} from '../../../src/vendor-api/answer.ts';
 import { anyText } from '../../support/any-text.ts';
 
 const TIMES = { sentAt: 1_700_000_000_000, offsetMs: 0 };
@@ -245,3 +251,83 @@ describe('a token’s times', () => {
     expect(read(behind, { ...TIMES, offsetMs: -60_000 }).expiresAt).toBe(1_700_000_050_000);
   });
 });
+
+const SENT_AT = 1_700_000_000_250;
+const DAY = 86_400_000;
+
+describe('expireTime', () => {
+  it.each([
+    ['epoch seconds', '1702592000', 1_702_592_000_000],
+    ['epoch milliseconds', '1702592000123', 1_702_592_000_123],
+    ['a lifetime', '7200', SENT_AT + 7_200_000],
+    ['the shortest lifetime', '1', SENT_AT + 1000],
+    ['the longest lifetime', String(400 * 86_400), SENT_AT + 400 * DAY],
+    ['the first millisecond ahead', '1700000000251', SENT_AT + 1],
+    ['leading zeros', '0001702592000', 1_702_592_000_000],
+  ])('is read as %s', (_, text, instant) => expect(readExpireTime(text, SENT_AT)).toBe(instant));
+
+  it.each([
+    ['an empty string', '', /whole number/],
+    ['a fraction', '1702592000.5', /whole number/],
+    ['an exponent', '1.7e9', /whole number/],
+    ['hexadecimal', '0x65f1', /whole number/],
+    ['a sign', '-1', /whole number/],
+    ['spaces', ' 7200', /whole number/],
+    ['a word', 'never', /whole number/],
+    ['a lifetime of 0', '0', /future/],
+    ['a second ago', '1699999999', /future/],
+    ['the current millisecond', '1700000000250', /future/],
+    ['the smallest value that is not a lifetime', '1000000000', /future/],
+    ['the last value in seconds', '100000000000', /400 days/],
+    ['the first value in milliseconds', '100000000001', /future/],
+    ['the largest lifetime', '999999999', /400 days/],
+    ['401 days', String(401 * 86_400), /400 days/],
+    ['400 days and a millisecond', String(SENT_AT + 400 * DAY + 1), /400 days/],
+    ['too large for a double', '9'.repeat(400), /400 days/],
+  ])('that is %s is a broken answer', (_, text, problem) =>
+    expect(() => readExpireTime(text, SENT_AT)).toThrow(problem),
+  );
+
+  it('gives the same instant as a lifetime, in seconds and in milliseconds', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 400 * 86_400 }), fc.integer({ min: 1.5e9, max: 4e9 }), (life, sent) => {
+        const ends = (sent + life) * 1000;
+        for (const value of [life, sent + life, ends]) expect(readExpireTime(String(value), sent * 1000)).toBe(ends);
+      }),
+    );
+  });
+
+  it('never gives an instant in the past or more than 400 days ahead', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.maxSafeNat(), fc.nat(1e9), fc.integer({ min: 1.6e9, max: 1.8e9 })), (value) => {
+        let instant: number | undefined;
+        try {
+          instant = readExpireTime(String(value), SENT_AT);
+        } catch {
+          return;
+        }
+        expect(instant).toBeGreaterThan(SENT_AT);
+        expect(instant).toBeLessThanOrEqual(SENT_AT + 400 * DAY);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+const NEW_YEAR = Date.UTC(2026, 0, 1);
+
+it.each([
+  [undefined, undefined],
+  ['', undefined],
+  ['soon', undefined],
+  ['-5', 0],
+  ['1.5', 0],
+  ['0', 0],
+  ['7', 7],
+  ['3600', 3600],
+  ['3601', 3600],
+  ['9'.repeat(400), 3600],
+  ['Thu, 01 Jan 2026 00:00:30 GMT', 30],
+  ['Thu, 01 Jan 2026 09:00:00 GMT', 3600],
+  ['Wed, 31 Dec 2025 23:59:00 GMT', 0],
+])('Retry-After %j is read as %j seconds', (value, seconds) => expect(readRetryAfter(value, NEW_YEAR)).toBe(seconds));

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { CircuitStatus } from '../../../src/token/contact-history.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
-import { CircuitBreaker } from '../../../src/vendor-api/domains.ts';
+import { CircuitBreaker, Domains } from '../../../src/vendor-api/domains.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { FAULT_KINDS, FAULTS } from './every-fault.ts';
@@ -255,4 +255,63 @@ describe('an open circuit', () => {
     await watched.repeat(1, 'well');
     expect(watched.attempts).toBe(12);
   });
+});
+
+describe('failures of attempts from before the circuit opened', () => {
+  /** A circuit with attempts that were sent before it opened, and that have not ended. */
+  async function openedBesideLateAttempts() {
+    const watched = new Watched();
+    const late: ((fault: VendorFault) => void)[] = [];
+    const attempts = Array.from({ length: 20 }, (_, number) =>
+      watched.circuit
+        .run(accountId(`late-${number}`), () => new Promise((_resolve, reject) => late.push(reject)))
+        .catch(() => undefined),
+    );
+    await watched.repeat(10, 'timeout');
+    expect(watched.circuit.status).toBe('open');
+    const failLate = async () => {
+      for (const fail of late) fail(new VendorFault('timeout'));
+      await Promise.all(attempts);
+    };
+    return { watched, failLate };
+  }
+
+  it('do not keep it open for longer', async () => {
+    const { watched, failLate } = await openedBesideLateAttempts();
+    pass(OPEN_MS - 1);
+    await failLate();
+    pass(1);
+    await watched.repeat(1, 'well');
+    expect(watched.circuit.status).toBe('closed');
+  });
+
+  it('do not end its trial', async () => {
+    const { watched, failLate } = await openedBesideLateAttempts();
+    pass(OPEN_MS);
+    let answer = (_answer: string): void => undefined;
+    const trial = watched.run(() => new Promise((resolve) => (answer = resolve)));
+    await failLate();
+    expect(watched.circuit.status).toBe('half-open');
+    answer('well');
+    await trial;
+    expect(watched.circuit.status).toBe('closed');
+  });
+});
+
+it('an outage of ten minutes has a line when the circuit opens and one when it closes, not one for each trial', async () => {
+  const lines: object[] = [];
+  const ignore = () => undefined;
+  const log = { debug: ignore, info: ignore, warn: (fields: object) => lines.push(fields), error: ignore };
+  const baseUrl = new URL('https://vendor.example');
+  const { circuit } = new Domains({ baseUrl, regionUrls: new Map(), clock, log }).forRegion('DE');
+  const fail = (account: string) =>
+    circuit.run(accountId(account), () => Promise.reject(new VendorFault('timeout'))).catch(ignore);
+  for (let number = 0; number < 10; number += 1) await fail(`account-${number}`);
+  for (let trial = 0; trial < 120; trial += 1) {
+    pass(OPEN_MS);
+    await fail(`trial-${trial}`);
+  }
+  pass(OPEN_MS);
+  await circuit.run(ACCOUNT, async () => 'well');
+  expect(lines).toEqual(['open', 'closed'].map((circuitState) => ({ host: 'vendor.example', circuitState })));
 });

@@ -307,17 +307,6 @@ it('an answer that is not UTF-8 is a broken answer', async () => {
   expect(fault).toMatchObject({ kind: 'broken_answer', facts: { problem: 'the answer is not UTF-8' } });
 });
 
-it('a client that is closed aborts the attempts in flight', async () => {
-  const arrivals = new EventEmitter();
-  const arrival = once(arrivals, 'arrival');
-  const vendor = await scriptedVendor(() => void arrivals.emit('arrival'));
-  const closed = new VendorClient(systemClock, PATIENT_MS);
-  const fault = faultOf(closed.post(login(vendor.url), PATIENT_MS));
-  await arrival;
-  await closed.close();
-  expect((await fault).kind).toBe('unreachable');
-});
-
 it('a closed client sends nothing', async () => {
   const vendor = await scriptedVendor(json('{}'));
   const closed = new VendorClient(systemClock, PATIENT_MS);

@@ -158,23 +158,6 @@ describe('more logins than there are connections', () => {
     expect(vendor.seen).toHaveLength(400);
     expect(most).toBe(64);
   });
-
-  it('are vendor_busy and unsent if none becomes free within their budget, and do not count against the vendor', async () => {
-    const held: ServerResponse[] = [];
-    const vendor = await scriptedVendor((response) => void held.push(response));
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
-    const first = Array.from({ length: 64 }, () => vendorLogin.login(REQUEST));
-    await eventually(() => expect(held).toHaveLength(64));
-    const late = Array.from({ length: 20 }, () => refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 10_200 })));
-    for (const refusal of await Promise.all(late)) {
-      expect(refusal).toMatchObject({ code: 'vendor_busy', isUnsent: true, retryAfter: 1 });
-    }
-    for (const response of held) response.end(JSON.stringify(SUCCESS));
-    await Promise.all(first);
-    expect(vendor.seen).toHaveLength(64);
-    expect(vendorLogin.domains()).toMatchObject([{ circuit: 'closed', lastFailure: undefined }]);
-    expect(lines).toEqual([]);
-  });
 });
 
 describe('a vendor domain that is down', () => {

@@ -1,9 +1,9 @@
-import { createHash, createHmac } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { expectedSignature } from '../../../src/simulator/login-verifier.ts';
 import { sleep, systemClock } from '../../../src/token/clock.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { noTracer, type Tracer } from '../../../src/token/tracer.ts';
@@ -27,15 +27,10 @@ const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undef
 
 /** An independent vendor: it refuses wrong signatures and wrong timestamps. */
 function verifying(response: ServerResponse, { headers, body }: SeenRequest): void {
-  const timestamp = String(headers['x-iotvideo-timestamp']);
-  const signed = [
-    `Host:${headers.host}`,
-    `Payload:${createHash('sha256').update(body).digest('hex')}`,
-    `X-IotVideo-AccessID:${headers['x-iotvideo-accessid']}`,
-    `X-IotVideo-Nonce:${headers['x-iotvideo-nonce']}`,
-    `X-IotVideo-Timestamp:${timestamp}`,
-  ].join('\n');
-  const expected = createHmac('sha1', 'canary-key').update(signed).digest('base64');
+  const named = (name: string) => String(headers[`x-iotvideo-${name}`]);
+  const timestamp = named('timestamp');
+  const parts = { host: String(headers.host), accessId: named('accessid'), nonce: named('nonce'), timestamp, body };
+  const expected = expectedSignature(parts, IOS.appKey);
   if (expected !== headers['x-iotvideo-signature']) {
     response.end(JSON.stringify({ ...SKEWED, msg: 'check sign failed:-3' }));
   } else if (Math.abs(Number(timestamp) - Date.now() / 1000) > 300) {
@@ -377,20 +372,6 @@ describe('the duration of a login', () => {
       }),
       { numRuns: 50 },
     );
-  });
-
-  it('leaves the whole timeout for the attempt: a turn that comes later is useless', async () => {
-    const vendor = await scriptedVendor(json(SUCCESS));
-    let waitMs = 401;
-    const queue = { reserve: async () => ({ granted: true, waitMs }) };
-    // The clock stands still, so that the time of the turn is exact.
-    const now = Math.floor(systemClock.monotonic());
-    const clock = { ...hastyClock, monotonic: () => now };
-    const { vendorLogin } = vendorLoginAt(vendor.url, { maxPerSecond: 20, queue, clock });
-    expect((await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 10_400 }))).code).toBe('vendor_busy');
-    expect(vendor.seen).toHaveLength(0);
-    waitMs = 400;
-    await vendorLogin.login({ ...REQUEST, budgetMs: 10_400 });
   });
 
   it('ends with the attempt that runs when the service stops', async () => {
