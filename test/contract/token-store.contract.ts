@@ -44,6 +44,11 @@ function recordOf(subject: Subject, generation: number, lifeMs = 60_000, extra =
   return { subject, region: 'CN', token, generation, answeredAt: generation, ...flags };
 }
 
+/** A due time that no test reaches. */
+function farOff(): number {
+  return systemClock.now() + 9_000;
+}
+
 async function acquired(store: TokenStore, id: SubjectId, durationMs = LEASE_MS): Promise<Lease> {
   const answer = await store.terminals.acquire(id, durationMs);
   if (answer.kind !== 'granted') throw new Error(`no lease: ${answer.kind}`);
@@ -86,6 +91,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
   describe(`the token store in ${name}`, () => {
     let store: TokenStore;
     const heard: Announcement[] = [];
+
+    const phonesOf = (subject: Subject, count = TERMINALS) =>
+      Array.from({ length: count }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
 
     /** Saves a token that no app has read. */
     async function savedUnread(dueInMs = 50_000): Promise<{ readonly id: SubjectId; readonly generation: number }> {
@@ -143,8 +151,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       for (let round = 0; round < 10; round += 1) {
         const lease = await acquired(store, id);
         generations.push(lease.generation);
-        if (round % 3 === 0)
-          await store.terminals.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
+        if (round % 3 === 0) await store.terminals.save(lease, recordOf(subject, lease.generation), farOff());
         if (round % 3 === 1) await store.terminals.release(lease, undefined);
         if (round % 3 === 2) await store.terminals.release(lease, undefined).then(() => store.terminals.remove(id));
       }
@@ -171,37 +178,24 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       }
     });
 
-    test('refuses the write of an owner whose lease was granted again, before the next owner wrote', async () => {
-      const { subject, id } = newSubject();
-      const frozen = await acquired(store, id, SHORT_LEASE_MS);
-      const next = await eventually(() => acquired(store, id));
-      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
+    type Next = (next: Lease, record: TokenRecord) => Promise<unknown>;
+    test.each<[string, Next, string]>([
+      ['before the next owner wrote, which keeps its lease', async () => undefined, 'lease_lost'],
+      ['after the next owner wrote', (next, record) => store.terminals.save(next, record, farOff()), 'superseded'],
+      [
+        'after the next owner failed',
+        (next) => store.terminals.release(next, undefined, { code: 'vendor_timeout' }),
         'lease_lost',
-      );
-      expect((await store.terminals.read(id)).record).toBeUndefined();
-      expect(await store.terminals.extend([next])).toEqual([]);
-    });
-
-    test('refuses the write of an owner whose lease was granted again, after the next owner wrote', async () => {
+      ],
+    ])('refuses the write of an owner whose lease was granted again: %s', async (when, act, outcome) => {
       const { subject, id } = newSubject();
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
       const record = recordOf(subject, next.generation);
-      expect(await store.terminals.save(next, record, systemClock.now() + 9_000)).toBe('saved');
-      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
-        'superseded',
-      );
-      expect((await store.terminals.read(id)).record).toEqual(record);
-    });
-
-    test('refuses the write of an owner whose lease was granted again to an owner that failed', async () => {
-      const { subject, id } = newSubject();
-      const frozen = await acquired(store, id, SHORT_LEASE_MS);
-      const next = await eventually(() => acquired(store, id));
-      await store.terminals.release(next, undefined, { code: 'vendor_timeout' });
-      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
-        'lease_lost',
-      );
+      await act(next, record);
+      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), farOff())).toBe(outcome);
+      expect((await store.terminals.read(id)).record).toEqual(outcome === 'superseded' ? record : undefined);
+      if (when.endsWith('keeps its lease')) expect(await store.terminals.extend([next])).toEqual([]);
     });
 
     test.each(['before', 'after'] as const)(
@@ -215,7 +209,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
           const next = await eventually(() => acquired(store, id));
           if (when === 'before') await end();
           const record = recordOf(subject, frozen.generation);
-          expect(await store.terminals.save(frozen, record, systemClock.now() + 9_000)).toBe('outdated');
+          expect(await store.terminals.save(frozen, record, farOff())).toBe('outdated');
           expect((await store.terminals.read(id)).record).toBeUndefined();
           await store.terminals.release(next, undefined);
         }
@@ -226,15 +220,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const late = await acquired(store, id, 1);
       await eventually(async () => (await store.terminals.extend([late])).length === 1);
-      expect(await store.terminals.save(late, recordOf(subject, late.generation), systemClock.now() + 9_000)).toBe(
-        'saved',
-      );
+      expect(await store.terminals.save(late, recordOf(subject, late.generation), farOff())).toBe('saved');
     });
 
     test('accepts the same write twice, as after a lost answer', async () => {
       const { subject, id } = newSubject();
       const { lease, record } = await saved(store, subject, id);
-      expect(await store.terminals.save(lease, record, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.terminals.save(lease, record, farOff())).toBe('saved');
     });
 
     test('restores a lost token, with its due time', async () => {
@@ -249,50 +241,47 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const { record } = await saved(store, subject, id);
       const older = recordOf(subject, record.generation - 1);
-      const dueAt = systemClock.now() + 9_000;
-      expect(await store.terminals.restore(older, dueAt)).toBe('superseded');
+      expect(await store.terminals.restore(older, farOff())).toBe('superseded');
       expect((await store.terminals.read(id)).record).toEqual(record);
       await store.terminals.remove(id);
-      expect(await store.terminals.restore(record, dueAt)).toBe('outdated');
+      expect(await store.terminals.restore(record, farOff())).toBe('outdated');
       const erased = newSubject();
       const { record: lost } = await saved(store, erased.subject, erased.id);
       await store.accounts.erase(erased.subject.unionId);
-      expect(await store.terminals.restore(lost, dueAt)).toBe('outdated');
+      expect(await store.terminals.restore(lost, farOff())).toBe('outdated');
       for (const gone of [id, erased.id]) expect((await store.terminals.read(gone)).record).toBeUndefined();
     });
 
     test('restores a token that is older than a lease, and lets the owner of the lease replace it', async () => {
       const { subject, id } = newSubject();
-      const dueAt = systemClock.now() + 9_000;
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
       const older = recordOf(subject, frozen.generation - 5_000);
-      expect(await store.terminals.restore(older, dueAt)).toBe('saved');
+      expect(await store.terminals.restore(older, farOff())).toBe('saved');
       expect((await store.terminals.read(id)).record).toEqual(older);
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
-      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), dueAt)).toBe('lease_lost');
+      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), farOff())).toBe('lease_lost');
       const record = recordOf(subject, next.generation);
-      expect(await store.terminals.save(next, record, dueAt)).toBe('saved');
-      expect(await store.terminals.restore(older, dueAt)).toBe('superseded');
+      expect(await store.terminals.save(next, record, farOff())).toBe('saved');
+      expect(await store.terminals.restore(older, farOff())).toBe('superseded');
       expect((await store.terminals.read(id)).record).toEqual(record);
     });
 
     test('restores no token that is older than a logout, before and after a lease', async () => {
       const { subject, id } = newSubject();
-      const dueAt = systemClock.now() + 9_000;
       const older = recordOf(subject, systemClock.now() - 5_000);
       const lease = await acquired(store, id);
       await store.terminals.remove(id);
-      expect(await store.terminals.restore(older, dueAt)).toBe('outdated');
+      expect(await store.terminals.restore(older, farOff())).toBe('outdated');
       await store.terminals.release(lease, undefined);
       for (const _ of [1, 2]) {
         await store.terminals.release(await acquired(store, id), undefined);
-        expect(await store.terminals.restore(older, dueAt)).toBe('outdated');
+        expect(await store.terminals.restore(older, farOff())).toBe('outdated');
       }
       const { record } = await saved(store, subject, id);
       await store.terminals.release(await acquired(store, id), undefined);
       await store.accounts.erase(subject.unionId);
-      expect(await store.terminals.restore(record, dueAt)).toBe('outdated');
+      expect(await store.terminals.restore(record, farOff())).toBe('outdated');
     });
 
     /** A record of a login that was sent at `generation` and answered `lastedMs` later. */
@@ -309,10 +298,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const sentAt = systemClock.now() - 5_000;
       const [kept, refused] = ['one', 'other'].map((token) => loginOf(subject, sentAt, 0, token));
       if (!kept || !refused) throw new Error('two records');
-      const dueAt = systemClock.now() + 9_000;
-      expect(await store.terminals.restore(kept, dueAt)).toBe('saved');
+      expect(await store.terminals.restore(kept, farOff())).toBe('saved');
       expect(await claims(store, id)).toBe(false);
-      expect(await store.terminals.restore(refused, dueAt)).toBe('superseded');
+      expect(await store.terminals.restore(refused, farOff())).toBe('superseded');
       expect((await store.terminals.read(id)).record).toEqual({ ...kept, suspect: true });
       expect(await claims(store, id)).toBe(true);
     });
@@ -322,27 +310,25 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const lease = await acquired(store, id);
       const [kept, refused] = ['one', 'other'].map((token) => loginOf(subject, lease.generation, 0, token));
       if (!kept || !refused) throw new Error('two records');
-      const dueAt = systemClock.now() + 9_000;
-      expect(await store.terminals.restore(kept, dueAt)).toBe('saved');
-      expect(await store.terminals.save(lease, refused, dueAt)).toBe('superseded');
+      expect(await store.terminals.restore(kept, farOff())).toBe('saved');
+      expect(await store.terminals.save(lease, refused, farOff())).toBe('superseded');
       expect((await store.terminals.read(id)).record).toEqual({ ...kept, suspect: true });
       expect(await claims(store, id)).toBe(true);
       const sentAt = systemClock.now() + 5_000;
       const [first, second] = ['one', 'other'].map((token) => loginOf(subject, sentAt, 0, token));
       if (!first || !second) throw new Error('two records');
-      const answers = await Promise.all([first, second].map((record) => store.terminals.restore(record, dueAt)));
+      const answers = await Promise.all([first, second].map((record) => store.terminals.restore(record, farOff())));
       expect(answers).toEqual(['saved', 'superseded']);
     });
 
     test('keeps the token of the login that was sent last, whichever is written first', async () => {
       const sentAt = systemClock.now() - 5_000;
-      const dueAt = systemClock.now() + 9_000;
       for (const order of ['in order', 'in reverse']) {
         const { subject, id } = newSubject();
         const [earlier, later] = [loginOf(subject, sentAt, 99), loginOf(subject, sentAt + 100, 50)];
         const written = order === 'in order' ? [earlier, later] : [later, earlier];
         const outcomes: string[] = [];
-        for (const record of written) outcomes.push(await store.terminals.restore(record, dueAt));
+        for (const record of written) outcomes.push(await store.terminals.restore(record, farOff()));
         expect(outcomes).toEqual(['saved', order === 'in order' ? 'saved' : 'superseded']);
         // They did not overlap. So the vendor received the kept one last.
         expect((await store.terminals.read(id)).record).toEqual(later);
@@ -355,12 +341,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       async (when) => {
         const { subject, id } = newSubject();
         const sentAt = systemClock.now() - 5_000;
-        const dueAt = systemClock.now() + 9_000;
         const [dropped, later] = [loginOf(subject, sentAt, 100), loginOf(subject, sentAt + 100, 50)];
         const note = () => store.terminals.drop(dropped);
         if (when === 'before') await note();
         expect((await store.terminals.read(id)).record).toBeUndefined();
-        const outcome = await store.terminals.restore(later, dueAt);
+        const outcome = await store.terminals.restore(later, farOff());
         expect(outcome).toBe(when === 'before' ? 'suspect' : 'saved');
         if (when === 'after') await note();
         expect((await store.terminals.read(id)).record).toEqual({ ...later, suspect: true });
@@ -373,11 +358,10 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       async (order) => {
         const { subject, id } = newSubject();
         const sentAt = systemClock.now() - 5_000;
-        const dueAt = systemClock.now() + 9_000;
         const [earlier, later] = [loginOf(subject, sentAt, 100), loginOf(subject, sentAt + 100, 50)];
         const written = order === 'in order' ? [earlier, later] : [later, earlier];
         const outcomes: string[] = [];
-        for (const record of written) outcomes.push(await store.terminals.restore(record, dueAt));
+        for (const record of written) outcomes.push(await store.terminals.restore(record, farOff()));
         expect(outcomes).toEqual(['saved', order === 'in order' ? 'suspect' : 'superseded']);
         expect((await store.terminals.read(id)).record).toEqual({ ...later, suspect: true });
         const last = order === 'in order' ? 'saved' : 'suspected';
@@ -386,7 +370,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         expect(record.suspect).toBe(true);
         // A login after both of them ends the doubt.
         const next = loginOf(subject, lease.generation, 0);
-        expect(await store.terminals.save(lease, next, dueAt)).toBe('saved');
+        expect(await store.terminals.save(lease, next, farOff())).toBe('saved');
         expect((await store.terminals.read(id)).record).toEqual(next);
         expect(await claims(store, id)).toBe(false);
       },
@@ -394,7 +378,6 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('makes the token of the last of three logins suspect if another was answered after it was sent, in every order', async () => {
       const sentAt = systemClock.now() - 5_000;
-      const dueAt = systemClock.now() + 9_000;
       for (const order of ['123', '132', '213', '231', '312', '321']) {
         const { subject, id } = newSubject();
         const first = loginOf(subject, sentAt, 1_200);
@@ -402,62 +385,50 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         const third = loginOf(subject, sentAt + 400, 400);
         for (const digit of order) {
           const record = [first, second, third][Number(digit) - 1] as TokenRecord;
-          await store.terminals.restore(record, dueAt);
+          await store.terminals.restore(record, farOff());
         }
         expect((await store.terminals.read(id)).record, order).toEqual({ ...third, suspect: true });
         expect(await claims(store, id), order).toBe(true);
       }
     });
 
-    test('makes the token of a lease suspect if a login whose lease was lost was answered after that lease was granted', async () => {
-      const dueAt = systemClock.now() + 9_000;
-      for (const isWrittenFirst of [true, false]) {
-        const { subject, id } = newSubject();
-        const frozen = await acquired(store, id, SHORT_LEASE_MS);
-        const next = await eventually(() => acquired(store, id));
-        const late = { ...loginOf(subject, frozen.generation, 0), answeredAt: next.generation };
-        const record = loginOf(subject, next.generation, 0);
-        const saveLate = () => store.terminals.save(frozen, late, dueAt);
-        const save = () => store.terminals.save(next, record, dueAt);
-        if (isWrittenFirst) expect([await saveLate(), await save()]).toEqual(['lease_lost', 'suspect']);
-        else expect([await save(), await saveLate()]).toEqual(['saved', 'superseded']);
-        expect((await store.terminals.read(id)).record).toEqual({ ...record, suspect: true });
-        expect(await claims(store, id)).toBe(true);
-      }
-    });
-
-    test('leaves the token of a lease in peace if the login whose lease was lost was answered before that lease was granted', async () => {
-      const dueAt = systemClock.now() + 9_000;
-      for (const isWrittenFirst of [true, false]) {
-        const { subject, id } = newSubject();
-        const frozen = await acquired(store, id, SHORT_LEASE_MS);
-        const next = await eventually(() => acquired(store, id));
-        const late = { ...loginOf(subject, frozen.generation, 0), answeredAt: next.generation - 1 };
-        const record = loginOf(subject, next.generation, 0);
-        const saveLate = () => store.terminals.save(frozen, late, dueAt);
-        const save = () => store.terminals.save(next, record, dueAt);
-        if (isWrittenFirst) expect([await saveLate(), await save()]).toEqual(['lease_lost', 'saved']);
-        else expect([await save(), await saveLate()]).toEqual(['saved', 'superseded']);
-        expect((await store.terminals.read(id)).record).toEqual(record);
-        expect(await claims(store, id)).toBe(false);
-      }
-    });
+    test.each([
+      ['after', 'suspect', 0],
+      ['before', 'in peace', -1],
+    ] as const)(
+      'if a login whose lease was lost was answered %s the next lease was granted, leaves the token of that lease %s',
+      async (_, state, afterMs) => {
+        const suspect = state === 'suspect';
+        for (const isWrittenFirst of [true, false]) {
+          const { subject, id } = newSubject();
+          const frozen = await acquired(store, id, SHORT_LEASE_MS);
+          const next = await eventually(() => acquired(store, id));
+          const late = { ...loginOf(subject, frozen.generation, 0), answeredAt: next.generation + afterMs };
+          const record = loginOf(subject, next.generation, 0);
+          const saveLate = () => store.terminals.save(frozen, late, farOff());
+          const save = () => store.terminals.save(next, record, farOff());
+          const saved = suspect ? 'suspect' : 'saved';
+          if (isWrittenFirst) expect([await saveLate(), await save()]).toEqual(['lease_lost', saved]);
+          else expect([await save(), await saveLate()]).toEqual(['saved', 'superseded']);
+          expect((await store.terminals.read(id)).record).toEqual({ ...record, suspect });
+          expect(await claims(store, id)).toBe(suspect);
+        }
+      },
+    );
 
     test('grants no lease with a generation up to the answer of the stored login, so the next login is later than that', async () => {
       const { subject, id } = newSubject();
       const answeredAt = systemClock.now() + 20_000;
-      const dueAt = systemClock.now() + 9_000;
       const record = { ...loginOf(subject, systemClock.now(), 0), answeredAt };
-      expect(await store.terminals.restore(record, dueAt)).toBe('saved');
+      expect(await store.terminals.restore(record, farOff())).toBe('saved');
       const lease = await acquired(store, id);
       expect(lease.generation).toBeGreaterThan(answeredAt);
-      expect(await store.terminals.save(lease, loginOf(subject, lease.generation, 0), dueAt)).toBe('saved');
+      expect(await store.terminals.save(lease, loginOf(subject, lease.generation, 0), farOff())).toBe('saved');
     });
 
     test.each(['logout', 'erasure'])(
       'lets a %s win over a login that was sent before it and answered after it, with and without a lease',
       async (kind) => {
-        const dueAt = systemClock.now() + 9_000;
         for (const isLeased of [true, false]) {
           const { subject, id } = newSubject();
           const lease = await acquired(store, id);
@@ -466,7 +437,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
           if (outdated === undefined) throw new Error('nothing was removed');
           const late = { ...loginOf(subject, lease.generation, 0), answeredAt: outdated + 1_000 };
           const write = (record: TokenRecord) =>
-            isLeased ? store.terminals.save(lease, record, dueAt) : store.terminals.restore(record, dueAt);
+            isLeased ? store.terminals.save(lease, record, farOff()) : store.terminals.restore(record, farOff());
           expect(await write(late)).toBe('outdated');
           if (!isLeased) expect(await write({ ...late, generation: outdated })).toBe('outdated');
           expect((await store.terminals.read(id)).record).toBeUndefined();
@@ -484,11 +455,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.read(id)).record).toBeUndefined();
       expect(await claims(store, id)).toBe(false);
       await eventually(() => expect(heardOf(id).at(-1)).toBe(`removed ${record.generation}`));
-      expect(await store.terminals.restore(record, systemClock.now() + 9_000)).toBe('outdated');
+      expect(await store.terminals.restore(record, farOff())).toBe('outdated');
       const running = await acquired(store, id);
       await store.terminals.repeatRemoval(id, running.generation);
       const late = recordOf(subject, running.generation);
-      expect(await store.terminals.save(running, late, systemClock.now() + 9_000)).toBe('outdated');
+      expect(await store.terminals.save(running, late, farOff())).toBe('outdated');
     });
 
     test('repeats no logout of a terminal that has a newer token: it leaves the token and its due time, and announces nothing', async () => {
@@ -497,7 +468,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await store.terminals.repeatRemoval(id, record.generation - 1);
       expect((await store.terminals.read(id)).record).toEqual(record);
       const older = recordOf(subject, record.generation - 1);
-      expect(await store.terminals.restore(older, systemClock.now() + 9_000)).toBe('superseded');
+      expect(await store.terminals.restore(older, farOff())).toBe('superseded');
       expect((await claimed(store, id)).record).toEqual(record);
       expect(heardOf(id)).not.toContain(`removed ${record.generation - 1}`);
     });
@@ -529,9 +500,8 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.find(unionId)).toMatchObject({ identity: undefined, records: [], erasedAt });
       expect(await claims(store, id)).toBe(false);
       await eventually(() => expect(erasuresOf(unionId)).toEqual([erasedAt]));
-      const dueAt = systemClock.now() + 9_000;
-      expect(await store.terminals.save(running, recordOf(tablet, running.generation), dueAt)).toBe('outdated');
-      expect(await store.terminals.restore(record, dueAt)).toBe('outdated');
+      expect(await store.terminals.save(running, recordOf(tablet, running.generation), farOff())).toBe('outdated');
+      expect(await store.terminals.restore(record, farOff())).toBe('outdated');
     });
 
     test('repeats an erasure that it has lost, and leaves newer tokens, their due times, country and accessId', async () => {
@@ -589,9 +559,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const lease = await acquired(store, id);
       await store.terminals.remove(id);
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
-      expect(await store.terminals.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000)).toBe(
-        'outdated',
-      );
+      expect(await store.terminals.save(lease, recordOf(subject, lease.generation), farOff())).toBe('outdated');
       expect((await store.terminals.read(id)).record).toBeUndefined();
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
@@ -604,7 +572,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         await store.terminals.remove(subjectId({ ...subject, uniqueId: `other-${number}` }));
       }
       const record = recordOf(subject, lease.generation);
-      expect(await store.terminals.save(lease, record, systemClock.now() + 9_000)).toBe('outdated');
+      expect(await store.terminals.save(lease, record, farOff())).toBe('outdated');
       expect((await store.terminals.read(id)).record).toBeUndefined();
     });
 
@@ -629,7 +597,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.read(id)).record).toEqual(record);
       expect(heard.filter((one) => one.kind === 'removed' && one.id === id)).toEqual([]);
       const next = recordOf(subject, lease.generation);
-      expect(await store.terminals.save(lease, next, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.terminals.save(lease, next, farOff())).toBe('saved');
       expect(await store.terminals.remove(id, erasedAt + 1)).toBeGreaterThan(next.generation);
       expect((await store.terminals.read(id)).record).toBeUndefined();
     });
@@ -848,15 +816,14 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('sets the read flag of one generation only, and reports the first read', async () => {
       const { id, generation } = await savedUnread();
-      const dueAt = systemClock.now() + 9_000;
-      expect(await store.terminals.markRead(id, generation - 1, dueAt)).toBe(false);
+      expect(await store.terminals.markRead(id, generation - 1, farOff())).toBe(false);
       expect((await store.terminals.read(id)).record?.read).toBe(false);
       const outcomes = await Promise.all(
-        Array.from({ length: 5 }, () => store.terminals.markRead(id, generation, dueAt)),
+        Array.from({ length: 5 }, () => store.terminals.markRead(id, generation, farOff())),
       );
       expect(outcomes.filter((wasFirst) => wasFirst)).toHaveLength(1);
       expect((await store.terminals.read(id)).record?.read).toBe(true);
-      expect(await store.terminals.markRead(newSubject().id, 1, dueAt)).toBe(false);
+      expect(await store.terminals.markRead(newSubject().id, 1, farOff())).toBe(false);
     });
 
     test('makes a token due earlier with the first read of its generation, and with no other read', async () => {
@@ -903,7 +870,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         expect(answer.forMs).toBeLessThanOrEqual(coolDownMs);
       }
       const lease = await eventually(() => acquired(store, id));
-      await store.terminals.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
+      await store.terminals.save(lease, recordOf(subject, lease.generation), farOff());
       await fail('vendor_unavailable');
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
@@ -950,7 +917,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(restMs).toBeGreaterThan(0);
       expect(restMs).toBeLessThanOrEqual(500);
       const lease = await eventually(() => acquired(store, id));
-      await store.terminals.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
+      await store.terminals.save(lease, recordOf(subject, lease.generation), farOff());
       expect((await store.accounts.find(subject.unionId)).coolDown).toBeUndefined();
     });
 
@@ -1000,7 +967,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.acquire(newSubject().id, LEASE_MS)).kind).toBe('granted');
       const lease = await eventually(() => acquired(store, another));
       const record = recordOf({ ...subject, uniqueId: 'another' }, lease.generation);
-      await store.terminals.save(lease, record, systemClock.now() + 9_000);
+      await store.terminals.save(lease, record, farOff());
       expect((await store.terminals.acquire(ids[0] as SubjectId, LEASE_MS)).kind).toBe('granted');
     });
 
@@ -1034,7 +1001,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       if (answer.kind !== 'granted') throw new Error(answer.kind);
       expect(answer.region).toBe('CN');
       const record = { ...recordOf(tablet, answer.lease.generation), region: 'US' };
-      await store.terminals.save(answer.lease, record, systemClock.now() + 9_000);
+      await store.terminals.save(answer.lease, record, farOff());
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: { region: 'CN' } });
     });
 
@@ -1043,7 +1010,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const phones = await acquired(store, id);
       const accessId = `-9${String(systemClock.random()).slice(2, 18)}`;
       const record = recordOf(subject, phones.generation, 60_000, { accessId });
-      await store.terminals.save(phones, record, systemClock.now() + 9_000);
+      await store.terminals.save(phones, record, farOff());
       expect(await store.accounts.find(subject.unionId)).toEqual({
         identity: { accessId, region: 'CN' },
         records: [record],
@@ -1058,7 +1025,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     async function savedWith(accessId: string, subject: Subject): Promise<void> {
       const lease = await acquired(store, subjectId(subject));
       const record = recordOf(subject, lease.generation, 60_000, { accessId });
-      expect(await store.terminals.save(lease, record, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.terminals.save(lease, record, farOff())).toBe('saved');
     }
 
     function newAccessIds(count: number): string[] {
@@ -1113,7 +1080,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('allows the maximum number of terminals per account, and another one after a logout', async () => {
       const { subject } = newSubject();
-      const ids = Array.from({ length: TERMINALS + 1 }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      const ids = phonesOf(subject, TERMINALS + 1);
       for (const terminal of ids.slice(0, TERMINALS)) await saved(store, terminal, subjectId(terminal));
       const [first, last] = [ids[0] ?? subject, ids[TERMINALS] ?? subject];
       expect(await store.terminals.acquire(subjectId(last), LEASE_MS)).toEqual({
@@ -1127,15 +1094,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('allows no more terminals than that when they log in at the same time', async () => {
       const { subject } = newSubject();
-      const terminals = Array.from({ length: 25 }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      const terminals = phonesOf(subject, 25);
       const leases = await Promise.all(terminals.map((terminal) => acquired(store, subjectId(terminal))));
       const outcomes = await Promise.all(
         leases.map((lease, number) =>
-          store.terminals.save(
-            lease,
-            recordOf(terminals[number] ?? subject, lease.generation),
-            systemClock.now() + 9_000,
-          ),
+          store.terminals.save(lease, recordOf(terminals[number] ?? subject, lease.generation), farOff()),
         ),
       );
       expect(outcomes.filter((outcome) => outcome === 'saved')).toHaveLength(TERMINALS);
@@ -1144,37 +1107,36 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('makes the token of a login suspect that overlapped with one above the limit', async () => {
       const { subject } = newSubject();
-      const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      const terminals = phonesOf(subject);
       const another = { ...subject, uniqueId: 'tablet' };
       const lease = await acquired(store, subjectId(another));
       for (const terminal of terminals) await saved(store, terminal, subjectId(terminal));
-      const dueAt = systemClock.now() + 9_000;
       const refused = loginOf(another, lease.generation, 100);
-      expect(await store.terminals.save(lease, refused, dueAt)).toBe('terminal_limit');
+      expect(await store.terminals.save(lease, refused, farOff())).toBe('terminal_limit');
       const overlapping = loginOf(another, lease.generation + 50, 100);
-      expect(await store.terminals.restore(overlapping, dueAt)).toBe('suspect');
+      expect(await store.terminals.restore(overlapping, farOff())).toBe('suspect');
     });
 
     test('renews and restores tokens of an account that has its maximum number of terminals', async () => {
       const { subject } = newSubject();
-      const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      const terminals = phonesOf(subject);
       // The second round renews. `saved` expects each write to be accepted.
       for (const terminal of [...terminals, ...terminals]) await saved(store, terminal, subjectId(terminal));
       const record = recordOf({ ...subject, uniqueId: 'tablet' }, systemClock.now());
-      expect(await store.terminals.restore(record, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.terminals.restore(record, farOff())).toBe('saved');
       expect((await store.terminals.read(subjectId(record.subject))).record).toEqual(record);
     });
 
     test('does not count a terminal whose token has expired', async () => {
       const { subject } = newSubject();
-      const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      const terminals = phonesOf(subject);
       for (const terminal of terminals) await saved(store, terminal, subjectId(terminal), 50_000, 100);
       await eventually(() => acquired(store, subjectId({ ...subject, uniqueId: 'another' })));
     });
 
     test('gives the place of an expired token to another terminal', async () => {
       const { subject } = newSubject();
-      const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      const terminals = phonesOf(subject);
       const expired = { ...subject, uniqueId: 'tablet' };
       await saved(store, expired, subjectId(expired), 50_000, 30);
       await sleep(60);
@@ -1208,17 +1170,16 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.lookUp([accessId])).toEqual(new Map());
       expect(await claims(store, id)).toBe(false);
       const late = recordOf({ ...subject, uniqueId: 'tablet' }, inFlight.generation);
-      expect(await store.terminals.save(inFlight, late, systemClock.now() + 9_000)).toBe('outdated');
+      expect(await store.terminals.save(inFlight, late, farOff())).toBe('outdated');
       await eventually(() => expect(heard.filter(({ kind }) => kind === 'erased')).not.toEqual([]));
     });
 
     test('lets an erasure win over a login in progress, even if its generation is ahead of the clock', async () => {
       const { subject, id } = newSubject();
-      const dueAt = systemClock.now() + 9_000;
-      expect(await store.terminals.restore(recordOf(subject, systemClock.now() + 10_000), dueAt)).toBe('saved');
+      expect(await store.terminals.restore(recordOf(subject, systemClock.now() + 10_000), farOff())).toBe('saved');
       const lease = await acquired(store, id);
       expect(await store.accounts.erase(subject.unionId)).toBeGreaterThan(lease.generation);
-      expect(await store.terminals.save(lease, recordOf(subject, lease.generation), dueAt)).toBe('outdated');
+      expect(await store.terminals.save(lease, recordOf(subject, lease.generation), farOff())).toBe('outdated');
       expect((await store.terminals.read(id)).record).toBeUndefined();
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
     });
@@ -1231,7 +1192,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       if (answer.kind !== 'granted') throw new Error(answer.kind);
       expect(answer.region).toBeUndefined();
       const record = { ...recordOf(subject, answer.lease.generation), region: 'US' };
-      expect(await store.terminals.save(answer.lease, record, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.terminals.save(answer.lease, record, farOff())).toBe('saved');
       expect(await store.terminals.read(id)).toEqual({ record, erasedAt });
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: { region: 'US' } });
     });
@@ -1252,7 +1213,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.lookUp([accessId])).toEqual(new Map([[accessId, subject.unionId]]));
       expect((await store.terminals.read(id)).record).toBeUndefined();
       expect(await claims(store, id)).toBe(false);
-      const others = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      const others = phonesOf(subject);
       for (const other of others) await saved(store, other, subjectId(other));
     });
 
@@ -1445,47 +1406,6 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(async () => ((await store.loginQueue.nextPlaceInMs()) ?? -1) < 0);
     });
 
-    test('queues no login for longer than 2 s, and reports when there will be a place in the queue', async () => {
-      const places = await reserved(
-        { intervalMs: 900, burst: 1 },
-        'foreground',
-        'foreground',
-        'foreground',
-        'foreground',
-      );
-      expectPlace(places[2], 1_800);
-      expectPlace(places[3], 700, false);
-      await sleep((places[3]?.waitMs ?? 0) + 5);
-      const place = await store.loginQueue.reserve({ intervalMs: 900, burst: 1 }, 'foreground', anyAccount());
-      expectPlace(place, 2_700);
-    });
-
-    test('queues a background renewal for at most half a second while no foreground login waits', async () => {
-      const pace = { intervalMs: 450, burst: 1 };
-      const places = await reserved(pace, 'background', 'background', 'background', 'foreground');
-      expectPlace(places[1], 450);
-      expectPlace(places[2], 400, false);
-      expectPlace(places[3], 900);
-    });
-
-    test('gives background renewals at most every second place while a foreground login waits', async () => {
-      const pace = { intervalMs: 300, burst: 1 };
-      const places = await reserved(
-        pace,
-        'foreground',
-        'foreground',
-        'foreground',
-        'background',
-        'background',
-        'foreground',
-      );
-      expectPlace(places[3], 900);
-      expectPlace(places[4], 600, false);
-      expectPlace(places[5], 1_200);
-      await sleep((places[4]?.waitMs ?? 0) + 5);
-      expectPlace(await store.loginQueue.reserve(pace, 'background', anyAccount()), 1_500);
-    });
-
     test('lets accounts with a recent login queue for at most 250 ms, and gives them a fourth of the places while a newcomer waits', async () => {
       const pace = { intervalMs: 125, burst: 1 };
       const returning = { urgency: 'foreground', account: anyAccount() } as const;
@@ -1503,15 +1423,6 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const places = await reserved(pace, { urgency: 'background', account }, login, login);
       expectPlace(places[1], 600);
       expect(places[2]?.granted).toBe(false);
-    });
-
-    test('has no more places at once than the burst after a pause', async () => {
-      const pace = { intervalMs: 200, burst: 2 };
-      const fillTheQueue = () => ask(pace, ['foreground', 'foreground', 'foreground']);
-      await fillTheQueue();
-      await sleep(1_000);
-      startedAt = systemClock.now();
-      for (const [number, place] of (await fillTheQueue()).entries()) expectPlace(place, [0, 0, 200][number] ?? 0);
     });
   });
 }

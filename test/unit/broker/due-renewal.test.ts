@@ -3,15 +3,12 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Announcement, AnnouncementFeed, Lease, StoreHistory } from '../../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../../src/token/renewal-timing.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
+import { brokerParts, PHONE_ID as ID, PHONE, PROACTIVE } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { accessTokenOf } from '../../support/served-token.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 const LIFE_MS = 100_000;
 /** A token is due after half of its life. */
 const POLICY: RefreshPolicy = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
@@ -41,7 +38,7 @@ async function createReplica(policy: Partial<RefreshPolicy> = {}) {
   const parts = brokerParts({ clock, store: watched.store, observer, policy: { ...POLICY, ...policy } });
   const { renewal, broker, vendor } = parts;
   vendor.lifeMs = LIFE_MS;
-  const read = async (subject = SUBJECT) => {
+  const read = async (subject = PHONE) => {
     const reading = broker.read({ subject, region: 'CN', sessionIssuedAt: clock.now() });
     reading.catch(() => undefined);
     await pass(vendor.latencyMs);
@@ -86,7 +83,7 @@ describe('a due token', () => {
     const { pass, vendor, renewDue, latenessMs, told, stored } = await createReplica();
     await pass(LIFE_MS / 2 + 700);
     expect(await renewDue()).toMatchObject({ outcome: 'login', record: { unreadRenewals: 1 } });
-    expect(vendor.requests.at(-1)).toMatchObject({ subject: SUBJECT, region: 'CN', urgency: 'background' });
+    expect(vendor.requests.at(-1)).toMatchObject({ subject: PHONE, region: 'CN', urgency: 'background' });
     expect(latenessMs).toEqual([700 + vendor.latencyMs]);
     expect(told('renewalEnded').at(-1)).toEqual(['background', 'login']);
     expect((await stored())?.token.fields['accessToken']).toBe('token-2');
@@ -230,7 +227,7 @@ describe('a due token', () => {
     const { pass, read, renewDue, told, dueInMs, vendor } = await createReplica();
     await pass(LIFE_MS);
     vendor.lifeMs = 10 * LIFE_MS;
-    await read({ ...SUBJECT, uniqueId: 'tablet' });
+    await read({ ...PHONE, uniqueId: 'tablet' });
     expect(await renewDue()).toBeUndefined();
     expect(told('endedUnrenewed')).toEqual([[]]);
     expect(await dueInMs()).toBeGreaterThan(LIFE_MS);
@@ -265,7 +262,7 @@ describe('a due token', () => {
       renewal.renewDue(ID, () => undefined).catch(() => undefined);
       await pass(100);
       vendor.failure = undefined;
-      const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+      const reading = broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now() });
       await pass(100);
       if (reason.startsWith('was')) await inner.terminals.remove(ID);
       await pass(1_000);

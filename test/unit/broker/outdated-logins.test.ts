@@ -4,12 +4,11 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { sleep } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';
-import { accountId, type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
+import { accountId, subjectId } from '../../../src/token/subject.ts';
+import { brokerParts, PHONE_ID as ID, PHONE } from '../../support/broker-parts.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 /** A login waits for so long before it is sent. */
 const QUEUE_MS = 1_000;
 
@@ -23,11 +22,11 @@ function createReplicas<Vendor extends VendorLogin>(
   const parts = { clock, store, vendor: vendor(clock), perHour: 60 };
   const replicas = [brokerParts(parts), brokerParts(parts)] as const;
   const sessionIssuedAt = clock.now();
-  const read = () => codeOf(replicas[0].broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt }));
+  const read = () => codeOf(replicas[0].broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt }));
   const remove = async (kind: 'logout' | 'erasure', replica: 0 | 1): Promise<void> => {
     const { accounts } = replicas[replica];
-    if (kind === 'logout') await accounts.logOut(SUBJECT, 'operator');
-    else await accounts.erase(SUBJECT.unionId);
+    if (kind === 'logout') await accounts.logOut(PHONE, 'operator');
+    else await accounts.erase(PHONE.unionId);
   };
   return { clock, pass, store, giveBack, vendor: parts.vendor, replicas, read, remove };
 }
@@ -62,7 +61,7 @@ describe('a login that still waits for its turn is not sent after', () => {
 
   test('the erasure of an account whose accessId it would obtain', async () => {
     const { pass, vendor, giveBack, replicas, remove } = createReplicas(queueing);
-    const subject = { ...SUBJECT, uniqueId: accessIdTerminal(SUBJECT.unionId) };
+    const subject = { ...PHONE, uniqueId: accessIdTerminal(PHONE.unionId) };
     const answer = codeOf(replicas[0].accessIds.obtain(subject, 'CN'));
     await pass(QUEUE_MS / 2);
     await remove('erasure', 1);
@@ -74,8 +73,8 @@ describe('a login that still waits for its turn is not sent after', () => {
 
   test('an erasure that is later than each lease of its accessId, because the clock of the store was set back', async () => {
     const { pass, clock, vendor, replicas } = createReplicas(queueing);
-    replicas[0].cache.erased(accountId(SUBJECT.unionId), clock.now() + 3_600_000);
-    const answer = codeOf(replicas[0].accessIds.obtain({ ...SUBJECT, uniqueId: accessIdTerminal('alice') }, 'CN'));
+    replicas[0].cache.erased(accountId(PHONE.unionId), clock.now() + 3_600_000);
+    const answer = codeOf(replicas[0].accessIds.obtain({ ...PHONE, uniqueId: accessIdTerminal('alice') }, 'CN'));
     await pass(QUEUE_MS);
     expect(await answer).toBe('not_found');
     expect(vendor.requests).toHaveLength(0);
@@ -86,7 +85,7 @@ describe('a login that still waits for its turn is not sent after', () => {
     store.terminals.acquire = () => Promise.reject(new BrokerError('store_unavailable'));
     const answer = read();
     await pass(QUEUE_MS / 2);
-    replicas[0].cache.loggedOut(subjectId(SUBJECT), clock.now() + QUEUE_MS);
+    replicas[0].cache.loggedOut(subjectId(PHONE), clock.now() + QUEUE_MS);
     await pass(QUEUE_MS);
     expect(await answer).toBe('session_forbidden');
     expect(vendor.sent).toBe(0);
@@ -98,7 +97,7 @@ test('a background renewal that is not sent gives back no permit, because it too
   const { pass, vendor, giveBack, replicas, read, remove } = createReplicas(queueing);
   void read();
   await pass(2 * QUEUE_MS);
-  const renewing = codeOf(replicas[0].renewInBackground(subjectId(SUBJECT)));
+  const renewing = codeOf(replicas[0].renewInBackground(subjectId(PHONE)));
   await pass(QUEUE_MS / 2);
   await remove('logout', 1);
   await pass(QUEUE_MS);
@@ -136,7 +135,7 @@ test.each(['logout', 'erasure'] as const)(
     await pass(QUEUE_MS / 2);
     await remove(kind, 1);
     await pass(1);
-    const later = codeOf(replicas[1].broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() }));
+    const later = codeOf(replicas[1].broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now() }));
     await pass(3 * QUEUE_MS);
     expect(await ended).toBe(kind === 'logout' ? 'session_forbidden' : 'session_invalid');
     expect(await later).toBe('ok');
@@ -146,7 +145,7 @@ test.each(['logout', 'erasure'] as const)(
 
 test('a question for an accessId at another replica after the erasure waits for the end of that login, and logs in', async () => {
   const { pass, vendor, replicas, remove } = createReplicas(queueing);
-  const subject = { ...SUBJECT, uniqueId: accessIdTerminal(SUBJECT.unionId) };
+  const subject = { ...PHONE, uniqueId: accessIdTerminal(PHONE.unionId) };
   const ask = (replica: 0 | 1) => codeOf(replicas[replica].accessIds.obtain(subject, 'CN'));
   const ended = ask(0);
   await pass(QUEUE_MS / 2);

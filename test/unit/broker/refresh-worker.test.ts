@@ -1,16 +1,14 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import type { RefreshPolicy } from '../../../src/token/renewal-timing.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
+import { subjectId } from '../../../src/token/subject.ts';
+import { brokerParts, PHONE_ID as ID, PHONE, PROACTIVE } from '../../support/broker-parts.ts';
 import { claimLeases } from '../../support/due-claims.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { accessTokenOf } from '../../support/served-token.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 const LIFE_MS = 2_000;
 
 /** A broker and a worker in virtual time. */
@@ -25,7 +23,7 @@ function startWorker(policy: Partial<RefreshPolicy> = {}) {
   onTestFinished(async () => {
     await Promise.all([worker.stop(), pass(1_000)]);
   });
-  const read = async (subject = SUBJECT) => {
+  const read = async (subject = PHONE) => {
     const request = { subject, region: 'CN', sessionIssuedAt: clock.now() } as const;
     const [answer] = await Promise.all([broker.read(request), pass(vendor.latencyMs)]);
     return answer;
@@ -96,7 +94,7 @@ describe('the refresh worker', () => {
 
   test('renews 200 tokens that become due together, loses none, and runs at most 128 renewals at a time', async () => {
     const { vendor, store, pass, read, until } = startWorker({ share: { from: 0.5, to: 0.5 } });
-    const subjects = Array.from({ length: 200 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
+    const subjects = Array.from({ length: 200 }, (_, number) => ({ ...PHONE, unionId: `account-${number}` }));
     for (const subject of subjects) await read(subject);
     vendor.latencyMs = 100;
     vendor.mostInAll = 0;

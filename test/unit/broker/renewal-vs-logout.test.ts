@@ -5,19 +5,10 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TerminalStore, TokenStore } from '../../../src/token/ports.ts';
-import { subjectId } from '../../../src/token/subject.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
+import { brokerParts, PHONE_ID as ID, PHONE, renewalRequest } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { makeDue } from '../../support/make-due.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
-
-const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
-
-function request(overrides: Partial<RenewalRequest> = {}): RenewalRequest {
-  const defaults = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, sessionIssuedAt: undefined };
-  return { ...defaults, cause: 'new', urgency: 'foreground', satisfies: () => true, ...overrides };
-}
 
 /** A store that grants a lease and answers after `delayMs`. */
 function withSlowLease(store: TokenStore, delayMs: number): TokenStore {
@@ -34,10 +25,16 @@ function withSlowLease(store: TokenStore, delayMs: number): TokenStore {
 
 const newStore = () => createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
 
+/** Two replicas with one store and one vendor. */
+function twoReplicas() {
+  const [store, vendor] = [newStore(), new ScriptedLogin()];
+  return { store, vendor, first: brokerParts({ store, vendor }), second: brokerParts({ store, vendor }) };
+}
+
 describe('a background renewal', () => {
   test('logs in for no terminal that was logged out after the claim', async () => {
     const { store, vendor, renewal, cache } = brokerParts();
-    await renewal.renew(request());
+    await renewal.renew(renewalRequest());
     await makeDue(store, ID, systemClock.now());
     expect((await store.dueQueue.claim(1)).ids).toEqual([ID]);
     await store.terminals.remove(ID);
@@ -49,15 +46,13 @@ describe('a background renewal', () => {
   });
 
   test('fails after a logout, but requests that arrive after the logout log in again, on any replica', async () => {
-    const store = newStore();
-    const vendor = new ScriptedLogin();
-    const [first, second] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
-    await first.renewal.renew(request());
+    const { store, vendor, first, second } = twoReplicas();
+    await first.renewal.renew(renewalRequest());
     vendor.latencyMs = 200;
     const background = first.renewInBackground(ID);
     await eventually(() => vendor.requests.length === 2);
     await store.terminals.remove(ID);
-    const requests = [first, second].map(({ renewal }) => renewal.renew(request()));
+    const requests = [first, second].map(({ renewal }) => renewal.renew(renewalRequest()));
     await expect(background).rejects.toMatchObject({ code: 'session_forbidden' });
     const [firstResult, secondResult] = await Promise.all(requests);
     expect(firstResult?.record).toEqual((await store.terminals.read(ID)).record);
@@ -67,17 +62,15 @@ describe('a background renewal', () => {
 
   test('of an app fails after a logout or an erasure, but requests that arrive after it log in again, on any replica', async () => {
     for (const end of ['logout', 'erasure']) {
-      const store = newStore();
-      const vendor = new ScriptedLogin();
-      const [first, second] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
+      const { store, vendor, first, second } = twoReplicas();
       vendor.latencyMs = 200;
-      const reads = [1, 2].map(() => first.renewal.renew(request({ sessionIssuedAt: systemClock.now() })));
+      const reads = [1, 2].map(() => first.renewal.renew(renewalRequest({ sessionIssuedAt: systemClock.now() })));
       const ended = Promise.allSettled(reads);
       await eventually(() => vendor.requests.length === 1);
       await (end === 'logout' ? store.terminals.remove(ID) : store.accounts.erase('alice'));
       await sleep(2);
       const later = [first, first, second].map(({ renewal }) =>
-        renewal.renew(request({ sessionIssuedAt: systemClock.now() })),
+        renewal.renew(renewalRequest({ sessionIssuedAt: systemClock.now() })),
       );
       const code = end === 'logout' ? 'session_forbidden' : 'session_invalid';
       for (const outcome of await ended) expect(outcome).toMatchObject({ status: 'rejected', reason: { code } });
@@ -90,12 +83,12 @@ describe('a background renewal', () => {
 
   test('is shared with a request that arrives while it runs', async () => {
     const { vendor, renewal, renewInBackground } = brokerParts();
-    const known = (await renewal.renew(request())).record;
+    const known = (await renewal.renew(renewalRequest())).record;
     vendor.latencyMs = 100;
     const background = renewInBackground(ID);
     await eventually(() => vendor.requests.length === 2);
     const renewed = await renewal.renew(
-      request({ known, cause: 'due', satisfies: ({ generation }) => generation > known.generation }),
+      renewalRequest({ known, cause: 'due', satisfies: ({ generation }) => generation > known.generation }),
     );
     expect(renewed.record).toEqual((await background).record);
     expect(renewed.outcome).toBe('waited');
@@ -103,17 +96,15 @@ describe('a background renewal', () => {
   });
 
   test('fails when the login budget is used up, but requests that wait for it log in, on any replica', async () => {
-    const store = newStore();
-    const vendor = new ScriptedLogin();
-    const [first, second] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
-    const known = (await first.renewal.renew(request())).record;
+    const { vendor, first, second } = twoReplicas();
+    const known = (await first.renewal.renew(renewalRequest())).record;
     vendor.latencyMs = 50;
     vendor.failure = new BrokerError('vendor_busy');
     const background = first.renewInBackground(ID);
     await eventually(() => vendor.requests.length === 2);
     const satisfies: RenewalRequest['satisfies'] = ({ generation }) => generation > known.generation;
     const requests = [first, second].map(({ renewal }) =>
-      renewal.renew(request({ known, cause: 'refused', satisfies })),
+      renewal.renew(renewalRequest({ known, cause: 'refused', satisfies })),
     );
     vendor.failure = undefined;
     await expect(background).rejects.toMatchObject({ code: 'vendor_busy' });
@@ -126,16 +117,14 @@ describe('a background renewal', () => {
 
 describe('a request that waits for the login of another replica', () => {
   test('fails with the logout of its terminal like the login, and a request that arrives after the logout logs in', async () => {
-    const store = newStore();
-    const vendor = new ScriptedLogin();
-    const [first, second] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
+    const { store, vendor, first, second } = twoReplicas();
     vendor.latencyMs = 600;
-    const results = Promise.allSettled([first, second].map(({ renewal }) => renewal.renew(request())));
+    const results = Promise.allSettled([first, second].map(({ renewal }) => renewal.renew(renewalRequest())));
     await eventually(() => vendor.requests.length === 1);
     await sleep(50);
     await store.terminals.remove(ID);
     await sleep(50);
-    const afterwards = second.renewal.renew(request());
+    const afterwards = second.renewal.renew(renewalRequest());
     for (const result of await results) {
       expect(result).toMatchObject({ status: 'rejected', reason: { code: 'session_forbidden' } });
     }
@@ -156,7 +145,7 @@ describe('a request that waits for the login of another replica', () => {
       if (granted.kind === 'granted') setTimeout(() => void store.terminals.remove(ID), 1);
       return granted;
     };
-    const waiting = renewal.renew(request());
+    const waiting = renewal.renew(renewalRequest());
     await eventually(() => kinds.includes('held'));
     await store.terminals.release(answer.lease, undefined);
     await expect(waiting).rejects.toMatchObject({ code: 'session_forbidden' });
@@ -167,22 +156,20 @@ describe('a request that waits for the login of another replica', () => {
 
 describe('an erased account', () => {
   test('is not logged in again for an older session whose read waited during the erasure', async () => {
-    const store = newStore();
-    const vendor = new ScriptedLogin();
-    const [first, second] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
+    const { store, vendor, first, second } = twoReplicas();
     const sessionIssuedAt = systemClock.now() - 1_000;
-    const read = (replica = first) => replica.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt });
+    const read = (replica = first) => replica.broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt });
     vendor.latencyMs = 150;
     const reads = [read(first), read(second)].map(async (reading) => reading);
     await eventually(() => vendor.requests.length === 1);
-    await store.accounts.erase(SUBJECT.unionId);
+    await store.accounts.erase(PHONE.unionId);
     for (const reading of reads) await expect(reading).rejects.toBeInstanceOf(BrokerError);
     await sleep(300);
     expect(vendor.requests).toHaveLength(1);
-    expect(await store.accounts.find(SUBJECT.unionId)).toMatchObject({ identity: undefined, records: [] });
+    expect(await store.accounts.find(PHONE.unionId)).toMatchObject({ identity: undefined, records: [] });
     await expect(read(second)).rejects.toMatchObject({ code: 'session_invalid' });
     expect(vendor.requests).toHaveLength(1);
-    const newerSession = { subject: SUBJECT, region: 'CN', sessionIssuedAt: systemClock.now() + 1_000 };
+    const newerSession = { subject: PHONE, region: 'CN', sessionIssuedAt: systemClock.now() + 1_000 };
     expect((await second.broker.read(newerSession)).etag).toBeTruthy();
   });
 });
@@ -193,12 +180,12 @@ describe('a failure that concerns only its caller', () => {
     const vendor = new ScriptedLogin();
     const slowStore = withSlowLease(store, 50);
     const [first, second] = [brokerParts({ store: slowStore, vendor }), brokerParts({ store, vendor })];
-    const withoutRegion = first.renewal.renew(request({ region: undefined }));
+    const withoutRegion = first.renewal.renew(renewalRequest({ region: undefined }));
     const outcomes = await Promise.allSettled([
       withoutRegion,
-      first.renewal.renew(request()),
-      first.renewal.renew(request({ region: undefined })),
-      second.renewal.renew(request()),
+      first.renewal.renew(renewalRequest()),
+      first.renewal.renew(renewalRequest({ region: undefined })),
+      second.renewal.renew(renewalRequest()),
     ]);
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected', 'fulfilled']);
     expect(vendor.requests).toHaveLength(1);

@@ -1,28 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { accountId, type Subject, subjectId } from '../../../src/token/subject.ts';
+import { accountId } from '../../../src/token/subject.ts';
 import { loginTurns } from '../../../src/vendor-api/login.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
+import { PHONE_ID as ID, virtualReplica } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { claimLeases } from '../../support/due-claims.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 const WAIT_MS = 730;
 
 /** A replica with a token, whose logins find no place in the queue for the next 730 ms. */
 async function createReplica() {
-  const { clock, pass } = virtualClock();
-  const store = createMemoryStore({ clock, terminalsPerAccount: 20 });
-  const parts = brokerParts({ clock, store });
-  const reading = parts.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
-  await pass(0);
-  await reading;
+  const parts = virtualReplica();
+  await parts.answerAfter(0);
   parts.vendor.failure = new BrokerError('vendor_busy', { retryAfter: 1, waitMs: WAIT_MS });
-  return { ...parts, store, clock, pass };
+  return parts;
 }
 
 describe('a background renewal that found no place in the login queue', () => {
