@@ -5,7 +5,7 @@ import { sleep } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';
 import { accountId, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts, PHONE_ID as ID, PHONE } from '../../support/broker-parts.ts';
+import { brokerParts, PHONE } from '../../support/broker-parts.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
