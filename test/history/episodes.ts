@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Exchange, Terminal } from '../judge/recording.ts';
 import type { Chance } from '../support/chance.ts';
-import type { Faults } from './faults.ts';
-import type { EpisodeName, PlannedFault } from './plan.ts';
+import { type Faults, type PlannedFault, planHow } from './faults.ts';
+import type { EpisodeName } from './plan.ts';
 import { heldToken, type RecordedRequests, type Session, untilNextSecond } from './recorded-requests.ts';
 import type { World } from './world.ts';
 
@@ -104,9 +104,8 @@ export function playEpisode(episode: EpisodeName, parts: Parts, name: string): P
 }
 
 function stall({ chance, world }: Parts, from: number, to: number): PlannedFault {
-  const forMs = Math.round(chance.between(from, to));
-  if (world.topology !== 'single') return { kind: 'redis-stall', how: 'pause', forMs };
-  return { kind: 'redis-stall', how: chance.pick(['pause', 'sleep', 'frozen']), forMs };
+  const how = planHow(chance, 'redis-stall', world.topology);
+  return { kind: 'redis-stall', how, forMs: Math.round(chance.between(from, to)) };
 }
 
 async function logOutDuringLoginWithoutLease(parts: Parts, name: string): Promise<void> {
@@ -202,7 +201,7 @@ async function goBackInTime(parts: Parts, name: string): Promise<void> {
   const guests: Guest[] = [];
   for (const letter of ['a', 'b', 'c', 'd']) guests.push(await Guest.arrive(parts, `${name}-${letter}`));
   await Promise.all(guests.map((guest) => guest.readEverywhere()));
-  const crash = { kind: 'redis-crash', data: 'old', ageMs: 3_000, forMs: chance.whole(100, 1_000) } as const;
+  const crash = { kind: 'redis-crash', how: 'old', ageMs: 3_000, forMs: chance.whole(100, 1_000) } as const;
   const crashed = faults.cause(crash);
   await sleep(chance.between(300, 800));
   const formers = await Promise.all(

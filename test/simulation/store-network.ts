@@ -26,6 +26,9 @@ const COMMANDS_WITHOUT_DEADLINE: ReadonlySet<string> = new Set([
   'giveBack',
 ]);
 
+/** Which argument of a command is a due time. */
+const DUE_TIMES: Readonly<Record<string, number>> = { markRead: 2, save: 2, restore: 1, release: 1 };
+
 type Listener = (announcement: Announcement) => void;
 
 export interface Network {
@@ -115,60 +118,35 @@ export class StoreConnection {
   }
 
   #createStore(): TokenStore {
-    const { server, clock } = this.#options;
-    const call = (part: StoreCommand['part'], name: string) =>
-      ((...args: unknown[]) => this.#roundTrip(() => ({ part, name, args }))) as never;
-    // A due time travels as a span, so that the two clocks need not agree.
-    const dueOnServer = (dueAt: number) => server.now() + Math.max(1, Math.round(dueAt - clock.now()));
-    /** A command whose argument at `index` is a due time, which the server reads when it executes the command. */
-    const callWithDueTime = (name: string, index: number) =>
-      ((...args: unknown[]) =>
-        this.#roundTrip(() => {
-          const dueAt = args[index];
-          return {
-            part: 'terminals',
-            name,
-            args: typeof dueAt === 'number' ? args.with(index, dueOnServer(dueAt)) : args,
-          };
-        })) as never;
     return {
-      terminals: {
-        read: call('terminals', 'read'),
-        acquire: call('terminals', 'acquire'),
-        extend: call('terminals', 'extend'),
-        remove: call('terminals', 'remove'),
-        repeatRemoval: call('terminals', 'repeatRemoval'),
-        drop: call('terminals', 'drop'),
-        clockFor: () => this.#serverTime(),
-        saveAccessId: call('terminals', 'saveAccessId'),
-        markRead: callWithDueTime('markRead', 2),
-        save: callWithDueTime('save', 2),
-        restore: callWithDueTime('restore', 1),
-        release: callWithDueTime('release', 1),
-      },
-      accounts: {
-        find: call('accounts', 'find'),
-        identify: call('accounts', 'identify'),
-        lookUp: call('accounts', 'lookUp'),
-        erase: call('accounts', 'erase'),
-        repeatErasure: call('accounts', 'repeatErasure'),
-      },
-      dueQueue: {
-        claim: call('dueQueue', 'claim'),
-        outlook: call('dueQueue', 'outlook'),
-        ends: call('dueQueue', 'ends'),
-      },
-      rateLimiter: { take: call('rateLimiter', 'take'), giveBack: call('rateLimiter', 'giveBack') },
-      loginQueue: {
-        reserve: call('loginQueue', 'reserve'),
-        nextPlaceInMs: call('loginQueue', 'nextPlaceInMs'),
-      },
+      terminals: this.#commands('terminals', { clockFor: () => this.#serverTime() }),
+      accounts: this.#commands('accounts'),
+      dueQueue: this.#commands('dueQueue'),
+      rateLimiter: this.#commands('rateLimiter'),
+      loginQueue: this.#commands('loginQueue'),
       announcements: this.#feed(),
       health: this.#health(),
       // No status is simulated.
       replicas: { leave: async () => undefined, others: async () => [], end: async () => undefined },
       close: async () => this.#heartbeat?.cancel(),
     };
+  }
+
+  /** All commands of a part of the store. Each makes a round trip, except those that the replica answers itself. */
+  #commands<Part extends StoreCommand['part']>(part: Part, own: Partial<TokenStore[Part]> = {}): TokenStore[Part] {
+    const { server, clock } = this.#options;
+    // A due time travels as a span, so that the two clocks need not agree. The server reads it when it executes.
+    const dueOnServer = (dueAt: number) => server.now() + Math.max(1, Math.round(dueAt - clock.now()));
+    const send =
+      (name: string) =>
+      (...args: unknown[]) =>
+        this.#roundTrip(() => {
+          const index = DUE_TIMES[name] ?? args.length;
+          const dueAt = args[index];
+          return { part, name, args: typeof dueAt === 'number' ? args.with(index, dueOnServer(dueAt)) : args };
+        });
+    const get = (answered: object, name: string) => Reflect.get(answered, name) ?? send(name);
+    return new Proxy(own, { get }) as TokenStore[Part];
   }
 
   /**
