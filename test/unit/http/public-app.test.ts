@@ -28,22 +28,13 @@ describe('an unknown path', () => {
 });
 
 describe('a request that Fastify refuses', () => {
+  const json = { 'content-type': 'application/json' };
+  const post = (body: string, headers = json) => ({ method: 'POST', body, headers });
+
   it.each([
-    [
-      'a body that is too large',
-      '/nowhere',
-      { method: 'POST', body: JSON.stringify('x'.repeat(2000)), headers: { 'content-type': 'application/json' } },
-    ],
-    [
-      'a body that is not JSON',
-      '/nowhere',
-      { method: 'POST', body: '{canary', headers: { 'content-type': 'application/json' } },
-    ],
-    [
-      'a media type that is none',
-      '/nowhere',
-      { method: 'POST', body: 'canary', headers: { 'content-type': 'canary' } },
-    ],
+    ['a body that is too large', '/nowhere', post(JSON.stringify('x'.repeat(2000)))],
+    ['a body that is not JSON', '/nowhere', post('{canary')],
+    ['a media type that is none', '/nowhere', post('canary', { 'content-type': 'canary' })],
     ['a path that is not percent-encoded', '/sdk-token%zzcanary', { method: 'GET' }],
     ['QUERY without a media type', '/sdk-token?uniqueId=canary', { method: 'QUERY' }],
   ])('is a request_invalid problem: %s', async (_what, path, sent) => {

@@ -4,7 +4,7 @@ import { RefusalLog } from '../../../src/http/refusal-log.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
 import { accountId, subjectId } from '../../../src/token/subject.ts';
 import { eventually } from '../../support/eventually.ts';
-import { type AppSettings, principal, servedToken, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
+import { type AppSettings, principal, SESSION, servedToken, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
 import { startInternalApp } from './running-internal-app.ts';
 
 const ACCOUNT = accountId(UNION_ID);
@@ -21,6 +21,8 @@ async function refusingApp(settings: AppSettings) {
   const refused = () => app.log().filter(({ msg }) => msg === 'request refused' || msg === 'request failed');
   return { ...app, refused };
 }
+
+const limited: AppSettings = { readsPerMinute: 1 };
 
 describe('a refused request has one line', () => {
   it.each([
@@ -39,30 +41,19 @@ describe('a refused request has one line', () => {
     ],
     ['session_missing', {}, { authorization: '' }, { status: 401 }],
     ['vendor_rejected', refusing('vendor_rejected'), {}, { level: 40, account: ACCOUNT, subject: SUBJECT }],
+    ['request_invalid', {}, {}, { account: ACCOUNT, detail: expect.stringContaining('regRegion') }, '&regRegion=UK'],
+    ['rate_limited', limited, {}, { account: ACCOUNT, detail: expect.stringContaining('per minute') }],
   ] as const)('at info or above, with %s, the digests that are known, and the cause', async (...row) => {
-    const [code, settings, headers, expected] = row;
-    const { getToken, refused, log } = await refusingApp(settings);
-    await getToken({ 'x-request-id': 'quoted-by-the-user', ...headers });
+    const [code, settings, more, expected, query = ''] = row;
+    const { origin, refused, log } = await refusingApp(settings);
+    const headers = { authorization: `Bearer ${SESSION}`, 'x-request-id': 'quoted-by-the-user', ...more };
+    const ask = () => fetch(`${origin}/sdk-token?uniqueId=${UNIQUE_ID}${query}`, { headers });
+    if (settings === limited) await ask();
+    await ask();
     expect(refused()).toHaveLength(1);
     expect(refused()[0]).toMatchObject({ level: 30, requestId: 'quoted-by-the-user', code, ...expected });
     for (const digest of ['account', 'subject']) expect(digest in expected).toBe(digest in (refused()[0] ?? {}));
     expect(JSON.stringify(log())).not.toMatch(CANARIES);
-  });
-
-  it('for a bad region too, with the digest of the account', async () => {
-    const { origin, refused } = await refusingApp({});
-    const headers = { authorization: 'Bearer x' };
-    await fetch(`${origin}/sdk-token?uniqueId=phone&regRegion=UK`, { headers });
-    expect(refused()).toMatchObject([
-      { code: 'request_invalid', account: ACCOUNT, detail: expect.stringContaining('regRegion') },
-    ]);
-  });
-
-  it('for the limit of requests too', async () => {
-    const { getToken, refused } = await refusingApp({ readsPerMinute: 1 });
-    await getToken();
-    await getToken();
-    expect(refused()).toMatchObject([{ code: 'rate_limited', account: ACCOUNT, detail: expect.any(String) }]);
   });
 
   it('on the internal API too, unless the token is refused: that has a line of its own', async () => {

@@ -33,12 +33,11 @@ describe('the accessIds of a lookup', () => {
     );
   });
 
-  it.each(['', 'x'.repeat(129), '😀'.repeat(129), '\ud800'])('are refused if they are not: %j', (id) => {
-    expect(detailOf({ accessIds: [ID, ID, id] })).toBe('accessIds[2] must be 1 to 128 Unicode characters');
-  });
-
-  it.each([null, true, {}, [ID]])('are refused if they are not strings: %j', (id) => {
-    expect(detailOf({ accessIds: [id] })).toBe('accessIds[0] must be a string');
+  it.each([
+    ...['', 'x'.repeat(129), '😀'.repeat(129), '\ud800'].map((id) => [id, 'must be 1 to 128 Unicode characters']),
+    ...[null, true, {}, [ID]].map((id) => [id, 'must be a string']),
+  ])('are refused if they are not: %j', (id, rule) => {
+    expect(detailOf({ accessIds: [ID, ID, id] })).toBe(`accessIds[2] ${rule}`);
   });
 
   it.each([{ accessIds: ID }, { accessIds: null }, {}, { accessIds: { 0: ID } }])(
@@ -70,17 +69,11 @@ describe('POST /accounts/lookup', () => {
     expect(lookedUp).toEqual([[accessId, '7']]);
   });
 
-  it('answers with an empty object if all are unknown', async () => {
-    const { ask } = await startInternalApp();
-    const answer = await ask('POST', '/accounts/lookup', { headers: json, body: '{"accessIds":["7"]}' });
-    expect(answer).toMatchObject({ status: 200, body: '{}' });
-  });
-
   it('accepts the longest list, and no body above 512 KiB', async () => {
     const { accounts, lookedUp } = recordingAccounts();
     const { ask } = await startInternalApp({ accounts });
     const body = JSON.stringify({ accessIds: Array(1_000).fill('😀'.repeat(128)) });
-    expect((await ask('POST', '/accounts/lookup', { headers: json, body })).status).toBe(200);
+    expect(await ask('POST', '/accounts/lookup', { headers: json, body })).toMatchObject({ status: 200, body: '{}' });
     expect(lookedUp[0]).toHaveLength(1_000);
     const answer = await ask('POST', '/accounts/lookup', {
       headers: json,

@@ -23,29 +23,17 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     expect(unchanged).toMatchObject({ status: 304, body: '', headers: { etag } });
   });
 
-  it('reads the terminal of the path, with the country and the app of the query', async () => {
+  it('reads the terminal of the path, with the country and the app of the query, and the refused token', async () => {
     const { reads, tokens } = recordingTokens();
     const { ask } = await startInternalApp({ tokens, apps: ['ios', 'android'] });
-    await ask('GET', `${TOKEN}?regRegion=DE&app=android`);
-    expect(reads).toEqual([
-      {
-        subject: { ...subject, app: 'android' },
-        id: subjectId({ ...subject, app: 'android' }),
-        region: 'DE',
-        sessionIssuedAt: Number.POSITIVE_INFINITY,
-        refused: undefined,
-        requestId: expect.any(String),
-      },
-    ]);
-  });
-
-  it('reports a refused token to the broker', async () => {
-    const { reads, tokens } = recordingTokens();
-    const { ask } = await startInternalApp({ tokens });
     const { etag } = servedToken();
-    const answer = await ask('GET', TOKEN, { headers: { 'if-none-match': etag, 'cache-control': 'no-cache' } });
-    expect(answer.status).toBe(200);
-    expect(reads[0]?.refused).toBe(etag);
+    const headers = { 'if-none-match': etag, 'cache-control': 'no-cache' };
+    expect((await ask('GET', `${TOKEN}?regRegion=DE&app=android`, { headers })).status).toBe(200);
+    const android = { ...subject, app: 'android' };
+    const [sessionIssuedAt, requestId] = [Number.POSITIVE_INFINITY, expect.any(String)];
+    expect(reads).toEqual([
+      { subject: android, id: subjectId(android), region: 'DE', sessionIssuedAt, refused: etag, requestId },
+    ]);
   });
 
   it.each([

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import helmet from '@fastify/helmet';
@@ -6,11 +6,11 @@ import fastify from 'fastify';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SECURITY_HEADERS } from '../../../../src/http/server/answer-headers.ts';
 import { BrokerError } from '../../../../src/token/errors.ts';
-import type { ServedToken } from '../../../../src/token/sdk-token.ts';
 import { sendLateBody, sendRaw } from '../../../support/raw-connection.ts';
-import { type RunningApp, SESSION, servedToken, startApp } from '../running-app.ts';
+import { type AppSettings, type RunningApp, SESSION, servedToken, startApp } from '../running-app.ts';
 import { ADMIN_TOKEN, startInternalApp } from '../running-internal-app.ts';
 
+type RunningTokens = NonNullable<AppSettings['tokens']>;
 const FRESH = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 describe('the request id', () => {
@@ -35,24 +35,21 @@ describe('the request id', () => {
     },
   );
 
-  it('is on good answers too, and is different each time', async () => {
-    const { getToken } = await startApp();
-    const ids = [await getToken(), await getToken()].map(({ headers }) => headers.get('x-request-id'));
-    expect(ids).toEqual([expect.stringMatching(FRESH), expect.stringMatching(FRESH)]);
-    expect(ids[0]).not.toBe(ids[1]);
-  });
-
-  it('on the answer to a failed read is the one that the log lines about its login have', async () => {
-    const ids: unknown[] = [];
-    const tokens = {
-      read: async ({ requestId }: { readonly requestId?: string | undefined }) => {
-        ids.push(requestId);
-        throw new BrokerError('vendor_busy');
-      },
-    };
-    const { getToken } = await startApp({ tokens });
-    const { headers } = await getToken();
-    expect(ids).toEqual([headers.get('x-request-id')]);
+  it('is a new one for each read, and the one that the log lines about its login have', async () => {
+    for (const read of [async () => servedToken(), () => Promise.reject(new BrokerError('vendor_busy'))]) {
+      const ids: unknown[] = [];
+      const tokens: RunningTokens = {
+        read({ requestId }) {
+          ids.push(requestId);
+          return read();
+        },
+      };
+      const { getToken } = await startApp({ tokens });
+      const sent = [await getToken(), await getToken()].map(({ headers }) => headers.get('x-request-id'));
+      expect(sent).toEqual([expect.stringMatching(FRESH), expect.stringMatching(FRESH)]);
+      expect(new Set(sent).size).toBe(2);
+      expect(ids).toEqual(sent);
+    }
   });
 });
 
@@ -65,19 +62,15 @@ describe('a request with a Content-Type, but without a body', () => {
     return connection.received();
   };
 
-  it.each(['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])('gets an answer to %s', async (method) => {
+  it.each([
+    ...['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method) => [`${method} /nowhere`, 404, 404] as const),
+    ['DELETE /sdk-token?uniqueId=phone', 204, 404],
+    ['DELETE /accounts/user-1', 404, 204],
+    ['POST /accounts/lookup', 404, 400],
+  ] as const)('gets an answer to %s: %i from the public API, %i from the internal one', async (line, ...statuses) => {
     const origins = [(await startApp()).origin, (await startInternalApp()).origin];
-    for (const origin of origins) expect(await answerTo(origin, `${method} /nowhere`)).toMatch(/^HTTP\/1\.1 404 /);
-  });
-
-  it('gets an answer from routes that read a body, and from those that read none', async () => {
-    const publicApi = (await startApp()).origin;
-    const internalApi = (await startInternalApp()).origin;
-    expect(await answerTo(publicApi, 'DELETE /sdk-token?uniqueId=phone')).toMatch(/^HTTP\/1\.1 204 /);
-    expect(await answerTo(internalApi, 'DELETE /accounts/user-1')).toMatch(/^HTTP\/1\.1 204 /);
-    const lookup = await answerTo(internalApi, 'POST /accounts/lookup');
-    expect(lookup).toMatch(/^HTTP\/1\.1 400 /);
-    expect(lookup).toContain('The body must be a JSON object');
+    const answers = await Promise.all(origins.map((origin) => answerTo(origin, line)));
+    for (const [at, status] of statuses.entries()) expect(answers[at]).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
   });
 });
 
@@ -130,10 +123,12 @@ describe('the security headers', () => {
 
 describe('during shutdown', () => {
   it.each(['/sdk-token?uniqueId=a', '/nowhere', '/openapi.json', '/docs'])(
-    '%s is refused as shutting_down',
+    '%s is refused as shutting_down, without a log line',
     async (path) => {
-      const { origin } = await startApp({ closing: AbortSignal.abort() });
+      const { origin, log } = await startApp({ closing: AbortSignal.abort() });
+      const before = log().length;
       const response = await fetch(origin + path, { headers: { authorization: `Bearer ${SESSION}` } });
+      expect(log().length).toBe(before);
       expect(response.status).toBe(503);
       expect(response.headers.get('connection')).toBe('close');
       expect(response.headers.get('retry-after')).toBe('1');
@@ -151,16 +146,17 @@ describe('during shutdown', () => {
     expect(socket.errored).toBe(null);
   });
 
-  it('refused requests add no log lines', async () => {
-    const { getToken, log } = await startApp({ closing: AbortSignal.abort() });
-    const before = log().length;
-    await getToken();
-    expect(log().length).toBe(before);
-  });
-
   it('a request in flight is answered, its connection closes, and an idle connection closes after two seconds', async () => {
     const closing = new AbortController();
-    const { tokens, asked, answer } = heldTokens();
+    const events = new EventEmitter();
+    const tokens: RunningTokens = {
+      async read() {
+        setImmediate(() => events.emit('asked'));
+        const [token] = await once(events, 'answer');
+        return token;
+      },
+    };
+    const asked = once(events, 'asked');
     const running = await startApp({ tokens, closing: closing.signal });
     const idle = await connection(running);
     idle.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
@@ -172,7 +168,7 @@ describe('during shutdown', () => {
     closing.abort();
     const abortedAt = performance.now();
     const closed = running.app.close();
-    answer(servedToken());
+    events.emit('answer', servedToken());
     const received = await text(inFlight);
 
     expect(received).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
@@ -215,23 +211,6 @@ it('close() does not wait for a connection that never carried a request', async 
   await running.app.close();
   expect(await text(silent)).toBe('');
 });
-
-/** A token broker that answers when the test tells it to. */
-function heldTokens() {
-  let answer: (token: ServedToken) => void = () => {};
-  const login = new Promise<ServedToken>((resolve) => {
-    answer = resolve;
-  });
-  let noteAsked = () => {};
-  const asked = new Promise<void>((resolve) => {
-    noteAsked = resolve;
-  });
-  const read = () => {
-    noteAsked();
-    return login;
-  };
-  return { tokens: { read }, asked, answer };
-}
 
 async function connection({ app }: RunningApp): Promise<Socket> {
   const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
