@@ -338,7 +338,8 @@ export interface LeftSummary {
 }
 
 /**
- * A short text of each replica, for the others. The store keeps it for an hour.
+ * A short text of each replica, for the others. The store keeps it for an hour: a replica that starts later learns from
+ * it which one died. An announcement would reach only the replicas that run.
  * @throws BrokerError `store_unavailable`, from every method
  */
 export interface ReplicaSummaries {
