@@ -13,10 +13,15 @@ export function untranslated(text: string): Text {
 /** An error whose reason `check` shows in its language. Logs and apps get it in English, as the message. */
 export class ExplainedError extends Error {
   override readonly name: string = 'ExplainedError';
-  readonly reason: Text;
+  /** Private, so that the log has the message alone. */
+  readonly #reason: Text;
 
   constructor(reason: Text, options?: ErrorOptions) {
     super(reason.en, options);
-    this.reason = reason;
+    this.#reason = reason;
+  }
+
+  get reason(): Text {
+    return this.#reason;
   }
 }
