@@ -41,6 +41,19 @@ const alerts = rules.flatMap((rule) => (rule.alert === undefined ? [] : [{ ...ru
 const recorded = new Set(rules.flatMap(({ record }) => record ?? []));
 const { tests } = parse(readFile('deploy/prometheus/rules.test.yml')) as { tests: RuleTest[] };
 const RUNBOOKS = readFile('docs/runbooks.md');
+const { panels } = JSON.parse(readFile('deploy/grafana/dashboard.json')) as {
+  panels: { targets?: { expr: string }[] }[];
+};
+const expressions = rules.map(({ expr }) => expr);
+const queries = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+const inRunbooks = [/`([^`\n]*sdk_token_broker[_:][^`\n]*)`/g, /```promql\n(.*?)```/gs].flatMap((quoted) =>
+  [...RUNBOOKS.matchAll(quoted)].map(([, query = '']) => query),
+);
+const FAILED_READS = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => ERRORS[code].status >= 500);
+const REFUSALS: readonly string[] = [...OF_ALL_ACCOUNTS, ...OF_ONE_ACCOUNT];
+const FAILED_LOGINS = FAULT_KINDS.filter((kind) => !REFUSALS.includes(kind));
+const NO_FAILURES = ['success', 'busy', 'circuit_open', ...OF_ONE_ACCOUNT];
+
 /** Alerts whose end does not mean that all is done, or that only the facts show. */
 const LASTING = new Set(
   ['AccountsClosed', 'RedisTrouble', 'RedisRefusesWrites', 'RedisLostData', 'ReplicasDiffer'].map(
@@ -88,37 +101,31 @@ test('each rule has its own name', () => {
   expect(alerts.length).toBeGreaterThan(15);
 });
 
-/** The outcomes that a rule lists, in each of its matchers. */
-function listsIn(metric: string, operator: '=~' | '!~'): string[][] {
-  const matcher = new RegExp(`${metric}\\{outcome${operator}"([^"]+\\|[^"]+)"\\}`, 'g');
-  return rules.flatMap(({ expr }) => [...expr.matchAll(matcher)].map(([, list = '']) => list.split('|').toSorted()));
-}
+const OUTCOMES = {
+  'rules about failed reads': [expressions, 'reads_total', '=~', 'internal', FAILED_READS, 4],
+  // Without the logins that the circuit breaker refuses at once.
+  LoginsFail: [
+    expressions,
+    'logins_total',
+    '=~',
+    'unknown',
+    FAILED_LOGINS.filter((kind) => kind !== 'circuit_open'),
+    4,
+  ],
+  VendorRefusesLogins: [expressions, 'logins_total', '=~', 'configuration', OF_ALL_ACCOUNTS, 3],
+  NoLoginSucceeds: [expressions, 'logins_total', '!~', 'success', NO_FAILURES, 2],
+  'panels about failed reads': [queries, 'reads_total', '=~', 'internal', FAILED_READS, 1],
+  'panels about failed logins': [queries, 'logins_total', '=~', 'unknown', FAILED_LOGINS, 1],
+} as const;
 
-test('every rule about failed reads lists all errors with a status from 500 on', () => {
-  const errors = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => ERRORS[code].status >= 500).toSorted();
-  const lists = listsIn('sdk_token_broker_reads_total', '=~').filter((list) => list.includes('internal'));
-  expect(lists.length).toBeGreaterThan(3);
-  for (const list of lists) expect(list).toEqual(errors);
+test.each(Object.keys(OUTCOMES) as (keyof typeof OUTCOMES)[])('%s: each list of outcomes is complete', (name) => {
+  const [exprs, metric, operator, marker, outcomes, times] = OUTCOMES[name];
+  const matcher = new RegExp(`sdk_token_broker_${metric}\\{[^}]*outcome${operator}"([^"]+\\|[^"]+)"`, 'g');
+  const all = exprs.flatMap((expr) => [...expr.matchAll(matcher)].map(([, list = '']) => list.split('|').toSorted()));
+  expect(all.filter((list) => list.includes(marker))).toEqual(Array(times).fill(outcomes.toSorted()));
 });
 
-test('LoginsFail counts all failures that are no refusals', () => {
-  const refusals = ['circuit_open', ...OF_ALL_ACCOUNTS, ...OF_ONE_ACCOUNT];
-  const failures = FAULT_KINDS.filter((kind) => !refusals.includes(kind)).toSorted();
-  const lists = listsIn('sdk_token_broker_logins_total', '=~').filter((list) => list.includes('unknown'));
-  expect(lists).toHaveLength(4);
-  for (const list of lists) expect(list).toEqual(failures);
-});
-
-test('VendorRefusesLogins lists the refusals of all accounts', () => {
-  const lists = listsIn('sdk_token_broker_logins_total', '=~').filter((list) => list.includes('configuration'));
-  expect(lists).toHaveLength(3);
-  for (const list of lists) expect(list).toEqual(OF_ALL_ACCOUNTS.toSorted());
-});
-
-test('NoLoginSucceeds leaves out the logins that the vendor refuses because of one account', () => {
-  const lists = listsIn('sdk_token_broker_logins_total', '!~').filter((list) => list.includes('success'));
-  expect(lists).toHaveLength(2);
-  for (const list of lists) expect(list).toEqual(['success', 'busy', 'circuit_open', ...OF_ONE_ACCOUNT].toSorted());
+test('the cases of NoLoginSucceeds have every refusal of one account', () => {
   const tested = tests.flatMap(({ input_series = [] }) => input_series.map(({ series }) => series));
   const refused = tested.filter((series) => series.includes('namespace="single-accounts"'));
   for (const kind of OF_ONE_ACCOUNT) expect(refused).toContainEqual(expect.stringContaining(`outcome="${kind}"`));
@@ -222,16 +229,12 @@ test('docs/runbooks.md says what to do for every error that an app can get', () 
   expect(new Set(explained)).toEqual(new Set(codes));
 });
 
-test('the rules name only metrics and label values that a replica has', async () => {
+test.each([
+  ['rules', expressions, 30],
+  ['dashboard', queries, 41],
+  ['runbooks', inRunbooks, 9],
+] as const)('%s: every query names only metrics and label values that a replica has', async (_, exprs, least) => {
   const metrics = await metricsOfReplica();
-  expect(rules.flatMap(({ expr }) => unknownIn(expr, metrics, recorded))).toEqual([]);
-});
-
-test('the runbooks name only metrics and label values that a replica has', async () => {
-  const metrics = await metricsOfReplica();
-  const queries = [...RUNBOOKS.matchAll(/`([^`\n]*sdk_token_broker[_:][^`\n]*)`/g)].map(([, query = '']) => query);
-  const blocks = [...RUNBOOKS.matchAll(/```promql\n(.*?)```/gs)].map(([, query = '']) => query);
-  const all = [...queries, ...blocks];
-  expect(all.length).toBeGreaterThan(8);
-  expect(all.flatMap((query) => unknownIn(query, metrics, recorded))).toEqual([]);
+  expect(exprs.length).toBeGreaterThanOrEqual(least);
+  expect(exprs.flatMap((expr) => unknownIn(expr, metrics, recorded))).toEqual([]);
 });
