@@ -124,7 +124,7 @@ function prepare(tree: string, version: string, to: string): string {
 }
 
 function packageChart(tree: string, to: string): string {
-  helm({ command: 'package', chart: join(tree, CHART), into: to });
+  helm(['package', join(tree, CHART), to]);
   return readdirSync(to)
     .filter((name) => name.endsWith('.tgz'))
     .join(', ');
@@ -139,8 +139,7 @@ function renderManifests(tree: string, temporary: string, to: string): string {
     const values = join(temporary, `values-${name}.yaml`);
     const example = parse(readFileSync(join(tree, CHART, `values-${name}.yaml`), 'utf8'));
     writeFileSync(values, stringify({ ...example, image, ...more }));
-    const names = { release: 'sdk-token-broker', namespace: 'sdk-token-broker' };
-    return helm({ command: 'template', chart: join(tree, CHART), ...names, values }).split(/^(?=---\n)/m);
+    return helm(['template', join(tree, CHART), 'sdk-token-broker', 'sdk-token-broker', values]).split(/^(?=---\n)/m);
   };
   const production = render('production', { serviceMonitor: { enabled: true }, prometheusRule: { enabled: true } });
   const isForOperator = (manifest: string) => manifest.includes('\napiVersion: monitoring.coreos.com/');

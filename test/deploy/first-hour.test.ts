@@ -1,11 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/config.ts';
@@ -205,13 +204,11 @@ async function startNginxOfPage(ports: readonly string[]) {
     .replace(':8080 ', `:${ports[0]} `)
     .replace(':8081 ', `:${ports[1]} `);
   startNginx(config);
-  const ca = readFileSync(certificate);
-  const get = (path: string, headers: Readonly<Record<string, string>> = {}) =>
-    new Promise<{ readonly status: number; readonly body: string }>((resolve, reject) => {
-      const options = { host: '127.0.0.1', port, path, headers, ca, servername: 'broker.example', agent: false };
-      request(options, async (answer) => resolve({ status: answer.statusCode ?? 0, body: await text(answer) }))
-        .once('error', reject)
-        .end();
-    });
+  const dispatcher = new Agent({ connect: { ca: readFileSync(certificate), servername: 'broker.example' } });
+  onTestFinished(() => dispatcher.destroy());
+  const get = async (path: string, headers: Readonly<Record<string, string>> = {}) => {
+    const { statusCode: status, body } = await request(`https://127.0.0.1:${port}${path}`, { headers, dispatcher });
+    return { status, body: await body.text() };
+  };
   return { get };
 }

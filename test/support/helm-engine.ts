@@ -5,17 +5,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onPath, systemBinary } from './system-binary.ts';
 
-/** `values` is the path of a file. */
+/** A command with its arguments. `values` is the path of a file. */
 export type HelmTask =
-  | { readonly command: 'lint'; readonly chart: string }
-  | { readonly command: 'package'; readonly chart: string; readonly into: string }
-  | {
-      readonly command: 'template' | 'notes';
-      readonly chart: string;
-      readonly release: string;
-      readonly namespace: string;
-      readonly values: string;
-    };
+  | readonly ['lint', chart: string]
+  | readonly ['package', chart: string, into: string]
+  | readonly ['template' | 'notes', chart: string, release: string, namespace: string, values: string];
 
 export interface HelmResult {
   readonly succeeded: boolean;
@@ -41,7 +35,7 @@ export function runHelm(tasks: readonly HelmTask[]): HelmResult[] {
     },
     need: 'The tests of the Helm chart need a JDK',
   });
-  const input = tasks.map((task) => [task.command, task.chart, ...optionsOf(task)].join('\t'));
+  const input = tasks.map((task) => task.join('\t'));
   const { stdout, stderr, status } = spawnSync(java, ['-cp', join(libraries(), '*'), join(FOLDER, 'HelmEngine.java')], {
     input: input.join('\n'),
     encoding: 'utf8',
@@ -53,11 +47,6 @@ export function runHelm(tasks: readonly HelmTask[]): HelmResult[] {
     const [outcome, text = ''] = line.split('\t');
     return { succeeded: outcome === 'ok', text: Buffer.from(text, 'base64').toString() };
   });
-}
-
-function optionsOf(task: HelmTask): string[] {
-  if (task.command === 'lint') return [];
-  return task.command === 'package' ? [task.into] : [task.release, task.namespace, task.values];
 }
 
 /** Maven copies the library there the first time. */
