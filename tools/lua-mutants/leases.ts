@@ -16,11 +16,7 @@ export const LEASE_MUTANTS: LuaMutants = {
     ['the limit refuses a terminal that has a token', 'hasEnded and full', 'full'],
     ['there is no limit of terminals', 'hasEnded and full(KEYS[3], limit)', 'false'],
     ['a refused terminal gets a lease', 'if not isFull then', 'if true then'],
-    [
-      'an expired token counts as one in use',
-      'local hasEnded = expiryOf(record) <= now',
-      'local hasEnded = not record',
-    ],
+    ['an expired token counts as one in use', 'expiryOf(record) <= now', 'not record'],
     ['an expired token is not deleted', "redis.call('HDEL', KEYS[3], terminal)", ''],
     ['an expired token keeps its due time', "redis.call('ZREM', KEYS[4], id)", ''],
     ['an expired token is returned', 'record = false', ''],

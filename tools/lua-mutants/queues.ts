@@ -24,11 +24,7 @@ export const QUEUE_MUTANTS: LuaMutants = {
     ['the wait of the oldest entry is not a duration', 'math.floor(now - first)', 'math.floor(first)'],
     ['the next due time is not a duration', 'math.ceil(head[2] - now)', 'math.ceil(head[2])'],
     ['an empty queue counts as due', 'or -1)', 'or 0)'],
-    [
-      'the next due time is that of a later entry',
-      "local head = redis.call('ZRANGE', KEYS[1], 0, 0",
-      "local head = redis.call('ZRANGE', KEYS[1], 1, 1",
-    ],
+    ['the next due time is that of a later entry', 'KEYS[1], 0, 0', 'KEYS[1], 1, 1'],
   ],
   endsOf: [
     ['a token that no app has read counts', 'isRead(record) and expiryOf(record)', 'expiryOf(record)'],
@@ -101,11 +97,7 @@ export const QUEUE_MUTANTS: LuaMutants = {
       'nextYielding',
     ],
     ['returning logins and the background have a share each', 'math.max(nextYielding, nextReturning)', 'nextReturning'],
-    [
-      'a returning login waits as long as a background login',
-      'isReturning and LONGEST_RETURNING_WAIT_MS or',
-      'false or',
-    ],
+    ['a returning login waits as long as a background login', 'isReturning and LONGEST_RETURNING_WAIT_MS', 'false'],
     ['a background login waits as long as an app', 'or LONGEST_BACKGROUND_WAIT_MS', 'or LONGEST_WAIT_MS'],
     ['a login that gives way waits less long', '(isNewcomer or yields) and', 'isNewcomer and'],
     ['newcomers take each place', 'or LONGEST_WAIT_MS + interval', 'or LONGEST_WAIT_MS'],
@@ -116,11 +108,7 @@ export const QUEUE_MUTANTS: LuaMutants = {
     ['background logins without a waiting app use no share', 'if yields or not isForeground then', 'if yields then'],
     ['returning logins take every second place', 'now + RETURNING_SHARE * interval', 'now + YIELDING_SHARE * interval'],
     ['no account is remembered', "if isForeground then redis.call('SET', KEYS[2], '1', 'PX', returningFor) end", ''],
-    [
-      'a background login makes its account returning',
-      "if isForeground then redis.call('SET'",
-      "if true then redis.call('SET'",
-    ],
+    ['a background login makes its account returning', 'if isForeground then', 'if true then'],
     ['an account is remembered for seconds instead of ms', "'PX', returningFor", "'EX', returningFor"],
     ['a place is not counted', 'nextPlace = nextPlace + interval', ''],
     ['places are rounded to whole ms', "'%.3f'", "'%.0f'"],
