@@ -57,8 +57,10 @@ export function isTokenForgotten(facts: Facts, token: IssuedToken, at: number): 
     if (facts.storedBy(token) < lost[0] || token.receivedAt > lost[1]) return false;
     const { tokensHealMs } = facts.bounds;
     const healedBy = facts.boundFromForAll(fault.until, tokensHealMs) + tokensHealMs;
-    const servedBy = [...token.servedBy].filter(([, servedAt]) => servedAt < fault.from);
-    return servedBy.every(([replica, servedAt]) => facts.hasRestarted(replica, servedAt, healedBy));
+    const holders = token.replica === undefined ? [] : [[token.replica, token.deliveredAt] as const];
+    return [...holders, ...token.servedBy]
+      .filter(([, knownAt]) => knownAt < fault.from)
+      .every(([replica, knownAt]) => facts.hasRestarted(replica, knownAt, healedBy));
   });
 }
 
@@ -70,10 +72,12 @@ export function isUnknownToTheBroker(facts: Facts, login: IssuedToken): boolean 
   const { deliveredAt, receivedAt, replica, servedBy } = login;
   if (deliveredAt === Number.POSITIVE_INFINITY) return true;
   if (facts.recording.store && (servedBy.size > 0 || facts.storedBy(login) < Number.POSITIVE_INFINITY)) return false;
+  // Where the run sees the store, a replica that is only late is known to be.
+  const lateKinds = facts.recording.store ? [] : ['freeze', 'clock'];
   const faults = facts.faultsBetween(receivedAt, facts.storedBy(login));
   return faults.some((fault) => {
     if (replica !== undefined && fault.replica !== replica) return false;
-    return fault.kind === 'freeze' || fault.kind === 'clock' || (fault.kind === 'kill' && fault.from >= receivedAt);
+    return lateKinds.includes(fault.kind) || (fault.kind === 'kill' && fault.from >= receivedAt);
   });
 }
 

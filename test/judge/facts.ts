@@ -38,6 +38,7 @@ const CUTS_OFF: Kinds = new Set([
 const HARMLESS: Kinds = new Set(['short-stall', 'start', 'replaced', 'unanswered']);
 /** The replica no longer has what it had in memory. */
 const FORGETS: Kinds = new Set(['kill', 'terminate', 'start', 'replaced']);
+const ENDS: Kinds = new Set(['kill', 'replaced']);
 const STANDS_STILL: Kinds = new Set(['freeze', 'short-stall', 'busy-machine', 'kill', 'terminate']);
 
 /** A successful login, and its token's whole life. */
@@ -286,14 +287,15 @@ export class Facts {
 
   /** Whether the replica has started anew, so that it does not know what it knew before. */
   hasRestarted(replica: number, from: number, until: number): boolean {
-    return this.#happened(FORGETS, replica, from, until);
+    return this.happened(FORGETS, replica, from, until);
   }
 
   stoodStill(replica: number, from: number, until: number): boolean {
-    return this.#happened(STANDS_STILL, replica, from, until);
+    return this.happened(STANDS_STILL, replica, from, until);
   }
 
-  #happened(kinds: Kinds, replica: number, from: number, until: number): boolean {
+  /** Whether a fault of these kinds concerned the replica at some time between `from` and `until`. */
+  happened(kinds: Kinds, replica: number, from: number, until: number): boolean {
     return this.#faults.some(
       (fault) => kinds.has(fault.kind) && fault.from <= until && fault.until >= from && concerns(fault, replica),
     );
@@ -302,7 +304,7 @@ export class Facts {
   /** Whether the replica can reach Redis, and has done so for `ms`. */
   hasContact(replica: number | undefined, at: number, ms: number): boolean {
     if (replica === undefined) return false;
-    return !this.isCutOff(replica, at - ms, at) && !this.#happened(new Set(['kill', 'replaced']), replica, 0, at);
+    return !this.isCutOff(replica, at - ms, at) && !this.happened(ENDS, replica, 0, at);
   }
 
   /**

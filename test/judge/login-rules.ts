@@ -91,9 +91,10 @@ function hasReason(facts: Facts, current: IssuedToken, login: VendorLogin): bool
   // Messages that were sent before it was known, from the lease to the login.
   if (knownAt === Number.POSITIVE_INFINITY || now <= knownAt + 2 * messageMs) return true;
   if (now >= receivedAt + (expiresAt - receivedAt) * RENEWED.from - tokenErrorMs - clockErrorMs) return true;
-  if (isEndedByAct(facts, current, now) || hasRival(facts, current, now)) return true;
+  if (isEndedByAct(facts, current, now)) return true;
   if (facts.loginsOf(login).some((other) => facts.isEarlierAttempt(other, login))) return true;
-  return facts.recording.store ? mayNotBeKnown(facts, current, login) : mayHaveLostTheToken(facts, current, login);
+  if (!facts.recording.store) return mayHaveLostTheToken(facts, current, login);
+  return hasRival(facts, current, now) || mayNotBeKnown(facts, current, login);
 }
 
 /** Whether the token was reported, or removed, as far as requests up to now show it. */
@@ -107,8 +108,8 @@ function isEndedByAct(facts: Facts, { account, uniqueId, token, receivedAt }: Is
 }
 
 /** Until when an act may have an effect. */
-function endOf({ sentAt, endedAt, executedAt }: Exchange, now: number): number {
-  const answeredAt = endedAt <= now ? endedAt : Math.min(now, sentAt + LONGEST_REQUEST_MS);
+function endOf({ kind, sentAt, endedAt, executedAt }: Exchange, now: number): number {
+  const answeredAt = endedAt <= now || kind === 'report' ? endedAt : Math.min(now, sentAt + LONGEST_REQUEST_MS);
   return Math.max(answeredAt, executedAt !== undefined && executedAt <= now ? executedAt : sentAt);
 }
 

@@ -2,11 +2,11 @@ import { ERRORS } from '../../src/token/errors.ts';
 import { isLoginBudgetUsedUp, isReportTooSoon } from './excuses.ts';
 import { BOUND_MS, type Facts, HIDDEN_MS } from './facts.ts';
 import { type BrokenRule, outcomeOf, placeOf } from './judge.ts';
-import type { Exchange } from './recording.ts';
+import type { Exchange, Fault } from './recording.ts';
 import { isFromBeforeErasure } from './removal-rules.ts';
 
 /** Faults of a replica that end or delay its answers. */
-const INTERRUPTS: ReadonlySet<string> = new Set(['kill', 'terminate', 'freeze', 'clock']);
+const INTERRUPTS: ReadonlySet<Fault['kind']> = new Set(['kill', 'terminate', 'replaced', 'freeze', 'clock']);
 /** A read waits no longer for the store, and so may find its token past the margin. */
 const LONGEST_LOOK_UP_MS = 700;
 
@@ -72,10 +72,14 @@ function knowsValidToken(facts: Facts, { account, uniqueId, replica, sentAt, end
   const { receivedAt, endedBy } = token;
   const servedAt = token.servedBy.get(replica) ?? endedAt;
   if (facts.hasRestarted(replica, servedAt, endedAt) || facts.dataLostAt(endedAt) > receivedAt) return false;
-  const isActedOn = facts.actsOf(place).some((act) => act.sentAt <= endedAt && facts.lastEffectOf(act) > receivedAt);
+  const isOfToken = ({ kind, reported }: Exchange) => kind !== 'report' || reported === token.token;
+  const isActedOn = facts
+    .actsOf(place)
+    .some((act) => isOfToken(act) && act.sentAt <= endedAt && facts.lastEffectOf(act) > receivedAt);
+  const isEnded = facts.bounds.vendorMode === 'replace' && endedBy && endedBy.answeredAt <= endedAt;
   const stored = facts.stored(token, endedAt);
   const isReplaced = stored !== undefined && stored.token !== token && stored.write.at > receivedAt;
-  if (isActedOn || isReplaced || (endedBy && endedBy.receivedAt <= endedAt)) return false;
+  if (isActedOn || isReplaced || isEnded) return false;
   if (facts.faultsBetween(receivedAt, endedAt).some(({ kind }) => kind === 'clock')) return false;
   const until = facts.servableUntil(token) - 2 * facts.bounds.tokenErrorMs;
   // The read may log in since before the replica knew the token.
@@ -89,8 +93,7 @@ export function* endsRequests(facts: Facts): Generator<BrokenRule> {
     const durationMs = request.endedAt - request.sentAt;
     const isLost = request.status === 0;
     if (!isLost && durationMs <= facts.bounds.longestReadMs) continue;
-    const faults = facts.faultsBetween(request.sentAt, request.endedAt);
-    if (faults.some(({ kind, replica }) => replica === request.replica && INTERRUPTS.has(kind))) continue;
+    if (facts.happened(INTERRUPTS, request.replica, request.sentAt, request.endedAt)) continue;
     const what = isLost ? 'the connection gave no answer' : `it took ${durationMs.toFixed(0)} ms`;
     yield { ...placeOf(request), since: request.sentAt - 5_000, what };
   }

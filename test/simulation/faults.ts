@@ -78,12 +78,14 @@ export class Faults {
 
   /** Ends all faults. */
   end(): void {
-    const { server, vendor, fleet } = this.#options;
+    const { server, vendor, fleet, recorder } = this.#options;
     this.#isOver = true;
     if (!server.isUp) server.start();
     vendor.mood = 'well';
     // A frozen replica stays so: what it had to do was put off until its end.
     for (const { connection } of fleet.all) connection.join();
+    // What they have begun may go on for a while.
+    recorder.fault({ kind: 'lost-message', description: 'the faults end' });
   }
 
   #fault(kind: Fault['kind'], ms: number, description: string, replica?: Replica): void {
