@@ -3,14 +3,10 @@ import { sleep } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
 import type { ServedToken } from '../../src/token/sdk-token.ts';
 import type { Subject, SubjectId } from '../../src/token/subject.ts';
-import type { Exchange, Recorder, Terminal } from '../judge/recording.ts';
+import type { Exchange, Terminal } from '../judge/recording.ts';
 import { accessTokenOf } from '../support/served-token.ts';
-import type { Fleet } from './fleet.ts';
-import type { RecordedStore } from './recorded-store.ts';
 import type { Replica } from './replica.ts';
-import type { Scenario } from './scenario.ts';
-import type { StoreServer } from './store-server.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import type { World } from './world.ts';
 
 /** Accounts without a phone. */
 const GUESTS = 4;
@@ -28,25 +24,17 @@ export interface Client {
   silentUntil: number;
 }
 
-export interface AppsOptions {
-  readonly scenario: Scenario;
-  readonly time: VirtualTime;
-  readonly recorder: Recorder;
-  readonly store: RecordedStore;
-  readonly fleet: Fleet;
-  readonly server: StoreServer;
-  readonly note: (line: string) => void;
-}
+type Surroundings = Pick<World, 'scenario' | 'time' | 'recorder' | 'store' | 'fleet' | 'server' | 'note'>;
 
 /** What apps and operators do. Every request is recorded. */
 export class Apps {
-  readonly #options: AppsOptions;
+  readonly #options: Surroundings;
   readonly clients: readonly Client[];
   readonly #running = new Set<Exchange>();
   /** Whether apps read by themselves. */
   isOpen = true;
 
-  constructor(options: AppsOptions) {
+  constructor(options: Surroundings) {
     this.#options = options;
     this.clients = Array.from({ length: options.scenario.subjects }, (_, number) => this.#newClient(number));
   }

@@ -1,12 +1,9 @@
-import type { Fault, Recorder } from '../judge/recording.ts';
+import type { Fault } from '../judge/recording.ts';
 import { accessTokenOf } from '../support/served-token.ts';
-import type { Apps, Client } from './apps.ts';
-import type { Fleet } from './fleet.ts';
+import type { Client } from './apps.ts';
 import type { Replica } from './replica.ts';
-import { type FaultName, LARGEST_JUMP_MS, type Scenario } from './scenario.ts';
-import type { StoreServer } from './store-server.ts';
-import type { VendorModel } from './vendor-model.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import { type FaultName, LARGEST_JUMP_MS } from './scenario.ts';
+import type { World } from './world.ts';
 
 /** The leases of a snapshot have ended. */
 const YOUNGEST_SNAPSHOT_MS = 6_000;
@@ -14,23 +11,12 @@ const OLDEST_SNAPSHOT_MS = 30_000;
 /** So long no other replica hears of a phone that was logged out. */
 const QUIET_PHONE_MS = 15_000;
 
-export interface FaultsOptions {
-  readonly scenario: Scenario;
-  readonly time: VirtualTime;
-  readonly recorder: Recorder;
-  readonly fleet: Fleet;
-  readonly server: StoreServer;
-  readonly vendor: VendorModel;
-  readonly apps: Apps;
-  readonly note: (line: string) => void;
-}
-
 /** Everything that happens to the replicas by chance: faults, and the acts of apps and operators. */
 export class Faults {
-  readonly #options: FaultsOptions;
+  readonly #options: World;
   #isOver = false;
 
-  constructor(options: FaultsOptions) {
+  constructor(options: World) {
     this.#options = options;
   }
 

@@ -1,31 +1,19 @@
-import type { Fault, Recorder } from '../judge/recording.ts';
-import type { RecordedStore } from './recorded-store.ts';
+import type { Fault } from '../judge/recording.ts';
 import { Replica } from './replica.ts';
-import type { Scenario } from './scenario.ts';
-import type { StoreServer } from './store-server.ts';
-import type { VendorModel } from './vendor-model.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import type { World } from './world.ts';
 
-export interface FleetOptions {
-  readonly scenario: Scenario;
-  readonly time: VirtualTime;
-  readonly recorder: Recorder;
-  readonly store: RecordedStore;
-  readonly server: StoreServer;
-  readonly vendor: VendorModel;
-  readonly note: (line: string) => void;
-}
+type Surroundings = Pick<World, 'scenario' | 'time' | 'recorder' | 'server' | 'store' | 'vendor' | 'note'>;
 
 /** Unanswered commands within this time are one fault. */
 const SILENCE_MS = 100;
 
 /** The replicas that run. */
 export class Fleet {
-  readonly #options: FleetOptions;
+  readonly #options: Surroundings;
   readonly #silences = new Map<number, Fault>();
   #current: Replica[] = [];
 
-  constructor(options: FleetOptions) {
+  constructor(options: Surroundings) {
     this.#options = options;
   }
 

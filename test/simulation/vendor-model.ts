@@ -1,9 +1,9 @@
 import { type Clock, withTimeout } from '../../src/token/clock.ts';
 import type { VendorResponse, VendorTransport } from '../../src/vendor-api/client.ts';
 import { VendorFault } from '../../src/vendor-api/faults.ts';
-import type { Recorder, VendorLogin } from '../judge/recording.ts';
-import type { Scenario } from './scenario.ts';
+import type { VendorLogin } from '../judge/recording.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
+import type { World } from './world.ts';
 
 /** How the vendor behaves at one moment. `lost`: the login succeeds, and its answer does not arrive. */
 export type VendorMood =
@@ -16,13 +16,9 @@ export type VendorMood =
   | 'too_frequent'
   | 'unknown_code';
 
-export interface VendorModelOptions {
-  readonly scenario: Scenario;
-  readonly time: VirtualTime;
-  readonly recorder: Recorder;
-  readonly note: (line: string) => void;
+type Surroundings = Pick<World, 'scenario' | 'time' | 'recorder' | 'note'> & {
   readonly onLogin: (login: VendorLogin) => void;
-}
+};
 
 const RESULT_CODES: Partial<Record<VendorMood, number>> = {
   maintenance: 10901060,
@@ -33,14 +29,14 @@ const TIMESTAMP_TOLERANCE_MS = 300_000;
 
 /** The vendor: answers logins as the protocol says, and knows which token of a terminal it accepts. */
 export class VendorModel {
-  readonly #options: VendorModelOptions;
+  readonly #options: Surroundings;
   readonly #time: VirtualTime;
   /** The newest token of each terminal. */
   readonly #current = new Map<string, string>();
   readonly #tokens = new Map<string, { readonly terminal: string; readonly expiresAt: number }>();
   mood: VendorMood = 'well';
 
-  constructor(options: VendorModelOptions) {
+  constructor(options: Surroundings) {
     this.#options = options;
     this.#time = options.time;
   }
