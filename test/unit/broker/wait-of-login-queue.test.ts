@@ -1,12 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { accountId } from '../../../src/token/subject.ts';
-import { loginTurns } from '../../../src/vendor-api/login.ts';
 import { PHONE_ID as ID, virtualReplica } from '../../support/broker-parts.ts';
-import { captureLog } from '../../support/captured-log.ts';
 import { claimLeases } from '../../support/due-claims.ts';
-import { silentObserver } from '../../support/silent-observer.ts';
-import { virtualClock } from '../../support/virtual-clock.ts';
 
 const WAIT_MS = 730;
 
@@ -45,13 +40,4 @@ describe('a background renewal that found no place in the login queue', () => {
     expect(repeatedAt - failedAt).toBeGreaterThanOrEqual(100);
     expect(repeatedAt - failedAt).toBeLessThan(150);
   });
-});
-
-test('a login that finds no place says how long the queue asks it to wait', async () => {
-  const { clock } = virtualClock();
-  const { logger: log } = captureLog('debug');
-  const queue = { reserve: async () => ({ granted: false, waitMs: WAIT_MS }) };
-  const waitForTurn = loginTurns({ queue, maxPerSecond: 20, clock, log, observer: silentObserver });
-  const waiting = waitForTurn(accountId('alice'), 'background', Number.POSITIVE_INFINITY);
-  await expect(waiting).rejects.toMatchObject({ code: 'vendor_busy', waitMs: WAIT_MS });
 });

@@ -1,8 +1,12 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { json } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { expectedSignature } from '../../../src/simulator/login-verifier.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
+import vectors from '../../fixtures/signature-vectors.json' with { type: 'json' };
 import { type SettableClock, settableClock } from './settable-clock.ts';
-import { type LoginChange, logIn } from './vendor-login.ts';
+import { LOGIN_PATH, type LoginChange, logIn } from './vendor-login.ts';
 
 const NOW = 1_750_000_000;
 const APPS = [
@@ -118,4 +122,33 @@ test('accepts the same nonce from different access ids', async () => {
 test('does not use up the nonce of a request with a wrong signature', async () => {
   await attempt({ nonce: '42', app: { ...IOS, appKey: 'other' } });
   expect(await attempt({ nonce: '42' })).toMatchObject({ code: 0 });
+});
+
+test.each(vectors)('accepts the vector for $host, nonce $nonce, over HTTP', async (vector) => {
+  const { appId, appToken } = JSON.parse(vector.body) as { appId: string; appToken: string };
+  const vendor = await startVendorSimulator({
+    apps: [{ appId, appToken, appKey: vector.appKey, accessId: vector.accessId }],
+    clock: settableClock(vector.timestamp * 1000),
+  });
+  try {
+    const sent = request({
+      port: vendor.port,
+      host: '127.0.0.1',
+      path: LOGIN_PATH,
+      method: 'POST',
+      headers: {
+        Host: vector.host,
+        'Content-Type': 'application/json',
+        'X-IotVideo-AccessID': vector.accessId,
+        'X-IotVideo-Nonce': vector.nonce,
+        'X-IotVideo-Timestamp': vector.timestamp,
+        'X-IotVideo-Signature': vector.signature,
+      },
+    });
+    sent.end(vector.body);
+    const [response] = await once(sent, 'response');
+    expect(await json(response)).toMatchObject({ code: 0 });
+  } finally {
+    await vendor.close();
+  }
 });

@@ -82,6 +82,7 @@ describe('a turn', () => {
     expect(await refusalOf(waitForTurn(ACCOUNT, 'foreground', NEVER))).toMatchObject({
       code: 'vendor_busy',
       retryAfter,
+      waitMs,
     });
   });
 
