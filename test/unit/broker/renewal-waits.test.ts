@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { EventEmitter } from 'node:events';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { sleep } from '../../../src/token/clock.ts';
 import { BrokerError, LoginNotSent } from '../../../src/token/errors.ts';
 import type { Announcement, Lease, LeaseAnswer } from '../../../src/token/ports.ts';
@@ -13,6 +14,9 @@ import {
   virtualReplica,
 } from '../../support/broker-parts.ts';
 import { accessTokenOf } from '../../support/served-token.ts';
+
+/** How often a replica that waits asks for the lease again. */
+const POLL_MS = 250;
 
 /** A replica in virtual time whose requests for a lease are noted. */
 function createReplica(options: Parameters<typeof virtualReplica>[0] = {}) {
@@ -81,6 +85,34 @@ describe('a renewal while another replica holds the lease', () => {
     expect(askedAt).toEqual([0]);
     expect(watched.calls('read')).toBe(1);
     expect(vendor.requests).toHaveLength(0);
+  });
+
+  test('leaves neither a listener nor a timer of its waits behind, however they end', async () => {
+    const { clock, pass, holdLease, renew, save } = createReplica();
+    const [on, off] = (['on', 'off'] as const).map((method) => vi.spyOn(EventEmitter.prototype, method));
+    onTestFinished(() => void vi.restoreAllMocks());
+    const callsOf = (spy: typeof on) => spy?.mock.calls.filter(([event]) => String(event) === ID).length;
+    let timers = 0;
+    const setTimer = clock.setTimer.bind(clock);
+    clock.setTimer = (callback, ms) => {
+      const timer = setTimer(callback, ms);
+      if (ms !== POLL_MS) return timer;
+      timers += 1;
+      return {
+        cancel: () => {
+          timers -= 1;
+          timer.cancel();
+        },
+      };
+    };
+    const lease = await holdLease(60_000);
+    const renewal = renew();
+    await pass(2 * POLL_MS + 50);
+    expect([timers, callsOf(on)]).toEqual([1, 3]);
+    await save(lease);
+    await pass(0);
+    expect(renewal.result).toMatchObject({ outcome: 'waited' });
+    expect([timers, callsOf(off)]).toEqual([0, 3]);
   });
 
   test('logs in by itself if the announced token does not satisfy the request', async () => {
