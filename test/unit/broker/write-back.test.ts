@@ -270,6 +270,15 @@ describe('a token that the store missed', () => {
     expect(restored).toHaveLength(2);
   });
 
+  test('is not written at its margin', async () => {
+    const { pass, writeBack, restored, recordOf } = createWriteBack();
+    const record = recordOf('alice', 1, 20_000);
+    await pass(19_000);
+    writeBack.add(record);
+    await pass(1_000);
+    expect(restored).toEqual([]);
+  });
+
   test('is written at shutdown, at once, and the shutdown waits for it', async () => {
     const { pass, writeBack, restored, recordOf, miss } = createWriteBack();
     await miss(recordOf('alice'));
