@@ -23,14 +23,14 @@ function lostWrites({ kind, from, until, dataOf }: Fault): readonly [from: numbe
  */
 export function isLost(facts: Facts, removal: Exchange, from: number, until = from): boolean {
   const { executedAt, sentAt, endedAt } = removal;
-  // When it was last written: by its request, or by a replica that repeated it.
+  // When it may have been last written: by its request, or by a replica that repeated it.
   let writtenAt = executedAt ?? endedAt;
   for (const fault of facts.faultsBetween(Number.NEGATIVE_INFINITY, until)) {
     const lost = lostWrites(fault);
     const isRestart = fault.kind === 'redis-old' || fault.kind === 'redis-empty';
     if (!lost || writtenAt < lost[0] || (executedAt ?? (isRestart ? sentAt : endedAt)) > lost[1]) continue;
     if (fault.kind !== 'redis-old' || !isHealed(facts, removal, fault, from)) return true;
-    writtenAt = fault.until;
+    writtenAt = fault.until + facts.bounds.healMs;
   }
   return false;
 }

@@ -139,6 +139,13 @@ describe('after a logout', () => {
     expect(brokenRules([logout, read(18_900, 'a')], logins, newerData)).toEqual([REMOVED]);
   });
 
+  it('an old Redis may lose it again while the replicas repeat it', () => {
+    const old = fault('redis-old', 8_000, 9_000, { dataOf: 4_000 });
+    const again = (dataOf: number) => fault('redis-old', 30_000, 30_500, { dataOf });
+    expect(brokenRules([logout, read(35_000, 'a')], logins, [old, again(18_000)])).toEqual([]);
+    expect(brokenRules([logout, read(35_000, 'a')], logins, [old, again(20_000)])).toEqual([REMOVED]);
+  });
+
   it('an old Redis brings it back for good if no replica remembers the logout', () => {
     const old = fault('redis-old', 8_000, 9_000, { dataOf: 4_000 });
     const restarts = [0, 1, 2].map((replica) => fault('kill', 6_000 + replica, 7_000, { replica }));
