@@ -1,11 +1,12 @@
 import { Redis, ReplyError } from 'ioredis';
 import { expect, test } from 'vitest';
 import { RedisCommands } from '../../../src/store/redis/connection/commands.ts';
-import { NO_COUNTS, NO_SHARES, type ReplicaFacts } from '../../../src/telemetry/finding-facts.ts';
+import type { ReplicaFacts } from '../../../src/telemetry/finding-facts.ts';
 import { replicaFindings } from '../../../src/telemetry/findings.ts';
 import { ContactHistory } from '../../../src/token/contact-history.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
+import { DOMAIN, factsAt } from './facts.ts';
 
 const MINUTE_MS = 60_000;
 const SET_BACK_MS = -10 * MINUTE_MS;
@@ -15,15 +16,9 @@ function createReplica() {
   const redis = new RedisCommands(new Redis({ lazyConnect: true }), clock, silentObserver);
   const vendor = new ContactHistory(clock);
   const facts = (): ReplicaFacts => ({
-    now: clock.now(),
-    monotonic: clock.monotonic(),
-    counts: NO_COUNTS,
-    lately: NO_SHARES,
-    reasons: {},
+    ...factsAt(clock),
     redis: { outage: redis.outage(), refusedWrites: redis.refusedWrites(), losses: [] },
-    vendorDomains: [{ host: 'vendor.example', circuit: 'closed', clockOffsetMs: 0, ...vendor }],
-    sessionServer: undefined,
-    clockOffsetMs: 0,
+    vendorDomains: [{ ...DOMAIN, ...vendor }],
   });
   return {
     clock,
@@ -57,14 +52,15 @@ test.each([
 
 test('redis_refuses_writes counts from the first refusal after a pause of 5 s', async () => {
   const { clock, found, redisFails } = createReplica();
-  const refusal = new ReplyError('OOM command not allowed');
-  await redisFails(refusal);
-  clock.advance(5_000);
-  await redisFails(refusal);
-  expect(found()).toEqual([]);
-  clock.advance(3_000);
-  await redisFails(refusal);
-  expect(found()).toEqual(['redis_refuses_writes']);
+  for (const [afterMs, codes] of [
+    [0, []],
+    [5_000, []],
+    [3_000, ['redis_refuses_writes']],
+  ] as const) {
+    clock.advance(afterMs);
+    await redisFails(new ReplyError('OOM command not allowed'));
+    expect(found()).toEqual(codes);
+  }
 });
 
 test('vendor_down begins and ends by the time that has passed, whatever the wall clock shows', () => {

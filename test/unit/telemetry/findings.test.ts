@@ -17,24 +17,14 @@ import { differenceOf, fleetFindings } from '../../../src/telemetry/fleet-findin
 import { FINDING_CODES, type FindingCode, runbookOf } from '../../../src/token/findings.ts';
 import { readFile } from '../../support/documents.ts';
 import { headingsOf } from '../../support/markdown.ts';
+import { DOMAIN, factsAt, failingContact } from './facts.ts';
 
 const NOW = Date.parse('2026-11-26T14:10:00.000Z');
 /** The monotonic clock. */
 const MONOTONIC = 7 * 86_400_000;
 const MINUTE_MS = 60_000;
-const FINE_CONTACT = { lastSuccessAt: NOW - 1_000, lastFailure: undefined, failingSince: undefined, failures: 0 };
-const DOMAIN = { host: 'vendor.example', circuit: 'closed', clockOffsetMs: 0, ...FINE_CONTACT } as const;
-const FINE: ReplicaFacts = {
-  now: NOW,
-  monotonic: MONOTONIC,
-  counts: { ...NO_COUNTS, logins: 100, sessions: 100, reads: 100 },
-  lately: NO_SHARES,
-  reasons: {},
-  redis: { outage: undefined, refusedWrites: undefined, losses: [] },
-  vendorDomains: [DOMAIN],
-  sessionServer: FINE_CONTACT,
-  clockOffsetMs: 3,
-};
+const AT = { now: () => NOW, monotonic: () => MONOTONIC };
+const FINE: ReplicaFacts = { ...factsAt(AT), counts: { ...NO_COUNTS, logins: 100, sessions: 100, reads: 100 } };
 
 /** What has happened in the last five minutes happened lately, too. */
 const withCounts = (counts: Partial<RecentCounts>): ReplicaFacts => {
@@ -44,15 +34,8 @@ const withCounts = (counts: Partial<RecentCounts>): ReplicaFacts => {
 const withRedis = (redis: Partial<NonNullable<ReplicaFacts['redis']>>): ReplicaFacts => {
   return { ...FINE, redis: { outage: undefined, refusedWrites: undefined, losses: [], ...redis } };
 };
-/** A system that has failed for `ms`, the last time `agoMs` ago. */
-const failing = (reason: string, ms: number, failures: number, agoMs = 1_000) => ({
-  lastSuccessAt: NOW - ms - 1_000,
-  lastFailure: { at: NOW - agoMs, reason },
-  failingSince: NOW - ms,
-  failingSinceMonotonic: MONOTONIC - ms,
-  failedMonotonic: MONOTONIC - agoMs,
-  failures,
-});
+const failing = (reason: string, ms: number, failures: number, agoMs = 1_000) =>
+  failingContact(AT, reason, ms, failures, agoMs);
 const withDomain = (changes: Partial<ReplicaFacts['vendorDomains'][number]>): ReplicaFacts => {
   return { ...FINE, vendorDomains: [{ ...DOMAIN, ...changes }] };
 };
@@ -159,14 +142,21 @@ describe('what a replica finds', () => {
     const found = (other: ReplicaFacts['vendorDomains'][number], counts: Partial<RecentCounts>) =>
       codesOf(replicaFindings({ ...withCounts(counts), vendorDomains: [down, other] }));
 
-    test('shows what the other one rejects and fails', () => {
-      const rejected = { rejectedLogins: 40, failedLogins: 20, failedReads: 60 };
-      const codes = ['vendor_rejects', 'vendor_down', 'vendor_fails_logins', 'reads_fail'];
-      expect(new Set(found(cn('configuration'), rejected))).toEqual(new Set(codes));
-    });
-
-    test('shows reads that fail at the other one, with too few logins for a finding', () => {
-      expect(found(cn('timeout'), { failedLogins: 9, failedReads: 60 })).toEqual(['vendor_down', 'reads_fail']);
+    test.each<[string, string, Partial<RecentCounts>, readonly FindingCode[]]>([
+      [
+        'what the other one rejects and fails',
+        'configuration',
+        { rejectedLogins: 40, failedLogins: 20, failedReads: 60 },
+        ['vendor_rejects', 'vendor_down', 'vendor_fails_logins', 'reads_fail'],
+      ],
+      [
+        'reads that fail at the other one',
+        'timeout',
+        { failedLogins: 9, failedReads: 60 },
+        ['vendor_down', 'reads_fail'],
+      ],
+    ])('shows %s', (_, reason, counts, codes) => {
+      expect(new Set(found(cn(reason), counts))).toEqual(new Set(codes));
     });
 
     test.each([
@@ -282,22 +272,22 @@ describe('a share', () => {
     );
   });
 
-  describe('that is told', () => {
-    test('is that of the last minutes: while a fault is new, and while it ends', () => {
-      const of = (counts: Partial<ShareCounts>, lately: Partial<ShareCounts>) => found(counts, lately, ['failedReads']);
-      expect(of({ reads: 300, failedReads: 42 }, { reads: 45, failedReads: 30 })).toEqual([
-        { code: 'reads_fail', share: 0.67 },
-      ]);
-      expect(of({ reads: 300, failedReads: 84 }, { reads: 100, failedReads: 5 })).toEqual([
-        { code: 'reads_fail', share: 0.05 },
-      ]);
-    });
-
-    test('is that of five minutes with few events lately', () => {
-      expect(found({ reads: 100, failedReads: 30 }, { reads: 3, failedReads: 3 })).toEqual([
-        { code: 'reads_fail', share: 0.3 },
-      ]);
-    });
+  test.each<[string, Partial<ShareCounts>, Partial<ShareCounts>, number]>([
+    [
+      'that of the last minutes, while a fault is new',
+      { reads: 300, failedReads: 42 },
+      { reads: 45, failedReads: 30 },
+      0.67,
+    ],
+    [
+      'that of the last minutes, while a fault ends',
+      { reads: 300, failedReads: 84 },
+      { reads: 100, failedReads: 5 },
+      0.05,
+    ],
+    ['that of five minutes with few events lately', { reads: 100, failedReads: 30 }, { reads: 3, failedReads: 3 }, 0.3],
+  ])('that is told is %s', (_, counts, lately, share) => {
+    expect(found(counts, lately, ['failedReads'])).toEqual([{ code: 'reads_fail', share }]);
   });
 
   test('that is over needs new failures to begin again, with however few events', () => {

@@ -4,20 +4,22 @@ import { Fleet } from '../../../src/telemetry/fleet.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { LeftSummary, ScheduleOutlook } from '../../../src/token/ports.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
+import { DOMAIN, factsAt, failingContact } from './facts.ts';
 
-const CONTACT = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
-
-/** Replicas in virtual time, with a store that keeps what they leave. */
-function createFleet() {
+/**
+ * Replicas in virtual time, with a store that keeps what they leave. Returned are the controls of all, and then each
+ * replica of these names.
+ */
+function createFleet<const Names extends readonly string[]>(...names: Names) {
   const { clock, pass } = virtualClock();
   const left = new Map<string, { readonly at: number; readonly text: string }>();
   const store = { refuses: false, left };
-  const start = (replica: string, changes: { version?: string; configuration?: string } = {}) => {
+  const start = (replica: string, configuration = 'c1') => {
     const state = {
       counts: { ...NO_COUNTS } as RecentCounts,
       /** As the counts, if it is not set. */
       lately: undefined as ShareCounts | undefined,
-      configuration: changes.configuration ?? 'c1',
+      configuration,
       alive: true,
       fullSince: 0,
       downMs: 0,
@@ -32,6 +34,7 @@ function createFleet() {
       [...left].flatMap(([other, { at, text }]) =>
         other === id ? [] : [{ id: other, ageMs: clock.now() - at, text }],
       );
+    const failing = (reason: string, ms: number, failures: number) => failingContact(clock, reason, ms, failures);
     const fleet = new Fleet({
       clock,
       log: {
@@ -49,75 +52,67 @@ function createFleet() {
         },
       },
       replica,
-      version: changes.version ?? '1.0.0',
+      version: '1.0.0',
       configuration: () => state.configuration,
       facts: () => ({
-        now: clock.now(),
-        monotonic: clock.monotonic(),
+        ...factsAt(clock),
         counts: state.counts,
         lately: state.lately ?? state.counts,
         reasons: { logins: 'timeout' },
         redis: {
-          outage: state.silentMs
-            ? {
-                ...CONTACT,
-                failingSince: clock.now(),
-                failingSinceMonotonic: clock.monotonic() - state.silentMs,
-                failures: 9,
-              }
-            : undefined,
-          refusedWrites: state.fullSince
-            ? {
-                ...CONTACT,
-                lastFailure: { at: clock.now(), reason: 'oom' },
-                failingSince: state.fullSince,
-                failingSinceMonotonic: clock.monotonic() - (clock.now() - state.fullSince),
-                failedMonotonic: clock.monotonic(),
-                failures: 1,
-              }
-            : undefined,
+          outage: state.silentMs ? failing('timeout', state.silentMs, 9) : undefined,
+          refusedWrites: state.fullSince ? failing('oom', clock.now() - state.fullSince, 1) : undefined,
           losses: [],
         },
         vendorDomains: Array.from({ length: state.domains }, (_, domain) => ({
-          ...{
-            host: state.host + (domain || ''),
-            circuit: state.downMs > 0 ? 'open' : 'closed',
-            clockOffsetMs: 0,
-            ...CONTACT,
-          },
-          ...(state.downMs > 0 && {
-            lastFailure: { at: clock.now(), reason: 'timeout' },
-            failingSince: clock.now() - state.downMs,
-            failingSinceMonotonic: clock.monotonic() - state.downMs,
-            failedMonotonic: clock.monotonic(),
-            failures: 20,
-          }),
+          ...DOMAIN,
+          host: state.host + (domain || ''),
+          ...(state.downMs > 0 && { circuit: 'open' as const, ...failing('timeout', state.downMs, 20) }),
         })),
-        sessionServer: state.keysFail
-          ? { ...CONTACT, lastFailure: { at: clock.now(), reason: 'ECONNREFUSED' } }
-          : undefined,
-        clockOffsetMs: 5,
+        sessionServer: state.keysFail ? failing('ECONNREFUSED', 0, 1) : undefined,
       }),
     });
     fleet.start();
+    const reportOf = (summaries: readonly LeftSummary[] | undefined, outlook?: ScheduleOutlook) => {
+      const report = fleet.report(summaries, outlook);
+      return { ...report, codes: report.findings.map(({ code }) => code) };
+    };
     return {
       state,
       lines,
-      reportAlone: () => fleet.report(undefined, undefined),
-      stop: () => fleet.stop(),
+      /** Sets what it counted in five minutes, and lately if that is something else. */
+      sees(counts: Partial<RecentCounts>, lately?: Partial<ShareCounts>) {
+        state.counts = { ...NO_COUNTS, ...counts };
+        state.lately = lately && { ...NO_SHARES, ...lately };
+      },
+      die: () => {
+        state.alive = false;
+      },
+      reportAlone: () => reportOf(undefined),
+      stop: () => {
+        state.alive = false;
+        return fleet.stop();
+      },
       missing: () => fleet.missing(others()),
       report: (more: Omit<LeftSummary, 'id'>[] = [], outlook?: ScheduleOutlook) =>
-        fleet.report([...others(), ...more.map((one, at) => ({ id: `${at}`, ...one }))], outlook),
+        reportOf([...others(), ...more.map((one, at) => ({ id: `${at}`, ...one }))], outlook),
     };
   };
-  return { clock, pass, store, start };
+  type Replica = ReturnType<typeof start>;
+  const replicas = names.map((name) => start(name)) as { [Name in keyof Names]: Replica };
+  return [{ clock, pass, store, start }, ...replicas] as const;
+}
+
+/** A summary of another replica, with other fields than usual. */
+function summary(fields: object): { readonly ageMs: number; readonly text: string } {
+  const usual = { replica: 'z', version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0 };
+  return { ageMs: 0, text: JSON.stringify({ ...usual, findings: [], counts: {}, lately: {}, ...fields }) };
 }
 
 describe('a fleet', () => {
   test('shows every replica with its version, its configuration and its clock', async () => {
-    const { clock, pass, start } = createFleet();
+    const [{ clock, pass }, one] = createFleet('b', 'c', 'a');
     const startedAt = new Date(clock.now()).toISOString();
-    const [one] = [start('b'), start('c'), start('a')];
     await pass(1_000);
     const { findings, replicas } = one.report();
     const state = {
@@ -133,11 +128,10 @@ describe('a fleet', () => {
   });
 
   test('leaves out what a replica saw whose summary is old, and its findings: they may be over', async () => {
-    const { pass, store, start } = createFleet();
-    const [one, other] = [start('a'), start('b')];
-    other.state.counts = { ...NO_COUNTS, logins: 100, failedLogins: 90 };
+    const [{ pass, store }, one, other] = createFleet('a', 'b');
+    other.sees({ logins: 100, failedLogins: 90 });
     await pass(6_000);
-    expect(one.report().findings.map(({ code }) => code)).toEqual(['vendor_fails_logins']);
+    expect(one.report().codes).toEqual(['vendor_fails_logins']);
     store.refuses = true;
     await pass(12_000);
     const { findings, replicas } = one.report();
@@ -149,9 +143,8 @@ describe('a fleet', () => {
   });
 
   test('adds up what its replicas saw: no share of one alone is above the threshold', async () => {
-    const { pass, start } = createFleet();
-    const replicas = [start('a'), start('b'), start('c')];
-    for (const { state } of replicas) state.counts = { ...NO_COUNTS, logins: 10, failedLogins: 4, endedTokens: 2 };
+    const [{ pass }, ...replicas] = createFleet('a', 'b', 'c');
+    for (const { sees } of replicas) sees({ logins: 10, failedLogins: 4, endedTokens: 2 });
     await pass(6_000);
     const { findings, tokensEnded } = replicas[1]?.report() ?? { findings: [], tokensEnded: 0 };
     expect(findings).toMatchObject([
@@ -161,24 +154,29 @@ describe('a fleet', () => {
     expect(tokensEnded).toBe(6);
   });
 
-  test('shows what one replica alone finds, with its name and since when, also on another replica', async () => {
-    const { clock, pass, start } = createFleet();
-    const [one, other] = [start('a'), start('b')];
-    one.state.counts = { ...NO_COUNTS, logins: 20, failedLogins: 20 };
-    other.state.counts = { ...NO_COUNTS, logins: 1_000 };
+  test('shows what one replica alone finds on each replica: its name, why, how much, how often and since when', async () => {
+    const [{ clock, pass }, one, other] = createFleet('a', 'b');
+    one.sees({ logins: 20, failedLogins: 20 });
+    other.sees({ logins: 1_000 });
+    one.state.fullSince = clock.now();
     const since = clock.now() + 5_000;
-    await pass(11_000);
-    const found = { code: 'vendor_fails_logins', since, replicas: ['a'] };
-    expect(other.report().findings).toMatchObject([found]);
-    expect(other.report().replicas.map(({ findings }) => findings)).toEqual([[], ['vendor_fails_logins']]);
-    expect(one.report().findings).toMatchObject([found]);
+    await pass(12_000);
+    const failing = { code: 'vendor_fails_logins', count: 20, share: 1, reason: 'timeout', since, replicas: ['a'] };
+    for (const { report } of [one, other]) {
+      const { findings } = report();
+      expect(findings).toMatchObject([{ code: 'redis_refuses_writes', reason: 'oom' }, failing]);
+      expect(findings[0]?.message).toContain('its memory is full');
+    }
+    expect(other.report().replicas.map(({ findings }) => findings)).toEqual([
+      [],
+      ['redis_refuses_writes', 'vendor_fails_logins'],
+    ]);
   });
 
   test('names the replicas that find something, unless all do', async () => {
-    const { pass, start } = createFleet();
-    const [one, other] = [start('a'), start('b')];
-    one.state.counts = { ...NO_COUNTS, logins: 20, slowLogins: 20 };
-    other.state.counts = { ...NO_COUNTS, logins: 1_000 };
+    const [{ pass }, one, other] = createFleet('a', 'b');
+    one.sees({ logins: 20, slowLogins: 20 });
+    other.sees({ logins: 1_000 });
     await pass(6_000);
     const found = { code: 'vendor_slow', count: 20, share: 1 };
     for (const { report } of [one, other]) expect(report().findings).toMatchObject([{ ...found, replicas: ['a'] }]);
@@ -189,29 +187,13 @@ describe('a fleet', () => {
     expect(everywhere?.replicas).toBeUndefined();
   });
 
-  test('knows why, how much and how often, when only another replica finds it', async () => {
-    const { pass, start, clock } = createFleet();
-    const [one, other] = [start('a'), start('b')];
-    one.state.counts = { ...NO_COUNTS, logins: 1_000 };
-    other.state.counts = { ...NO_COUNTS, logins: 20, failedLogins: 20 };
-    other.state.fullSince = clock.now();
-    await pass(12_000);
-    const { findings } = one.report();
-    expect(findings).toMatchObject([
-      { code: 'redis_refuses_writes', reason: 'oom' },
-      { code: 'vendor_fails_logins', count: 20, share: 1, reason: 'timeout', replicas: ['b'] },
-    ]);
-    expect(findings[0]?.message).toContain('its memory is full');
-  });
-
   test('tells of a fault of some replicas what the one knows that saw most, and when the first one saw it', async () => {
-    const { clock, pass, start } = createFleet();
-    const [one, other, rest] = [start('a'), start('b'), start('c')];
-    rest.state.counts = { ...NO_COUNTS, logins: 2_000 };
+    const [{ clock, pass }, one, other, rest] = createFleet('a', 'b', 'c');
+    rest.sees({ logins: 2_000 });
     const begun = clock.now();
-    one.state.counts = { ...NO_COUNTS, logins: 20, slowLogins: 20 };
+    one.sees({ logins: 20, slowLogins: 20 });
     await pass(60_000);
-    other.state.counts = { ...NO_COUNTS, logins: 40, slowLogins: 40 };
+    other.sees({ logins: 40, slowLogins: 40 });
     await pass(6_000);
     const [found] = rest.report().findings;
     expect(found).toMatchObject({ code: 'vendor_slow', count: 40, replicas: ['a', 'b'] });
@@ -219,28 +201,25 @@ describe('a fleet', () => {
   });
 
   test('names the new replica that cannot check sessions, with the share of all and the reason', async () => {
-    const { pass, start } = createFleet();
-    const [one, , fresh] = [start('a'), start('b'), start('c')];
-    for (const { state } of [one, fresh]) state.counts = { ...NO_COUNTS, sessions: 100 };
-    fresh.state.counts = { ...NO_COUNTS, sessions: 100, uncheckedSessions: 100 };
+    const [{ pass }, one, , fresh] = createFleet('a', 'b', 'c');
+    for (const { sees } of [one, fresh]) sees({ sessions: 100 });
+    fresh.sees({ sessions: 100, uncheckedSessions: 100 });
     fresh.state.keysFail = true;
     await pass(6_000);
     const found = { code: 'session_check_fails', share: 0.5, reason: 'ECONNREFUSED', replicas: ['c'] };
     for (const { report } of [one, fresh]) expect(report().findings).toMatchObject([found]);
-    one.state.counts = { ...NO_COUNTS, sessions: 100, uncheckedSessions: 4 };
+    one.sees({ sessions: 100, uncheckedSessions: 4 });
     await pass(6_000);
     expect(one.report().findings).toEqual([expect.not.objectContaining({ replicas: expect.anything() })]);
   });
 
   test('does not go on with what a replica saw, once the fleet knows that it is over', async () => {
-    const { pass, start } = createFleet();
-    const [one, other] = [start('a'), start('b')];
-    const look = async (lately: object, otherLately: object) => {
-      for (const { state } of [one, other]) state.counts = { ...NO_COUNTS, logins: 60, failedLogins: 12 };
-      Object.assign(one.state, { lately: { ...NO_SHARES, ...lately } });
-      Object.assign(other.state, { lately: { ...NO_SHARES, ...otherLately } });
+    const [{ pass }, one, other] = createFleet('a', 'b');
+    const look = async (lately: Partial<ShareCounts>, otherLately: Partial<ShareCounts>) => {
+      one.sees({ logins: 60, failedLogins: 12 }, lately);
+      other.sees({ logins: 60, failedLogins: 12 }, otherLately);
       await pass(6_000);
-      return one.report().findings.map(({ code }) => code);
+      return one.report().codes;
     };
     const failing = { logins: 20, failedLogins: 4 };
     expect(await look(failing, failing)).toEqual(['vendor_fails_logins']);
@@ -251,62 +230,53 @@ describe('a fleet', () => {
   });
 
   test('begins anew what was over, and names no replica for a fault that the others see begin', async () => {
-    const { clock, pass, start } = createFleet();
-    const [one, other] = [start('a'), start('b')];
-    const counts = { ...NO_COUNTS, logins: 60, failedLogins: 12 };
-    for (const { state } of [one, other]) state.counts = counts;
-    const look = async (lately: Partial<ShareCounts>) => {
-      for (const { state } of [one, other]) state.lately = { ...NO_SHARES, ...lately };
+    const [{ clock, pass }, one, other] = createFleet('a', 'b');
+    const look = async (logins: number, otherLogins: number, lately: Partial<ShareCounts>) => {
+      one.sees({ logins, failedLogins: 12 }, lately);
+      other.sees({ logins: otherLogins, failedLogins: 12 }, lately);
       await pass(6_000);
       return one.report().findings;
     };
-    expect(await look({ logins: 20, failedLogins: 10 })).toMatchObject([{ code: 'vendor_fails_logins' }]);
+    expect(await look(60, 60, { logins: 20, failedLogins: 10 })).toMatchObject([{ code: 'vendor_fails_logins' }]);
     // Each of them has too few logins to know. The fleet does.
-    expect(await look({ logins: 40 })).toEqual([]);
+    expect(await look(60, 60, { logins: 40 })).toEqual([]);
     await pass(60_000);
     const begun = clock.now();
-    other.state.counts = { ...NO_COUNTS, logins: 200, failedLogins: 12 };
-    one.state.counts = { ...NO_COUNTS, logins: 120, failedLogins: 12 };
-    const [again] = await look({ logins: 20, failedLogins: 4 });
+    const [again] = await look(120, 200, { logins: 20, failedLogins: 4 });
     expect(again).toMatchObject({ code: 'vendor_fails_logins' });
     expect(again?.replicas).toBeUndefined();
     expect(again?.since).toBeGreaterThanOrEqual(begun - 5_000);
   });
 
   test('does not blame one replica for a fault that another one begins to see', async () => {
-    const { pass, start } = createFleet();
-    const [one, busy] = [start('a'), start('b')];
-    one.state.counts = { ...NO_COUNTS, logins: 60, failedLogins: 12 };
-    one.state.lately = { ...NO_SHARES, logins: 20, failedLogins: 10 };
-    busy.state.counts = { ...NO_COUNTS, logins: 3_000, failedLogins: 4 };
-    busy.state.lately = { ...NO_SHARES, logins: 300, failedLogins: 4 };
+    const [{ pass }, one, busy] = createFleet('a', 'b');
+    one.sees({ logins: 60, failedLogins: 12 }, { logins: 20, failedLogins: 10 });
+    busy.sees({ logins: 3_000, failedLogins: 4 }, { logins: 300, failedLogins: 4 });
     await pass(6_000);
     expect(busy.report().findings).toMatchObject([{ code: 'vendor_fails_logins', replicas: ['a'] }]);
-    busy.state.lately = { ...NO_SHARES, logins: 300, failedLogins: 20 };
+    busy.sees({ logins: 3_000, failedLogins: 4 }, { logins: 300, failedLogins: 20 });
     await pass(6_000);
     expect(busy.report().findings).toEqual([expect.not.objectContaining({ replicas: expect.anything() })]);
   });
 
   test('does not keep a share because somebody asked this replica long ago', async () => {
-    const { pass, start } = createFleet();
-    const [asked, other] = [start('a'), start('b')];
-    const look = async (state: (typeof asked)['state'], failedLogins: number) => {
-      state.counts = { ...NO_COUNTS, logins: 100, failedLogins };
+    const [{ pass }, asked, other] = createFleet('a', 'b');
+    const look = async (failedLogins: number) => {
+      other.sees({ logins: 100, failedLogins });
       await pass(6_000);
     };
-    await look(other.state, 60);
+    await look(60);
     expect(asked.report().findings).toMatchObject([{ code: 'vendor_fails_logins' }]);
-    await look(other.state, 0);
+    await look(0);
     await pass(60_000);
-    await look(other.state, 6);
+    await look(6);
     for (const { report } of [asked, other]) expect(report().findings).toEqual([]);
   });
 
   test('does not miss a replica that was killed and is back, also if its clock is behind', async () => {
-    const { clock, pass, start, store } = createFleet();
-    const [one, killed] = [start('a'), start('b')];
+    const [{ clock, pass, store }, one, killed] = createFleet('a', 'b');
     await pass(6_000);
-    killed.state.alive = false;
+    killed.die();
     await pass(3_000);
     const [, last] = [...store.left.values()];
     const startedAt = clock.now() - 10_000;
@@ -321,8 +291,7 @@ describe('a fleet', () => {
   test.each([3_600_000, -3_600_000, 0])(
     'says by its own clock since when a replica sees a finding whose clock is %i ms ahead',
     async (aheadMs) => {
-      const { clock, pass, start, store } = createFleet();
-      const [one, { state }] = [start('a'), start('b')];
+      const [{ clock, pass, store }, one, { state }] = createFleet('a', 'b');
       state.downMs = 60_000;
       await pass(6_000);
       const [id = '', left] = [...store.left].find(([, { text }]) => text.includes('vendor_down')) ?? [];
@@ -336,25 +305,22 @@ describe('a fleet', () => {
   );
 
   test('keeps what the fleet found until it is known that the store is down', async () => {
-    const { clock, pass, start } = createFleet();
-    const [one, other] = [start('a'), start('b')];
+    const [{ clock, pass }, one, other] = createFleet('a', 'b');
     other.state.fullSince = clock.now();
     await pass(6_000);
-    const codes = (report: { findings: readonly { code: string }[] }) => report.findings.map(({ code }) => code);
     const late = { dueWithin: [7], total: 7, overdueMs: 300_000 };
-    expect(codes(one.report([], late))).toEqual(['redis_refuses_writes', 'renewals_late']);
-    expect(codes(one.reportAlone())).toEqual(['redis_refuses_writes', 'renewals_late']);
+    expect(one.report([], late).codes).toEqual(['redis_refuses_writes', 'renewals_late']);
+    expect(one.reportAlone().codes).toEqual(['redis_refuses_writes', 'renewals_late']);
     expect(one.reportAlone().replicas).toHaveLength(2);
     one.state.silentMs = 5_000;
-    expect(codes(one.reportAlone())).toEqual(['redis_unreachable']);
+    expect(one.reportAlone().codes).toEqual(['redis_unreachable']);
     one.state.silentMs = 0;
     await pass(21_000);
-    expect(codes(one.reportAlone())).toEqual([]);
+    expect(one.reportAlone().codes).toEqual([]);
   });
 
   test('shows each domain that is down for some replicas, with what each of them knows', async () => {
-    const { clock, pass, start } = createFleet();
-    const [one, cn, eu, both] = [start('a'), start('b'), start('c'), start('d')];
+    const [{ clock, pass }, one, cn, eu, both] = createFleet('a', 'b', 'c', 'd');
     Object.assign(cn.state, { downMs: 60_000, host: 'cn.example' });
     for (const { state } of [eu, both]) Object.assign(state, { downMs: 90_000, host: 'eu.example' });
     await pass(6_000);
@@ -371,20 +337,16 @@ describe('a fleet', () => {
   });
 
   test('sees that all replicas together have no login at night, and that one account is not many', async () => {
-    const { pass, start } = createFleet();
-    const replicas = [start('a'), start('b'), start('c')];
-    const fail = (halfHourFailedLogins: number, failedAccounts: number) => {
-      return { ...NO_COUNTS, halfHourLogins: halfHourFailedLogins, halfHourFailedLogins, failedAccounts };
+    const [{ pass }, ...replicas] = createFleet('a', 'b', 'c');
+    const look = async (...seen: readonly (readonly [logins: number, failedAccounts: number])[]) => {
+      for (const [at, [halfHourLogins, failedAccounts]] of seen.entries())
+        replicas[at]?.sees({ halfHourLogins, halfHourFailedLogins: 2, failedAccounts });
+      await pass(6_000);
+      return replicas.map(({ report }) => report().codes);
     };
-    for (const { state } of replicas) state.counts = fail(2, 1);
-    await pass(6_000);
-    for (const { report } of replicas) expect(report().findings).toEqual([]);
-    for (const { state } of replicas.slice(1)) state.counts = fail(2, 2);
-    await pass(6_000);
-    for (const { report } of replicas) expect(report().findings).toMatchObject([{ code: 'vendor_fails_logins' }]);
-    for (const { state } of replicas.slice(0, 1)) state.counts = { ...fail(2, 1), halfHourLogins: 3 };
-    await pass(6_000);
-    for (const { report } of replicas) expect(report().findings).toEqual([]);
+    expect(await look([2, 1], [2, 1], [2, 1])).toEqual([[], [], []]);
+    expect(await look([2, 1], [2, 2], [2, 2])).toEqual(Array(3).fill(['vendor_fails_logins']));
+    expect(await look([3, 1], [2, 2], [2, 2])).toEqual([[], [], []]);
   });
 
   test.each([
@@ -393,13 +355,10 @@ describe('a fleet', () => {
   ])(
     'turns while all sessions are refused after a busy time, and keeps its verdict near the threshold: %s',
     async (_, times) => {
-      const { pass, start } = createFleet();
-      const replicas = [start('a'), start('b'), start('c')];
+      const [{ pass }, ...replicas] = createFleet('a', 'b', 'c');
       const see = async (refused: number) => {
-        for (const { state } of replicas) {
-          state.counts = { ...NO_COUNTS, sessions: 3_000, refusedSessions: 60 };
-          state.lately = { ...NO_SHARES, sessions: 10 * times, refusedSessions: refused * times };
-        }
+        for (const { sees } of replicas)
+          sees({ sessions: 3_000, refusedSessions: 60 }, { sessions: 10 * times, refusedSessions: refused * times });
         await pass(6_000);
         const found = replicas.map(({ report }) => report().findings.map(({ code, share }) => [code, share]));
         expect(found[1]).toEqual(found[0]);
@@ -414,11 +373,8 @@ describe('a fleet', () => {
   );
 
   test('leaves a summary that the store reads, however many domains are down', async () => {
-    const { pass, start, store } = createFleet();
-    const one = start('a');
-    one.state.downMs = 60_000;
-    one.state.host = 'h'.repeat(40);
-    one.state.domains = 30;
+    const [{ pass, store }, one] = createFleet('a');
+    Object.assign(one.state, { downMs: 60_000, host: 'h'.repeat(40), domains: 30 });
     await pass(6_000);
     const [{ text } = { text: '' }] = store.left.values();
     expect(one.report().findings).toHaveLength(30);
@@ -427,8 +383,7 @@ describe('a fleet', () => {
   });
 
   test('blames no replica for a fault of Redis, and does not say that a silent one is fine', async () => {
-    const { clock, pass, start, store } = createFleet();
-    const [one, other] = [start('a'), start('b')];
+    const [{ clock, pass, store }, one, other] = createFleet('a', 'b');
     await pass(10_000);
     one.state.fullSince = clock.now();
     // The summary that says so is the last one that Redis takes.
@@ -436,7 +391,7 @@ describe('a fleet', () => {
     expect(one.report().findings).toEqual([expect.not.objectContaining({ replicas: expect.anything() })]);
     store.refuses = true;
     await pass(11_000);
-    one.state.counts = { ...NO_COUNTS, logins: 20, slowLogins: 20 };
+    one.sees({ logins: 20, slowLogins: 20 });
     for (const { report } of [one, other]) expect(report().replicas.map((of) => of.findings)[1]).toBeNull();
     const { findings } = one.report();
     expect(findings.map(({ code, replicas }) => [code, replicas])).toEqual([
@@ -446,24 +401,22 @@ describe('a fleet', () => {
   });
 
   test('takes the failed logins of an outage that has just ended for no new fault', async () => {
-    const { clock, pass, start } = createFleet();
-    const one = start('a');
-    one.state.counts = { ...NO_COUNTS, logins: 20, failedLogins: 20 };
+    const [{ clock, pass }, one] = createFleet('a');
+    one.sees({ logins: 20, failedLogins: 20 });
     one.state.downMs = 60_000;
     const since = clock.now() - 60_000;
     expect(one.report().findings).toMatchObject([{ code: 'vendor_down', since }]);
     one.state.downMs = 0;
     await pass(3_000);
     expect(one.report().findings).toMatchObject([{ code: 'vendor_fails_logins', since }]);
-    one.state.lately = { ...NO_SHARES, logins: 40 };
+    one.sees({ logins: 20, failedLogins: 20 }, { logins: 40 });
     expect(one.report().findings).toEqual([]);
   });
 
   test('misses a replica that ended without a word for 20 s, and forgets it after 15 minutes', async () => {
-    const { clock, pass, start } = createFleet();
-    const [one, other] = [start('a'), start('b')];
+    const [{ clock, pass }, one, other] = createFleet('a', 'b');
     await pass(30_000);
-    other.state.alive = false;
+    other.die();
     const lastAt = clock.now();
     await pass(19_000);
     expect(one.report().findings).toEqual([]);
@@ -477,12 +430,10 @@ describe('a fleet', () => {
   });
 
   test('does not miss a replica that shut down, nor one that started again under its name', async () => {
-    const { pass, start } = createFleet();
-    const [one, stopped, killed] = [start('a'), start('b'), start('c')];
+    const [{ pass, start }, one, stopped, killed] = createFleet('a', 'b', 'c');
     await pass(30_000);
     await stopped.stop();
-    stopped.state.alive = false;
-    killed.state.alive = false;
+    killed.die();
     await pass(10_000);
     start('c');
     await pass(30_000);
@@ -491,31 +442,28 @@ describe('a fleet', () => {
   });
 
   test('does not miss a killed replica that started again under its name and then shut down', async () => {
-    const { pass, start } = createFleet();
-    const [one, killed, other] = [start('a'), start('b'), start('c')];
+    const [{ pass, start }, one, killed, other] = createFleet('a', 'b', 'c');
     await pass(30_000);
-    killed.state.alive = false;
+    killed.die();
     await pass(3_000);
     const again = start('b');
     await pass(30_000);
     await again.stop();
-    again.state.alive = false;
     await pass(30_000);
     expect(one.report().findings).toEqual([]);
     expect(one.report().replicas.map(({ replica }) => replica)).toEqual(['a', 'c']);
-    other.state.alive = false;
+    other.die();
     await pass(30_000);
     expect(one.report().findings).toMatchObject([{ code: 'replica_missing', replicas: ['c'] }]);
   });
 
   test('misses nobody right after an outage of the store', async () => {
-    const { pass, start, store } = createFleet();
-    const [one, other] = [start('a'), start('b')];
+    const [{ pass, store }, one, other] = createFleet('a', 'b');
     await pass(30_000);
     store.refuses = true;
     await pass(60_000);
     store.refuses = false;
-    other.state.alive = false;
+    other.die();
     await pass(10_000);
     expect(one.report().findings).toEqual([]);
     await pass(15_000);
@@ -523,8 +471,7 @@ describe('a fleet', () => {
   });
 
   test('shows a forgotten reload after five minutes', async () => {
-    const { pass, start } = createFleet();
-    const [one, other] = [start('a'), start('b'), start('c')];
+    const [{ pass }, one, other] = createFleet('a', 'b', 'c');
     await pass(10 * 60_000);
     other.state.configuration = 'c2';
     await pass(4 * 60_000);
@@ -537,18 +484,16 @@ describe('a fleet', () => {
     ['another one', 'c1'],
     ['one with the new configuration, alone', 'c2'],
   ])('shows a forgotten reload although a replica starts again and again: %s', async (_, configuration) => {
-    const { pass, start } = createFleet();
-    const one = start('a');
+    const [{ pass, start }, one] = createFleet('a');
     let other = start('b');
     if (configuration === 'c1') start('c').state.configuration = 'c2';
-    const codes = () => one.report().findings.map(({ code }) => code);
+    const codes = () => one.report().codes;
     for (let restart = 0; restart < 4; restart += 1) {
       await other.stop();
-      other.state.alive = false;
       // Somebody looks while it is away.
       codes();
       await pass(2_000);
-      other = start('b', { configuration });
+      other = start('b', configuration);
       for (let seconds = 0; seconds < 120; seconds += 30) {
         await pass(30_000);
         codes();
@@ -561,8 +506,7 @@ describe('a fleet', () => {
     ['the same one, after all were seen alike', 'c2', true],
     ['another one', 'c3', false],
   ])('gives a new difference five minutes, too: %s', async (_, configuration, isLooked) => {
-    const { clock, pass, start } = createFleet();
-    const [one, first, second] = [start('a'), start('b-1'), start('b-2')];
+    const [{ clock, pass, start }, one, first, second] = createFleet('a', 'b-1', 'b-2');
     second.state.configuration = 'c2';
     await pass(6 * 60_000);
     expect(one.report().findings).toMatchObject([{ code: 'configuration_differs', replicas: ['b-2'] }]);
@@ -570,8 +514,7 @@ describe('a fleet', () => {
     await pass(6_000);
     if (isLooked) expect(one.report().findings).toEqual([]);
     await first.stop();
-    first.state.alive = false;
-    const again = start('b-1', { configuration });
+    const again = start('b-1', configuration);
     const since = clock.now();
     await pass(1_000);
     expect(one.report().findings).toEqual([]);
@@ -585,22 +528,22 @@ describe('a fleet', () => {
   });
 
   test('ignores what no broker has left, and codes of a later version', async () => {
-    const { pass, start } = createFleet();
-    const [one] = [start('a'), start('b')];
+    const [{ pass }, one] = createFleet('a', 'b');
     await pass(1_000);
-    const later = {
-      ...{ replica: 'z', version: '2.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0 },
-      ...{ findings: [{ code: 'moon_is_full', since: 1 }], counts: { reads: 'many' }, lately: {} },
-    };
-    const texts = ['', 'null', '{}', '[1]', '{"replica":1}', JSON.stringify({ ...later, replica: 'x'.repeat(1_000) })];
-    const { replicas, findings } = one.report([...texts, JSON.stringify(later)].map((text) => ({ ageMs: 0, text })));
+    const later = { version: '2.0.0', findings: [{ code: 'moon_is_full', since: 1 }], counts: { reads: 'many' } };
+    const texts = ['', 'null', '{}', '[1]', '{"replica":1}'].map((text) => ({ ageMs: 0, text }));
+    const { replicas, codes } = one.report([
+      ...texts,
+      summary({ ...later, replica: 'x'.repeat(1_000) }),
+      summary(later),
+    ]);
     expect(replicas.map(({ replica, findings }) => [replica, findings])).toEqual([
       ['a', []],
       ['b', []],
       ['z', []],
     ]);
     // It has another version.
-    expect(findings.map(({ code }) => code)).toEqual([]);
+    expect(codes).toEqual([]);
   });
 
   test.each([
@@ -609,47 +552,32 @@ describe('a fleet', () => {
     ['a finding', { findings: [{ code: 'vendor_down', since: 1e300 }] }],
     ['a clock', { clockOffsetMs: 1e300 }],
   ])('ignores a summary with an impossible time: %s', async (_, forged) => {
-    const { pass, start } = createFleet();
-    const one = start('a');
+    const [{ pass }, one] = createFleet('a');
     await pass(1_000);
-    const fine = { replica: 'z', version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0 };
-    const text = JSON.stringify({ ...fine, findings: [], counts: {}, lately: {}, ...forged });
-    expect(one.report([{ ageMs: 0, text }]).replicas.map(({ replica }) => replica)).toEqual(['a']);
+    expect(one.report([summary(forged)]).replicas.map(({ replica }) => replica)).toEqual(['a']);
   });
 
   test('shows each of 199 other replicas, as many as the store keeps beside its own summary', async () => {
-    const { pass, start } = createFleet();
-    const one = start('a');
+    const [{ pass }, one] = createFleet('a');
     await pass(1_000);
-    const other = { version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0, findings: [], lately: {} };
-    const left = Array.from({ length: 199 }, (_, number) => {
-      return { ageMs: 0, text: JSON.stringify({ ...other, replica: `z${number}`, counts: {} }) };
-    });
+    const left = Array.from({ length: 199 }, (_, number) => summary({ replica: `z${number}` }));
     expect(one.report(left).replicas).toHaveLength(200);
   });
 
   test('reports a number that is safe, whatever the others have counted', async () => {
-    const { pass, start } = createFleet();
-    const one = start('a');
-    one.state.counts = { ...NO_COUNTS, endedTokens: 3 };
+    const [{ pass }, one] = createFleet('a');
+    one.sees({ endedTokens: 3 });
     await pass(1_000);
-    const other = { version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0, findings: [], lately: {} };
-    const forged = ['y', 'z'].map((replica) => {
-      return {
-        ageMs: 0,
-        text: JSON.stringify({ ...other, replica, counts: { endedTokens: Number.MAX_SAFE_INTEGER } }),
-      };
-    });
+    const forged = ['y', 'z'].map((replica) => summary({ replica, counts: { endedTokens: Number.MAX_SAFE_INTEGER } }));
     expect(one.report(forged).tokensEnded).toBe(3);
   });
 
   test('logs one line when a finding begins and one when it is over', async () => {
-    const { pass, start } = createFleet();
-    const { state, lines } = start('a');
+    const [{ pass }, { sees, lines }] = createFleet('a');
     await pass(1_000);
-    state.counts = { ...NO_COUNTS, logins: 20, failedLogins: 20 };
+    sees({ logins: 20, failedLogins: 20 });
     await pass(60_000);
-    state.counts = NO_COUNTS;
+    sees({});
     await pass(60_000);
     expect(lines).toMatchObject([
       { level: 'warn', finding: 'vendor_fails_logins', count: 20, share: 1, message: expect.any(String) },
@@ -658,8 +586,8 @@ describe('a fleet', () => {
   });
 
   test('logs one line when another replica is missing or differs, and one when this is over, if Prometheus asks', async () => {
-    const { pass, start } = createFleet();
-    const [one, other, killed] = [start('a'), start('b', { configuration: 'c2' }), start('c')];
+    const [{ pass }, one, other, killed] = createFleet('a', 'b', 'c');
+    other.state.configuration = 'c2';
     const scrape = async (minutes: number) => {
       for (let second = 0; second < minutes * 60; second += 15) {
         await pass(15_000);
@@ -667,7 +595,7 @@ describe('a fleet', () => {
       }
     };
     await scrape(6);
-    killed.state.alive = false;
+    killed.die();
     await scrape(2);
     other.state.configuration = 'c1';
     await scrape(20);

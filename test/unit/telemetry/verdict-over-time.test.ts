@@ -3,21 +3,14 @@ import type { StandingShares } from '../../../src/telemetry/finding-facts.ts';
 import { replicaFindings } from '../../../src/telemetry/findings.ts';
 import { countingObserver, countsByMinute, recentCounts } from '../../../src/telemetry/last-hour.ts';
 import { accountId } from '../../../src/token/subject.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
+import { factsAt } from './facts.ts';
 
 const BUSY_SECONDS = 600;
 const FAULT_SECONDS = 3_600;
 const MINUTE_SECONDS = 60;
-
-/** Numbers that look random, the same ones each time. */
-function randomNumbers(): () => number {
-  let state = 7;
-  return () => {
-    state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32;
-    return state / 2 ** 32;
-  };
-}
 
 interface Events {
   readonly perSecond: number;
@@ -35,7 +28,7 @@ function play(kind: 'logins' | 'sessions', { perSecond, failing, usual = 0 }: Ev
   const clock = new TestClock();
   const counts = countsByMinute(clock);
   const observer = countingObserver(silentObserver, counts);
-  const random = randomNumbers();
+  const random = seededRandom(7);
   const changesAt: number[] = [];
   const standing: StandingShares = new Set();
   let before = 0;
@@ -48,9 +41,8 @@ function play(kind: 'logins' | 'sessions', { perSecond, failing, usual = 0 }: Ev
     }
     clock.advance(1_000);
     if (second % 5 !== 0) continue;
-    const facts = { now: clock.now(), monotonic: clock.monotonic(), ...recentCounts(counts) };
-    const rest = { redis: undefined, vendorDomains: [], sessionServer: undefined, clockOffsetMs: undefined };
-    const found = replicaFindings({ ...facts, ...rest }, standing).length;
+    const facts = { ...factsAt(clock), ...recentCounts(counts), vendorDomains: [] };
+    const found = replicaFindings(facts, standing).length;
     if (found !== before) changesAt.push(second);
     before = found;
   }
