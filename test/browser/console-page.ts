@@ -17,8 +17,16 @@ export interface ConsolePage {
   problems(): Promise<readonly string[]>;
   /** Enters the admin token. */
   enter(token: string): Promise<void>;
+  /** Enters the admin token, and waits until the page shows the status. */
+  signIn(token: string): Promise<void>;
   /** Makes the page ask for the status now, as when its tab becomes visible. */
   askNow(): Promise<void>;
+  /** Asks for an account, once. */
+  ask(id: string): Promise<void>;
+  /** Opens the dialog that erases the account, and answers it. */
+  erase(id: string): Promise<void>;
+  /** Types this id again in the dialog that erases, and confirms. */
+  retype(id: string): Promise<void>;
   /** Looks an account up until the broker finds it: Redis may answer a busy machine too late. */
   lookUp(id: string): Promise<void>;
   /** The verdict, as soon as it matches. */
@@ -57,14 +65,32 @@ export async function openConsole(
   });
   await page.goto(url);
   const violations = () => page.evaluate<string[]>('window.violations');
+  const enter = async (token: string) => {
+    await page.locator('#token').fill(token);
+    await page.locator('#token').press('Enter');
+  };
+  const retype = async (id: string) => {
+    await page.locator('#confirm-retype').fill(id);
+    await page.locator('#confirm-act').click();
+  };
   return {
     page,
     responses,
     problems: async () => [...errors, ...(await violations())],
-    async enter(token) {
-      await page.locator('#token').fill(token);
-      await page.locator('#token').press('Enter');
+    enter,
+    async signIn(token) {
+      await enter(token);
+      await page.locator('#content').waitFor();
     },
+    async ask(id) {
+      await page.locator('#lookup-id').fill(id);
+      await page.locator('#lookup-id').press('Enter');
+    },
+    async erase(id) {
+      await page.getByRole('button', { name: 'Erase the account' }).click();
+      await retype(id);
+    },
+    retype,
     askNow: () => page.evaluate('void document.dispatchEvent(new Event("visibilitychange"))'),
     async lookUp(id) {
       await page.locator('#lookup-id').fill(id);

@@ -1,6 +1,6 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page, Route } from 'playwright-core';
@@ -9,6 +9,7 @@ import type { BrokerProcess } from '../support/broker-process.ts';
 import { startBrokerService } from '../support/broker-service.ts';
 import { startChromium } from '../support/browser.ts';
 import { eventually } from '../support/eventually.ts';
+import { startFaultProxy } from '../support/fault-proxy.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { openConsole } from './console-page.ts';
@@ -45,12 +46,13 @@ afterAll(async () => {
   await redis?.stop();
 });
 
+/** Its port-forward ends here. */
+const adminPort = () => Number(new URL(broker.adminUrl).port);
 const open = (options = {}) => openConsole(browser, `${broker.adminUrl}/console`, options);
 
 async function openWithToken() {
   const opened = await open();
-  await opened.enter(FIRST_TOKEN);
-  await opened.page.locator('#content').waitFor();
+  await opened.signIn(FIRST_TOKEN);
   return opened;
 }
 
@@ -96,7 +98,6 @@ test('axe finds no violation in any state, in both languages, light and dark', a
 test('a refused signature is the verdict, with its next step, and refused sessions follow it', async () => {
   const misconfigured = await startBrokerService({
     ...fleet.env,
-    ADMIN_TOKENS_FILE: tokenFile,
     REDIS_KEY_PREFIX: 'console-wrong-key',
     VENDOR_APP_KEY: 'wrong-key',
   });
@@ -189,8 +190,7 @@ describe('the token', () => {
     await page.locator('#ask').waitFor();
     expect(await page.locator('#token-error').textContent()).toMatch(/no longer accepts|Too many wrong tokens/);
     expect(await page.evaluate('document.activeElement.id')).toBe('token');
-    await opened.enter(SECOND_TOKEN);
-    await page.locator('#content').waitFor();
+    await opened.signIn(SECOND_TOKEN);
     expect(await page.locator('#lookup-id').inputValue()).toBe('typed before');
     expect(await page.getByLabel('accessId').isChecked()).toBe(true);
     await writeFile(tokenFile, `ops:${FIRST_TOKEN}`);
@@ -238,26 +238,6 @@ async function takeAddress(port: number): Promise<Stranger> {
   return { port: (server.address() as AddressInfo).port, requests, close };
 }
 
-/** A port-forward to the broker: bytes in both directions. */
-async function forward(to: string, port = 0): Promise<{ readonly port: number; readonly close: () => Promise<void> }> {
-  const sockets = new Set<Socket>();
-  const server = createTcpServer((socket) => {
-    const upstream = connect(Number(new URL(to).port), '127.0.0.1');
-    for (const one of [socket, upstream]) {
-      sockets.add(one);
-      one.on('error', () => undefined).on('close', () => [socket, upstream].map((end) => end.destroy()));
-    }
-    socket.pipe(upstream).pipe(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  const close = () =>
-    new Promise<void>((resolve) => {
-      server.close(() => resolve());
-      for (const socket of sockets) socket.destroy();
-    });
-  return { port: (server.address() as AddressInfo).port, close };
-}
-
 describe('a stranger that listens where the broker was', () => {
   const FOREIGN = /The session of this page has ended, or something else answers at this address/;
   const expectNothingUsable = ({ requests }: Stranger, least: number) => {
@@ -270,7 +250,7 @@ describe('a stranger that listens where the broker was', () => {
   };
 
   test('after the broker died gets nothing from the open tab that it can use, and finds nothing in the browser', async () => {
-    const dead = await startBrokerService({ ...fleet.env, ADMIN_TOKENS_FILE: tokenFile });
+    const dead = await startBrokerService(fleet.env);
     const url = `${dead.adminUrl}/console`;
     const [opened, asking] = [await openConsole(browser, url), await openConsole(browser, url)];
     await opened.enter(FIRST_TOKEN);
@@ -281,8 +261,7 @@ describe('a stranger that listens where the broker was', () => {
       await opened.askNow();
       await opened.verdict(FOREIGN);
       expect(await opened.page.locator('#verdict').getAttribute('data-level')).toBe('bad');
-      await opened.page.locator('#lookup-id').fill('alice');
-      await opened.page.locator('#lookup-id').press('Enter');
+      await opened.ask('alice');
       await opened.page.locator('#lookup-message').getByText(FOREIGN).waitFor();
       // No link leads to the stranger.
       expect(await opened.page.locator('a[href*="console/"]:visible').count()).toBe(0);
@@ -308,10 +287,9 @@ describe('a stranger that listens where the broker was', () => {
     const { page } = opened;
     expect(await page.evaluate('window.stranger')).toBe(true);
     await stranger.close();
-    const genuine = await forward(broker.adminUrl, stranger.port);
+    const genuine = await startFaultProxy(adminPort(), stranger.port);
     await page.goto(`${origin}/console`);
-    await opened.enter(FIRST_TOKEN);
-    await page.locator('#content').waitFor();
+    await opened.signIn(FIRST_TOKEN);
     expect(await page.evaluate('window.stranger')).toBeUndefined();
     const kept =
       "fetch('console/console.js', { cache: 'only-if-cached', mode: 'same-origin' }).then((file) => file.text())";
@@ -337,7 +315,7 @@ describe('a stranger that listens where the broker was', () => {
   });
 
   test('after a port-forward died cannot use what it got at the broker that lives', async () => {
-    const first = await forward(broker.adminUrl);
+    const first = await startFaultProxy(adminPort());
     const opened = await openConsole(browser, `http://127.0.0.1:${first.port}/console`);
     await opened.enter(FIRST_TOKEN);
     await opened.verdict(/fine/);
@@ -355,7 +333,7 @@ describe('a stranger that listens where the broker was', () => {
       expect(await answer.text()).not.toMatch(/vendorDomains|replica/);
       expect((await deliver()).status).toBe(401);
     }
-    const second = await forward(broker.adminUrl, first.port);
+    const second = await startFaultProxy(adminPort(), first.port);
     await opened.askNow();
     await opened.verdict(/fine/);
     await second.close();
@@ -366,7 +344,6 @@ describe('an account', () => {
   test('that is full says so, and shows the terminal with the oldest token first', async () => {
     const full = await startBrokerService({
       ...fleet.env,
-      ADMIN_TOKENS_FILE: tokenFile,
       REDIS_KEY_PREFIX: 'console-full-account',
       TERMINALS_PER_ACCOUNT: '2',
     });
@@ -428,15 +405,12 @@ describe('an account', () => {
 
   test('is erased only if its unionId is typed again', async () => {
     await logIn();
-    const { page, lookUp } = await openWithToken();
+    const { page, lookUp, erase, retype } = await openWithToken();
     await lookUp(UNION_ID);
-    await page.getByRole('button', { name: 'Erase the account' }).click();
-    await page.locator('#confirm-retype').fill('another');
-    await page.locator('#confirm-act').click();
+    await erase('another');
     await page.getByText('This is not the unionId').waitFor();
     expect(broker.log().some((line) => line.includes('eraseAccount'))).toBe(false);
-    await page.locator('#confirm-retype').fill(UNION_ID);
-    await page.locator('#confirm-act').click();
+    await retype(UNION_ID);
     await page.getByText('The account is erased.').waitFor();
     await page.locator('#lookup-id').press('Enter');
     await page.getByText(/does not know this account.*it was erased at \d{4}-/).waitFor();
@@ -445,26 +419,19 @@ describe('an account', () => {
 
   test('whose unionId begins with a blank is not mistaken for the one without it', async () => {
     for (const unionId of [' eve', 'eve']) await logIn(unionId, unionId === 'eve' ? 'plain' : 'blank');
-    const { page } = await openWithToken();
+    const { page, ask, erase, retype } = await openWithToken();
     const terminals = page.locator('.terminals h4 bdi');
-    const lookUp = async (id: string) => {
-      await page.locator('#lookup-id').fill(id);
-      await page.locator('#lookup-id').press('Enter');
-    };
-    await lookUp('eve ');
+    await ask('eve ');
     await expect.poll(() => terminals.allTextContents()).toEqual(['plain']);
-    await lookUp(' eve');
+    await ask(' eve');
     await expect.poll(() => terminals.allTextContents()).toEqual(['blank']);
-    await page.getByRole('button', { name: 'Erase the account' }).click();
-    await page.locator('#confirm-retype').fill('eve');
-    await page.locator('#confirm-act').click();
+    await erase('eve');
     await page.getByText('This is not the unionId').waitFor();
-    await page.locator('#confirm-retype').fill(' eve');
-    await page.locator('#confirm-act').click();
+    await retype(' eve');
     await page.getByText('The account is erased.').waitFor();
-    await lookUp('eve');
+    await ask('eve');
     await expect.poll(() => terminals.allTextContents()).toEqual(['plain']);
-    await lookUp('  ');
+    await ask('  ');
     await page.getByText('does not know this account').waitFor();
   });
 });
@@ -510,8 +477,7 @@ describe('an answer that arrives late', () => {
     const { page } = opened;
     const release = await holdNext(page, 2);
     await opened.askNow();
-    await page.locator('#lookup-id').fill('frank');
-    await page.locator('#lookup-id').press('Enter');
+    await opened.ask('frank');
     await page.getByRole('button', { name: 'End the session' }).click();
     await release();
     await expectForgotten(page);
@@ -579,8 +545,7 @@ test('while Redis is down the verdict says so, and the rest of the page works', 
     expect(await opened.page.locator('#due').textContent()).toContain('Unknown while Redis does not answer');
     expect(await opened.page.locator('#dependencies').textContent()).toContain('unreachable');
     expect(await opened.expectAccessible('Redis down')).toBe(4);
-    await opened.page.locator('#lookup-id').fill('alice');
-    await opened.page.locator('#lookup-id').press('Enter');
+    await opened.ask('alice');
     await opened.page
       .getByText(/store_unavailable/)
       .first()
@@ -596,10 +561,9 @@ test('while Redis is down the verdict says so, and the rest of the page works', 
 });
 
 test('while the replica does not answer the page shows how old its data are', async () => {
-  const replica = await startBrokerService({ ...fleet.env, ADMIN_TOKENS_FILE: tokenFile });
+  const replica = await startBrokerService(fleet.env);
   const opened = await openConsole(browser, `${replica.adminUrl}/console`);
-  await opened.enter(FIRST_TOKEN);
-  await opened.page.locator('#content').waitFor();
+  await opened.signIn(FIRST_TOKEN);
   await replica.stop();
   await opened.askNow();
   await opened.verdict(/This replica does not answer\. The data below is from \d\d:\d\d:\d\d\./);

@@ -25,7 +25,7 @@ export interface FaultProxy {
 }
 
 /** Starts a TCP proxy on loopback that simulates a faulty network in front of the port `target`. */
-export async function startFaultProxy(target: number): Promise<FaultProxy> {
+export async function startFaultProxy(target: number, ownPort = 0): Promise<FaultProxy> {
   let port = target;
   let fault: ProxyFault = { kind: 'none' };
   let stalled = Promise.resolve();
@@ -61,7 +61,7 @@ export async function startFaultProxy(target: number): Promise<FaultProxy> {
       return false;
     });
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(ownPort, '127.0.0.1');
   await once(server, 'listening');
   return {
     port: (server.address() as AddressInfo).port,

@@ -3,24 +3,12 @@ import { expect, test } from 'vitest';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { ERRORS } from '../../../src/token/errors.ts';
 import { KNOWN_RESULTS, POSSIBLE_RESULTS } from '../../../src/vendor-api/answer.ts';
-import { readFile } from '../../support/documents.ts';
+import { readFile, tableAfter } from '../../support/documents.ts';
 import { WATCHED } from '../../support/named-metrics.ts';
 import { type MetricFamily, parsePrometheus } from '../../support/prometheus-text.ts';
 import { EVENTS, reportEvents, reportEveryEvent } from './every-event.ts';
 
 const DOCUMENT = readFile('docs/metrics.md');
-
-/** The cells of the rows of the table that begins with this cell. Cells may be empty. */
-function tableAfter(firstCell: string): string[][] {
-  const [, table = ''] = DOCUMENT.split(`\n| ${firstCell} |`);
-  const [, , ...rows] = table.split('\n\n')[0]?.split('\n') ?? [];
-  return rows.map((row) =>
-    row
-      .split('|')
-      .slice(1, -1)
-      .map((cell) => cell.trim()),
-  );
-}
 
 /** The metrics of a broker after every possible event. */
 async function allMetrics(): Promise<[string, MetricFamily][]> {
@@ -34,15 +22,23 @@ async function allMetrics(): Promise<[string, MetricFamily][]> {
  * Whether the document says that an outcome may be the code of any error. It lists the outcomes of other metrics one by
  * one.
  */
-const hasErrorCodes = (name: string) => /_(?:session_checks|reads|renewals)_total$/.test(name);
+const isErrorCode = (name: string, value: string) =>
+  /_(?:session_checks|reads|renewals)_total$/.test(name) && Object.hasOwn(ERRORS, value);
 const isOwn = ([name]: [string, MetricFamily]) => name.startsWith('sdk_token_broker_');
+/** Each label of each sample of the broker's own metrics. */
+const labelsOf = (metrics: [string, MetricFamily][]) =>
+  metrics
+    .filter(isOwn)
+    .flatMap(([name, { samples }]) =>
+      samples.flatMap(({ labels }) => Object.entries(labels).map(([label, value]) => ({ name, label, value }))),
+    );
 
 test('docs/metrics.md lists every metric with its type, labels and help text', async () => {
   const code = (await allMetrics()).filter(isOwn).map(([name, { type, help, samples }]) => {
     const labels = new Set(samples.flatMap((sample) => Object.keys(sample.labels)).filter((label) => label !== 'le'));
     return [name, type, [...labels], help];
   });
-  const documented = tableAfter('metric').map(([name = '', type, labels, what]) => {
+  const documented = tableAfter(DOCUMENT, 'metric').map(([name = '', type, labels, what]) => {
     return [name.replaceAll('`', ''), type, labels?.match(/\w+/g) ?? [], what];
   });
   expect(documented).toEqual(code);
@@ -60,13 +56,9 @@ test('a counter shows each value of its labels from the start, but for codes of 
   const metrics = createMetrics({ version: '1.2.3', vendorResults: POSSIBLE_RESULTS });
   const shown = async () => {
     const counters = [...parsePrometheus((await metrics.scrape()).body)].filter(([, { type }]) => type === 'counter');
-    const values = counters.filter(isOwn).flatMap(([name, { samples }]) =>
-      samples.flatMap(({ labels }) =>
-        Object.entries(labels)
-          .filter(([label, value]) => label !== 'vendor_code' && !(hasErrorCodes(name) && Object.hasOwn(ERRORS, value)))
-          .map(([label, value]) => `${name}{${label}="${value}"}`),
-      ),
-    );
+    const values = labelsOf(counters)
+      .filter(({ name, label, value }) => label !== 'vendor_code' && !isErrorCode(name, value))
+      .map(({ name, label, value }) => `${name}{${label}="${value}"}`);
     return [...new Set(values)].toSorted();
   };
   const atStart = await shown();
@@ -91,17 +83,15 @@ test('a counter is called _total, and a histogram by its unit', async () => {
 });
 
 test('docs/metrics.md explains every value of a label', async () => {
-  const explained = tableAfter('of').map(([, label = '', values = '']) => [label.replaceAll('`', ''), values]);
-  const missing = (await allMetrics()).filter(isOwn).flatMap(([name, { samples }]) =>
-    samples.flatMap(({ labels }) =>
-      Object.entries(labels)
-        .filter(([label]) => !['le', 'host', 'version', 'node_version', 'configuration'].includes(label))
-        .filter(([, value]) => !(hasErrorCodes(name) && Object.hasOwn(ERRORS, value)))
-        .filter(([, value]) => !KNOWN_RESULTS.has(Number(value)))
-        .filter(([label, value]) => !explained.some(([of, values]) => of === label && values?.includes(`\`${value}\``)))
-        .map(([label, value]) => `${label}="${value}"`),
-    ),
-  );
+  const explained = tableAfter(DOCUMENT, 'of').map(([, label = '', values = '']) => [
+    label.replaceAll('`', ''),
+    values,
+  ]);
+  const missing = labelsOf(await allMetrics())
+    .filter(({ label }) => !['le', 'host', 'version', 'node_version', 'configuration'].includes(label))
+    .filter(({ name, value }) => !isErrorCode(name, value) && !KNOWN_RESULTS.has(Number(value)))
+    .filter(({ label, value }) => !explained.some(([of, values]) => of === label && values?.includes(`\`${value}\``)))
+    .map(({ label, value }) => `${label}="${value}"`);
   expect(missing).toEqual([]);
 });
 
