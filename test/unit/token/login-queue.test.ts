@@ -119,11 +119,14 @@ describe('the login pace', () => {
     );
   });
 
-  test('wastes no place: under constant demand, each interval has one', () => {
-    const queue = new Queue(TWENTY);
-    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('newcomer', 5);
-    expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
-  });
+  test.each<Priority>(['newcomer', 'returning', 'background'])(
+    'wastes no place: under constant demand of one kind, each interval has one: %s',
+    (kind) => {
+      const queue = new Queue(TWENTY);
+      for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve(kind, 5);
+      expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
+    },
+  );
 
   test('continues immediately after the clock is set back', () => {
     const hour = 3_600_000;
@@ -218,12 +221,6 @@ describe('a returning account', () => {
     expect(share('returning')).toBeGreaterThan(0.2);
   });
 
-  test('gets all places if nobody else asks', () => {
-    const queue = new Queue(TWENTY);
-    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('returning', 5);
-    expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
-  });
-
   test('leaves half of the places to renewals', () => {
     const queue = new Queue(TWENTY);
     for (let passedMs = 0; passedMs < 10_000; passedMs += 5) {
@@ -299,12 +296,6 @@ describe('a renewal', () => {
     );
   });
 
-  test('gets all places if no foreground login waits', () => {
-    const queue = new Queue(TWENTY);
-    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('background', 5);
-    expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
-  });
-
   test('gets half of the places under constant foreground demand, whatever ran before', () => {
     const queue = new Queue(TWENTY);
     for (let passedMs = 0; passedMs < 60_000; passedMs += 5) queue.reserve('background', 5);
@@ -358,26 +349,22 @@ describe('the longest time of a login', () => {
 });
 
 describe('a place in the login queue', () => {
+  const pace = { intervalMs: 100, burst: 1 };
   const at = (next: number, extra = {}) => ({ ...EMPTY_PACE, next: START + next, ...extra });
+  const waiting = { foregroundUntil: START + 1 };
 
-  test('is granted to a foreground login for exactly 2 s, and refused after that', () => {
-    const pace = { intervalMs: 100, burst: 1 };
-    expect(reservePlace(at(2_000), START, pace, 'newcomer').place).toEqual({ granted: true, waitMs: 2_000 });
-    expect(reservePlace(at(2_001), START, pace, 'newcomer').place).toEqual({ granted: false, waitMs: 1 });
-  });
-
-  test('is granted to a background login for exactly 500 ms, and for 2 s and an interval while a foreground login waits', () => {
-    const pace = { intervalMs: 100, burst: 1 };
-    const waiting = { foregroundUntil: START + 1 };
-    expect(reservePlace(at(500), START, pace, 'background').place).toEqual({ granted: true, waitMs: 500 });
-    expect(reservePlace(at(501), START, pace, 'background').place).toEqual({ granted: false, waitMs: 1 });
-    expect(reservePlace(at(2_100, waiting), START, pace, 'background').place).toEqual({ granted: true, waitMs: 2_100 });
-    expect(reservePlace(at(2_101, waiting), START, pace, 'background').place).toEqual({ granted: false, waitMs: 1 });
-    expect(reservePlace(at(501, { foregroundUntil: START }), START, pace, 'background').place.granted).toBe(false);
+  test.each<[string, Priority, number, object]>([
+    ['a foreground login for exactly 2 s', 'newcomer', 2_000, {}],
+    ['a background login for exactly 500 ms', 'background', 500, {}],
+    ['a background login for 500 ms once no foreground login waits', 'background', 500, { foregroundUntil: START }],
+    ['a background login for 2 s and an interval while a foreground login waits', 'background', 2_100, waiting],
+  ])('is granted to %s, and refused after that', (_, kind, longestMs, extra) => {
+    const placeAt = (next: number) => reservePlace(at(next, extra), START, pace, kind).place;
+    expect(placeAt(longestMs)).toEqual({ granted: true, waitMs: longestMs });
+    expect(placeAt(longestMs + 1)).toEqual({ granted: false, waitMs: 1 });
   });
 
   test('is refused to a background login until two intervals after the last one, while a foreground login waits', () => {
-    const pace = { intervalMs: 100, burst: 1 };
     const first = reservePlace(at(0, { foregroundUntil: START + 1_000 }), START, pace, 'background').state;
     expect(first.nextYielding).toBe(START + 200);
     expect(reservePlace(first, START + 199, pace, 'background').place).toEqual({ granted: false, waitMs: 1 });
@@ -385,18 +372,15 @@ describe('a place in the login queue', () => {
   });
 
   test('is looked for in the stored state up to the longest wait and two intervals ahead', () => {
-    const pace = { intervalMs: 100, burst: 1 };
     expect(reservePlace(at(2_200), START, pace, 'newcomer').place.granted).toBe(false);
     expect(reservePlace(at(2_201), START, pace, 'newcomer').place).toEqual({ granted: true, waitMs: 0 });
   });
 
   test('of a foreground login that does not wait leaves the places of the background alone', () => {
-    const pace = { intervalMs: 100, burst: 1 };
     const state = at(-1_000, { foregroundUntil: START - 5, nextYielding: START - 7 });
     const after = reservePlace(state, START, pace, 'newcomer').state;
     expect(after).toEqual({ ...EMPTY_PACE, next: START + 100, foregroundUntil: START - 5, nextYielding: START - 7 });
-    const waiting = reservePlace(after, START, pace, 'newcomer').state;
-    expect(waiting).toEqual({
+    expect(reservePlace(after, START, pace, 'newcomer').state).toEqual({
       newcomersUntil: START + 100,
       nextReturning: 0,
       next: START + 200,

@@ -7,21 +7,12 @@ import { tokenRecord } from './records.ts';
 const anyFields = fc.dictionary(wellFormedText(), wellFormedText(), { maxKeys: 8 });
 
 describe('a token in an answer', () => {
-  test('has exactly the vendor’s fields as its body', () => {
+  test('has exactly the vendor’s fields as its body, in ASCII', () => {
     fc.assert(
       fc.property(anyFields, (fields) => {
         const { body } = serveToken(tokenRecord({ token: { fields } }));
         expect(JSON.parse(body)).toEqual(JSON.parse(JSON.stringify(fields)));
-      }),
-    );
-  });
-
-  test('has an ASCII body', () => {
-    fc.assert(
-      fc.property(anyFields, (fields) => {
-        const { body } = serveToken(tokenRecord({ token: { fields } }));
         expect(body).not.toMatch(/[^ -\u007f]/);
-        expect(Buffer.from(body, 'utf8')).toEqual(Buffer.from(body, 'latin1'));
       }),
     );
   });

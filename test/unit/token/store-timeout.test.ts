@@ -25,15 +25,15 @@ function unhandledRejections(): unknown[] {
   return errors;
 }
 
+test.each([
+  ['withTimeout', <T>(promise: Promise<T>) => withTimeout(systemClock, 60_000, promise)],
+  ['a store timeout', <T>(promise: Promise<T>) => new StoreTimeout(systemClock, 60_000).wait(promise)],
+])('%s returns the result of the promise, and throws its error', async (_, wait) => {
+  expect(await wait(Promise.resolve('token'))).toBe('token');
+  await expect(wait(Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+});
+
 describe('withTimeout', () => {
-  test('returns the result of the promise', async () => {
-    expect(await withTimeout(systemClock, 60_000, Promise.resolve('token'))).toBe('token');
-  });
-
-  test('throws the error of the promise', async () => {
-    await expect(withTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
-  });
-
   test('returns undefined after the timeout, counted once, while the promise goes on', async () => {
     const slow = pending();
     const counted: number[] = [];
@@ -125,12 +125,6 @@ describe('a stall of this process', () => {
 });
 
 describe('a store timeout', () => {
-  test('returns the result of the promise, and throws its error', async () => {
-    const storeTimeout = new StoreTimeout(systemClock, 60_000);
-    expect(await storeTimeout.wait(Promise.resolve('token'))).toBe('token');
-    await expect(storeTimeout.wait(Promise.reject(new Error('refused')))).rejects.toThrow('refused');
-  });
-
   test('is used up by one promise after the other, including failures', async () => {
     const { clock, pass } = virtualClock();
     const storeTimeout = new StoreTimeout(clock, 60_000);
