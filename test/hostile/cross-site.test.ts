@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
-import { json, RecordingServer } from '../unit/session/recording-server.ts';
+import { json, recordingServer } from '../unit/session/recording-server.ts';
 
 /** As many requests as would use up every place for a terminal of the account. */
 const TERMINALS = 20;
@@ -17,9 +17,7 @@ const CROSS_SITE = [
  * @returns a function that sends a request of alice
  */
 async function startAll(env = {}) {
-  const cloud = new RecordingServer(json({ sub: 'alice', region: 'DE' }));
-  await cloud.start();
-  onTestFinished(() => cloud.stop());
+  const cloud = await recordingServer(json({ sub: 'alice', region: 'DE' }));
   const forward = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: `${cloud.origin}/whoami` };
   const fleet = await startServices({ replicas: 1, env: { ...forward, ...env } });
   onTestFinished(() => fleet.close());

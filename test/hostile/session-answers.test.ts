@@ -1,12 +1,12 @@
 import type { RequestListener } from 'node:http';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { createSessionVerifier, type SessionOptions } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { BrokerError } from '../../src/token/errors.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { silentObserver } from '../support/silent-observer.ts';
 import { recordingTokens, startApp } from '../unit/http/running-app.ts';
-import { RecordingServer } from '../unit/session/recording-server.ts';
+import { recordingServer } from '../unit/session/recording-server.ts';
 import { ACCOUNT, AUDIENCE, CLAIM_NAMES, ISSUER, newSigner } from '../unit/session/sessions.ts';
 import { mutateBytes, mutateJson, oneOf, type Random, randomNumbers } from './mutated-json.ts';
 
@@ -158,18 +158,11 @@ function acceptable(mode: 'introspection' | 'forward', { status, headers, body, 
 
 const common = { claims: CLAIM_NAMES, cacheSeconds: 0 };
 
-async function startServer(): Promise<RecordingServer> {
-  const server = new RecordingServer(() => undefined);
-  await server.start();
-  onTestFinished(() => server.stop());
-  return server;
-}
-
 test.each(['introspection', 'forward'] as const)(
   'mutated answers of a session server in mode %s: no crash, no 500, nothing wrong accepted, nothing of them shown',
   async (mode) => {
     const random = randomNumbers(SEED);
-    const server = await startServer();
+    const server = await recordingServer(() => undefined);
     const settings = { url: new URL('/sessions', server.origin), ...common };
     const purpose = { audience: 'sdk-token-broker', scopes: ['camera'] };
     const options: SessionOptions =
@@ -214,7 +207,7 @@ test(
   'mutated keys: no crash, and no session that another key has signed is accepted',
   async () => {
     const random = randomNumbers(SEED);
-    const server = await startServer();
+    const server = await recordingServer(() => undefined);
     const [rsa, ec, stranger] = await Promise.all([
       newSigner('RS256', 'one'),
       newSigner('ES256', 'two'),

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import fc from 'fast-check';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { ForwardedSession } from '../../src/http/credentials.ts';
 import { createSessionVerifier, type SessionOptions } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
@@ -9,7 +9,7 @@ import { brokerParts } from '../support/broker-parts.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { silentObserver } from '../support/silent-observer.ts';
 import { startApp } from '../unit/http/running-app.ts';
-import { RecordingServer } from '../unit/session/recording-server.ts';
+import { type RecordingServer, recordingServer } from '../unit/session/recording-server.ts';
 import { AUDIENCE, CLAIM_NAMES, claimsWith, ISSUER, newSigner, pemOf } from '../unit/session/sessions.ts';
 
 /**
@@ -52,7 +52,7 @@ async function sessionServer(
   accountOf: (headers: IncomingHttpHeaders, body: string) => string | undefined,
   refusal = 401,
 ) {
-  const server = new RecordingServer((_request, response) => {
+  const server: RecordingServer = await recordingServer((_request, response) => {
     const { headers, body } = server.received.pop() ?? { headers: {}, body: '' };
     const sub = accountOf(headers, body);
     response.statusCode = sub === undefined ? refusal : 200;
@@ -60,8 +60,6 @@ async function sessionServer(
       .setHeader('content-type', 'application/json')
       .end(JSON.stringify({ active: sub !== undefined, sub, region: 'DE' }));
   });
-  await server.start();
-  onTestFinished(() => server.stop());
   return new URL(server.origin);
 }
 

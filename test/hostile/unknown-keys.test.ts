@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { startFleet } from '../support/fleet.ts';
 import { readDuring } from '../support/honest-reads.ts';
 import { plainRequest } from '../support/plain-request.ts';
-import { JwksServer } from '../unit/session/jwks-server.ts';
+import { json, recordingServer } from '../unit/session/recording-server.ts';
 
 /** The first fetch succeeds. For as long after it an unknown key causes no fetch. */
 const COOLDOWN_MS = 5_000;
@@ -17,19 +17,17 @@ const LEAST_FORGED = 200;
 const PAUSE_MS = 20;
 
 test('sessions with unknown keys cause few fetches and few log lines while the JWKS URL fails', async () => {
-  const keys = new JwksServer();
-  await keys.start();
-  onTestFinished(() => keys.stop());
-  const fleet = await startFleet({ replicas: 1, env: { SESSION_JWT_JWKS_URL: keys.url.href } });
+  const server = await recordingServer(json({ keys: [] }));
+  const fleet = await startFleet({ replicas: 1, env: { SESSION_JWT_JWKS_URL: server.origin } });
   onTestFinished(() => fleet.close());
   const { getToken, log, stop } = fleet.broker(0);
-  keys.keys = JSON.parse((await plainRequest(fleet.cloud.jwksUrl)).body).keys;
+  server.answer = json(JSON.parse((await plainRequest(fleet.cloud.jwksUrl)).body));
   const known = await fleet.session('alice');
   expect((await getToken(known, 'phone')).status).toBe(200);
 
   await sleep(COOLDOWN_MS);
-  keys.answer = (_request, response) => response.writeHead(503).end();
-  const [fetchesBefore, linesBefore] = [keys.fetches, log().length];
+  server.answer = (_request, response) => response.writeHead(503).end();
+  const [fetchesBefore, linesBefore] = [server.received.length, log().length];
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const forge = (kid: string) =>
     new SignJWT({ sub: 'mallory' }).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey);
@@ -50,7 +48,7 @@ test('sessions with unknown keys cause few fetches and few log lines while the J
   const lines = log().slice(linesBefore);
   expect([...statuses.keys()].filter((status) => status !== 401 && status !== 503)).toEqual([]);
   expect(forged()).toBeGreaterThan(LEAST_FORGED);
-  expect(keys.fetches - fetchesBefore).toBeLessThanOrEqual(2);
+  expect(server.received.length - fetchesBefore).toBeLessThanOrEqual(2);
   const lateSeconds = Math.floor((Date.now() - until) / 1_000);
   expect(lines.length).toBeLessThanOrEqual(10 + lateSeconds);
   // Every refused request is in a line of its own or in the count of one, the last ones at the end of the process.

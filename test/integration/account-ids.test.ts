@@ -5,7 +5,7 @@ import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { accessTokenOf } from '../support/served-token.ts';
-import { RecordingServer } from '../unit/session/recording-server.ts';
+import { type RecordingServer, recordingServer } from '../unit/session/recording-server.ts';
 
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 const SECRET = 'a-secret-of-at-least-32-bytes-for-hs256';
@@ -15,13 +15,11 @@ const IDS = [...new Set([...EDGES, ...fc.sample(ID, 6)])].map(String);
 
 /** Answers with the bearer token, or the token in the form, as the JSON value of the account. */
 async function startCloud(): Promise<RecordingServer> {
-  const cloud = new RecordingServer((_request, response) => {
+  const cloud: RecordingServer = await recordingServer((_request, response) => {
     const { headers, body } = cloud.received.at(-1) ?? {};
     const id = new URLSearchParams(body).get('token') ?? headers?.authorization?.slice('Bearer '.length);
     response.setHeader('content-type', 'application/json').end(`{"active":true,"sub":${id},"region":"DE"}`);
   });
-  await cloud.start();
-  onTestFinished(() => cloud.stop());
   return cloud;
 }
 

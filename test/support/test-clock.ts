@@ -1,16 +1,19 @@
-import { type Clock, systemClock, type Timer } from '../../src/token/clock.ts';
+import { type Clock, systemClock } from '../../src/token/clock.ts';
 
-/** A clock that only moves when a test calls `advance` or `jump`. Its timers run in real time. */
+/** 2027-01-15T08:00:00Z */
+export const START_MS = 1_800_000_000_000;
+
+/** A clock that only moves when a test says so. Its timers run in real time. */
 export class TestClock implements Clock {
-  #now = 1_800_000_000_000;
-  #monotonic = 0;
+  #jumpedMs = 0;
+  #passedMs = 0;
 
   now(): number {
-    return this.#now;
+    return START_MS + this.#passedMs + this.#jumpedMs;
   }
 
   monotonic(): number {
-    return this.#monotonic;
+    return this.#passedMs;
   }
 
   random(): number {
@@ -19,18 +22,20 @@ export class TestClock implements Clock {
 
   nextTurn = systemClock.nextTurn;
 
-  setTimer(callback: () => void, ms: number): Timer {
-    return systemClock.setTimer(callback, ms);
-  }
+  setTimer = systemClock.setTimer;
 
   /** Time passes. */
   advance(ms: number): void {
-    this.#now += ms;
-    this.#monotonic += ms;
+    this.#passedMs += ms;
+  }
+
+  /** It is now `ms` after the start, apart from jumps. */
+  moveTo(ms: number): void {
+    this.#passedMs = ms;
   }
 
   /** The wall clock is set. No time passes. */
   jump(ms: number): void {
-    this.#now += ms;
+    this.#jumpedMs += ms;
   }
 }

@@ -10,7 +10,8 @@ import type { ForwardedSession } from '../../../src/http/credentials.ts';
 import type { SessionOptions } from '../../../src/session/session-verifier.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import type { Text } from '../../../src/token/text.ts';
-import { json, RecordingServer } from '../session/recording-server.ts';
+import { START_MS, TestClock } from '../../support/test-clock.ts';
+import { json, recordingServer } from '../session/recording-server.ts';
 import {
   ACCOUNT,
   AUDIENCE,
@@ -18,13 +19,11 @@ import {
   claimsWith,
   ISSUER,
   newSigner,
-  START_MS,
+  SECRET,
   START_SECONDS,
   signWithSecret,
-  TestClock,
 } from '../session/sessions.ts';
 
-const SECRET = 'a-secret-of-at-least-32-bytes-for-hs256';
 const JWT: SessionOptions = {
   mode: 'jwt',
   key: { secret: SECRET },
@@ -79,7 +78,7 @@ describe('a JWT', () => {
     expect(lines).toContain('ok session signature: HS256');
     expect(lines).toContain(`ok session iss: ${ISSUER}`);
     expect(lines).toContain(`ok session sub: ${ACCOUNT}`);
-    expect(lines).toContain(`ok session exp: ${START_SECONDS + 60} (2026-01-01T00:01:00.000Z)`);
+    expect(lines).toContain(`ok session exp: ${START_SECONDS + 60} (2027-01-15T08:01:00.000Z)`);
     expect(lines.at(-1)).toBe(
       `ok session: accepted: account ${ACCOUNT} (digest ${accountId(ACCOUNT)}), country DE, ends in 60 s`,
     );
@@ -176,9 +175,7 @@ describe('a JWT', () => {
 
   test('with a key that is not published: that, and the name of the key', async () => {
     const [published, other] = [await newSigner('ES256', 'k1'), await newSigner('ES256', 'k2')];
-    const server = new RecordingServer(json({ keys: [published.jwk] }));
-    await server.start();
-    onTestFinished(() => server.stop());
+    const server = await recordingServer(json({ keys: [published.jwk] }));
     const options = { ...JWT, key: { jwksUrl: new URL('/jwks', server.origin) } };
     expect((await check(options, await published.sign())).failed).toEqual([]);
     const { failed, lines } = await check(options, await other.sign());
@@ -192,9 +189,9 @@ describe('a JWT', () => {
     const times = { login, exp: undefined, nbf: START_SECONDS };
     const { lines, failed } = await check({ ...JWT, claims: names }, await session(times));
     expect(failed).toEqual([]);
-    expect(lines).toContain(`ok session nbf: ${START_SECONDS} (2026-01-01T00:00:00.000Z)`);
-    expect(lines).toContain(`ok session login.at: ${START_MS - 1} (2025-12-31T23:59:59.999Z)`);
-    expect(lines).toContain(`ok session login.until: ${START_MS + 60_000} (2026-01-01T00:01:00.000Z)`);
+    expect(lines).toContain(`ok session nbf: ${START_SECONDS} (2027-01-15T08:00:00.000Z)`);
+    expect(lines).toContain(`ok session login.at: ${START_MS - 1} (2027-01-15T07:59:59.999Z)`);
+    expect(lines).toContain(`ok session login.until: ${START_MS + 60_000} (2027-01-15T08:01:00.000Z)`);
   });
 
   test('of any issuer and audience: neither claim is a problem', async () => {
@@ -224,9 +221,7 @@ describe('a JWT', () => {
 
 describe('an opaque token', () => {
   const introspectionAt = async (answer: object) => {
-    const server = new RecordingServer(json(answer));
-    await server.start();
-    onTestFinished(() => server.stop());
+    const server = await recordingServer(json(answer));
     const client = { clientId: 'broker', clientSecret: 'client-secret-canary' };
     const url = new URL('/introspect', server.origin);
     const options: SessionOptions = {
@@ -265,9 +260,9 @@ describe('headers', () => {
   const COOKIE = 'sid=session-cookie-canary';
 
   async function forwardTo(status: number, answer: object) {
-    const server = new RecordingServer((_request, response) => response.writeHead(status).end(JSON.stringify(answer)));
-    await server.start();
-    onTestFinished(() => server.stop());
+    const server = await recordingServer((_request, response) =>
+      response.writeHead(status).end(JSON.stringify(answer)),
+    );
     const options: SessionOptions = {
       mode: 'forward',
       url: new URL(server.origin),

@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { CheckResult } from '../../../src/commands/checks/check-result.ts';
 import { checkSessions } from '../../../src/commands/checks/sessions.ts';
 import { systemClock } from '../../../src/token/clock.ts';
-import { json, RecordingServer } from '../session/recording-server.ts';
+import { json, type RecordingServer, recordingServer } from '../session/recording-server.ts';
 import { AUDIENCE, CLAIM_NAMES, ISSUER, newSigner } from '../session/sessions.ts';
 
 let server: RecordingServer;
@@ -11,13 +11,10 @@ let url: URL;
 let shown: string;
 
 beforeEach(async () => {
-  server = new RecordingServer(json({}));
-  await server.start();
+  server = await recordingServer(json({}));
   url = new URL('/probe?tenant=7', server.origin);
   shown = `${server.origin}/probe`;
 });
-
-afterEach(() => server.stop());
 
 function answerWith(status: number, body = '{}'): void {
   server.answer = (_request, response) =>

@@ -10,7 +10,8 @@ import {
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { wellFormedText } from '../../support/any-text.ts';
-import { CLAIM_NAMES, START_MS } from './sessions.ts';
+import { START_MS } from '../../support/test-clock.ts';
+import { CLAIM_NAMES } from './sessions.ts';
 
 /** The sessions of these tests begin at any time. */
 const CLOCK = { ...systemClock, now: () => Number.MAX_SAFE_INTEGER };

@@ -1,14 +1,15 @@
-import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { beforeEach, describe, expect, it, test } from 'vitest';
 import { type EnvelopeConditions, ForwardVerifier } from '../../../src/session/forward-verifier.ts';
 import { userAgentOf } from '../../../src/session/session-server.ts';
 import { createSessionVerifier, type SessionOptions } from '../../../src/session/session-verifier.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
+import { START_MS, TestClock } from '../../support/test-clock.ts';
 import { startApp } from '../http/running-app.ts';
-import { json, RecordingServer } from './recording-server.ts';
+import { json, type RecordingServer, recordingServer } from './recording-server.ts';
 import { itIsUnavailable } from './session-server-faults.ts';
-import { ACCOUNT, CLAIM_NAMES, expectRefused, START_MS, START_SECONDS, shownBy, TestClock } from './sessions.ts';
+import { ACCOUNT, CLAIM_NAMES, expectRefused, START_SECONDS, shownBy } from './sessions.ts';
 
 const SECRET = 'cookie-of-somebody';
 const COOKIE = `PHPSESSID=${SECRET}; theme=dark`;
@@ -20,13 +21,10 @@ let verifier: ForwardVerifier;
 
 beforeEach(async () => {
   clock = new TestClock();
-  server = new RecordingServer(json({ sub: ACCOUNT }));
-  await server.start();
+  server = await recordingServer(json({ sub: ACCOUNT }));
   const url = new URL('/me?full=1', server.origin);
   verifier = new ForwardVerifier({ url, claims: CLAIM_NAMES, clock, userAgent: userAgentOf('1.2.3') });
 });
-
-afterEach(() => server.stop());
 
 async function expectError(session: string, code: ErrorCode): Promise<BrokerError> {
   const error = await expectRefused(verifier, session, code);
@@ -65,7 +63,7 @@ describe('a forwarded session', () => {
       issuedAt: START_MS - 5_000,
       expiresAt: START_MS + 90_000,
     });
-    clock.time = START_MS + 90_000;
+    clock.moveTo(90_000);
     await expectError(SESSION, 'session_expired');
   });
 

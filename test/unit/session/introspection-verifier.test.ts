@@ -1,8 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { IntrospectionVerifier, requirePurpose } from '../../../src/session/introspection-verifier.ts';
-import { json, RecordingServer } from './recording-server.ts';
+import { START_MS, TestClock } from '../../support/test-clock.ts';
+import { json, type RecordingServer, recordingServer } from './recording-server.ts';
 import { itIsUnavailable } from './session-server-faults.ts';
-import { ACCOUNT, CLAIM_NAMES, expectRefused, START_MS, START_SECONDS, shownBy, TestClock } from './sessions.ts';
+import { ACCOUNT, CLAIM_NAMES, expectRefused, START_SECONDS, shownBy } from './sessions.ts';
 
 const SESSION = 'opaque-session-of-somebody';
 const CLIENT_ID = 'sdk broker:é';
@@ -14,12 +15,9 @@ let verifier: IntrospectionVerifier;
 
 beforeEach(async () => {
   clock = new TestClock();
-  server = new RecordingServer(json({ active: true, sub: ACCOUNT }));
-  await server.start();
+  server = await recordingServer(json({ active: true, sub: ACCOUNT }));
   verifier = verifierAt('/oauth/introspect?tenant=7');
 });
-
-afterEach(() => server.stop());
 
 function verifierAt(path: string): IntrospectionVerifier {
   const url = new URL(path, server.origin);
@@ -87,9 +85,9 @@ describe('an opaque session', () => {
 
   it('is never accepted past its exp, even if the server calls it active', async () => {
     server.answer = json({ active: true, sub: ACCOUNT, exp: START_SECONDS + 90 });
-    clock.time = START_MS + 89_999;
+    clock.moveTo(89_999);
     expect((await verifier.verify(SESSION)).unionId).toBe(ACCOUNT);
-    clock.time = START_MS + 90_000;
+    clock.moveTo(90_000);
     await expectRefused(verifier, SESSION, 'session_expired');
   });
 });

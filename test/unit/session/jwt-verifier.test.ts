@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { CompactSign, SignJWT } from 'jose';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
-import type { JwtKey } from '../../../src/session/verification-key.ts';
 import { wellFormedText } from '../../support/any-text.ts';
+import { START_MS, TestClock } from '../../support/test-clock.ts';
 import {
   ACCOUNT,
   AUDIENCE,
@@ -12,34 +12,29 @@ import {
   claimsWith,
   expectRefused,
   ISSUER,
+  jwtVerifier,
   newSigner,
   pemOf,
+  SECRET,
   type Signer,
-  START_MS,
   START_SECONDS,
   sharedSigner,
   signWithSecret,
-  TestClock,
   unsigned,
 } from './sessions.ts';
 
-const SECRET = 'a-secret-of-just-32-bytes-length';
-const clock = new TestClock();
+let clock: TestClock;
 let rsa: Signer;
 let stranger: Signer;
 let verifier: JwtVerifier;
-
-function verifierFor(key: JwtKey, algorithms?: readonly string[]): JwtVerifier {
-  clock.time = START_MS;
-  return new JwtVerifier({ key, issuer: ISSUER, audience: AUDIENCE, algorithms, claims: CLAIM_NAMES, clock });
-}
 
 beforeAll(async () => {
   [rsa, stranger] = await Promise.all([sharedSigner('RS256'), newSigner('RS256')]);
 });
 
 beforeEach(() => {
-  verifier = verifierFor({ publicKeyPem: pemOf(rsa) });
+  clock = new TestClock();
+  verifier = jwtVerifier({ publicKeyPem: pemOf(rsa) }, clock);
 });
 
 describe('a valid session', () => {
@@ -55,7 +50,7 @@ describe('a valid session', () => {
   });
 
   it('may have 8192 characters, and not one more', async () => {
-    const shared = verifierFor({ secret: SECRET });
+    const shared = jwtVerifier({ secret: SECRET });
     const ofLength = async (length: number) => {
       // The base64url text of the claims is a third longer than the claims, so the padding is found by trying.
       for (let bytes = Math.floor((length * 3) / 4) - 300; ; bytes += 1) {
@@ -78,7 +73,7 @@ describe('a valid session', () => {
 describe('a forged session is refused', () => {
   it.each(['none', 'None', 'NONE', ''])('without a signature, with alg "%s"', async (alg) => {
     await expectRefused(verifier, unsigned({ alg }), 'session_invalid');
-    await expectRefused(verifierFor({ secret: SECRET }), unsigned({ alg }), 'session_invalid');
+    await expectRefused(jwtVerifier({ secret: SECRET }), unsigned({ alg }), 'session_invalid');
   });
 
   it('with the signature of another key', async () => {
@@ -95,7 +90,7 @@ describe('a forged session is refused', () => {
   });
 
   it('with an algorithm that fits the key but is not configured', async () => {
-    const strict = verifierFor({ publicKeyPem: pemOf(rsa) }, ['PS256']);
+    const strict = jwtVerifier({ publicKeyPem: pemOf(rsa) }, clock, { algorithms: ['PS256'] });
     await expectRefused(strict, await rsa.sign(), 'session_invalid');
   });
 
@@ -154,13 +149,12 @@ describe('a session with wrong claims is refused', () => {
 
   it('and an expired session, to the millisecond', async () => {
     const session = await rsa.sign({ exp: START_SECONDS + 60.5 });
-    clock.time = START_MS + 60_499;
+    clock.moveTo(60_499);
     expect((await verifier.verify(session)).unionId).toBe(ACCOUNT);
     for (const time of [60_500, 60_999, 61_000, 86_400_000]) {
-      clock.time = START_MS + time;
+      clock.moveTo(time);
       await expectRefused(verifier, session, 'session_expired');
     }
-    clock.time = START_MS;
   });
 
   it('and a session that is forged and expired counts as forged', async () => {
@@ -210,7 +204,7 @@ describe('a text that is not a session is refused', () => {
   });
 
   it('if it is signed but has no claims', async () => {
-    const shared = verifierFor({ secret: SECRET });
+    const shared = jwtVerifier({ secret: SECRET });
     const latin1 = Buffer.from(JSON.stringify(claimsWith({ sub: 'm\xfcller' })), 'latin1');
     for (const payload of [...['[]', '"text"', 'null', '{', ''].map((text) => Buffer.from(text)), latin1]) {
       const signer = new CompactSign(payload).setProtectedHeader({ alg: 'HS256' });
@@ -224,7 +218,7 @@ describe('a text that is not a session is refused', () => {
     const payload = JSON.stringify({ ...claimsWith(), iss: undefined }).replaceAll('.', '');
     const signature = createHmac('sha256', SECRET).update(`${header}.${payload}`).digest('base64url');
     const error = await expectRefused(
-      verifierFor({ secret: SECRET }),
+      jwtVerifier({ secret: SECRET }),
       `${header}.${payload}.${signature}`,
       'session_invalid',
     );
@@ -253,11 +247,11 @@ describe('the type of a session', () => {
   const signWith = (typ: unknown) => signWithSecret(SECRET, 'HS256', { typ });
 
   it.each(['JWT', 'jwt', 'at+jwt', 'application/at+jwt', 'Application/JWT'])('may be %j', async (typ) => {
-    expect((await verifierFor({ secret: SECRET }).verify(await signWith(typ))).unionId).toBe(ACCOUNT);
+    expect((await jwtVerifier({ secret: SECRET }).verify(await signWith(typ))).unionId).toBe(ACCOUNT);
   });
 
   it.each(['', 'logout+jwt', 'JWTs', 'xJWT', 'at+application/jwt', 7, null, ['JWT']])('is not %j', async (typ) => {
-    const error = await expectRefused(verifierFor({ secret: SECRET }), await signWith(typ), 'session_invalid');
+    const error = await expectRefused(jwtVerifier({ secret: SECRET }), await signWith(typ), 'session_invalid');
     expect(error.detail).toBe('The header parameter typ of the session must be JWT or at+jwt if it is present');
   });
 });

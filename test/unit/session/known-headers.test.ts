@@ -1,34 +1,18 @@
 import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { describe, expect, it, test } from 'vitest';
-import { JwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
+import type { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
 import { KnownHeaders, keysIn, signatureCheck } from '../../../src/session/known-headers.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import {
-  ACCOUNT,
-  AUDIENCE,
-  CLAIM_NAMES,
-  claimsWith,
-  ISSUER,
-  newSigner,
-  pemOf,
-  START_SECONDS,
-  sharedSigner,
-  TestClock,
-} from './sessions.ts';
+import { ACCOUNT, claimsWith, jwtVerifier, newSigner, pemOf, SECRET, START_SECONDS, sharedSigner } from './sessions.ts';
 
-const SECRET = 'a secret that has at least thirty-two bytes';
 const ASYMMETRIC = ['ES256', 'ES384', 'ES512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'EdDSA'];
 const HMAC = ['HS256', 'HS384', 'HS512'];
-
-function verifierWith(key: JwtVerifierOptions['key'], clock = new TestClock()): JwtVerifier {
-  return new JwtVerifier({ key, issuer: ISSUER, audience: AUDIENCE, claims: CLAIM_NAMES, clock });
-}
 
 /** A signer, and a verifier that has accepted one of its sessions. */
 async function warmedUp(alg: string) {
   const key = HMAC.includes(alg) ? undefined : await sharedSigner(alg);
-  const verifier = verifierWith(key ? { publicKeyPem: pemOf(key) } : { secret: SECRET });
+  const verifier = jwtVerifier(key ? { publicKeyPem: pemOf(key) } : { secret: SECRET });
   const signer = key ?? secretSigner(alg);
   await verifier.verify(await signer.sign({ sub: 'first' }));
   return { signer, verifier, pem: key ? pemOf(key) : '' };
@@ -76,7 +60,7 @@ describe('a session with the header of an accepted one', () => {
 
   it('is left to another thread if the RSA key has more than 2048 bits', async () => {
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 3_072 });
-    const verifier = verifierWith({ publicKeyPem: publicKey.export({ type: 'spki', format: 'pem' }).toString() });
+    const verifier = jwtVerifier({ publicKeyPem: publicKey.export({ type: 'spki', format: 'pem' }).toString() });
     const sign = () => new SignJWT(claimsWith({})).setProtectedHeader({ alg: 'RS256' }).sign(privateKey);
     await verifier.verify(await sign());
     expect(verifier.verify(await sign())).toBeInstanceOf(Promise);
@@ -154,7 +138,7 @@ describe('a session with the header of an accepted one', () => {
     async (claims) => {
       const { signer, verifier, pem } = await warmedUp('ES256');
       const session = await signer.sign(claims);
-      expect(await outcomeOf(verifier, session)).toEqual(await outcomeOf(verifierWith({ publicKeyPem: pem }), session));
+      expect(await outcomeOf(verifier, session)).toEqual(await outcomeOf(jwtVerifier({ publicKeyPem: pem }), session));
     },
   );
 
@@ -167,7 +151,7 @@ describe('a session with the header of an accepted one', () => {
     const { verifier } = await warmedUp('ES256');
     const payload = `${mark}${JSON.stringify(claimsWith({ name: 'm\u{fc}ller' }))}`;
     const session = await key.signBytes(Buffer.from(payload, encoding));
-    for (const one of [verifier, verifierWith({ publicKeyPem: pemOf(key) })]) {
+    for (const one of [verifier, jwtVerifier({ publicKeyPem: pemOf(key) })]) {
       expect(await outcomeOf(one, session)).toEqual(outcome);
     }
   });

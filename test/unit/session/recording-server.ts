@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { onTestFinished } from 'vitest';
 
 interface ReceivedRequest {
   readonly method: string | undefined;
@@ -45,6 +46,14 @@ export class RecordingServer {
       this.answer(request, response);
     });
   }
+}
+
+/** A recording server that runs until the test ends. */
+export async function recordingServer(answer: RequestListener): Promise<RecordingServer> {
+  const server = new RecordingServer(answer);
+  await server.start();
+  onTestFinished(() => server.stop());
+  return server;
 }
 
 /** Answers with `content` as JSON. */

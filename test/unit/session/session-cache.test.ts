@@ -11,7 +11,7 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import type { Principal, SessionVerifier } from '../../../src/token/principal.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
-import { START_MS, TestClock } from './sessions.ts';
+import { START_MS, TestClock } from '../../support/test-clock.ts';
 
 /** Accepts every session until `expiresAt` after `takesMs`, or fails. It records its calls. */
 class CountingVerifier implements SessionVerifier {
@@ -23,7 +23,7 @@ class CountingVerifier implements SessionVerifier {
 
   async verify(session: string): Promise<Principal> {
     this.calls.push(session);
-    clock.time += this.takesMs;
+    clock.advance(this.takesMs);
     await setImmediate();
     if (this.failure) throw this.failure;
     const { unionId = `account-of-${session}` } = this;
@@ -62,7 +62,7 @@ const outcomes = () => told('sessionChecked').map(([outcome]) => outcome);
 async function checksAt(cache: SessionCache, times: readonly number[]): Promise<number[]> {
   const checks: number[] = [];
   for (const time of times) {
-    clock.time = START_MS + time;
+    clock.moveTo(time);
     await cache.verify('one');
     checks.push(inner.calls.length);
   }
@@ -104,7 +104,7 @@ describe('an accepted session', () => {
     expect(await checksAt(cache, [0])).toEqual([1]);
     clock.jump(jumpMs);
     expect(await checksAt(cache, [9_999 - jumpMs])).toEqual([1]);
-    clock.time += 1;
+    clock.advance(1);
     inner.failure = new BrokerError('session_expired');
     await expect(cache.verify('one')).rejects.toMatchObject({ code: 'session_expired' });
     expect(inner.calls).toHaveLength(2);
@@ -185,7 +185,7 @@ describe('a refused session', () => {
     const cache = cacheWith();
     inner.failure = new BrokerError(code, more);
     for (const time of [0, 1, 1_999]) {
-      clock.time = START_MS + time;
+      clock.moveTo(time);
       await expect(cache.verify('one')).rejects.toBe(inner.failure);
       if (time === 0) clock.jump(jumpMs);
     }
@@ -193,7 +193,7 @@ describe('a refused session', () => {
     expect(outcomes()).toEqual(Array(3).fill('isMalformed' in more ? 'malformed' : code));
     inner.failure = undefined;
     expect((await cache.verify('two')).unionId).toBe('account-of-two');
-    clock.time = START_MS + 2_000;
+    clock.moveTo(2_000);
     expect((await cache.verify('one')).unionId).toBe('account-of-one');
     expect(inner.calls).toEqual(['one', 'two', 'one']);
   });
@@ -203,7 +203,7 @@ describe('a refused session', () => {
     inner.takesMs = 1_500;
     inner.failure = new BrokerError('session_invalid');
     await expect(cache.verify('one')).rejects.toMatchObject({ code: 'session_invalid' });
-    clock.time = START_MS + 2_000;
+    clock.moveTo(2_000);
     await expect(cache.verify('one')).rejects.toMatchObject({ code: 'session_invalid' });
     expect(inner.calls).toHaveLength(2);
   });
@@ -238,7 +238,7 @@ describe('while sessions cannot be checked', () => {
   async function checkTimes(cache: SessionCache, untilMs: number): Promise<number[]> {
     const times: number[] = [];
     for (let time = 0; time < untilMs; time += 100) {
-      clock.time = START_MS + time;
+      clock.moveTo(time);
       const before = inner.calls.length;
       expect((await cache.verify('one')).unionId).toBe('account-of-one');
       if (inner.calls.length > before) times.push(time);
@@ -255,7 +255,7 @@ describe('while sessions cannot be checked', () => {
       clock.jump(jumpMs);
       expect(await checkTimes(cache, 10_000)).toEqual([5_000, 7_000, 9_000]);
       expect(outcomes().filter((outcome) => outcome !== 'cached')).toEqual(['accepted', 'kept', 'kept', 'kept']);
-      clock.time = START_MS + 10_000;
+      clock.moveTo(10_000);
       for (const _attempt of [1, 2, 3]) await expect(cache.verify('one')).rejects.toBe(unavailable);
       expect(inner.calls).toHaveLength(7);
       expect(outcomes().at(-1)).toBe('session_check_unavailable');
@@ -267,10 +267,10 @@ describe('while sessions cannot be checked', () => {
     await cache.verify('one');
     inner.failure = unavailable;
     inner.takesMs = 3_000;
-    clock.time = START_MS + 3_999;
+    clock.moveTo(3_999);
     expect((await cache.verify('one')).unionId).toBe('account-of-one');
     expect(outcomes()).toEqual(['accepted', 'kept']);
-    clock.time = START_MS + 4_000;
+    clock.moveTo(4_000);
     await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 
@@ -278,7 +278,7 @@ describe('while sessions cannot be checked', () => {
     const cache = cacheWith();
     inner.unionId = 'account-of-somebody';
     await cache.verify('one');
-    clock.time = START_MS + 30_000;
+    clock.moveTo(30_000);
     let giveUp: () => void = () => undefined;
     cache.useVerifier({ verify: () => new Promise((_, reject) => (giveUp = () => reject(unavailable))) });
     const checked = cache.verify('one');
@@ -293,9 +293,9 @@ describe('while sessions cannot be checked', () => {
     const cache = cacheWith({ cacheSeconds: 2 });
     await cache.verify('one');
     inner.failure = unavailable;
-    clock.time = START_MS + 3_999;
+    clock.moveTo(3_999);
     const inTime = cache.verify('one');
-    clock.time = START_MS + 4_000;
+    clock.moveTo(4_000);
     const tooLate = cache.verify('one');
     expect(await Promise.allSettled([inTime, tooLate])).toMatchObject([
       { value: { unionId: 'account-of-one' } },
@@ -309,9 +309,9 @@ describe('while sessions cannot be checked', () => {
     inner.expiresAt = START_MS + 40_000;
     await cache.verify('one');
     inner.failure = unavailable;
-    clock.time = START_MS + 39_999;
+    clock.moveTo(39_999);
     expect((await cache.verify('one')).unionId).toBe('account-of-one');
-    clock.time = START_MS + 40_000;
+    clock.moveTo(40_000);
     await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 
@@ -319,10 +319,10 @@ describe('while sessions cannot be checked', () => {
     const cache = cacheWith({ refusalMs: 0 });
     await cache.verify('one');
     inner.failure = unavailable;
-    clock.time = START_MS + 30_000;
+    clock.moveTo(30_000);
     await cache.verify('one');
     inner.failure = new BrokerError('session_invalid');
-    clock.time = START_MS + 32_000;
+    clock.moveTo(32_000);
     await expect(cache.verify('one')).rejects.toMatchObject({ code: 'session_invalid' });
     inner.failure = unavailable;
     await expect(cache.verify('one')).rejects.toBe(unavailable);
@@ -331,12 +331,12 @@ describe('while sessions cannot be checked', () => {
   it('a new acceptance starts both times again', async () => {
     const cache = cacheWith();
     await cache.verify('one');
-    clock.time = START_MS + 50_000;
+    clock.moveTo(50_000);
     await cache.verify('one');
     inner.failure = unavailable;
-    clock.time = START_MS + 109_999;
+    clock.moveTo(109_999);
     expect((await cache.verify('one')).unionId).toBe('account-of-one');
-    clock.time = START_MS + 110_000;
+    clock.moveTo(110_000);
     await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 
@@ -350,7 +350,7 @@ describe('while sessions cannot be checked', () => {
   it('any other failure is thrown, and is not a refusal that is repeated', async () => {
     const cache = cacheWith();
     await cache.verify('one');
-    clock.time = START_MS + 30_000;
+    clock.moveTo(30_000);
     inner.failure = new Error('a bug');
     await expect(cache.verify('one')).rejects.toBe(inner.failure);
     inner.failure = undefined;
@@ -397,7 +397,7 @@ describe('the cache is bounded', () => {
     const cache = cacheWith({ cacheSeconds: 1 });
     const shared = Array.from({ length: 30 }, (_, index) => `shared-${index}`);
     for (const unionId of ['before', 'after', 'before', 'after']) {
-      clock.time += 1_000;
+      clock.advance(1_000);
       inner.unionId = unionId;
       for (const session of shared) await cache.verify(session);
     }

@@ -5,19 +5,10 @@ import { type ClaimNames, reasonOf } from '../../../src/session/claims.ts';
 import { explainSession } from '../../../src/session/session-explanation.ts';
 import type { SessionOptions } from '../../../src/session/session-verifier.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import { START_MS, TestClock } from '../../support/test-clock.ts';
 import { json, RecordingServer } from './recording-server.ts';
-import {
-  ACCOUNT,
-  AUDIENCE,
-  CLAIM_NAMES,
-  ISSUER,
-  START_MS,
-  START_SECONDS,
-  signWithSecret,
-  TestClock,
-} from './sessions.ts';
+import { ACCOUNT, AUDIENCE, CLAIM_NAMES, ISSUER, SECRET, START_SECONDS, signWithSecret } from './sessions.ts';
 
-const SECRET = 'a-secret-of-at-least-32-bytes-for-hs256';
 const MODES = ['jwt', 'introspection', 'forward'] as const;
 type Mode = (typeof MODES)[number];
 

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   boundedFetch,
   noteContact,
@@ -14,7 +14,7 @@ import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { ContactHistory } from '../../../src/token/contact-history.ts';
 import { SESSION_REASONS } from '../../../src/token/session-reasons.ts';
 import { eventually } from '../../support/eventually.ts';
-import { json, RecordingServer } from './recording-server.ts';
+import { json, type RecordingServer, recordingServer } from './recording-server.ts';
 
 const TIMEOUT_MS = 3_000;
 const LIMIT = 65_536;
@@ -52,11 +52,8 @@ let server: RecordingServer;
 
 beforeEach(async () => {
   clock = new StoppedClock();
-  server = new RecordingServer(json({ sub: 'u-1' }));
-  await server.start();
+  server = await recordingServer(json({ sub: 'u-1' }));
 });
-
-afterEach(() => server.stop());
 
 describe('the timeout of the session server', () => {
   const failureOf = (url: string): Promise<unknown> =>

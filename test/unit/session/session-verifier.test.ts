@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   acceptanceRisks,
   asksServer,
@@ -9,7 +9,8 @@ import {
 import type { JwtKey } from '../../../src/session/verification-key.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
-import { json, RecordingServer } from './recording-server.ts';
+import { TestClock } from '../../support/test-clock.ts';
+import { json, type RecordingServer, recordingServer } from './recording-server.ts';
 import {
   ACCOUNT,
   AUDIENCE,
@@ -18,13 +19,11 @@ import {
   expectRefused,
   ISSUER,
   newSigner,
-  START_MS,
+  SECRET,
   START_SECONDS,
   signWithSecret,
-  TestClock,
 } from './sessions.ts';
 
-const SECRET = 'a-secret-of-just-32-bytes-length';
 const FORWARDED = JSON.stringify({ cookie: 'SID=session-of-somebody' });
 
 let clock: TestClock;
@@ -32,11 +31,8 @@ let server: RecordingServer;
 
 beforeEach(async () => {
   clock = new TestClock();
-  server = new RecordingServer(json({ active: true, sub: ACCOUNT }));
-  await server.start();
+  server = await recordingServer(json({ active: true, sub: ACCOUNT }));
 });
-
-afterEach(() => server.stop());
 
 /** Creates the verifier of a replica. */
 const create = (options: SessionOptions, observer = silentObserver) =>
@@ -54,10 +50,10 @@ describe.each(['introspection', 'forward'] as const)('a session server in mode %
     const crowd = await Promise.all(Array.from({ length: 50 }, () => verifier.verify(FORWARDED)));
     expect(crowd.map(({ unionId }) => unionId)).toEqual(Array(50).fill(ACCOUNT));
     expect(server.received.map(({ method }) => method)).toEqual([mode === 'forward' ? 'GET' : 'POST']);
-    clock.time = START_MS + 29_999;
+    clock.moveTo(29_999);
     await verifier.verify(FORWARDED);
     expect(server.received).toHaveLength(1);
-    clock.time = START_MS + 30_000;
+    clock.moveTo(30_000);
     await verifier.verify(FORWARDED);
     expect(server.received).toHaveLength(2);
   });
@@ -70,11 +66,11 @@ describe.each(['introspection', 'forward'] as const)('a session server in mode %
     };
     const verifier = create(optionsFor(mode));
     for (const time of [0, 1_000, 1_999]) {
-      clock.time = START_MS + time;
+      clock.moveTo(time);
       await expectRefused(verifier, FORWARDED, 'session_invalid');
     }
     expect(server.received).toHaveLength(1);
-    clock.time = START_MS + 2_000;
+    clock.moveTo(2_000);
     await expectRefused(verifier, FORWARDED, 'session_invalid');
     expect(server.received).toHaveLength(2);
   });
@@ -95,14 +91,14 @@ describe('an answer that does not say whether it accepts the session', () => {
       await verifier.verify(FORWARDED);
       server.answer = json(answer);
       for (const time of [30_000, 59_999]) {
-        clock.time = START_MS + time;
+        clock.moveTo(time);
         expect((await verifier.verify(FORWARDED)).unionId).toBe(ACCOUNT);
       }
       expect(server.received.length).toBeGreaterThan(1);
-      clock.time = START_MS + 60_000;
+      clock.moveTo(60_000);
       await expectRefused(verifier, FORWARDED, 'session_check_unavailable');
       server.answer = json({ code: 401 });
-      clock.time = START_MS + 62_000;
+      clock.moveTo(62_000);
       await expectRefused(verifier, FORWARDED, 'session_invalid');
     },
   );
@@ -122,7 +118,7 @@ describe('mode jwt', () => {
     const verifier = create(jwtOptions({ secret: SECRET }));
     const early = await signWithSecret(SECRET, 'HS256', {}, claimsWith({ nbf: START_SECONDS + 61 }));
     await expectRefused(verifier, early, 'session_invalid');
-    clock.time = START_MS + 1_000;
+    clock.moveTo(1_000);
     expect((await verifier.verify(early)).unionId).toBe(ACCOUNT);
   });
 
@@ -138,7 +134,7 @@ describe('mode jwt', () => {
       const verifier = create(options);
       const session = await removed.sign({ exp: START_SECONDS + 86_400 });
       const acceptedAt = async (ms: number) => {
-        clock.time = START_MS + ms;
+        clock.moveTo(ms);
         expect((await verifier.verify(session)).unionId).toBe(ACCOUNT);
       };
       await acceptedAt(0);
@@ -146,11 +142,11 @@ describe('mode jwt', () => {
       const fail: RequestListener = (_request, response) => response.writeHead(500).end();
       server.answer = isFetched ? json({ keys: [other.jwk] }) : fail;
       await acceptedAt(keysUsedMs - 1);
-      clock.time = START_MS + keysUsedMs;
+      clock.moveTo(keysUsedMs);
       await Promise.resolve(verifier.verify(await other.sign({ exp: START_SECONDS + 86_400 }))).catch(() => undefined);
       server.answer = fail;
       for (let ms = keysUsedMs; ms < keysUsedMs + 60_000 - 1; ms += 500) await acceptedAt(ms);
-      clock.time = START_MS + keysUsedMs + 60_000 - 1;
+      clock.moveTo(keysUsedMs + 60_000 - 1);
       await expectRefused(verifier, session, 'session_check_unavailable');
     },
   );

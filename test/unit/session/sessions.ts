@@ -3,16 +3,17 @@ import { inspect } from 'node:util';
 import { CompactSign, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 import { expect } from 'vitest';
 import type { ClaimNames } from '../../../src/session/claims.ts';
-import { type Clock, systemClock } from '../../../src/token/clock.ts';
+import { JwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
+import type { JwtKey } from '../../../src/session/verification-key.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
 import type { SessionVerifier } from '../../../src/token/principal.ts';
+import { START_MS, TestClock } from '../../support/test-clock.ts';
 
-/** 2026-01-01T00:00:00Z */
-export const START_MS = 1_767_225_600_000;
 export const START_SECONDS = START_MS / 1_000;
 export const ISSUER = 'https://accounts.customer.example';
 export const AUDIENCE = 'camera-app';
 export const ACCOUNT = 'account-of-somebody';
+export const SECRET = 'a-secret-of-at-least-32-bytes-for-hs256';
 
 export const CLAIM_NAMES: ClaimNames = {
   unionId: 'sub',
@@ -23,26 +24,9 @@ export const CLAIM_NAMES: ClaimNames = {
   timeUnit: 's',
 };
 
-/** Time passes when a test changes `time`. */
-export class TestClock implements Clock {
-  time = START_MS;
-  #jumpedMs = 0;
-
-  now(): number {
-    return this.time + this.#jumpedMs;
-  }
-  monotonic(): number {
-    return this.time - START_MS;
-  }
-  /** The wall clock is set. No time passes. */
-  jump(ms: number): void {
-    this.#jumpedMs += ms;
-  }
-  random(): number {
-    return 0.5;
-  }
-  setTimer = systemClock.setTimer;
-  nextTurn = systemClock.nextTurn;
+/** A verifier of JWTs with this key. */
+export function jwtVerifier(key: JwtKey, clock = new TestClock(), more: Partial<JwtVerifierOptions> = {}): JwtVerifier {
+  return new JwtVerifier({ key, issuer: ISSUER, audience: AUDIENCE, claims: CLAIM_NAMES, clock, ...more });
 }
 
 export interface Signer {
@@ -87,7 +71,7 @@ export function sharedSigner(alg: string): Promise<ByteSigner> {
 }
 
 export function signWithSecret(
-  secret: string,
+  secret = SECRET,
   alg = 'HS256',
   header: Record<string, unknown> = {},
   claims = claimsWith(),
