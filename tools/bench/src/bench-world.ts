@@ -51,14 +51,25 @@ export class BenchWorld {
     }
   }
 
+  /** Starts a broker. The caller stops it. @param node path of another version of Node.js @param flags more of its flags */
+  startBroker(cores: string = SERVER_CORE, node?: string, flags: readonly string[] = []): Promise<Server> {
+    return startServer(
+      [...NODE_FLAGS, ...flags, 'dist/main.js', 'serve'],
+      { ...brokerEnvironment, ...this.#env },
+      cores,
+      node,
+    );
+  }
+
   /** Starts a process of this peer. The caller stops it. */
   async start(peer: PeerName, cores: string = SERVER_CORE): Promise<Server> {
-    const env = { REDIS_URL: this.redis.url, ...this.sessions.env, VENDOR_BASE_URL: this.vendor.url };
-    if (peer === 'broker') {
-      return startServer([...NODE_FLAGS, 'dist/main.js', 'serve'], { ...brokerEnvironment, ...env }, cores);
-    }
+    if (peer === 'broker') return this.startBroker(cores);
     this.#answer ??= await this.#askBroker();
-    return startServer(['tools/bench/dist/serve.js', peer], { ...env, ...this.#answer }, cores);
+    return startServer(['tools/bench/dist/serve.js', peer], { ...this.#env, ...this.#answer }, cores);
+  }
+
+  get #env() {
+    return { REDIS_URL: this.redis.url, ...this.sessions.env, VENDOR_BASE_URL: this.vendor.url };
   }
 
   /** Runs `use` with one running process per peer, and stops them. */

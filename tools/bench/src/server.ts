@@ -9,23 +9,27 @@ export interface Server {
   readonly pid: number;
   /** Time from the start of the process to the first 200 of `/readyz`. */
   readonly readyMs: number;
+  /** The last 100 lines of its output. */
+  output(): readonly string[];
   stop(): Promise<void>;
 }
 
 /**
  * Starts a server process on the given cores, with a free port as `PORT`.
  * @param args arguments of the `node` command
+ * @param node its path. Default: that of this process
  * @throws Error with its output, if it does not become ready within 15 s
  */
 export async function startServer(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   cores: string,
+  node: string = process.execPath,
 ): Promise<Server> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const startedAt = performance.now();
-  const child = spawn('taskset', ['-c', cores, process.execPath, ...args], {
+  const child = spawn('taskset', ['-c', cores, node, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], HOST: '127.0.0.1', ...env, PORT: `${port}` },
   });
@@ -41,6 +45,7 @@ export async function startServer(
     url,
     pid: Number(child.pid),
     readyMs,
+    output: log,
     async stop() {
       await end(child, exit, 15_000);
     },
