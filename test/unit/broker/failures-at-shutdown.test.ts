@@ -4,14 +4,16 @@ import { sleep } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts, follow, renewalRequest } from '../../support/broker-parts.ts';
+import { brokerParts, follow, PHONE, renewalRequest } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const LIFE_MS = 60_000;
-const FAILING: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const SLOW: Subject = { app: 'default', unionId: 'bob', uniqueId: 'phone' };
-const SLOWEST: Subject = { app: 'default', unionId: 'carol', uniqueId: 'phone' };
+const [FAILING, SLOW, SLOWEST] = ['alice', 'bob', 'carol'].map((unionId) => ({ ...PHONE, unionId })) as [
+  Subject,
+  Subject,
+  Subject,
+];
 const LATENCY_MS = new Map([
   [FAILING.unionId, 100],
   [SLOW.unionId, 2_000],
@@ -31,75 +33,53 @@ function createReplica() {
     },
   };
   const { store: watched, down } = watchedStore(store);
-  return { ...brokerParts({ clock, store: watched, vendor }), down, pass };
+  return { ...brokerParts({ clock, store: watched, vendor }), down, clock, pass };
 }
 
-test('a renewal that fails during the shutdown does not end the wait for the other renewals', async () => {
-  const { renewal, store, pass } = createReplica();
-  for (const subject of [FAILING, SLOW]) {
-    renewal.renew(renewalRequest({ subject })).catch(() => undefined);
-  }
-  await pass(10);
-  const settling = follow(renewal.settle(9_000));
-  await pass(1_000);
-  expect(settling.result).toBe('waits');
-  await pass(1_500);
-  expect(settling.result).toBeUndefined();
-  expect((await store.terminals.read(subjectId(SLOW))).record).toBeDefined();
-});
+type Replica = ReturnType<typeof createReplica>;
 
-test('a login for an accessId that fails during the shutdown does not end the wait for the others', async () => {
-  const { accessIds, store, pass } = createReplica();
-  for (const subject of [FAILING, SLOW]) accessIds.obtain(subject, 'CN').catch(() => undefined);
-  await pass(10);
-  const settling = follow(accessIds.settle(9_000));
-  await pass(1_000);
+test.each<[string, (replica: Replica, subject: Subject) => Promise<unknown>, (replica: Replica) => Promise<unknown>]>([
+  [
+    'renewal',
+    ({ renewal }, subject) => renewal.renew(renewalRequest({ subject })),
+    async ({ store }) => (await store.terminals.read(subjectId(SLOW))).record,
+  ],
+  [
+    'login for an accessId',
+    ({ accessIds }, subject) => accessIds.obtain(subject, 'CN'),
+    ({ store }) => store.accounts.identify(SLOW.unionId),
+  ],
+])('a %s that fails during the shutdown does not end the wait for the others', async (kind, start, find) => {
+  const replica = createReplica();
+  for (const subject of [FAILING, SLOW]) start(replica, subject).catch(() => undefined);
+  await replica.pass(10);
+  const settling = follow((kind === 'renewal' ? replica.renewal : replica.accessIds).settle(9_000));
+  await replica.pass(1_000);
   expect(settling.result).toBe('waits');
-  await pass(1_500);
+  await replica.pass(1_500);
   expect(settling.result).toBeUndefined();
-  expect(await store.accounts.identify(SLOW.unionId)).toMatchObject({ accessId: '1' });
+  expect(await find(replica)).toBeDefined();
 });
 
 describe('the end of a replica', () => {
-  /**
-   * A replica that ends within `timeoutMs`, during a login of 2 s for a token, which the store does not take, and one
-   * of 4 s for an accessId.
-   */
-  async function endingReplica(timeoutMs: number) {
-    const { renewal, accessIds, settle, store, down, pass } = createReplica();
+  // The login of 2 s is for a token, and that of 4 s for an accessId.
+  test.each([
+    ['waits for the running logins, also for that for an accessId', 9_000, 0, 3_900, ['1', '1']],
+    ['waits then until the store has their tokens', 9_000, 5_050, 5_000, ['1', '1']],
+    ['waits no longer than its time in all', 3_000, 60_000, 2_900, [undefined, undefined]],
+  ])('%s', async (_, timeoutMs, storeTakesTokensAtMs, waitsAtMs, stored) => {
+    const { renewal, accessIds, settle, store, down, clock, pass } = createReplica();
     down.add('save').add('restore');
+    clock.setTimer(() => down.clear(), storeTakesTokensAtMs);
     void renewal.renew(renewalRequest({ subject: SLOW }));
     void accessIds.obtain(SLOWEST, 'CN');
-    await pass(10);
-    return { settling: follow(settle(timeoutMs)), store, down, pass };
-  }
-
-  test('waits for the running logins, also for that for an accessId', async () => {
-    const { settling, store, down, pass } = await endingReplica(9_000);
-    down.clear();
-    await pass(3_900);
+    const settling = follow(settle(timeoutMs));
+    await pass(waitsAtMs);
     expect(settling.result).toBe('waits');
     await pass(200);
     expect(settling.result).toBeUndefined();
-    expect((await store.terminals.read(subjectId(SLOW))).record).toBeDefined();
-    expect(await store.accounts.identify(SLOWEST.unionId)).toMatchObject({ accessId: '1' });
-  });
-
-  test('waits then until the store has their tokens', async () => {
-    const { settling, store, down, pass } = await endingReplica(9_000);
-    await pass(5_000);
-    expect(settling.result).toBe('waits');
-    down.clear();
-    await pass(200);
-    expect(settling.result).toBeUndefined();
-    expect((await store.terminals.read(subjectId(SLOW))).record).toBeDefined();
-  });
-
-  test('waits no longer than its time in all', async () => {
-    const { settling, pass } = await endingReplica(3_000);
-    await pass(2_900);
-    expect(settling.result).toBe('waits');
-    await pass(200);
-    expect(settling.result).toBeUndefined();
+    const { record } = await store.terminals.read(subjectId(SLOW));
+    const identity = await store.accounts.identify(SLOWEST.unionId);
+    expect([record?.token.fields['accessId'], identity?.accessId]).toEqual(stored);
   });
 });

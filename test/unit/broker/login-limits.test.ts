@@ -6,6 +6,7 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import { accountOf } from '../../../src/token/subject.ts';
 import { brokerParts, PHONE_ID as ID, PHONE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { deferred } from '../../support/deferred.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
@@ -34,86 +35,74 @@ function createLimits(answer: () => Promise<number>, perHour = 240) {
   return { limits, admit, taken, givenBack, told, lines };
 }
 
+const OF_ACCOUNT = [`logins ${accountOf(ID)}`, 15_000];
+const OF_TERMINAL = [`refused ${ID}`, 20_000];
+
 describe('the limit of logins', () => {
-  test('is a rate per hour for the account, with some logins at once', async () => {
-    const { admit, taken, lines } = createLimits(async () => 0);
-    await admit('new');
-    expect(taken).toEqual([[`logins ${accountOf(ID)}`, 15_000, 4]]);
+  test.each([
+    ['a first token: the account', 'new', 240, [[...OF_ACCOUNT, 4]]],
+    [
+      'a refused token: its terminal too, three at once, then one every 20 s',
+      'refused',
+      240,
+      [
+        [...OF_TERMINAL, 3],
+        [...OF_ACCOUNT, 4],
+      ],
+    ],
+    ['a first token, but nothing at 0 logins per hour', 'new', 0, []],
+    ['a logout, but nothing at 0 logins per hour', 'logout', 0, []],
+    ['a refused token, at 0 logins per hour the terminal alone', 'refused', 0, [[...OF_TERMINAL, 3]]],
+  ] as const)('is taken and given back for %s', async (_, cause, perHour, permits) => {
+    const { limits, admit, taken, givenBack, lines } = createLimits(async () => 0, perHour);
+    await admit(cause);
+    expect(taken).toEqual(permits);
+    await limits.giveBack(ID, cause);
+    expect(givenBack).toEqual(permits.map(([name, intervalMs]) => [name, intervalMs]));
     expect(lines()).toEqual([]);
   });
 
-  test('is given back for the account alone, and not at all if there is no limit', async () => {
-    const { limits, givenBack } = createLimits(async () => 0);
-    await limits.giveBack(ID, 'new');
-    expect(givenBack).toEqual([[`logins ${accountOf(ID)}`, 15_000]]);
-    const unlimited = createLimits(async () => 0, 0);
-    await unlimited.limits.giveBack(ID, 'new');
-    expect(unlimited.givenBack).toEqual([]);
-  });
-
-  test('also limits the terminal if its token was refused: three at once, then one every 20 s', async () => {
-    const { admit, taken } = createLimits(async () => 0);
-    await admit('refused');
-    expect(taken).toEqual([
-      [`refused ${ID}`, 20_000, 3],
-      [`logins ${accountOf(ID)}`, 15_000, 4],
-    ]);
-  });
-
-  test('is given back for the terminal too if its token was refused', async () => {
-    const { limits, givenBack } = createLimits(async () => 0);
-    await limits.giveBack(ID, 'refused');
-    expect(givenBack).toEqual([
-      [`refused ${ID}`, 20_000],
-      [`logins ${accountOf(ID)}`, 15_000],
-    ]);
-  });
-
-  test('stays counted, and the log says so, if the store fails to give it back', async () => {
-    const { limits, lines } = createLimits(() => Promise.reject(new BrokerError('store_unavailable')));
-    await limits.giveBack(ID, 'new');
-    expect(lines()).toMatchObject([
-      { msg: 'a login or logout that did not take place stays counted', err: { code: 'store_unavailable' } },
-    ]);
-  });
-
-  test('tells the app after how many seconds, rounded up, it may try again', async () => {
-    const { admit, told } = createLimits(async () => 14_001);
-    const detail = expect.stringContaining('240 logins');
-    await expect(admit('new')).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 15, detail });
-    expect(told('rateLimited')).toEqual([['logins']]);
-  });
-
-  test('takes no login of the account for a refused token that its terminal may not replace', async () => {
-    const { admit, taken, told } = createLimits(async () => 1);
-    const detail = expect.stringMatching(/3 refused tokens.* every 20 s/);
-    await expect(admit('refused')).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 1, detail });
+  test.each([
+    ['its account', 'new', 240, 14_001, 15, /240 logins/, 'logins'],
+    [
+      'its terminal, and takes no login of the account then',
+      'refused',
+      240,
+      1,
+      1,
+      /3 refused.* every 20 s/,
+      'refused_tokens',
+    ],
+    ['its terminal, also at 0 logins per hour', 'refused', 0, 1, 1, /3 refused.* every 20 s/, 'refused_tokens'],
+  ] as const)('tells the app after how many seconds, rounded up, it may try again: %s', async (...one) => {
+    const [, cause, perHour, waitMs, retryAfter, detail, limit] = one;
+    const { admit, taken, told } = createLimits(async () => waitMs, perHour);
+    const refusal = { code: 'rate_limited', retryAfter, detail: expect.stringMatching(detail) };
+    await expect(admit(cause)).rejects.toMatchObject(refusal);
     expect(taken).toHaveLength(1);
-    expect(told('rateLimited')).toEqual([['refused_tokens']]);
+    expect(told('rateLimited')).toEqual([[limit]]);
   });
 
-  test('is off at 0 logins per hour, but a terminal may still not report without end', async () => {
-    const { admit, taken, told } = createLimits(async () => 1, 0);
+  const failing = () => Promise.reject(new BrokerError('store_unavailable'));
+  const err = { code: 'store_unavailable' };
+  test.each([
+    ['fails', failing, { msg: 'a limit could not be checked; the login is allowed', err }],
+    [
+      'answers too late',
+      () => deferred<number>().promise,
+      { msg: 'a limit was not checked in time; the login is allowed', limit: 'logins' },
+    ],
+  ])('allows the login, and logs it, if the store %s', async (_, answer, line) => {
+    const { admit, told, lines } = createLimits(answer);
     await admit('new');
-    await admit('logout');
-    expect(taken).toEqual([]);
-    await expect(admit('refused')).rejects.toMatchObject({ code: 'rate_limited' });
-    expect(told('rateLimited')).toEqual([['refused_tokens']]);
-  });
-
-  test('allows the login, and logs it, if the store fails', async () => {
-    const { admit, told, lines } = createLimits(() => Promise.reject(new BrokerError('store_unavailable')));
-    await admit('new');
-    expect(lines()).toMatchObject([
-      { msg: 'a limit could not be checked; the login is allowed', err: { code: 'store_unavailable' } },
-    ]);
+    expect(lines()).toMatchObject([line]);
     expect(told('rateLimited')).toEqual([]);
   });
 
-  test('allows the login, and logs it, if the store answers too late', async () => {
-    const { admit, lines } = createLimits(() => new Promise(() => undefined));
-    await admit('new');
-    expect(lines()).toMatchObject([{ msg: 'a limit was not checked in time; the login is allowed', limit: 'logins' }]);
+  test('stays counted, and the log says so, if the store fails to give it back', async () => {
+    const { limits, lines } = createLimits(failing);
+    await limits.giveBack(ID, 'new');
+    expect(lines()).toMatchObject([{ msg: 'a login or logout that did not take place stays counted', err }]);
   });
 });
 

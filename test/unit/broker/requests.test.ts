@@ -1,79 +1,51 @@
 import { describe, expect, test } from 'vitest';
 import { type RenewalRequest, refuseErased, shouldRetryAlone } from '../../../src/broker/requests.ts';
-import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
 import type { Urgency } from '../../../src/token/login-queue.ts';
 import type { RenewalCause } from '../../../src/token/observer.ts';
-import { subjectId } from '../../../src/token/subject.ts';
+import { renewalRequest } from '../../support/broker-parts.ts';
 
-const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-
-function request(cause: RenewalCause, region?: string, urgency?: Urgency): RenewalRequest {
-  return {
-    id: subjectId(SUBJECT),
-    subject: SUBJECT,
-    region,
-    known: undefined,
-    cause,
-    urgency: urgency ?? (cause === 'background' ? cause : 'foreground'),
-    sessionIssuedAt: undefined,
-    satisfies: () => true,
-  };
-}
+const request = (cause: RenewalCause, region?: string, urgency?: Urgency): RenewalRequest =>
+  renewalRequest({ cause, region, ...(urgency && { urgency }) });
 
 describe('an erased account', () => {
   test.each([
-    { session: 'issued before the erasure', sessionIssuedAt: 999, refused: true },
-    { session: 'issued in the same millisecond', sessionIssuedAt: 1_000, refused: true },
-    { session: 'issued after the erasure', sessionIssuedAt: 1_001, refused: false },
-    { session: 'without an issue time', sessionIssuedAt: undefined, refused: true },
-  ])('refuses a session $session: $refused', ({ sessionIssuedAt, refused }) => {
-    const refuse = () => refuseErased({ sessionIssuedAt }, 1_000);
-    if (refused)
-      expect(refuse).toThrow(
-        expect.objectContaining({ code: 'session_invalid', detail: expect.stringContaining('erased') }),
-      );
-    else expect(refuse).not.toThrow();
-  });
-
-  test('is no concern of an account that was never erased', () => {
-    expect(() => refuseErased({ sessionIssuedAt: undefined }, undefined)).not.toThrow();
+    ['issued before the erasure', 999, 1_000, 'session_invalid'],
+    ['issued in the same millisecond', 1_000, 1_000, 'session_invalid'],
+    ['issued after the erasure', 1_001, 1_000, 'accepted'],
+    ['without an issue time', undefined, 1_000, 'session_invalid'],
+    ['without an issue time, although there was no erasure', undefined, undefined, 'accepted'],
+  ])('and a session %s: %s, %s: %s', (_, sessionIssuedAt, erasedAt, expected) => {
+    const refuse = () => refuseErased({ sessionIssuedAt }, erasedAt);
+    const refusal = expect.objectContaining({ code: expected, detail: expect.stringContaining('erased') });
+    if (expected === 'accepted') expect(refuse).not.toThrow();
+    else expect(refuse).toThrow(refusal);
   });
 });
 
 describe('a request that waited for a request that failed', () => {
-  const retries = (waiting: RenewalRequest, failed: RenewalCause | undefined, code: ErrorCode) =>
-    shouldRetryAlone(waiting, failed && request(failed), new BrokerError(code));
-
-  test('tries by itself if only the failed request had no country', () => {
-    expect(retries(request('new', 'CN'), 'new', 'request_invalid')).toBe(true);
-    expect(retries(request('new'), 'new', 'request_invalid')).toBe(false);
-  });
-
-  test('tries by itself if the session of the failed request was not valid', () => {
-    expect(retries(request('new'), 'new', 'session_invalid')).toBe(true);
-  });
-
   test.each([
-    ['new', 'due', true],
-    ['refused', 'due', true],
-    ['due', 'due', false],
-    ['new', 'new', false],
-    ['new', undefined, false],
-  ] as const)('during an outage of the store, %s after %s: tries by itself: %s', (waiting, failed, expected) => {
-    expect(retries(request(waiting), failed, 'store_unavailable')).toBe(expected);
-  });
-
-  test.each([
-    ['vendor_busy', 'due', 'background', true],
-    ['session_forbidden', 'new', 'background', true],
-    ['vendor_busy', 'background', 'background', false],
-    ['vendor_busy', 'due', 'due', false],
-    ['session_forbidden', 'new', 'new', false],
-    ['vendor_busy', 'due', undefined, false],
-    ['session_forbidden', 'background', 'background', false],
-    ['session_forbidden', 'new', undefined, false],
-  ] as const)('after %s, %s after %s: tries by itself: %s', (code, waiting, failed, expected) => {
-    expect(retries(request(waiting), failed, code)).toBe(expected);
+    ['request_invalid', 'new', 'new', 'CN', true],
+    ['request_invalid', 'new', 'new', undefined, false],
+    ['session_invalid', 'new', 'new', undefined, true],
+    ['store_unavailable', 'new', 'due', undefined, true],
+    ['store_unavailable', 'refused', 'due', undefined, true],
+    ['store_unavailable', 'due', 'due', undefined, false],
+    ['store_unavailable', 'new', 'new', undefined, false],
+    ['store_unavailable', 'new', undefined, undefined, false],
+    ['vendor_busy', 'due', 'background', undefined, true],
+    ['vendor_busy', 'background', 'background', undefined, false],
+    ['vendor_busy', 'due', 'due', undefined, false],
+    ['vendor_busy', 'due', undefined, undefined, false],
+    ['session_forbidden', 'new', 'background', undefined, true],
+    ['session_forbidden', 'new', 'new', undefined, false],
+    ['session_forbidden', 'background', 'background', undefined, false],
+    ['session_forbidden', 'new', undefined, undefined, false],
+    ['vendor_timeout', 'new', 'background', 'CN', false],
+  ] as const)('after %s, %s after %s, of the country %s: tries by itself: %s', (...one) => {
+    const [code, waiting, failed, region, expected] = one;
+    const error = new BrokerError(code);
+    expect(shouldRetryAlone(request(waiting, region), failed && request(failed), error)).toBe(expected);
   });
 
   test.each([
@@ -87,8 +59,7 @@ describe('a request that waited for a request that failed', () => {
     },
   );
 
-  test('does not repeat a login that the vendor failed, or that failed by a defect', () => {
-    expect(retries(request('new', 'CN'), 'background', 'vendor_timeout')).toBe(false);
+  test('does not repeat a login that failed by a defect', () => {
     expect(shouldRetryAlone(request('new', 'CN'), request('background'), new Error('defect'))).toBe(false);
   });
 });
