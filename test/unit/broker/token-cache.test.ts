@@ -27,97 +27,108 @@ function createCache(cacheMaxBytes = 2 ** 20) {
     const flags = { read, unreadRenewals: 0, suspect: false };
     return { subject, region: 'CN', token, generation, answeredAt: generation, ...flags };
   };
-  const announce = (announcement: Announcement) => {
-    for (const listener of listeners) listener(announcement);
+  const announce = (kind: Announcement['kind'], generation: number, id = ID) => {
+    const about = kind === 'erased' ? { account: accountOf(id) } : { id, code: 'vendor_timeout' };
+    for (const listener of listeners) listener({ kind, generation, ...about } as Announcement);
+  };
+  /** Adds a token that the store has just confirmed. */
+  const put = (token: TokenRecord | number) =>
+    cache.put(typeof token === 'number' ? record(token) : token, { checkedAt: clock.monotonic(), erasedAt: undefined });
+  const renew = (generation: number, checkedAt = clock.monotonic()) => cache.renew(record(generation), ID, checkedAt);
+  const lose = () => {
+    feed.completeSince = clock.monotonic();
+  };
+  const fresh = (id = ID) => cache.getFresh(id, clock.monotonic());
+  /** Whether memory has the token, and would serve it without asking the store. */
+  const state = (id = ID) => {
+    const known = cache.tokens.find(id);
+    return known ? `${fresh(id) ? 'fresh' : 'stale'} ${known.generation}` : 'none';
   };
   function* records(checkedUntil = Number.POSITIVE_INFINITY): Generator<[SubjectId, TokenRecord]> {
     for (const known of cache.tokens.confirmed(checkedUntil, clock.now())) yield [known.id, recordOf(known)];
   }
-  return { cache, clock, record, announce, feed, records };
+  return { cache, clock, record, announce, put, renew, lose, fresh, state, feed, records };
 }
 
 describe('the token cache', () => {
-  test('treats an entry as fresh for one minute while announcements arrive, and for two seconds otherwise', () => {
-    const { cache, clock, record, feed } = createCache();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    clock.advance(59_999);
-    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
-    clock.advance(1);
-    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-    feed.completeSince = undefined;
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    clock.advance(1_999);
-    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
-    clock.advance(1);
-    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-  });
-
-  test.each([-10_000, -3_600_000, 3_600_000])(
-    'treats an entry as fresh neither longer nor shorter although the clock is set by %i ms',
+  test.each([0, -10_000, -3_600_000, 3_600_000])(
+    'treats an entry as fresh for one minute while announcements arrive, and for two seconds otherwise, although the clock is set by %i ms',
     (jumpMs) => {
       for (const [isComplete, freshMs] of [
         [true, 60_000],
         [false, 2_000],
       ] as const) {
-        const { cache, clock, record, feed } = createCache();
+        const { clock, put, fresh, feed } = createCache();
         if (!isComplete) feed.completeSince = undefined;
-        cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
+        put(1);
         clock.jump(jumpMs);
         clock.advance(freshMs - 1);
-        expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
+        expect(fresh()).toBeDefined();
         clock.advance(1);
-        expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
+        expect(fresh()).toBeUndefined();
       }
     },
   );
 
-  test('treats an entry from before a gap in the announcements as stale, although the clock was set back before the gap', () => {
-    const { cache, clock, record, feed } = createCache();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    clock.jump(-10_000);
-    clock.advance(2_000);
-    feed.completeSince = clock.monotonic();
-    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
+  type Parts = ReturnType<typeof createCache>;
+  test.each<[string, (parts: Parts) => unknown, string]>([
+    ['a newer one is announced', ({ put, announce }) => [put(1), announce('saved', 2)], 'stale 1'],
+    ['it is announced itself', ({ put, announce }) => [put(2), announce('saved', 2)], 'fresh 2'],
+    ['a login fails', ({ put, announce }) => [put(2), announce('failed', 3)], 'fresh 2'],
+    ['it is logged out', ({ put, announce }) => [put(1), announce('removed', 5)], 'none'],
+    ['its logout is older', ({ put, announce }) => [put(6), announce('removed', 5)], 'fresh 6'],
+    ['it is read after its logout', ({ put, announce }) => [announce('removed', 5), put(1)], 'none'],
+    ['it is read after an older logout', ({ put, announce }) => [announce('removed', 5), put(6)], 'fresh 6'],
+    ['it is erased', ({ put, announce }) => [put(4), announce('erased', 4)], 'none'],
+    ['its erasure is older', ({ put, announce }) => [put(6), announce('erased', 5)], 'fresh 6'],
+    ['it is read after its erasure', ({ put, announce }) => [announce('erased', 5), put(4)], 'none'],
+    ['it is read after a newer one was announced', ({ put, announce }) => [announce('saved', 5), put(4)], 'none'],
+    ['it is read after it was announced', ({ put, announce }) => [announce('saved', 5), put(5)], 'fresh 5'],
+    ['an older one is read', ({ put }) => [put(2), put(1)], 'fresh 2'],
+    ['it is renewed, and no app has read it here', ({ renew }) => renew(1), 'none'],
+    [
+      'it is renewed and confirmed',
+      ({ put, clock, renew }) => [put(1), clock.advance(59_999), renew(2), clock.advance(59_999)],
+      'fresh 2',
+    ],
+    [
+      'the store has not confirmed its renewal',
+      ({ put, renew }) => [put(1), renew(2, Number.NEGATIVE_INFINITY)],
+      'stale 2',
+    ],
+    ['announcements were lost after it', ({ put, clock, lose }) => [put(1), clock.advance(10_000), lose()], 'stale 1'],
+    ['announcements were lost before it', ({ put, clock, lose }) => [lose(), put(1), clock.advance(10_000)], 'fresh 1'],
+    [
+      'the clock is set back before announcements are lost',
+      ({ put, clock, lose }) => [put(1), clock.jump(-10_000), clock.advance(2_000), lose()],
+      'stale 1',
+    ],
+  ])('says of a token, if %s, that it is $2', (_, steps, expected) => {
+    const parts = createCache();
+    steps(parts);
+    expect(parts.state()).toBe(expected);
   });
 
-  test('treats an entry from before a gap in the announcements as stale', () => {
-    const { cache, clock, record, feed } = createCache();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    clock.advance(10_000);
-    feed.completeSince = clock.monotonic();
-    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    clock.advance(10_000);
-    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
-  });
-
-  test('keeps a stale entry', () => {
-    const { cache, clock, record, announce } = createCache();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    announce({ kind: 'saved', id: ID, generation: 2 });
-    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-    expect(cache.tokens.find(ID)?.generation).toBe(1);
-  });
-
-  test('keeps an entry fresh when its own generation or a failed login is announced', () => {
-    const { cache, clock, record, announce } = createCache();
-    cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    announce({ kind: 'saved', id: ID, generation: 2 });
-    announce({ kind: 'failed', id: ID, generation: 3, code: 'vendor_timeout' });
-    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
+  test('removes, with an erasure, no newer token and none of another account', () => {
+    const { record, put, announce, state } = createCache();
+    const terminals = ['phone', 'tablet', 'tv'].map((uniqueId) => ({ ...SUBJECT, uniqueId }));
+    const subjects = [...terminals, { ...SUBJECT, unionId: 'bob' }];
+    for (const [index, generation] of [4, 5, 6, 1].entries()) put(record(generation, subjects[index]));
+    announce('erased', 4);
+    expect(subjects.map((subject) => state(subjectId(subject)))).toEqual(['none', 'fresh 5', 'fresh 6', 'fresh 1']);
   });
 
   test('keeps what the store says after an announcement, and not what it said before', () => {
-    const { cache, clock, record, announce } = createCache();
+    const { cache, clock, record, put, fresh, announce } = createCache();
     clock.advance(1);
     const askedBefore = clock.monotonic();
-    for (const kind of ['saved', 'removed'] as const) announce({ kind, id: ID, generation: 5 });
-    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
+    for (const kind of ['saved', 'removed'] as const) announce(kind, 5);
+    announce('erased', 5);
     cache.put(record(4), { checkedAt: askedBefore, erasedAt: undefined });
     expect(cache.tokens.find(ID)).toBeUndefined();
     clock.advance(1);
-    cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ erasedAt: undefined });
+    put(4);
+    expect(fresh()).toMatchObject({ erasedAt: undefined });
   });
 
   test.each([
@@ -133,113 +144,24 @@ describe('the token cache', () => {
     };
     const facts = { checkedAt: clock.monotonic(), erasedAt: undefined };
     if (generation) cache.put(named(generation, 'of memory'), facts);
-    announce({ kind: 'saved', id: ID, generation: 6 });
+    announce('saved', 6);
     expect(JSON.parse(cache.put(named(4, 'of the store'), facts).body)).toEqual({ accessToken: expected });
     expect(cache.tokens.find(ID)?.generation).toBe(generation);
   });
 
-  test('keeps the newer tokens of an account when an older erasure is announced', () => {
-    const { cache, clock, record, announce } = createCache();
-    const subjects = ['phone', 'tablet', 'tv'].map((uniqueId) => ({ ...SUBJECT, uniqueId }));
-    for (const [index, subject] of subjects.entries())
-      cache.put(record(4 + index, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    announce({ kind: 'erased', account: accountOf(ID), generation: 4 });
-    expect(subjects.map((subject) => cache.tokens.find(subjectId(subject)) !== undefined)).toEqual([false, true, true]);
-  });
-
-  test('removes the token of a logged-out terminal, and a late read does not restore it', () => {
-    const { cache, clock, record, announce } = createCache();
-    const oldRecord = record(1);
-    cache.put(oldRecord, { checkedAt: clock.monotonic(), erasedAt: undefined });
-    announce({ kind: 'removed', id: ID, generation: 5 });
-    expect(cache.tokens.find(ID)).toBeUndefined();
-    cache.put(oldRecord, { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.tokens.find(ID)).toBeUndefined();
-    cache.put(record(6), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
-  });
-
-  test('keeps a token that is newer than the logout or the erasure', () => {
-    const { cache, clock, record, announce } = createCache();
-    cache.put(record(6), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    announce({ kind: 'removed', id: ID, generation: 5 });
-    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
-    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
-  });
-
-  test('never replaces a newer token with an older one', () => {
-    const { cache, clock, record } = createCache();
-    cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined }).generation).toBe(2);
-    expect(cache.getFresh(ID, clock.monotonic())?.generation).toBe(2);
-  });
-
-  test('asks the store for a renewed token that the store has not confirmed', () => {
-    const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    cache.renew(record(2), ID, Number.NEGATIVE_INFINITY);
-    expect(cache.tokens.find(ID)?.generation).toBe(2);
-    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-  });
-
-  test('adds no entry for a renewed token that is not read on this replica', () => {
-    const { cache, clock, record } = createCache();
-    cache.renew(record(1), ID, clock.monotonic());
-    expect(cache.tokens.find(ID)).toBeUndefined();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    cache.renew(record(2), ID, clock.monotonic());
-    expect(cache.tokens.find(ID)?.generation).toBe(2);
-  });
-
-  test('serves a renewed token that the store has confirmed without asking the store', () => {
-    const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    clock.advance(30_000);
-    cache.renew(record(2), ID, clock.monotonic());
-    clock.advance(59_999);
-    expect(cache.getFresh(ID, clock.monotonic())?.generation).toBe(2);
-  });
-
-  test('accepts a token of the announced generation, and none that is older', () => {
-    const { cache, clock, record, announce } = createCache();
-    announce({ kind: 'saved', id: ID, generation: 5 });
-    announce({ kind: 'saved', id: ID, generation: 3 });
-    cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.tokens.find(ID)).toBeUndefined();
-    expect(cache.newestKnown(ID)).toBe(5);
-    cache.put(record(5), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
-  });
-
-  test('refuses a late read of a token that an erasure has ended, and remembers the erasure', () => {
-    const { cache, clock, record, announce } = createCache();
-    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
-    cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.tokens.find(ID)).toBeUndefined();
-    expect(cache.erasedAt(ID)).toBe(5);
-  });
-
-  test('keeps the tokens of other accounts when an account is erased', () => {
-    const { cache, clock, record, announce } = createCache();
-    const bob = { ...SUBJECT, unionId: 'bob' };
-    cache.put(record(1, bob), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
-    expect(cache.getFresh(subjectId(bob), clock.monotonic())).toBeDefined();
-  });
-
   test('knows the latest erasure, whether the store or an announcement told it', () => {
-    const { cache, clock, record, announce } = createCache();
-    expect(cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined }).erasedAt).toBeUndefined();
+    const { cache, clock, record, put, announce } = createCache();
+    expect(put(1).erasedAt).toBeUndefined();
     expect(cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: 5 }).erasedAt).toBe(5);
     expect(cache.erasedAt(ID)).toBe(5);
-    announce({ kind: 'erased', account: accountOf(ID), generation: 7 });
+    announce('erased', 7);
     expect(cache.put(record(8), { checkedAt: clock.monotonic(), erasedAt: 5 }).erasedAt).toBe(7);
     expect(cache.put(record(9), { checkedAt: clock.monotonic(), erasedAt: 10 }).erasedAt).toBe(10);
   });
 
   test('reports its number of tokens, their memory, and all records with their ids', () => {
-    const { cache, clock, record, records } = createCache();
-    const entry = cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    const { cache, put, records } = createCache();
+    const entry = put(1);
     expect(cache.tokens.size).toBe(1);
     expect(cache.tokens.bytes).toBeGreaterThan(entry.body.length);
     expect(cache.tokens.bytes).toBeLessThan(800);
@@ -247,12 +169,12 @@ describe('the token cache', () => {
   });
 
   test('stays within its memory limit, and keeps the tokens that came or were read last', () => {
-    const { cache, clock, record, records } = createCache(100_000);
+    const { cache, record, put, fresh, records } = createCache(100_000);
     const subjects = Array.from({ length: 400 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    put(1);
     for (const subject of subjects) {
-      cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
-      expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
+      put(record(1, subject));
+      expect(fresh()).toBeDefined();
       expect(cache.tokens.bytes).toBeLessThanOrEqual(100_000);
     }
     const cached = new Set([...records()].map(([, { subject }]) => subject.unionId));
@@ -262,32 +184,31 @@ describe('the token cache', () => {
   });
 
   test('takes no more memory for what another replica has renewed, removed or erased', () => {
-    const { cache, clock, record, announce } = createCache();
+    const { cache, record, put, fresh, announce } = createCache();
     const tablet = { ...SUBJECT, uniqueId: 'tablet' };
-    for (const subject of [SUBJECT, tablet])
-      cache.put(record(1, subject, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    for (const subject of [SUBJECT, tablet]) put(record(1, subject, true));
     const { bytes } = cache.tokens;
-    announce({ kind: 'saved', id: ID, generation: 2 });
-    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
+    announce('saved', 2);
+    expect(fresh()).toBeUndefined();
     expect([cache.tokens.size, cache.tokens.bytes]).toEqual([2, bytes]);
-    announce({ kind: 'removed', id: subjectId(tablet), generation: 1 });
+    announce('removed', 1, subjectId(tablet));
     expect(cache.tokens.size).toBe(1);
     expect(cache.tokens.bytes).toBeLessThan(bytes);
-    announce({ kind: 'erased', account: accountOf(ID), generation: 2 });
+    announce('erased', 2);
     expect([cache.tokens.size, cache.tokens.bytes]).toEqual([0, 0]);
   });
 
   test('says of a renewed token that no app has read it, and keeps the erasure', () => {
-    const { cache, clock, record, records } = createCache();
+    const { cache, clock, record, fresh, records } = createCache();
     cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), erasedAt: 5 });
     cache.renew(record(2), ID, clock.monotonic());
     expect([...records()].map(([, { generation, read }]) => [generation, read])).toEqual([[2, false]]);
-    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ read: false, erasedAt: 5 });
+    expect(fresh()).toMatchObject({ read: false, erasedAt: 5 });
   });
 
   test('lists a renewed token whose former one has ended, and none that has ended itself', () => {
-    const { cache, clock, record, records } = createCache();
-    cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    const { cache, clock, record, put, records } = createCache();
+    put(record(1, SUBJECT, true));
     expect(cache.tokens.find(ID)).toBeDefined();
     clock.advance(500_000);
     cache.renew(record(2), ID, clock.monotonic());
@@ -298,18 +219,13 @@ describe('the token cache', () => {
   });
 
   test('lists each token, also one that moves while they are listed', () => {
-    const { cache, clock, record, records } = createCache(100_000);
+    const { clock, record, put, records } = createCache(100_000);
     const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects)
-      cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    for (const subject of subjects) put(record(1, subject));
     const listed = new Set<string>();
     for (const [, { subject }] of records()) {
       listed.add(subject.unionId);
-      for (const offset of [1, 7, 13])
-        cache.put(record(1, subjects[(listed.size * offset + 5) % 30]), {
-          checkedAt: clock.monotonic(),
-          erasedAt: undefined,
-        });
+      for (const offset of [1, 7, 13]) put(record(1, subjects[(listed.size * offset + 5) % 30]));
     }
     expect(listed.size).toBe(30);
     clock.advance(1);
@@ -319,18 +235,18 @@ describe('the token cache', () => {
 
 describe('a token that the store calls suspect', () => {
   test('is asked for at once, and replaces the same token that was not suspect', () => {
-    const { cache, clock, record, announce } = createCache();
-    cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    announce({ kind: 'suspected', id: ID, generation: 1 });
-    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
-    announce({ kind: 'suspected', id: ID, generation: 2 });
-    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
+    const { cache, clock, record, put, fresh, announce } = createCache();
+    put(2);
+    announce('suspected', 1);
+    expect(fresh()).toBeDefined();
+    announce('suspected', 2);
+    expect(fresh()).toBeUndefined();
     expect(cache.tokens.find(ID)).toMatchObject({ generation: 2, suspect: false });
     const suspected = { ...record(2), suspect: true };
-    const entry = cache.put(suspected, { checkedAt: clock.monotonic(), erasedAt: undefined });
+    const entry = put(suspected);
     expect(entry.suspect).toBe(true);
     expect(entry.renewFrom).toBeLessThanOrEqual(clock.now());
-    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ suspect: true });
+    expect(fresh()).toMatchObject({ suspect: true });
   });
 });
 
@@ -342,10 +258,10 @@ describe('the logouts and erasures that a replica remembers', () => {
       accountOf(subjectId({ ...SUBJECT, unionId: 'bob' })),
     ];
     expect([cache.outdatedUntil(ID), cache.newestKnown(ID), [...cache.removals()]]).toEqual([0, 0, []]);
-    announce({ kind: 'saved', id: ID, generation: 9 });
+    announce('saved', 9);
     expect([cache.outdatedUntil(ID), cache.newestKnown(ID), [...cache.removals()]]).toEqual([0, 9, []]);
-    announce({ kind: 'removed', id: ID, generation: 5 });
-    announce({ kind: 'removed', id: ID, generation: 3 });
+    announce('removed', 5);
+    announce('removed', 3);
     cache.loggedOut(tablet, 6);
     cache.erased(bob, 7);
     expect([cache.outdatedUntil(ID), cache.newestKnown(ID)]).toEqual([5, 9]);
@@ -356,7 +272,7 @@ describe('the logouts and erasures that a replica remembers', () => {
         [bob, 7],
       ]),
     );
-    announce({ kind: 'erased', account: accountOf(ID), generation: 12 });
+    announce('erased', 12);
     expect([cache.outdatedUntil(ID), cache.newestKnown(ID), cache.outdatedUntil(tablet)]).toEqual([12, 12, 12]);
   });
 
@@ -364,7 +280,7 @@ describe('the logouts and erasures that a replica remembers', () => {
     const { cache, announce } = createCache();
     const ids = Array.from({ length: 50_001 }, (_, number) => subjectId({ ...SUBJECT, unionId: `${number}` }));
     const [first, second] = ids as [SubjectId, SubjectId, ...SubjectId[]];
-    for (const id of ids) announce({ kind: 'saved', id, generation: 1 });
+    for (const id of ids) announce('saved', 1, id);
     expect([first, second].map((id) => cache.newestKnown(id))).toEqual([0, 1]);
     for (const id of ids) cache.loggedOut(id, 2);
     expect([first, second].map((id) => cache.outdatedUntil(id))).toEqual([0, 2]);
@@ -374,8 +290,8 @@ describe('the logouts and erasures that a replica remembers', () => {
     const { cache, clock, record, announce } = createCache();
     const account = accountOf(ID);
     const askedBefore = clock.monotonic();
-    announce({ kind: 'removed', id: ID, generation: 5 });
-    announce({ kind: 'erased', account, generation: 4 });
+    announce('removed', 5);
+    announce('erased', 4);
     const lost = (generation: number | undefined, erasedAt: number | undefined, askedAt = clock.monotonic()) =>
       cache.lostRemovals(ID, { record: generation === undefined ? undefined : record(generation), erasedAt }, askedAt);
     expect(lost(5, undefined, askedBefore)).toEqual([]);
@@ -395,7 +311,7 @@ describe('the logouts and erasures that a replica remembers', () => {
 
   test('are lost although the clock was set back after them', () => {
     const { cache, clock, record, announce } = createCache();
-    announce({ kind: 'removed', id: ID, generation: 5 });
+    announce('removed', 5);
     clock.jump(-3_600_000);
     clock.advance(1);
     expect(cache.lostRemovals(ID, { record: record(5), erasedAt: undefined }, clock.monotonic())).toEqual([[ID, 5]]);
@@ -406,15 +322,11 @@ describe('an erasure', () => {
   afterEach(() => vi.restoreAllMocks());
 
   test('looks at its own account only, however many others are in memory', async () => {
-    const { cache, clock, record, announce } = createCache(2 ** 24);
+    const { cache, record, put, announce } = createCache(2 ** 24);
     for (let number = 0; number < 1_000; number += 1) {
-      cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }, number % 2 > 0), {
-        checkedAt: clock.monotonic(),
-        erasedAt: undefined,
-      });
+      put(record(1, { ...SUBJECT, unionId: `account-${number}` }, number % 2 > 0));
     }
-    for (const uniqueId of ['one', 'two', 'three'])
-      cache.put(record(1, { ...SUBJECT, uniqueId }, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    for (const uniqueId of ['one', 'two', 'three']) put(record(1, { ...SUBJECT, uniqueId }, true));
     const spiesOn = <T extends object>(prototype: T, names: readonly (keyof T)[]) =>
       names.map((name) => vi.spyOn(prototype as Record<PropertyKey, () => void>, name));
     const walks = [
@@ -423,7 +335,7 @@ describe('an erasure', () => {
     ];
     const lookups = spiesOn(Map.prototype, ['get']);
     const lists = spiesOn(Array.prototype, ['filter', 'find', 'findIndex', 'map', 'forEach', 'some']);
-    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
+    announce('erased', 5);
     // First, because what follows walks through lists too.
     const walkedLists = lists.flatMap(({ mock }) => [...mock.contexts] as unknown as unknown[][]);
     const [walked, looked] = [walks, lookups].map((spies) =>
@@ -447,7 +359,7 @@ describe('an erasure', () => {
     });
     fc.assert(
       fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
-        const { cache, clock, record, records } = createCache(16_500);
+        const { cache, clock, record, put, records } = createCache(16_500);
         const latest = new Map<string, number>();
         let generation = 1;
         for (const { kind, unionId, phone, read, isUsed } of changes) {
@@ -456,7 +368,7 @@ describe('an erasure', () => {
           if (kind === 'put') {
             clock.advance(1);
             const subject = { ...SUBJECT, unionId, uniqueId: `phone-${phone}` };
-            cache.put(record(generation, subject, read), { checkedAt: clock.monotonic(), erasedAt: undefined });
+            put(record(generation, subject, read));
             latest.set(id, generation);
             const known = isUsed ? cache.tokens.find(id) : new Map(records()).get(id);
             expect(known?.generation).toBe(generation);
