@@ -5,7 +5,15 @@ import { type Clock, systemClock } from '../../src/token/clock.ts';
 import type { BrokerError } from '../../src/token/errors.ts';
 import type { Log } from '../../src/token/log.ts';
 import type { Observer } from '../../src/token/observer.ts';
-import type { AnnouncementFeed, Lease, TokenStore, VendorLogin } from '../../src/token/ports.ts';
+import type {
+  Announcement,
+  AnnouncementFeed,
+  Lease,
+  StoreHealth,
+  StoreHistory,
+  TokenStore,
+  VendorLogin,
+} from '../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
@@ -135,11 +143,21 @@ interface VirtualReplicaOptions
   readonly terminalsPerAccount?: number;
 }
 
-/** One replica in virtual time, with a watched store in memory, its events and its log. */
+/** One replica in virtual time, with a watched store in memory that the test controls, its events and its log. */
 export function virtualReplica({ parts: replaced, terminalsPerAccount = 20, ...options }: VirtualReplicaOptions = {}) {
   const { clock, pass, jump } = virtualClock();
   const memory = createMemoryStore({ clock, terminalsPerAccount });
-  const watched = watchedStore({ ...memory, ...replaced });
+  const hearers: ((announcement: Announcement) => void)[] = [];
+  const announcements: AnnouncementFeed = {
+    subscribe: (hear) => {
+      hearers.push(hear);
+      memory.announcements.subscribe(hear);
+    },
+    completeSince: () => memory.announcements.completeSince(),
+  };
+  const returns: ((history: StoreHistory) => void)[] = [];
+  const health: StoreHealth = { ...memory.health, onReturn: (listener) => void returns.push(listener) };
+  const watched = watchedStore({ ...memory, announcements, health, ...replaced });
   const { observer, told } = recordingObserver();
   const { logger: log, lines } = captureLog('debug');
   const parts = brokerParts({ ...options, clock, store: watched.store, observer, log });
@@ -152,6 +170,14 @@ export function virtualReplica({ parts: replaced, terminalsPerAccount = 20, ...o
     await pass(ms);
     return answer;
   };
+  /** Announces what the store does not. */
+  const announce = (announcement: Announcement): void => {
+    for (const hear of hearers) hear(announcement);
+  };
+  /** The store answers again. `history` says whether it has lost data meanwhile. */
+  const storeReturns = (history: StoreHistory): void => {
+    for (const listener of returns) listener(history);
+  };
   const stored = async (id = PHONE_ID) => (await memory.terminals.read(id)).record;
   /** Takes the lease of the phone for another replica. */
   const holdLease = async (durationMs: number, id = PHONE_ID): Promise<Lease> => {
@@ -159,5 +185,6 @@ export function virtualReplica({ parts: replaced, terminalsPerAccount = 20, ...o
     if (answer.kind !== 'granted') throw new Error(answer.kind);
     return answer.lease;
   };
-  return { ...parts, clock, pass, jump, memory, watched, told, lines, read, answerAfter, stored, holdLease };
+  const controls = { clock, pass, jump, memory, watched, announce, storeReturns, holdLease };
+  return { ...parts, ...controls, told, lines, read, answerAfter, stored };
 }

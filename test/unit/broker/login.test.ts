@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { recordOf } from '../../../src/broker/cached-tokens.ts';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { Announcement, SaveOutcome, StoreHistory } from '../../../src/token/ports.ts';
+import type { Announcement, SaveOutcome } from '../../../src/token/ports.ts';
 import { LEASE_MS, refreshAt } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { accountOf } from '../../../src/token/subject.ts';
@@ -363,13 +363,10 @@ describe('a token that the store does not take', () => {
 });
 
 describe('a login without a lease', () => {
-  /** A replica that gets no lease. `health` reports the return of the store. */
+  /** A replica that gets no lease. */
   function createReplicaWithoutLease({ hears = true, knowsClock = true } = {}) {
-    const listeners: ((history: StoreHistory) => void)[] = [];
-    const onReturn = (listener: (typeof listeners)[number]) => void listeners.push(listener);
-    const health = { ping: async () => undefined, onReturn };
-    const parts = virtualReplica({ parts: { health, ...(!hears && { announcements: SILENCE }) } });
-    const { clock, memory, broker, stored } = parts;
+    const parts = virtualReplica(hears ? {} : { parts: { announcements: SILENCE } });
+    const { clock, memory, pass, broker, stored } = parts;
     const { down } = parts.watched;
     // The first answer of the store shows its clock.
     const clockFor = () => (knowsClock || !down.has('acquire') ? clock.now() : undefined);
@@ -378,9 +375,14 @@ describe('a login without a lease', () => {
     /** Starts a read of an app. Its result is the code of an error, or the token. */
     const read = (sessionIssuedAt = clock.now(), replica = broker) =>
       tokenOrCode(replica.read({ subject: PHONE, region: 'CN', sessionIssuedAt }));
+    const readNow = async (sessionIssuedAt = clock.now()) => {
+      const answer = read(sessionIssuedAt);
+      await pass(0);
+      return answer;
+    };
     const storeReturns = () => {
       down.clear();
-      for (const listener of listeners) listener('same');
+      parts.storeReturns('same');
     };
     /** A token that another replica obtained, `agoMs` ago. */
     const storeToken = async (agoMs: number): Promise<TokenRecord> => {
@@ -390,7 +392,7 @@ describe('a login without a lease', () => {
       expect(await memory.terminals.restore(older, clock.now() + 9_000)).toBe('saved');
       return older;
     };
-    return { ...parts, down, read, stored, storeToken, storeReturns };
+    return { ...parts, down, read, readNow, stored, storeToken, storeReturns };
   }
 
   const ENDS = [
@@ -399,67 +401,45 @@ describe('a login without a lease', () => {
   ] as const;
 
   describe.each(ENDS)('that a %s ends', (kind, code) => {
-    const end = ({ memory }: ReturnType<typeof createReplicaWithoutLease>) =>
-      kind === 'logout' ? memory.terminals.remove(ID) : memory.accounts.erase('alice');
-
-    test('gives its token to nobody: not to the app, not to memory, not to the store', async () => {
-      const replica = createReplicaWithoutLease();
-      const { pass, vendor, cache, read, stored, storeReturns } = replica;
+    /** A login during which its end comes. The store returns `during it`, or takes nothing until the test says so. */
+    async function loginAndEnd({
+      hears = true,
+      returns,
+    }: {
+      readonly hears?: boolean;
+      readonly returns: 'during it' | 'after it';
+    }) {
+      const replica = createReplicaWithoutLease({ hears });
+      const { pass, vendor, memory, down, read, storeReturns } = replica;
       vendor.latencyMs = 3_000;
       const answer = read();
       await pass(500);
-      storeReturns();
-      await end(replica);
+      if (returns === 'during it') storeReturns();
+      await (kind === 'logout' ? memory.terminals.remove(ID) : memory.accounts.erase('alice'));
+      if (returns === 'after it') down.add('restore').add('read');
       await pass(2_500);
-      expect(await answer).toBe(code);
-      expect(vendor.requests).toHaveLength(1);
-      await pass(10_000);
-      expect(cache.tokens.find(ID)).toBeUndefined();
-      expect(await stored()).toBeUndefined();
-      expect(await replica.memory.accounts.find('alice')).toMatchObject({ identity: undefined, records: [] });
-    });
+      return { ...replica, answer: await answer };
+    }
 
-    test('is not written back either, if the store fails when the login ends', async () => {
-      const replica = createReplicaWithoutLease();
-      const { pass, vendor, cache, down, read, stored, writeBack, storeReturns } = replica;
-      vendor.latencyMs = 3_000;
-      const answer = read();
-      await pass(500);
-      await end(replica);
-      down.add('restore').add('read');
-      await pass(2_500);
-      expect(await answer).toBe(code);
+    test.each([
+      ['gives its token to nobody', { returns: 'during it' }],
+      ['is not written back, if the store fails when the login ends', { returns: 'after it' }],
+      ['is refused by the store, if the announcement was lost', { hears: false, returns: 'during it' }],
+    ] as const)('%s: not to the app, not to memory, not to the store', async (_, options) => {
+      const { answer, cache, writeBack, pass, vendor, storeReturns, stored, memory } = await loginAndEnd(options);
+      expect(answer).toBe(code);
       expect([writeBack.hasRecordOf(ID), cache.tokens.find(ID)]).toEqual([false, undefined]);
+      expect(vendor.requests).toHaveLength(1);
       storeReturns();
-      await pass(10_000);
-      expect(await stored()).toBeUndefined();
-    });
-
-    test('is refused by the store, if the announcement was lost', async () => {
-      const replica = createReplicaWithoutLease({ hears: false });
-      const { pass, vendor, cache, read, stored, storeReturns } = replica;
-      vendor.latencyMs = 3_000;
-      const answer = read();
-      await pass(500);
-      storeReturns();
-      await end(replica);
-      await pass(2_500);
-      expect(await answer).toBe(code);
       await pass(10_000);
       expect([cache.tokens.find(ID), await stored()]).toEqual([undefined, undefined]);
+      expect(await memory.accounts.find('alice')).toMatchObject({ identity: undefined, records: [] });
     });
 
     test('is refused by the store and leaves memory, if the announcement was lost and the write is late', async () => {
-      const replica = createReplicaWithoutLease({ hears: false });
-      const { pass, vendor, cache, down, read, stored, storeReturns } = replica;
-      vendor.latencyMs = 3_000;
-      const answer = read();
-      await pass(500);
-      await end(replica);
-      down.add('restore').add('read');
-      await pass(2_500);
+      const { answer, cache, pass, storeReturns, stored } = await loginAndEnd({ hears: false, returns: 'after it' });
       // Neither this replica nor a store that answers knows of it so far.
-      expect(await answer).toBe('token-1');
+      expect(answer).toBe('token-1');
       expect(cache.tokens.find(ID)).toBeDefined();
       storeReturns();
       await pass(0);
@@ -484,17 +464,13 @@ describe('a login without a lease', () => {
   });
 
   test('hides no erasure that only the store knows: an older session stays refused', async () => {
-    const { pass, read, memory, clock } = createReplicaWithoutLease({ hears: false });
+    const { pass, memory, clock, readNow } = createReplicaWithoutLease({ hears: false });
     const before = clock.now();
     await pass(1_000);
     await memory.accounts.erase('alice');
     await pass(1_000);
-    const answer = read();
-    await pass(0);
-    expect(await answer).toBe('token-1');
-    const former = read(before);
-    await pass(0);
-    expect(await former).toBe('session_invalid');
+    expect(await readNow()).toBe('token-1');
+    expect(await readNow(before)).toBe('session_invalid');
   });
 
   test('is refused to a session from before an erasure that came before the login, and that is heard of during it', async () => {
@@ -514,34 +490,28 @@ describe('a login without a lease', () => {
   });
 
   test('hides no erasure that only the store knows either, after the replica has renewed its token under a lease', async () => {
-    const { pass, read, clock, memory, down, renewInBackground } = createReplicaWithoutLease({ hears: false });
+    const { pass, clock, memory, down, renewInBackground, readNow } = createReplicaWithoutLease({ hears: false });
     const before = clock.now();
     await pass(1_000);
     await memory.accounts.erase('alice');
     await pass(1_000);
-    const answer = read();
-    await pass(0);
-    expect(await answer).toBe('token-1');
+    expect(await readNow()).toBe('token-1');
     down.delete('acquire');
     const renewing = renewInBackground(ID);
     await pass(100);
     await renewing;
-    const former = read(before);
-    await pass(0);
-    expect(await former).toBe('session_invalid');
+    expect(await readNow(before)).toBe('session_invalid');
   });
 
   test('brings no account back for a session from before its erasure, although another read finds the token in memory', async () => {
-    const { pass, read, stored, memory, clock, down } = createReplicaWithoutLease({ hears: false });
+    const { pass, read, stored, memory, clock, down, readNow } = createReplicaWithoutLease({ hears: false });
     const before = clock.now();
     await pass(1_000);
     await memory.accounts.erase('alice');
     await pass(1_000);
     down.add('restore').add('read');
-    const answer = read(before);
-    await pass(0);
     // Neither this replica nor a store that answers knows of the erasure.
-    expect(await answer).toBe('token-1');
+    expect(await readNow(before)).toBe('token-1');
     down.delete('restore');
     down.delete('read');
     void read();
@@ -552,15 +522,13 @@ describe('a login without a lease', () => {
   });
 
   test('is not made if another read got a token while this one waited for the store', async () => {
-    const { pass, vendor, memory, down, read, storeToken, told } = createReplicaWithoutLease();
+    const { pass, vendor, memory, down, read, storeToken, told, readNow } = createReplicaWithoutLease();
     down.clear();
     Object.assign(memory.terminals, { acquire: () => new Promise(() => undefined) });
     const waiting = read();
     await pass(100);
     await storeToken(0);
-    const other = read();
-    await pass(0);
-    expect(await other).toBe('of another replica');
+    expect(await readNow()).toBe('of another replica');
     await pass(100);
     expect(await waiting).toBe('of another replica');
     expect(vendor.requests).toEqual([]);
@@ -569,14 +537,12 @@ describe('a login without a lease', () => {
   });
 
   test('is not sent if another read got a token while it waited for its place', async () => {
-    const { pass, vendor, read, storeToken, told } = createReplicaWithoutLease();
+    const { pass, vendor, read, storeToken, told, readNow } = createReplicaWithoutLease();
     vendor.queueMs = 100;
     const waiting = read();
     await pass(50);
     await storeToken(0);
-    const other = read();
-    await pass(0);
-    expect(await other).toBe('of another replica');
+    expect(await readNow()).toBe('of another replica');
     await pass(50);
     expect(await waiting).toBe('of another replica');
     expect(vendor.sent).toBe(0);
@@ -633,10 +599,8 @@ describe('a login without a lease', () => {
   });
 
   test('is written at once if the store can write, although it gave no lease', async () => {
-    const { pass, read, stored } = createReplicaWithoutLease();
-    const answer = read();
-    await pass(0);
-    expect(await answer).toBe('token-1');
+    const { stored, readNow } = createReplicaWithoutLease();
+    expect(await readNow()).toBe('token-1');
     expect(await stored()).toMatchObject({
       read: true,
       unreadRenewals: 0,
@@ -645,10 +609,8 @@ describe('a login without a lease', () => {
   });
 
   test('is not written before the clock of the store is known: an erasure after it refuses no new session', async () => {
-    const { pass, read, down, memory, clock } = createReplicaWithoutLease({ knowsClock: false });
-    const answer = read();
-    await pass(0);
-    expect(await answer).toBe('token-1');
+    const { pass, down, memory, clock, readNow } = createReplicaWithoutLease({ knowsClock: false });
+    expect(await readNow()).toBe('token-1');
     expect((await memory.terminals.read(ID)).record).toBeUndefined();
     down.clear();
     await pass(2_000);
@@ -657,13 +619,12 @@ describe('a login without a lease', () => {
   });
 
   test('is written at once when the store is healthy again, so no worker renews the token before it', async () => {
-    const { pass, vendor, down, clock, memory, read, storeToken, stored, storeReturns } = createReplicaWithoutLease();
+    const { pass, vendor, down, clock, memory, storeToken, stored, storeReturns, readNow } =
+      createReplicaWithoutLease();
     await storeToken(30_000);
     await makeDue(memory, ID, clock.now());
     down.add('read').add('restore');
-    const answer = read();
-    await pass(0);
-    expect(await answer).toBe('token-1');
+    expect(await readNow()).toBe('token-1');
     expect(await stored()).toMatchObject({ token: { fields: { accessToken: 'of another replica' } } });
     await pass(300);
     storeReturns();
