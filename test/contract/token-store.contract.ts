@@ -55,9 +55,9 @@ async function acquired(store: TokenStore, id: SubjectId, durationMs = LEASE_MS)
   return answer.lease;
 }
 
-async function saved(store: TokenStore, subject: Subject, id: SubjectId, dueInMs = 50_000, lifeMs = 60_000) {
-  const lease = await acquired(store, id);
-  const record = recordOf(subject, lease.generation, lifeMs);
+async function saved(store: TokenStore, subject: Subject, dueInMs = 50_000, lifeMs = 60_000, read = true) {
+  const lease = await acquired(store, subjectId(subject));
+  const record = { ...recordOf(subject, lease.generation, lifeMs), read };
   expect(await store.terminals.save(lease, record, systemClock.now() + dueInMs)).toBe('saved');
   return { lease, record };
 }
@@ -95,14 +95,43 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     const phonesOf = (subject: Subject, count = TERMINALS) =>
       Array.from({ length: count }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
 
-    /** Saves a token that no app has read. */
-    async function savedUnread(dueInMs = 50_000): Promise<{ readonly id: SubjectId; readonly generation: number }> {
-      const { subject, id } = newSubject();
-      const { generation, ...lease } = await acquired(store, id);
-      const record = { ...recordOf(subject, generation), read: false };
-      await store.terminals.save({ generation, ...lease }, record, systemClock.now() + dueInMs);
-      return { id, generation };
+    /** A new terminal with its lease. */
+    async function leased(durationMs?: number) {
+      const terminal = newSubject();
+      return { ...terminal, lease: await acquired(store, terminal.id, durationMs) };
     }
+
+    /** A new terminal whose first lease has run out, and is granted again. */
+    async function leasedTwice() {
+      const terminal = await leased(SHORT_LEASE_MS);
+      return { ...terminal, next: await eventually(() => acquired(store, terminal.id)) };
+    }
+
+    /** A new terminal with a token. */
+    async function savedNew(dueInMs?: number, lifeMs?: number, read?: boolean) {
+      const terminal = newSubject();
+      return { ...terminal, ...(await saved(store, terminal.subject, dueInMs, lifeMs, read)) };
+    }
+
+    /** A new terminal with a token that no app has read. */
+    async function savedUnread(dueInMs?: number) {
+      const { id, record } = await savedNew(dueInMs, undefined, false);
+      return { id, generation: record.generation };
+    }
+
+    /** Asks for a lease. @returns for how long the account cools down, and why */
+    async function coolDownOf(id: SubjectId) {
+      const answer = await store.terminals.acquire(id, LEASE_MS);
+      if (answer.kind !== 'cooling') throw new Error(answer.kind);
+      return answer;
+    }
+
+    /** A login of the account fails. */
+    const fail = async (id: SubjectId, code: ErrorCode, waitMs?: number) =>
+      store.terminals.release(await eventually(() => acquired(store, id)), undefined, {
+        code,
+        ...(waitMs && { waitMs }),
+      });
 
     beforeAll(async () => {
       store = await open();
@@ -116,8 +145,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('reads exactly the saved record', async () => {
-      const { subject, id } = newSubject();
-      const lease = await acquired(store, id);
+      const { subject, id, lease } = await leased();
       const more = { nick: '用户 "42"\n', empty: '', digits: '00000000000000000000ff', big: '9223372036854775808' };
       const record = recordOf(subject, lease.generation, 60_000, more);
       await store.terminals.save(lease, record, systemClock.now() + 1_000);
@@ -131,8 +159,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('reports how long a lease is still held', async () => {
-      const { id } = newSubject();
-      await acquired(store, id);
+      const { id } = await leased();
       const answer = await store.terminals.acquire(id, LEASE_MS);
       if (answer.kind !== 'held') throw new Error('two owners');
       expect(answer.heldForMs).toBeGreaterThan(LEASE_MS / 2);
@@ -140,8 +167,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('returns the current record with the lease', async () => {
-      const { subject, id } = newSubject();
-      const { record } = await saved(store, subject, id);
+      const { id, record } = await savedNew();
       expect(await store.terminals.acquire(id, LEASE_MS)).toMatchObject({ current: record });
     });
 
@@ -168,8 +194,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('keeps a lease for as long as it is extended', async () => {
-      const { id } = newSubject();
-      const lease = await acquired(store, id, 1_500);
+      const { id, lease } = await leased(1_500);
       const until = systemClock.now() + 2_000;
       while (systemClock.now() < until) {
         expect(await store.terminals.extend([lease])).toEqual([]);
@@ -188,9 +213,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         'lease_lost',
       ],
     ])('refuses the write of an owner whose lease was granted again: %s', async (when, act, outcome) => {
-      const { subject, id } = newSubject();
-      const frozen = await acquired(store, id, SHORT_LEASE_MS);
-      const next = await eventually(() => acquired(store, id));
+      const { subject, id, lease: frozen, next } = await leasedTwice();
       const record = recordOf(subject, next.generation);
       await act(next, record);
       expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), farOff())).toBe(outcome);
@@ -224,8 +247,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('accepts the same write twice, as after a lost answer', async () => {
-      const { subject, id } = newSubject();
-      const { lease, record } = await saved(store, subject, id);
+      const { lease, record } = await savedNew();
       expect(await store.terminals.save(lease, record, farOff())).toBe('saved');
     });
 
@@ -238,24 +260,21 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('restores no token over a newer one, or after a logout or an erasure', async () => {
-      const { subject, id } = newSubject();
-      const { record } = await saved(store, subject, id);
+      const { subject, id, record } = await savedNew();
       const older = recordOf(subject, record.generation - 1);
       expect(await store.terminals.restore(older, farOff())).toBe('superseded');
       expect((await store.terminals.read(id)).record).toEqual(record);
       await store.terminals.remove(id);
       expect(await store.terminals.restore(record, farOff())).toBe('outdated');
       const erased = newSubject();
-      const { record: lost } = await saved(store, erased.subject, erased.id);
+      const { record: lost } = await saved(store, erased.subject);
       await store.accounts.erase(erased.subject.unionId);
       expect(await store.terminals.restore(lost, farOff())).toBe('outdated');
       for (const gone of [id, erased.id]) expect((await store.terminals.read(gone)).record).toBeUndefined();
     });
 
     test('restores a token that is older than a lease, and lets the owner of the lease replace it', async () => {
-      const { subject, id } = newSubject();
-      const frozen = await acquired(store, id, SHORT_LEASE_MS);
-      const next = await eventually(() => acquired(store, id));
+      const { subject, id, lease: frozen, next } = await leasedTwice();
       const older = recordOf(subject, frozen.generation - 5_000);
       expect(await store.terminals.restore(older, farOff())).toBe('saved');
       expect((await store.terminals.read(id)).record).toEqual(older);
@@ -278,7 +297,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         await store.terminals.release(await acquired(store, id), undefined);
         expect(await store.terminals.restore(older, farOff())).toBe('outdated');
       }
-      const { record } = await saved(store, subject, id);
+      const { record } = await saved(store, subject);
       await store.terminals.release(await acquired(store, id), undefined);
       await store.accounts.erase(subject.unionId);
       expect(await store.terminals.restore(record, farOff())).toBe('outdated');
@@ -290,14 +309,17 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       return { ...recordOf(subject, generation, 60_000, fields), answeredAt: generation + lastedMs };
     }
 
+    /** Two records of logins that were sent at the same time. */
+    const twoLogins = (subject: Subject, sentAt: number) =>
+      [loginOf(subject, sentAt, 0, 'one'), loginOf(subject, sentAt, 0, 'other')] as const;
+
     const heardOf = (id: SubjectId) =>
       heard.flatMap((one) => ('id' in one && one.id === id ? [`${one.kind} ${one.generation}`] : []));
 
     test('restores one of two tokens with the same generation: the kept one is suspect and due at once', async () => {
       const { subject, id } = newSubject();
       const sentAt = systemClock.now() - 5_000;
-      const [kept, refused] = ['one', 'other'].map((token) => loginOf(subject, sentAt, 0, token));
-      if (!kept || !refused) throw new Error('two records');
+      const [kept, refused] = twoLogins(subject, sentAt);
       expect(await store.terminals.restore(kept, farOff())).toBe('saved');
       expect(await claims(store, id)).toBe(false);
       expect(await store.terminals.restore(refused, farOff())).toBe('superseded');
@@ -306,18 +328,14 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('saves one of two tokens with the same generation: the kept one is suspect and due at once', async () => {
-      const { subject, id } = newSubject();
-      const lease = await acquired(store, id);
-      const [kept, refused] = ['one', 'other'].map((token) => loginOf(subject, lease.generation, 0, token));
-      if (!kept || !refused) throw new Error('two records');
+      const { subject, id, lease } = await leased();
+      const [kept, refused] = twoLogins(subject, lease.generation);
       expect(await store.terminals.restore(kept, farOff())).toBe('saved');
       expect(await store.terminals.save(lease, refused, farOff())).toBe('superseded');
       expect((await store.terminals.read(id)).record).toEqual({ ...kept, suspect: true });
       expect(await claims(store, id)).toBe(true);
-      const sentAt = systemClock.now() + 5_000;
-      const [first, second] = ['one', 'other'].map((token) => loginOf(subject, sentAt, 0, token));
-      if (!first || !second) throw new Error('two records');
-      const answers = await Promise.all([first, second].map((record) => store.terminals.restore(record, farOff())));
+      const later = twoLogins(subject, systemClock.now() + 5_000);
+      const answers = await Promise.all(later.map((record) => store.terminals.restore(record, farOff())));
       expect(answers).toEqual(['saved', 'superseded']);
     });
 
@@ -400,9 +418,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       async (_, state, afterMs) => {
         const suspect = state === 'suspect';
         for (const isWrittenFirst of [true, false]) {
-          const { subject, id } = newSubject();
-          const frozen = await acquired(store, id, SHORT_LEASE_MS);
-          const next = await eventually(() => acquired(store, id));
+          const { subject, id, lease: frozen, next } = await leasedTwice();
           const late = { ...loginOf(subject, frozen.generation, 0), answeredAt: next.generation + afterMs };
           const record = loginOf(subject, next.generation, 0);
           const saveLate = () => store.terminals.save(frozen, late, farOff());
@@ -430,8 +446,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       'lets a %s win over a login that was sent before it and answered after it, with and without a lease',
       async (kind) => {
         for (const isLeased of [true, false]) {
-          const { subject, id } = newSubject();
-          const lease = await acquired(store, id);
+          const { subject, id, lease } = await leased();
           const outdated =
             kind === 'logout' ? await store.terminals.remove(id) : await store.accounts.erase(subject.unionId);
           if (outdated === undefined) throw new Error('nothing was removed');
@@ -449,8 +464,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     );
 
     test('repeats a logout that it has lost: deletes what is not newer, refuses older logins, announces it', async () => {
-      const { subject, id } = newSubject();
-      const { record } = await saved(store, subject, id, 1);
+      const { subject, id, record } = await savedNew(1);
       await store.terminals.repeatRemoval(id, record.generation);
       expect((await store.terminals.read(id)).record).toBeUndefined();
       expect(await claims(store, id)).toBe(false);
@@ -463,8 +477,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('repeats no logout of a terminal that has a newer token: it leaves the token and its due time, and announces nothing', async () => {
-      const { subject, id } = newSubject();
-      const { record } = await saved(store, subject, id, 1);
+      const { subject, id, record } = await savedNew(1);
       await store.terminals.repeatRemoval(id, record.generation - 1);
       expect((await store.terminals.read(id)).record).toEqual(record);
       const older = recordOf(subject, record.generation - 1);
@@ -476,7 +489,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('changes and announces nothing if it knows the logout that is repeated, or a later one', async () => {
       const { subject, id } = newSubject();
       const outdated = (await store.terminals.remove(id)) ?? 0;
-      const { record } = await saved(store, subject, id);
+      const { record } = await saved(store, subject);
       await store.terminals.repeatRemoval(id, outdated);
       await store.terminals.repeatRemoval(id, outdated - 1_000);
       expect((await store.terminals.read(id)).record).toEqual(record);
@@ -491,7 +504,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('repeats an erasure that it has lost: deletes what is not newer, refuses older logins, announces it', async () => {
       const { subject, id } = newSubject();
       const { unionId } = subject;
-      const { record } = await saved(store, subject, id, 1);
+      const { record } = await saved(store, subject, 1);
       const tablet = { ...subject, uniqueId: 'tablet' };
       const running = await acquired(store, subjectId(tablet));
       const erasedAt = Math.max(record.generation, running.generation);
@@ -508,7 +521,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const { unionId } = subject;
       const tablet = { ...subject, uniqueId: 'tablet' };
-      const { record: older } = await saved(store, subject, id);
+      const { record: older } = await saved(store, subject);
       const dueAt = systemClock.now() + 1;
       const newer = recordOf(tablet, older.generation + 1, 60_000, { accessId: `3${older.generation}` });
       expect(await store.terminals.restore(newer, dueAt)).toBe('saved');
@@ -529,7 +542,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const { unionId } = subject;
       const erasedAt = await store.accounts.erase(unionId);
-      const { record } = await saved(store, subject, id);
+      const { record } = await saved(store, subject);
       for (const repeated of [erasedAt, erasedAt - 1_000]) {
         await store.accounts.repeatErasure(accountId(unionId), repeated);
       }
@@ -549,14 +562,12 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('releases the lease with the write', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id);
+      const { id } = await savedNew();
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
     test('lets a logout win over a login in progress, and lets no other login start until that one ends', async () => {
-      const { subject, id } = newSubject();
-      const lease = await acquired(store, id);
+      const { subject, id, lease } = await leased();
       await store.terminals.remove(id);
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
       expect(await store.terminals.save(lease, recordOf(subject, lease.generation), farOff())).toBe('outdated');
@@ -565,8 +576,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('lets a logout win over a login in progress, even if a hundred other terminals log out after it', async () => {
-      const { subject, id } = newSubject();
-      const lease = await acquired(store, id);
+      const { subject, id, lease } = await leased();
       await store.terminals.remove(id);
       for (let number = 0; number < 100; number += 1) {
         await store.terminals.remove(subjectId({ ...subject, uniqueId: `other-${number}` }));
@@ -577,8 +587,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('deletes token and due time on logout, and a second logout does no harm', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id, 1);
+      const { id } = await savedNew(1);
       await store.terminals.remove(id);
       await store.terminals.remove(id);
       expect((await store.terminals.read(id)).record).toBeUndefined();
@@ -586,10 +595,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('refuses the logout of a session from before an erasure, and changes nothing then', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id);
+      const { subject, id } = await savedNew();
       const erasedAt = await store.accounts.erase(subject.unionId);
-      const { record } = await saved(store, subject, id);
+      const { record } = await saved(store, subject);
       const lease = await acquired(store, id);
       for (const issuedAt of [erasedAt, erasedAt - 1_000, 1_500.5, 0, -1_000]) {
         expect(await store.terminals.remove(id, issuedAt)).toBeUndefined();
@@ -604,14 +612,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('lets any session of an account that was never erased log out, and also a caller without a session', async () => {
       for (const issuedAt of [[], [0], [-1_000], [systemClock.now()]]) {
-        const { subject, id } = newSubject();
-        const { record } = await saved(store, subject, id);
+        const { id, record } = await savedNew();
         expect(await store.terminals.remove(id, ...issuedAt)).toBeGreaterThan(record.generation);
         expect((await store.terminals.read(id)).record).toBeUndefined();
       }
       const { subject, id } = newSubject();
       await store.accounts.erase(subject.unionId);
-      const { record } = await saved(store, subject, id);
+      const { record } = await saved(store, subject);
       expect(await store.terminals.remove(id)).toBeGreaterThan(record.generation);
       expect((await store.terminals.read(id)).record).toBeUndefined();
     });
@@ -620,8 +627,8 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject } = newSubject();
       const phone = { ...subject, uniqueId: 'phone' };
       const tablet = { ...subject, uniqueId: 'tablet' };
-      await saved(store, phone, subjectId(phone));
-      const { record } = await saved(store, tablet, subjectId(tablet));
+      await saved(store, phone);
+      const { record } = await saved(store, tablet);
       await store.terminals.remove(subjectId(phone));
       expect((await store.terminals.read(subjectId(phone))).record).toBeUndefined();
       expect((await store.terminals.read(subjectId(tablet))).record).toEqual(record);
@@ -629,7 +636,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('gives each due subject to one of ten workers', async () => {
       const due = Array.from({ length: 40 }, newSubject);
-      await Promise.all(due.map(({ subject, id }) => saved(store, subject, id, 1)));
+      await Promise.all(due.map(({ subject }) => saved(store, subject, 1)));
       const claimed: SubjectId[] = [];
       await eventually(async () => {
         const rounds = await Promise.all(Array.from({ length: 10 }, () => claim(store, 20)));
@@ -641,7 +648,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('claims no more than the limit at a time, and everything in the end', async () => {
       const due = Array.from({ length: 40 }, newSubject);
-      await Promise.all(due.map(({ subject, id }) => saved(store, subject, id, 1)));
+      await Promise.all(due.map(({ subject }) => saved(store, subject, 1)));
       const claimed: SubjectId[] = [];
       for (const limit of [1, 3, 17, 20]) {
         const ids = idsOf(await claim(store, limit));
@@ -655,8 +662,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('does not claim a subject before it is due, and reports when the next is due', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id, 5_000);
+      const { id } = await savedNew(5_000);
       const due = await claim(store, 1_000);
       expect(idsOf(due)).not.toContain(id);
       expect(due.nextInMs).toBeLessThanOrEqual(5_000);
@@ -667,7 +673,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const own = await open();
       onTestFinished(() => own.close());
       const due = Array.from({ length: 40 }, newSubject);
-      await Promise.all(due.map(({ subject, id }) => saved(own, subject, id, 1)));
+      await Promise.all(due.map(({ subject }) => saved(own, subject, 1)));
       const ids = new Set(due.map(({ id }) => id));
       await eventually(async () => {
         const answer = await claim(own, 1);
@@ -680,8 +686,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('reports with a claim how long the oldest due subject has waited', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id, 1);
+      await savedNew(1);
       await sleep(120);
       const { overdueMs } = await claim(store, 1_000);
       expect(overdueMs).toBeGreaterThanOrEqual(100);
@@ -691,11 +696,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('reports with the lease that it has deleted an expired token that an app had read, once', async () => {
       await claim(store, 1_000);
-      const [read, unread] = [newSubject(), newSubject()];
-      await saved(store, read.subject, read.id, 1, 40);
-      const lease = await acquired(store, unread.id);
-      const record = { ...recordOf(unread.subject, lease.generation, 40), read: false };
-      await store.terminals.save(lease, record, systemClock.now() + 1);
+      for (const read of [true, false]) await savedNew(1, 40, read);
       await sleep(80);
       expect((await claim(store, 1_000)).endedRead).toBe(1);
       expect((await claim(store, 1_000)).endedRead).toBe(0);
@@ -705,10 +706,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await claim(store, 1_000);
       const HOUR_MS = 3_600_000;
       const before = await store.dueQueue.outlook([0, HOUR_MS, 24 * HOUR_MS]);
-      for (const dueInMs of [1, 1, 30 * 60_000, 2 * HOUR_MS, 48 * HOUR_MS]) {
-        const { subject, id } = newSubject();
-        await saved(store, subject, id, dueInMs, 100 * HOUR_MS);
-      }
+      for (const dueInMs of [1, 1, 30 * 60_000, 2 * HOUR_MS, 48 * HOUR_MS]) await savedNew(dueInMs, 100 * HOUR_MS);
       await sleep(60);
       const after = await store.dueQueue.outlook([0, HOUR_MS, 24 * HOUR_MS]);
       const added = after.dueWithin.map((count, at) => count - (before.dueWithin[at] ?? 0));
@@ -731,14 +729,8 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const HOUR_MS = 3_600_000;
       const before = await store.dueQueue.ends();
       const lives = [3.5, 3.6, 5.5, 30].map((hours) => hours * HOUR_MS);
-      for (const lifeMs of lives) {
-        const { subject, id } = newSubject();
-        await saved(store, subject, id, 0.8 * lifeMs, lifeMs);
-      }
-      const { subject, id } = newSubject();
-      const lease = await acquired(store, id);
-      const unread = { ...recordOf(subject, lease.generation, 3.5 * HOUR_MS), read: false };
-      expect(await store.terminals.save(lease, unread, systemClock.now() + HOUR_MS)).toBe('saved');
+      for (const lifeMs of lives) await savedNew(0.8 * lifeMs, lifeMs);
+      await savedNew(HOUR_MS, 3.5 * HOUR_MS, false);
       const after = await store.dueQueue.ends();
       const added = after.byHour.map((count, hour) => count - (before.byHour[hour] ?? 0)).slice(1);
       expect(added).toEqual([0, 0, 2, 0, 1, ...Array.from({ length: 18 }, () => 0)]);
@@ -746,8 +738,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('gives a subject to another worker after its worker died', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id, 1);
+      const { id } = await savedNew(1);
       await eventually(() => claims(store, id, 1_000));
       expect(await claims(store, id)).toBe(false);
       // A claim in the last ms of the lease finds it held, and hides the subject for HIDDEN_MS.
@@ -764,8 +755,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('makes no subject due whose lease is held, until that lease ends', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id, 1);
+      const { id } = await savedNew(1);
       await eventually(() => claims(store, id, 100));
       const lease = await eventually(() => acquired(store, id));
       const until = systemClock.now() + 400;
@@ -776,8 +766,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('makes no subject due while its account cools down', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id, 1);
+      const { id } = await savedNew(1);
       const failure = { code: 'vendor_unavailable' } as const;
       await store.terminals.release(await acquired(store, id), systemClock.now(), failure);
       const lease = await acquired(store, id);
@@ -788,8 +777,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('makes a released subject due at the given time', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id, 1);
+      const { id } = await savedNew(1);
       const { lease } = await claimed(store, id);
       await store.terminals.release(lease, systemClock.now() + 5_000);
       expect(await claims(store, id)).toBe(false);
@@ -806,8 +794,8 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('deletes an expired token when its lease is asked for', async () => {
       const dead = newSubject();
       const alive = newSubject();
-      await saved(store, dead.subject, dead.id, 101, 100);
-      const { record } = await saved(store, alive.subject, alive.id, 101);
+      await saved(store, dead.subject, 101, 100);
+      const { record } = await saved(store, alive.subject, 101);
       await eventually(() => claims(store, alive.id));
       expect((await store.terminals.read(alive.id)).record).toEqual(record);
       expect((await store.terminals.read(dead.id)).record).toBeUndefined();
@@ -858,76 +846,64 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('lets an account cool down from its second failure in a row, longer each time, until it has a token', async () => {
       const { subject, id } = newSubject();
-      const fail = async (code: ErrorCode) =>
-        store.terminals.release(await eventually(() => acquired(store, id)), undefined, { code });
-      for (const code of ['vendor_busy', 'vendor_rejected', 'vendor_timeout'] as const) await fail(code);
+      for (const code of ['vendor_busy', 'vendor_rejected', 'vendor_timeout'] as const) await fail(id, code);
       for (const coolDownMs of [500, 1_000]) {
-        await fail('vendor_unavailable');
-        const answer = await store.terminals.acquire(id, LEASE_MS);
-        if (answer.kind !== 'cooling') throw new Error(answer.kind);
-        expect(answer.code).toBe('vendor_unavailable');
-        expect(answer.forMs).toBeGreaterThan(coolDownMs / 2);
-        expect(answer.forMs).toBeLessThanOrEqual(coolDownMs);
+        await fail(id, 'vendor_unavailable');
+        const { code, forMs } = await coolDownOf(id);
+        expect(code).toBe('vendor_unavailable');
+        expect(forMs).toBeGreaterThan(coolDownMs / 2);
+        expect(forMs).toBeLessThanOrEqual(coolDownMs);
       }
-      const lease = await eventually(() => acquired(store, id));
-      await store.terminals.save(lease, recordOf(subject, lease.generation), farOff());
-      await fail('vendor_unavailable');
+      await eventually(() => saved(store, subject));
+      await fail(id, 'vendor_unavailable');
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
     test('lets an account cool down for as long as the vendor asks, from its first failure, for an hour at most', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id);
+      const { subject, id } = await savedNew();
       const others = ['tablet', 'watch', 'car'].map((uniqueId) => subjectId({ ...subject, uniqueId }));
-      const [longer, shorter, longest] = await Promise.all(others.map((other) => acquired(store, other)));
-      const restMs = async () => {
-        const answer = await store.terminals.acquire(id, LEASE_MS);
-        if (answer.kind !== 'cooling') throw new Error(answer.kind);
+      const running = await Promise.all(others.map((other) => acquired(store, other)));
+      const expectRest = async (maxMs: number) => {
+        const { forMs } = await coolDownOf(id);
         const { coolDown } = await store.accounts.find(subject.unionId);
-        expect(Math.abs((coolDown?.until ?? 0) - systemClock.now() - answer.forMs)).toBeLessThan(5_000);
-        return answer.forMs;
+        expect(Math.abs((coolDown?.until ?? 0) - systemClock.now() - forMs)).toBeLessThan(5_000);
+        expect(forMs).toBeGreaterThan(maxMs - 10_000);
+        expect(forMs).toBeLessThanOrEqual(maxMs);
       };
-      await store.terminals.release(await acquired(store, id), undefined, { code: 'vendor_busy', waitMs: 600_000 });
-      await store.terminals.release(await acquired(store, id), undefined, {
-        code: 'vendor_unavailable',
-        waitMs: 100_000,
-      });
-      expect(await restMs()).toBeGreaterThan(90_000);
-      expect(await restMs()).toBeLessThanOrEqual(100_000);
+      await fail(id, 'vendor_busy', 600_000);
+      await fail(id, 'vendor_unavailable', 100_000);
+      await expectRest(100_000);
       // Logins that began before it may lengthen it, and never shorten it.
-      await store.terminals.release(longer as Lease, undefined, { code: 'vendor_unavailable', waitMs: 200_000 });
-      await store.terminals.release(shorter as Lease, undefined, { code: 'vendor_timeout' });
-      expect(await restMs()).toBeGreaterThan(190_000);
-      expect(await restMs()).toBeLessThanOrEqual(200_000);
-      await store.terminals.release(longest as Lease, undefined, { code: 'vendor_unavailable', waitMs: 7_200_000 });
-      expect(await restMs()).toBeGreaterThan(3_590_000);
-      expect(await restMs()).toBeLessThanOrEqual(3_600_000);
+      for (const [index, [waitMs, restMs]] of [
+        [200_000, 200_000],
+        [undefined, 200_000],
+        [7_200_000, 3_600_000],
+      ].entries()) {
+        const failure = { code: 'vendor_unavailable', ...(waitMs && { waitMs }) } as const;
+        await store.terminals.release(running[index] as Lease, undefined, failure);
+        await expectRest(restMs ?? 0);
+      }
     });
 
     test('shows the cool-down of an account with its end and its cause, until it has a token', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id);
-      expect((await store.accounts.find(subject.unionId)).coolDown).toBeUndefined();
-      for (let round = 0; round < 2; round += 1) {
-        await store.terminals.release(await acquired(store, id), undefined, { code: 'vendor_timeout' });
-      }
-      const { coolDown } = await store.accounts.find(subject.unionId);
-      expect(coolDown?.code).toBe('vendor_timeout');
-      const restMs = (coolDown?.until ?? 0) - systemClock.now();
-      expect(restMs).toBeGreaterThan(0);
-      expect(restMs).toBeLessThanOrEqual(500);
-      const lease = await eventually(() => acquired(store, id));
-      await store.terminals.save(lease, recordOf(subject, lease.generation), farOff());
-      expect((await store.accounts.find(subject.unionId)).coolDown).toBeUndefined();
+      const { subject, id } = await savedNew();
+      const shown = async () => (await store.accounts.find(subject.unionId)).coolDown;
+      expect(await shown()).toBeUndefined();
+      for (let round = 0; round < 2; round += 1) await fail(id, 'vendor_timeout');
+      const { code, until = 0 } = (await shown()) ?? {};
+      expect(code).toBe('vendor_timeout');
+      expect(until - systemClock.now()).toBeGreaterThan(0);
+      expect(until - systemClock.now()).toBeLessThanOrEqual(500);
+      await eventually(() => saved(store, subject));
+      expect(await shown()).toBeUndefined();
     });
 
     test('shows the last erasure of an account that has logged in again', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id);
+      const { subject } = await savedNew();
       expect((await store.accounts.find(subject.unionId)).erasedAt).toBeUndefined();
       const erasedAt = await store.accounts.erase(subject.unionId);
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
-      await saved(store, subject, id);
+      await saved(store, subject);
       expect((await store.accounts.find(subject.unionId)).erasedAt).toBe(erasedAt);
     });
 
@@ -937,11 +913,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const erasedAt = await store.accounts.erase(subject.unionId);
       expect(await store.accounts.find(subject.unionId)).toEqual({ records: [], erasedAt });
       // After four failures in a row the cool-down is longer than the next answers take.
-      for (let round = 0; round < 4; round += 1) {
-        await store.terminals.release(await eventually(() => acquired(store, id)), undefined, {
-          code: 'vendor_timeout',
-        });
-      }
+      for (let round = 0; round < 4; round += 1) await fail(id, 'vendor_timeout');
       const known = await store.accounts.find(subject.unionId);
       expect(known).toEqual({ records: [], erasedAt, coolDown: { until: expect.any(Number), code: 'vendor_timeout' } });
       expect(known.coolDown?.until).toBeGreaterThan(systemClock.now());
@@ -972,8 +944,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('announces a save, a failure and a logout with their generations', async () => {
-      const { subject, id } = newSubject();
-      const { lease } = await saved(store, subject, id);
+      const { id, lease } = await savedNew();
       const failed = await acquired(store, id);
       await store.terminals.release(failed, undefined, { code: 'vendor_rejected', vendorCode: 10_016 });
       const late = await acquired(store, id);
@@ -994,8 +965,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('pins the country of an account at its first login, for all its terminals', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id);
+      const { subject } = await savedNew();
       const tablet = { ...subject, uniqueId: 'tablet' };
       const answer = await store.terminals.acquire(subjectId(tablet), LEASE_MS);
       if (answer.kind !== 'granted') throw new Error(answer.kind);
@@ -1081,7 +1051,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('allows the maximum number of terminals per account, and another one after a logout', async () => {
       const { subject } = newSubject();
       const ids = phonesOf(subject, TERMINALS + 1);
-      for (const terminal of ids.slice(0, TERMINALS)) await saved(store, terminal, subjectId(terminal));
+      for (const terminal of ids.slice(0, TERMINALS)) await saved(store, terminal);
       const [first, last] = [ids[0] ?? subject, ids[TERMINALS] ?? subject];
       expect(await store.terminals.acquire(subjectId(last), LEASE_MS)).toEqual({
         kind: 'terminal_limit',
@@ -1110,7 +1080,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const terminals = phonesOf(subject);
       const another = { ...subject, uniqueId: 'tablet' };
       const lease = await acquired(store, subjectId(another));
-      for (const terminal of terminals) await saved(store, terminal, subjectId(terminal));
+      for (const terminal of terminals) await saved(store, terminal);
       const refused = loginOf(another, lease.generation, 100);
       expect(await store.terminals.save(lease, refused, farOff())).toBe('terminal_limit');
       const overlapping = loginOf(another, lease.generation + 50, 100);
@@ -1121,7 +1091,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject } = newSubject();
       const terminals = phonesOf(subject);
       // The second round renews. `saved` expects each write to be accepted.
-      for (const terminal of [...terminals, ...terminals]) await saved(store, terminal, subjectId(terminal));
+      for (const terminal of [...terminals, ...terminals]) await saved(store, terminal);
       const record = recordOf({ ...subject, uniqueId: 'tablet' }, systemClock.now());
       expect(await store.terminals.restore(record, farOff())).toBe('saved');
       expect((await store.terminals.read(subjectId(record.subject))).record).toEqual(record);
@@ -1130,7 +1100,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('does not count a terminal whose token has expired', async () => {
       const { subject } = newSubject();
       const terminals = phonesOf(subject);
-      for (const terminal of terminals) await saved(store, terminal, subjectId(terminal), 50_000, 100);
+      for (const terminal of terminals) await saved(store, terminal, 50_000, 100);
       await eventually(() => acquired(store, subjectId({ ...subject, uniqueId: 'another' })));
     });
 
@@ -1138,9 +1108,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject } = newSubject();
       const terminals = phonesOf(subject);
       const expired = { ...subject, uniqueId: 'tablet' };
-      await saved(store, expired, subjectId(expired), 50_000, 30);
+      await saved(store, expired, 50_000, 30);
       await sleep(60);
-      for (const terminal of terminals) await saved(store, terminal, subjectId(terminal));
+      for (const terminal of terminals) await saved(store, terminal);
       expect(await store.terminals.acquire(subjectId(expired), LEASE_MS)).toEqual({
         kind: 'terminal_limit',
         endedRead: true,
@@ -1148,10 +1118,10 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('shows support the terminals with a valid token only', async () => {
-      const { subject, id } = newSubject();
+      const { subject } = newSubject();
       const expired = { ...subject, uniqueId: 'tablet' };
-      await saved(store, subject, id);
-      await saved(store, expired, subjectId(expired), 50_000, 30);
+      await saved(store, subject);
+      await saved(store, expired, 50_000, 30);
       await sleep(60);
       const { records } = await store.accounts.find(subject.unionId);
       expect(records.map((record) => record.subject)).toEqual([subject]);
@@ -1185,8 +1155,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('lets an erased account log in again, also with another country, and remembers the erasure', async () => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id);
+      const { subject, id } = await savedNew();
       const erasedAt = await store.accounts.erase(subject.unionId);
       const answer = await store.terminals.acquire(id, LEASE_MS);
       if (answer.kind !== 'granted') throw new Error(answer.kind);
@@ -1199,8 +1168,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     /** An account that has obtained its accessId without a token. */
     async function known(accessId = `4${String(systemClock.random()).slice(2, 14)}`) {
-      const { subject, id } = newSubject();
-      const lease = await acquired(store, id);
+      const { subject, id, lease } = await leased();
       const { unionId } = subject;
       const outcome = await store.terminals.saveAccessId(lease, { unionId, accessId, region: 'DE' });
       return { subject, id, lease, accessId, outcome };
@@ -1214,7 +1182,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.read(id)).record).toBeUndefined();
       expect(await claims(store, id)).toBe(false);
       const others = phonesOf(subject);
-      for (const other of others) await saved(store, other, subjectId(other));
+      for (const other of others) await saved(store, other);
     });
 
     test('looks up an accessId of any text', async () => {
@@ -1224,8 +1192,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('keeps the country and the token of an account that logged in before its accessId was stored', async () => {
-      const { subject, id } = newSubject();
-      const { record } = await saved(store, subject, id);
+      const { subject, record } = await savedNew();
       const other = subjectId({ ...subject, uniqueId: 'access-id' });
       const identity = { unionId: subject.unionId, accessId: '-9223371996052586423', region: 'US' };
       expect(await store.terminals.saveAccessId(await acquired(store, other), identity)).toBe('saved');
@@ -1241,8 +1208,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('stores no accessId after an erasure', async () => {
-      const { subject, id } = newSubject();
-      const lease = await acquired(store, id);
+      const { subject, lease } = await leased();
       await store.accounts.erase(subject.unionId);
       const identity = { unionId: subject.unionId, accessId: '77', region: 'DE' };
       expect(await store.terminals.saveAccessId(lease, identity)).toBe('outdated');
@@ -1253,7 +1219,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const changes: ((subject: Subject, id: SubjectId) => Promise<unknown>)[] = [
         (_subject, id) => store.terminals.remove(id),
         (_subject, id) => eventually(() => acquired(store, id)),
-        (subject, id) => eventually(() => saved(store, subject, id)),
+        (subject) => eventually(() => saved(store, subject)),
       ];
       for (const change of changes) {
         const { subject, id } = newSubject();
@@ -1283,13 +1249,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('ends the failures of the account with an accessId', async () => {
       const { subject, id } = newSubject();
-      for (let round = 0; round < 2; round += 1) {
-        await store.terminals.release(await acquired(store, id), undefined, { code: 'vendor_unavailable' });
-      }
+      for (let round = 0; round < 2; round += 1) await fail(id, 'vendor_unavailable');
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('cooling');
       const lease = await eventually(() => acquired(store, id));
       await store.terminals.saveAccessId(lease, { unionId: subject.unionId, accessId: '78', region: 'DE' });
-      await store.terminals.release(await acquired(store, id), undefined, { code: 'vendor_unavailable' });
+      await fail(id, 'vendor_unavailable');
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
