@@ -3,23 +3,17 @@ import { HeldLeases } from '../../../src/broker/held-leases.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { subjectId } from '../../../src/token/subject.ts';
+import { PHONE_ID as ID, PHONE } from '../../support/broker-parts.ts';
+import { captureLog } from '../../support/captured-log.ts';
+import { deferred } from '../../support/deferred.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
-
-const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
 /** `HeldLeases` with one lease, in virtual time. */
 async function holdLease(durationMs = LEASE_MS) {
   const { clock, pass } = virtualClock();
   const { store, down, late, calls } = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
-  const warnings: string[] = [];
-  const errors: unknown[] = [];
-  const silent = () => undefined;
-  const warn = ({ err }: { err?: unknown }, message: string) => {
-    warnings.push(message);
-    errors.push(err);
-  };
-  const log = { debug: silent, info: silent, warn, error: silent };
+  const { logger: log, lines } = captureLog('debug');
   const { terminals } = store;
   const heldLeases = new HeldLeases({ terminals, clock, log });
   const answer = await store.terminals.acquire(ID, durationMs);
@@ -28,7 +22,7 @@ async function holdLease(durationMs = LEASE_MS) {
   heldLeases.add(lease, clock.monotonic());
   onTestFinished(() => heldLeases.remove(lease));
   const isFree = async () => (await store.terminals.acquire(ID, 60_000)).kind === 'granted';
-  return { clock, pass, heldLeases, store, lease, down, late, calls, warnings, errors, isFree };
+  return { clock, pass, heldLeases, store, lease, down, late, calls, lines, isFree };
 }
 
 describe('a held lease', () => {
@@ -48,11 +42,10 @@ describe('a held lease', () => {
   });
 
   test('is extended again after a failed extension', async () => {
-    const { pass, down, lease, calls, warnings, errors, isFree } = await holdLease();
+    const { pass, down, lease, calls, lines, isFree } = await holdLease();
     down.add('extend');
     await pass(lease.durationMs / 3);
-    expect(warnings).toContain('leases could not be extended');
-    expect(errors).toMatchObject([{ code: 'store_unavailable' }]);
+    expect(lines()).toMatchObject([{ msg: 'leases could not be extended', err: { code: 'store_unavailable' } }]);
     down.delete('extend');
     const failedExtensions = calls('extend');
     await pass(lease.durationMs);
@@ -72,28 +65,25 @@ describe('a held lease', () => {
 
   test('is not held again by an extension that was under way when its login ended', async () => {
     const { pass, heldLeases, late, lease } = await holdLease();
-    let answer = (): void => undefined;
-    const answered = new Promise<void>((resolve) => {
-      answer = resolve;
-    });
-    late.set('extend', answered);
+    const answered = deferred();
+    late.set('extend', answered.promise);
     await pass(lease.durationMs / 3);
     heldLeases.remove(lease);
-    answer();
+    answered.resolve();
     await pass(0);
     expect(heldLeases.isHeld(lease)).toBe(false);
   });
 
   test('is no longer extended after it is lost, and the loss is logged once', async () => {
-    const { pass, store, lease, calls, warnings, isFree } = await holdLease();
+    const { pass, store, lease, calls, lines, isFree } = await holdLease();
     await store.terminals.release(lease, undefined);
     expect(await isFree()).toBe(true);
     await pass(lease.durationMs / 3);
-    expect(warnings).toHaveLength(1);
+    expect(lines()).toHaveLength(1);
     const extensions = calls('extend');
     await pass(lease.durationMs);
     expect(calls('extend')).toBe(extensions);
-    expect(warnings).toEqual([expect.stringContaining('a lease was lost')]);
+    expect(lines()).toMatchObject([{ msg: expect.stringContaining('a lease was lost') }]);
   });
 
   test('is free for other replicas at once after all leases are released', async () => {
@@ -114,7 +104,7 @@ describe('a held lease', () => {
   test('shares one command with all other leases', async () => {
     const { clock, pass, heldLeases, store, calls } = await holdLease();
     for (const unionId of ['bob', 'carol', 'dave']) {
-      const answer = await store.terminals.acquire(subjectId({ app: 'default', unionId, uniqueId: 'phone' }), LEASE_MS);
+      const answer = await store.terminals.acquire(subjectId({ ...PHONE, unionId }), LEASE_MS);
       if (answer.kind !== 'granted') throw new Error(answer.kind);
       heldLeases.add(answer.lease, clock.monotonic());
       onTestFinished(() => heldLeases.remove(answer.lease));

@@ -21,14 +21,18 @@ function createReplicas<Vendor extends VendorLogin>(
   const giveBack = vi.spyOn(store.rateLimiter, 'giveBack');
   const parts = { clock, store, vendor: vendor(clock), perHour: 60 };
   const replicas = [brokerParts(parts), brokerParts(parts)] as const;
-  const sessionIssuedAt = clock.now();
-  const read = () => codeOf(replicas[0].broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt }));
+  /** Asks replica `at` for a token, or for the accessId of the account. @returns `ok`, or the code of the error */
+  const ask = (what: 'token' | 'accessId' = 'token', at: 0 | 1 = 0) => {
+    const { broker, accessIds } = replicas[at];
+    if (what === 'token') return codeOf(broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now() }));
+    return codeOf(accessIds.obtain({ ...PHONE, uniqueId: accessIdTerminal(PHONE.unionId) }, 'CN'));
+  };
   const remove = async (kind: 'logout' | 'erasure', replica: 0 | 1): Promise<void> => {
     const { accounts } = replicas[replica];
     if (kind === 'logout') await accounts.logOut(PHONE, 'operator');
     else await accounts.erase(PHONE.unionId);
   };
-  return { clock, pass, store, giveBack, vendor: parts.vendor, replicas, read, remove };
+  return { clock, pass, store, giveBack, vendor: parts.vendor, replicas, ask, remove };
 }
 
 const codeOf = (answer: Promise<unknown>) =>
@@ -43,13 +47,15 @@ function queueing(clock: ReturnType<typeof virtualClock>['clock']): ScriptedLogi
 
 describe('a login that still waits for its turn is not sent after', () => {
   test.each([
-    ['logout', 0, 'session_forbidden'],
-    ['logout', 1, 'session_forbidden'],
-    ['erasure', 0, 'session_invalid'],
-    ['erasure', 1, 'session_invalid'],
-  ] as const)('%s at replica %i, and counts against no limit', async (kind, replica, code) => {
-    const { pass, vendor, giveBack, read, remove } = createReplicas(queueing);
-    const answer = read();
+    ['token', 'logout', 0, 'session_forbidden'],
+    ['token', 'logout', 1, 'session_forbidden'],
+    ['token', 'erasure', 0, 'session_invalid'],
+    ['token', 'erasure', 1, 'session_invalid'],
+    ['accessId', 'erasure', 1, 'not_found'],
+  ] as const)('it was asked for the %s: %s at replica %i, and counts against no limit', async (...one) => {
+    const [what, kind, replica, code] = one;
+    const { pass, vendor, giveBack, ask, remove } = createReplicas(queueing);
+    const answer = ask(what);
     await pass(QUEUE_MS / 2);
     await remove(kind, replica);
     await pass(QUEUE_MS);
@@ -59,31 +65,19 @@ describe('a login that still waits for its turn is not sent after', () => {
     expect(giveBack).toHaveBeenCalledTimes(1);
   });
 
-  test('the erasure of an account whose accessId it would obtain', async () => {
-    const { pass, vendor, giveBack, replicas, remove } = createReplicas(queueing);
-    const subject = { ...PHONE, uniqueId: accessIdTerminal(PHONE.unionId) };
-    const answer = codeOf(replicas[0].accessIds.obtain(subject, 'CN'));
-    await pass(QUEUE_MS / 2);
-    await remove('erasure', 1);
-    await pass(QUEUE_MS);
-    expect(await answer).toBe('not_found');
-    expect(vendor.sent).toBe(0);
-    expect(giveBack).toHaveBeenCalledTimes(1);
-  });
-
   test('an erasure that is later than each lease of its accessId, because the clock of the store was set back', async () => {
-    const { pass, clock, vendor, replicas } = createReplicas(queueing);
+    const { pass, clock, vendor, replicas, ask } = createReplicas(queueing);
     replicas[0].cache.erased(accountId(PHONE.unionId), clock.now() + 3_600_000);
-    const answer = codeOf(replicas[0].accessIds.obtain({ ...PHONE, uniqueId: accessIdTerminal('alice') }, 'CN'));
+    const answer = ask('accessId');
     await pass(QUEUE_MS);
     expect(await answer).toBe('not_found');
     expect(vendor.requests).toHaveLength(0);
   });
 
   test('a logout during an outage of the store, that this replica has heard of before', async () => {
-    const { pass, vendor, giveBack, store, replicas, read, clock } = createReplicas(queueing);
+    const { pass, vendor, giveBack, store, replicas, ask, clock } = createReplicas(queueing);
     store.terminals.acquire = () => Promise.reject(new BrokerError('store_unavailable'));
-    const answer = read();
+    const answer = ask();
     await pass(QUEUE_MS / 2);
     replicas[0].cache.loggedOut(subjectId(PHONE), clock.now() + QUEUE_MS);
     await pass(QUEUE_MS);
@@ -94,8 +88,8 @@ describe('a login that still waits for its turn is not sent after', () => {
 });
 
 test('a background renewal that is not sent gives back no permit, because it took none', async () => {
-  const { pass, vendor, giveBack, replicas, read, remove } = createReplicas(queueing);
-  void read();
+  const { pass, vendor, giveBack, replicas, ask, remove } = createReplicas(queueing);
+  void ask();
   await pass(2 * QUEUE_MS);
   const renewing = codeOf(replicas[0].renewInBackground(subjectId(PHONE)));
   await pass(QUEUE_MS / 2);
@@ -108,7 +102,7 @@ test('a background renewal that is not sent gives back no permit, because it too
 
 test('a login whose first attempt has failed is not sent again after an erasure, and counts', async () => {
   let attempts = 0;
-  const { pass, giveBack, read, remove } = createReplicas((clock) => ({
+  const { pass, giveBack, ask, remove } = createReplicas((clock) => ({
     async login({ mayBeSent }) {
       for (let attempt = 0; attempt < 2; attempt += 1) {
         if (mayBeSent?.() === false) break;
@@ -118,7 +112,7 @@ test('a login whose first attempt has failed is not sent again after an erasure,
       throw new BrokerError('vendor_timeout');
     },
   }));
-  const answer = read();
+  const answer = ask();
   await pass(QUEUE_MS / 2);
   await remove('erasure', 1);
   await pass(2 * QUEUE_MS);
@@ -127,32 +121,22 @@ test('a login whose first attempt has failed is not sent again after an erasure,
   expect(giveBack).not.toHaveBeenCalled();
 });
 
-test.each(['logout', 'erasure'] as const)(
-  'a read at another replica that begins after the %s waits for the end of that login, and logs in',
-  async (kind) => {
-    const { clock, pass, vendor, replicas, read, remove } = createReplicas(queueing);
-    const ended = read();
+test.each([
+  ['token', 'logout', 'session_forbidden'],
+  ['token', 'erasure', 'session_invalid'],
+  ['accessId', 'erasure', 'not_found'],
+] as const)(
+  'a question for the %s at another replica after the %s waits for the end of that login, and logs in',
+  async (...one) => {
+    const [what, kind, code] = one;
+    const { pass, vendor, ask, remove } = createReplicas(queueing);
+    const ended = ask(what);
     await pass(QUEUE_MS / 2);
     await remove(kind, 1);
     await pass(1);
-    const later = codeOf(replicas[1].broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now() }));
+    const later = ask(what, 1);
     await pass(3 * QUEUE_MS);
-    expect(await ended).toBe(kind === 'logout' ? 'session_forbidden' : 'session_invalid');
-    expect(await later).toBe('ok');
+    expect([await ended, await later]).toEqual([code, 'ok']);
     expect(vendor.sent).toBe(1);
   },
 );
-
-test('a question for an accessId at another replica after the erasure waits for the end of that login, and logs in', async () => {
-  const { pass, vendor, replicas, remove } = createReplicas(queueing);
-  const subject = { ...PHONE, uniqueId: accessIdTerminal(PHONE.unionId) };
-  const ask = (replica: 0 | 1) => codeOf(replicas[replica].accessIds.obtain(subject, 'CN'));
-  const ended = ask(0);
-  await pass(QUEUE_MS / 2);
-  await remove('erasure', 1);
-  await pass(1);
-  const later = ask(1);
-  await pass(3 * QUEUE_MS);
-  expect([await ended, await later]).toEqual(['not_found', 'ok']);
-  expect(vendor.sent).toBe(1);
-});

@@ -4,7 +4,9 @@ import type { Renewal } from '../../../src/broker/renewal.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Announcement, DueQueue, DueSubjects } from '../../../src/token/ports.ts';
 import { subjectId } from '../../../src/token/subject.ts';
+import { follow, PHONE_ID } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { deferred } from '../../support/deferred.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
@@ -59,73 +61,54 @@ function createWorker() {
     return { ...NOTHING, ids: unionIds.map((unionId) => subjectId({ app: 'default', unionId, uniqueId: 'phone' })) };
   };
   const announce = (kind: 'saved' | 'removed') => {
-    const id = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
-    for (const listener of listeners) listener({ kind, id, generation: 1 });
+    for (const listener of listeners) listener({ kind, id: PHONE_ID, generation: 1 });
   };
   const times = () => claims.map(({ atMs }) => atMs);
-  return {
-    clock,
-    pass,
-    feed,
-    claims,
-    times,
-    answers,
-    lateMs,
-    running,
-    lines,
-    told,
-    worker,
-    dueClaims,
-    announce,
-  };
+  const controls = { clock, pass, feed, answers, lateMs, running, announce };
+  return { ...controls, worker, claims, times, lines, told, dueClaims };
 }
 
 describe('the worker looks for due tokens', () => {
-  test('every 5 s while it hears of every saved token', async () => {
-    const { pass, times, claims, worker } = createWorker();
-    worker.start();
-    worker.start();
-    await pass(14_999);
-    expect(times()).toEqual([0, 5_000, 10_000]);
-    expect(claims[0]).toMatchObject({ limit: 128 });
-  });
-
-  test('every second while it may miss announcements', async () => {
-    const { pass, feed, times, worker } = createWorker();
-    feed.completeSince = undefined;
-    worker.start();
-    await pass(2_999);
-    expect(times()).toEqual([0, 1_000, 2_000]);
-  });
-
-  test('when the next token is due, if that is sooner', async () => {
-    const { pass, answers, times, worker } = createWorker();
-    answers.push({ ...NOTHING, nextInMs: 300 }, { ...NOTHING, nextInMs: 9_000 });
-    worker.start();
-    await pass(5_300);
-    expect(times()).toEqual([0, 300, 5_300]);
-  });
-
-  test('within a second after a token was saved, and no sooner for a token that was removed', async () => {
-    const { pass, times, worker, announce } = createWorker();
-    worker.start();
-    await pass(1_000);
-    announce('removed');
-    await pass(2_000);
-    announce('saved');
-    await pass(500);
-    announce('saved');
-    await pass(500);
-    expect(times()).toEqual([0, 4_000]);
-  });
-
-  test('no later than planned, although a token was saved', async () => {
-    const { pass, times, worker, announce } = createWorker();
-    worker.start();
-    await pass(4_500);
-    announce('saved');
-    await pass(500);
-    expect(times()).toEqual([0, 5_000]);
+  type Parts = ReturnType<typeof createWorker>;
+  test.each<[string, (parts: Parts) => unknown, number, number[]]>([
+    ['every 5 s while it hears of every saved token', () => undefined, 14_999, [0, 5_000, 10_000]],
+    [
+      'every second while it may miss announcements',
+      ({ feed }) => {
+        feed.completeSince = undefined;
+      },
+      2_999,
+      [0, 1_000, 2_000],
+    ],
+    [
+      'when the next token is due, if that is sooner',
+      ({ answers }) => answers.push({ ...NOTHING, nextInMs: 300 }, { ...NOTHING, nextInMs: 9_000 }),
+      5_300,
+      [0, 300, 5_300],
+    ],
+    [
+      'within a second after a token was saved, and no sooner for a token that was removed',
+      ({ clock, announce }) => {
+        clock.setTimer(() => announce('removed'), 1_000);
+        for (const ms of [3_000, 3_500]) clock.setTimer(() => announce('saved'), ms);
+      },
+      4_000,
+      [0, 4_000],
+    ],
+    [
+      'no later than planned, although a token was saved',
+      ({ clock, announce }) => clock.setTimer(() => announce('saved'), 4_500),
+      5_000,
+      [0, 5_000],
+    ],
+  ])('%s', async (_, prepare, passedMs, expected) => {
+    const parts = createWorker();
+    prepare(parts);
+    parts.worker.start();
+    parts.worker.start();
+    await parts.pass(passedMs);
+    expect(parts.times()).toEqual(expected);
+    expect(parts.claims[0]).toMatchObject({ limit: 128 });
   });
 
   test('again one second after the store has failed, and logs it', async () => {
@@ -178,16 +161,12 @@ describe('the worker renews', () => {
 
   test('nothing that it claims while it stops', async () => {
     const { pass, answers, running, times, worker, dueClaims } = createWorker();
-    let answer = (_claims: DueSubjects): void => undefined;
-    answers.push(
-      new Promise((resolve) => {
-        answer = resolve;
-      }),
-    );
+    const answer = deferred<DueSubjects>();
+    answers.push(answer.promise);
     worker.start();
     await pass(0);
     const stopped = worker.stop();
-    answer(dueClaims(1));
+    answer.resolve(dueClaims(1));
     await pass(0);
     await stopped;
     await pass(60_000);
@@ -200,14 +179,12 @@ describe('the worker renews', () => {
     answers.push(dueClaims(1));
     worker.start();
     await pass(0);
-    let hasStopped = false;
-    const stopped = worker.stop().then(() => {
-      hasStopped = true;
-    });
+    const stopped = follow(worker.stop());
     await pass(10_000);
-    expect(hasStopped).toBe(false);
+    expect(stopped.result).toBe('waits');
     running[0]?.end();
-    await stopped;
+    await pass(0);
+    expect(stopped.result).toBeUndefined();
   });
 
   test('on after a failed renewal, and logs it', async () => {
