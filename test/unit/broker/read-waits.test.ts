@@ -140,27 +140,21 @@ describe('a read of a token near its end', () => {
   });
 
   test('is not answered from memory at the margin of the token, although a renewal has just failed', async () => {
-    const { pass, vendor, read } = await partsWithToken();
+    const { pass, vendor, answerAfter } = await partsWithToken();
     vendor.failure = new BrokerError('vendor_rejected');
     await pass(56_500);
-    const answer = answerOf(read());
-    await pass(0);
-    expect(answer()).toBe('token-1');
+    expect(await answerAfter(0)).toBe('token-1');
     await pass(500);
-    const next = answerOf(read());
-    await pass(0);
-    expect(next()).toBe('vendor_rejected');
+    expect(await answerAfter(0)).toBe('vendor_rejected');
   });
 
   test('is not answered from memory at the margin of a token with a short life, although a read has just started its renewal', async () => {
-    const { pass, vendor, read } = await partsWithToken(4_000);
+    const { pass, vendor, read, answerAfter } = await partsWithToken(4_000);
     vendor.failure = new BrokerError('vendor_rejected');
     await pass(3_599);
     expect(accessTokenOf(await read())).toBe('token-1');
     await pass(201);
-    const next = answerOf(read());
-    await pass(0);
-    expect(next()).toBe('vendor_rejected');
+    expect(await answerAfter(0)).toBe('vendor_rejected');
   });
 
   test('counts as a read without a token from the margin on', async () => {
@@ -248,33 +242,29 @@ describe('a read after the store has lost its data', () => {
     ['renews a token that another login may have ended, and serves it if that fails', 'suspect', 'token-1', 'saved'],
     ['forgets a token that a logout has ended', 'outdated', 'vendor_rejected', 'outdated'],
   ] as const)('%s', async (_, outcome, expected, event) => {
-    const { pass, store, read, vendor, told } = await partsWithToken(36_000_000, false);
+    const { pass, store, vendor, told, answerAfter } = await partsWithToken(36_000_000, false);
     await pass(1_200_000);
     const { terminals } = store;
     if (outcome === 'outdated') await terminals.remove(ID);
     terminals.read = async () => ({ record: undefined, erasedAt: undefined });
     terminals.restore = async () => outcome;
     vendor.failure = new BrokerError('vendor_rejected');
-    const answer = answerOf(read());
-    await pass(0);
-    expect(answer()).toBe(expected);
+    expect(await answerAfter(0)).toBe(expected);
     expect(vendor.requests).toHaveLength(2);
     expect(told('wroteBack')).toEqual([[event]]);
   });
 
   test('finds no token, but hears no failure of the store, if the store has lost an erasure too', async () => {
-    const { pass, store, cache, clock, read, lines } = await partsWithToken();
+    const { pass, store, cache, clock, lines, answerAfter } = await partsWithToken();
     cache.erased(accountOf(ID), clock.now());
     await pass(1);
     store.terminals.read = async () => ({ record: undefined, erasedAt: undefined });
-    const answer = answerOf(read());
-    await pass(0);
-    expect(answer()).toBe('token-2');
+    expect(await answerAfter(0)).toBe('token-2');
     expect(lines().filter(({ level }) => level !== 'info')).toEqual([]);
   });
 
   test('restores no token past its margin', async () => {
-    const { pass, store, read } = await partsWithToken(120_000);
+    const { pass, store, answerAfter } = await partsWithToken(120_000);
     await pass(114_000);
     let restored = 0;
     store.terminals.read = async () => ({ record: undefined, erasedAt: undefined });
@@ -282,9 +272,7 @@ describe('a read after the store has lost its data', () => {
       restored += 1;
       return 'saved';
     };
-    const answer = answerOf(read());
-    await pass(0);
-    expect(answer()).toBe('token-2');
+    expect(await answerAfter(0)).toBe('token-2');
     expect(restored).toBe(0);
   });
 });

@@ -5,7 +5,14 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
 import { serveToken } from '../../../src/token/sdk-token.ts';
 import { accountOf, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts, PHONE_ID as ID, PHONE, PROACTIVE, renewalRequest } from '../../support/broker-parts.ts';
+import {
+  brokerParts,
+  PHONE_ID as ID,
+  PHONE,
+  PROACTIVE,
+  renewalRequest,
+  tokenOrCode,
+} from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { madeUpRecord } from '../../support/made-up-tokens.ts';
@@ -141,31 +148,30 @@ test('a report is never answered with the refused token, even if memory learns o
   expect(accessTokenOf(served)).toBe('token-1');
 });
 
-describe('a read that finds the store behind memory', () => {
-  /** A store that goes back in time to what it had, but announces nothing of it. */
-  function partsWithPast() {
-    const clock = new TestClock();
-    const { store, present, past, replace } = replacedStore(clock);
-    const built = brokerParts({ clock, store });
-    built.vendor.lifeMs = 10 * 3_600_000;
-    const readWith = (sessionIssuedAt: number) => built.broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt });
-    const read = () => readWith(clock.now());
-    /** Takes the stored token into the past. */
-    const takeSnapshot = async () => {
-      const { record } = await present.terminals.read(ID);
-      if (!record) throw new Error('no token');
-      expect(await past.terminals.restore(record, clock.now() + 3_600_000)).toBe('saved');
-      return record;
-    };
-    const goBack = () => {
-      replace();
-      // What is in memory is not fresh any more.
-      clock.advance(60_001);
-    };
-    const stored = async () => (await past.terminals.read(ID)).record;
-    return { ...built, clock, present, past, read, readWith, takeSnapshot, goBack, stored };
-  }
+/** A replica whose store goes back in time to what it had, but announces nothing of it. */
+function partsWithPast() {
+  const clock = new TestClock();
+  const { store, present, past, replace } = replacedStore(clock);
+  const built = brokerParts({ clock, store });
+  built.vendor.lifeMs = 10 * 3_600_000;
+  const read = (sessionIssuedAt = clock.now()) => built.broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt });
+  /** Takes the stored token into the past. */
+  const takeSnapshot = async () => {
+    const { record } = await present.terminals.read(ID);
+    if (!record) throw new Error('no token');
+    expect(await past.terminals.restore(record, clock.now() + 3_600_000)).toBe('saved');
+    return record;
+  };
+  const goBack = () => {
+    replace();
+    // What is in memory is not fresh any more.
+    clock.advance(60_001);
+  };
+  const stored = async () => (await past.terminals.read(ID)).record;
+  return { ...built, clock, present, past, read, takeSnapshot, goBack, stored };
+}
 
+describe('a read that finds the store behind memory', () => {
   test('serves the newer token of memory, and writes it back', async () => {
     const { vendor, clock, read, renewInBackground, takeSnapshot, goBack, stored } = partsWithPast();
     await read();
@@ -230,7 +236,7 @@ describe('a read that finds the store behind memory', () => {
   });
 
   test('repeats an erasure that the store has lost, refuses its older sessions, and logs newer ones in anew', async () => {
-    const { clock, vendor, accounts, broker, past, read, takeSnapshot, goBack, stored } = partsWithPast();
+    const { clock, vendor, accounts, past, read, takeSnapshot, goBack, stored } = partsWithPast();
     await read();
     await takeSnapshot();
     const sessionIssuedAt = clock.now();
@@ -238,8 +244,7 @@ describe('a read that finds the store behind memory', () => {
     await accounts.erase('alice');
     clock.advance(10);
     goBack();
-    const older = broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt });
-    await expect(older).rejects.toMatchObject({ code: 'session_invalid' });
+    await expect(read(sessionIssuedAt)).rejects.toMatchObject({ code: 'session_invalid' });
     await eventually(async () => expect(await stored()).toBeUndefined());
     const account = await past.accounts.find('alice');
     expect(account).toMatchObject({ identity: undefined, records: [] });
@@ -252,7 +257,7 @@ describe('a read that finds the store behind memory', () => {
     ['from after the lost erasure stays, and only older sessions are refused', 1, 'token-1', 1],
     ['that the lost erasure has ended is replaced', 0, 'token-2', 2],
   ] as const)('a token %s', async (_, laterMs, token, logins) => {
-    const { vendor, clock, cache, past, read, readWith, takeSnapshot, goBack } = partsWithPast();
+    const { vendor, clock, cache, past, read, takeSnapshot, goBack } = partsWithPast();
     await read();
     const { generation } = await takeSnapshot();
     const erasedAt = generation - laterMs;
@@ -262,7 +267,7 @@ describe('a read that finds the store behind memory', () => {
     clock.advance(1);
     const acquire = vi.spyOn(past.terminals, 'acquire');
     expect(accessTokenOf(await read())).toBe(token);
-    await expect(readWith(erasedAt)).rejects.toMatchObject({ code: 'session_invalid' });
+    await expect(read(erasedAt)).rejects.toMatchObject({ code: 'session_invalid' });
     expect(vendor.requests).toHaveLength(logins);
     expect(acquire).toHaveBeenCalledTimes(logins - 1);
   });
@@ -280,74 +285,60 @@ describe('a read that finds the store behind memory', () => {
 });
 
 describe('a read after the store has lost its data', () => {
-  function partsWithLoss() {
-    const clock = new TestClock();
-    const { store, present: full, past: empty, replace: loseData } = replacedStore(clock);
-    const { vendor, broker, renewInBackground } = brokerParts({ clock, store });
-    vendor.lifeMs = 10 * 3_600_000;
-    const read = () => broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now() });
-    return { clock, vendor, full, empty, loseData, read, renewInBackground };
-  }
-
   test('keeps its token and writes it back, even if the vendor is down', async () => {
-    const { clock, vendor, empty, loseData, read } = partsWithLoss();
+    const { vendor, read, goBack, stored } = partsWithPast();
     await read();
-    loseData();
-    clock.advance(60_001);
+    goBack();
     vendor.failure = new BrokerError('vendor_unavailable');
     expect(accessTokenOf(await read())).toBe('token-1');
-    expect((await empty.terminals.read(ID)).record?.token.fields['accessToken']).toBe('token-1');
+    expect((await stored())?.token.fields['accessToken']).toBe('token-1');
     expect(vendor.requests).toHaveLength(1);
   });
 
   test('stores again that an app has read the token', async () => {
-    const { clock, full, empty, loseData, read, renewInBackground } = partsWithLoss();
+    const { read, renewInBackground, goBack, present, past } = partsWithPast();
     const isRead = async ({ terminals }: TokenStore) => (await terminals.read(ID)).record?.read === true;
     await read();
     await renewInBackground(ID);
     await read();
-    await eventually(() => isRead(full));
-    loseData();
-    clock.advance(60_001);
+    await eventually(() => isRead(present));
+    goBack();
     await read();
-    await eventually(() => isRead(empty));
+    await eventually(() => isRead(past));
   });
 
   test('stores the read mark also if another replica has restored the token without it', async () => {
-    const { clock, full, empty, loseData, read, renewInBackground } = partsWithLoss();
+    const { clock, read, renewInBackground, goBack, present, past } = partsWithPast();
     await read();
     await renewInBackground(ID);
-    const { record } = await full.terminals.read(ID);
+    const { record } = await present.terminals.read(ID);
     await read();
-    loseData();
-    if (record) await empty.terminals.restore(record, clock.now());
-    empty.terminals.read = async () => ({ record: undefined, erasedAt: undefined });
-    clock.advance(60_001);
-    const markRead = vi.spyOn(empty.terminals, 'markRead');
+    goBack();
+    if (record) await past.terminals.restore(record, clock.now());
+    past.terminals.read = async () => ({ record: undefined, erasedAt: undefined });
+    const markRead = vi.spyOn(past.terminals, 'markRead');
     await read();
     expect(markRead).toHaveBeenCalledOnce();
     expect(await markRead.mock.results[0]?.value).toBe(true);
   });
 
   test('does not wait for the read mark of a token that the store gets back', async () => {
-    const { clock, empty, loseData, read, renewInBackground } = partsWithLoss();
+    const { read, renewInBackground, goBack, past } = partsWithPast();
     await read();
     await renewInBackground(ID);
     await read();
-    loseData();
-    clock.advance(60_001);
-    const markRead = vi.spyOn(empty.terminals, 'markRead').mockImplementationOnce(() => new Promise(() => undefined));
+    goBack();
+    const markRead = vi.spyOn(past.terminals, 'markRead').mockImplementationOnce(() => new Promise(() => undefined));
     await read();
     expect(markRead).toHaveBeenCalledOnce();
   });
 
   test('logs in if the store knows a logout that the replica has not heard of, also beside a read that asks for it', async () => {
-    const { clock, empty, loseData, read } = partsWithLoss();
+    const { read, goBack, past } = partsWithPast();
     await read();
-    loseData();
-    clock.advance(60_001);
-    await empty.terminals.remove(ID);
-    const restore = vi.spyOn(empty.terminals, 'restore');
+    goBack();
+    await past.terminals.remove(ID);
+    const restore = vi.spyOn(past.terminals, 'restore');
     const reads = await Promise.all([read(), read(), read()]);
     expect(restore).toHaveBeenCalledOnce();
     expect(reads.map(accessTokenOf)).toEqual(['token-2', 'token-2', 'token-2']);
@@ -497,49 +488,46 @@ describe('a read during an outage of the store', () => {
       return { clock, accounts, failing, fail, told, read, readThere };
     }
 
-    test('gets the token that another read has found in the store', async () => {
-      const { failing, fail, told, read, readThere } = await failingRead();
-      const stored = await readThere();
-      expect((await read()).etag).toBe(stored.etag);
-      fail(new BrokerError('vendor_unavailable'));
-      expect((await failing).etag).toBe(stored.etag);
-      expect(told('tokenServed').map(([outcome]) => outcome)).toEqual(['redis', 'waited']);
-    });
-
-    test.each([
-      [56_999, 'token-1'],
-      [57_000, 'vendor_unavailable'],
-    ])('gets it up to its expiry margin, although it is due: after %i ms', async (ageMs, answer) => {
-      const { clock, failing, fail, told, read, readThere } = await failingRead();
-      await readThere();
-      await read();
-      clock.advance(ageMs);
-      fail(new BrokerError('vendor_unavailable'));
-      expect(await failing.then(accessTokenOf, ({ code }) => code)).toBe(answer);
-      const served = answer === 'token-1' ? ['redis', 'fallback'] : ['redis'];
-      expect(told('tokenServed').map(([outcome]) => outcome)).toEqual(served);
+    const outage = new BrokerError('vendor_unavailable');
+    type Failing = Awaited<ReturnType<typeof failingRead>>;
+    const find = async ({ readThere, read }: Failing) => [await readThere(), await read()];
+    test.each<[string, (parts: Failing) => unknown, string, string[]]>([
+      ['gets the token that another read has found in the store', find, 'token-1', ['redis', 'waited']],
+      [
+        'gets it up to its expiry margin, although it is due',
+        async (parts) => [await find(parts), parts.clock.advance(56_999)],
+        'token-1',
+        ['redis', 'fallback'],
+      ],
+      [
+        'does not get it at its expiry margin',
+        async (parts) => [await find(parts), parts.clock.advance(57_000)],
+        'vendor_unavailable',
+        ['redis'],
+      ],
+      [
+        'gets none if its session is from before an erasure of the account',
+        async (parts) => {
+          await parts.accounts.erase('alice');
+          parts.clock.advance(1);
+          await find(parts);
+        },
+        'session_invalid',
+        ['redis'],
+      ],
+      ['fails with the error of the login if nobody has a token', () => undefined, 'vendor_unavailable', []],
+    ])('%s', async (_, prepare, expected, served) => {
+      const parts = await failingRead();
+      await prepare(parts);
+      parts.fail(outage);
+      expect(await tokenOrCode(parts.failing)).toBe(expected);
+      expect(parts.told('tokenServed').map(([outcome]) => outcome)).toEqual(served);
     });
 
     test('does not get the one that its app reported as refused', async () => {
       const { failing, fail, read } = await failingRead(true);
       await read();
-      fail(new BrokerError('vendor_unavailable'));
-      await expect(failing).rejects.toMatchObject({ code: 'vendor_unavailable' });
-    });
-
-    test('gets none if its session is from before an erasure of the account', async () => {
-      const { clock, accounts, failing, fail, read, readThere } = await failingRead();
-      await accounts.erase('alice');
-      clock.advance(1);
-      await readThere();
-      await read();
-      fail(new BrokerError('vendor_unavailable'));
-      await expect(failing).rejects.toMatchObject({ code: 'session_invalid' });
-    });
-
-    test('fails with the error of the login if nobody has a token', async () => {
-      const { failing, fail } = await failingRead();
-      fail(new BrokerError('vendor_unavailable'));
+      fail(outage);
       await expect(failing).rejects.toMatchObject({ code: 'vendor_unavailable' });
     });
 

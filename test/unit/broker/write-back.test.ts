@@ -10,6 +10,7 @@ import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type AccountId, accountId, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, follow, PHONE, PHONE_ID, PROACTIVE, recordOfOther } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { deferred } from '../../support/deferred.ts';
 import { claimLeases } from '../../support/due-claims.ts';
 import { eventually } from '../../support/eventually.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
@@ -106,22 +107,8 @@ function createWriteBack() {
     store.restore = restoreLater;
     for (const list of [restored, dueTimes, written]) list.length = 0;
   };
-  const logs = { lines, told };
-  const memory = { inMemory, removals, removed };
-  return {
-    clock,
-    pass,
-    writeBack,
-    store,
-    restored,
-    dueTimes,
-    written,
-    recordOf,
-    miss,
-    storeReturns,
-    ...memory,
-    ...logs,
-  };
+  const controls = { clock, pass, store, storeReturns, inMemory, removals, miss };
+  return { ...controls, writeBack, recordOf, restored, dueTimes, written, removed, lines, told };
 }
 
 describe('a token that the store missed', () => {
@@ -218,16 +205,13 @@ describe('a token that the store missed', () => {
 
   test('is written once, even if the store comes back twice while it is written', async () => {
     const { pass, writeBack, store, restored, recordOf, storeReturns } = createWriteBack();
-    let answer = (): void => undefined;
-    store.restore = () =>
-      new Promise((resolve) => {
-        answer = () => resolve('saved');
-      });
+    const answer = deferred<RestoreOutcome>();
+    store.restore = () => answer.promise;
     writeBack.add(recordOf('alice'));
     storeReturns('same');
     storeReturns('same');
     await pass(2_000);
-    answer();
+    answer.resolve('saved');
     await pass(2_000);
     expect(restored).toHaveLength(1);
   });
@@ -295,32 +279,26 @@ describe('a token that the store missed', () => {
   ])('is on its way to the store: the shutdown waits for the %s', async (_, start) => {
     const parts = createWriteBack();
     const { pass, writeBack, store } = parts;
-    let answer = (): void => undefined;
-    const answered = new Promise<void>((resolve) => {
-      answer = resolve;
-    });
-    store.restore = () => answered.then(() => 'saved');
-    store.repeat = () => answered;
+    const answer = deferred<RestoreOutcome>();
+    store.restore = () => answer.promise;
+    store.repeat = () => answer.promise.then(() => undefined);
     start(parts);
     const settled = follow(writeBack.settle(1_000));
     await pass(500);
     expect(settled.result).toBe('waits');
-    answer();
+    answer.resolve('saved');
     await pass(100);
     expect(settled.result).toBeUndefined();
   });
 
   test('starts no timer if its write fails after the shutdown', async () => {
     const { clock, writeBack, store, recordOf } = createWriteBack();
-    let fail = (): void => undefined;
-    store.restore = () =>
-      new Promise((_, reject) => {
-        fail = () => reject(new BrokerError('store_unavailable'));
-      });
+    const answer = deferred<RestoreOutcome>();
+    store.restore = () => answer.promise;
     writeBack.add(recordOf('alice'));
     await writeBack.settle(0);
     const setTimer = vi.spyOn(clock, 'setTimer');
-    fail();
+    answer.reject(new BrokerError('store_unavailable'));
     await nextTurn();
     expect(setTimer).not.toHaveBeenCalled();
   });
@@ -575,15 +553,12 @@ describe('after the store has lost its data', () => {
   test('a token in memory is read only when its turn comes', async () => {
     const { pass, store, restored, inMemory, recordOf, storeReturns } = createWriteBack();
     for (let number = 0; number < 64; number += 1) inMemory.push(recordOf(`account-${number}`));
-    let answer = (): void => undefined;
-    const answered = new Promise<void>((resolve) => {
-      answer = resolve;
-    });
-    store.restore = () => answered.then(() => 'saved');
+    const answer = deferred<RestoreOutcome>();
+    store.restore = () => answer.promise;
     storeReturns('lost');
     await pass(1);
     inMemory.push(recordOf('late'));
-    answer();
+    answer.resolve('saved');
     await pass(1);
     expect(restored).toHaveLength(65);
   });
@@ -623,17 +598,14 @@ describe('after the store has lost its data', () => {
   test('a token that is on its way to the store is not written again, as only its own write knows its session', async () => {
     const { pass, writeBack, store, written, inMemory, recordOf, miss, storeReturns } = createWriteBack();
     await miss(recordOf('bob'));
-    let answer = (): void => undefined;
-    const answered = new Promise<void>((resolve) => {
-      answer = resolve;
-    });
-    store.restore = () => answered.then(() => 'saved');
+    const answer = deferred<RestoreOutcome>();
+    store.restore = () => answer.promise;
     const record = recordOf('alice');
     inMemory.push(record);
     writeBack.add(record, 1);
     storeReturns('lost');
     await pass(0);
-    answer();
+    answer.resolve('saved');
     await pass(0);
     expect(written).toEqual(['token of alice', 'token of bob']);
   });
