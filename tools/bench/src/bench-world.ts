@@ -16,10 +16,8 @@ import { peerToken } from './peers/peer.ts';
 import { type Server, startServer } from './server.ts';
 import { BenchSessions } from './sessions.ts';
 
-/** The peers that store tokens. */
-export const CACHES = ['naive', 'async-cache-dedupe', 'broker'] as const;
-/** All peers, in the order of the tables. */
-export const PEERS = ['bare', ...CACHES] as const;
+/** In the order of the tables. */
+export const PEERS = ['naive', 'async-cache-dedupe', 'broker'] as const;
 export type PeerName = (typeof PEERS)[number];
 
 /** Headers that differ per request or per connection. Each peer's own server sets them. */
@@ -89,7 +87,6 @@ export class BenchWorld {
   /** Writes a token for each subject into Redis, in the format of this peer. */
   async fill(peer: PeerName, subjects: readonly Subject[]): Promise<void> {
     const redisUrl = this.redis.url;
-    if (peer === 'bare') return;
     if (peer === 'broker') return fillBrokerStore(redisUrl, subjects);
     const login = async () => peerToken(madeUpToken());
     const verify = async () => ({ unionId: '', region: '' });
@@ -118,9 +115,9 @@ export class BenchWorld {
     return this.withServers(['broker'], async ({ broker }) => {
       const authorization = `Bearer ${this.sessions.of(subject)}`;
       const url = `${broker.url}/sdk-token?uniqueId=${subject.uniqueId}`;
-      const { headers, body } = await plainRequest(url, { headers: { authorization } });
+      const { headers } = await plainRequest(url, { headers: { authorization } });
       const imitated = Object.entries(headers).filter(([name]) => !SERVER_HEADERS.includes(name));
-      return { ANSWER_BODY: body, ANSWER_HEADERS: JSON.stringify(Object.fromEntries(imitated)) };
+      return { ANSWER_HEADERS: JSON.stringify(Object.fromEntries(imitated)) };
     });
   }
 }

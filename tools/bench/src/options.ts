@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 /** In the order of the run and of the report. */
-const SCENARIOS = ['first', 'warm', 'burst', 'day', 'storm', 'renewal', 'start'];
+const SCENARIOS = ['first', 'warm', 'day', 'storm', 'renewal', 'start'];
 
 /** @throws Error that names the allowed values */
 export function readOptions(args: readonly string[]) {

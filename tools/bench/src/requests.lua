@@ -1,5 +1,5 @@
 -- Sends the requests of lines FIRST to LAST of the file LIST, again and again. Each line is "uniqueId session".
--- PAUSE_MS is the mean pause of a connection after each answer. The last line of the output is the result as JSON.
+-- The last line of the output is the result as JSON.
 local ids, tokens = {}, {}
 local thread
 used = 0
@@ -7,12 +7,6 @@ used = 0
 local function env(name) return (assert(os.getenv(name), name)) end
 
 function setup(one) thread = one end
-
-local pause = tonumber(env("PAUSE_MS"))
--- wrk asks for a delay in ms before each request of a connection. Random ones keep the connections out of step.
-if pause > 0 then
-  function delay() return math.random(0, 2 * pause) end
-end
 
 function init()
   local first, last, at = tonumber(env("FIRST")), tonumber(env("LAST")), 0

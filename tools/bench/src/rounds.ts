@@ -1,5 +1,7 @@
 import { median, medianRatio } from '../../../test/support/statistics.ts';
+import type { BenchWorld, PeerName } from './bench-world.ts';
 import { type Comparison, compare, type Figure } from './scenario.ts';
+import type { Server } from './server.ts';
 import type { LoadResult } from './wrk.ts';
 
 /**
@@ -26,7 +28,7 @@ const FIGURES: readonly (readonly [label: string, unit: string, of: (result: Loa
 ];
 
 /** Measures peers in turns, and compares the last of them with the others. */
-export class Rounds<Name extends string> {
+export class Rounds<Name extends PeerName> {
   readonly #peers: readonly Name[];
   readonly #results: Readonly<Record<Name, LoadResult[]>>;
   readonly #say: (line: string) => void;
@@ -51,11 +53,41 @@ export class Rounds<Name extends string> {
     }
   }
 
-  /** The median of each figure. */
-  figures(): Figure[] {
-    return this.#peers.flatMap((peer) =>
-      FIGURES.map(([label, unit, of]) => ({ peer, label, unit, value: median(this.#results[peer].map(of)) })),
+  /**
+   * The same with five sets of new processes. The peers take turns of one round, also to warm up, because the speed of a
+   * machine changes within seconds by more than the peers differ.
+   * @param measure turns count on from the warm-up
+   */
+  async takeInNewProcesses(
+    world: BenchWorld,
+    warmUps: number,
+    turns: number,
+    measure: (server: Server, turn: number) => Promise<LoadResult>,
+  ): Promise<void> {
+    for (let processes = 0; processes < PROCESSES; processes += 1) {
+      await world.withServers(this.#peers, async (servers) => {
+        const warmingUp = new Rounds(this.#peers, () => undefined);
+        await warmingUp.take(warmUps, (peer, turn) => measure(servers[peer], turn));
+        await this.take(turns, (peer, turn) => measure(servers[peer], warmUps + turn));
+      });
+    }
+  }
+
+  /** The median of each figure, and how many processes were slow. @param perProcess number of turns of each */
+  figures(perProcess = 1): Figure[] {
+    return this.#peers.flatMap((peer) => [
+      ...FIGURES.map(([label, unit, of]) => ({ peer, label, unit, value: median(this.#results[peer].map(of)) })),
+      { peer, label: `slow ones of ${PROCESSES} processes`, unit: '', value: this.#slowProcesses(peer, perProcess) },
+    ]);
+  }
+
+  /** A slow process takes a quarter more CPU for each request than the median one. */
+  #slowProcesses(peer: Name, perProcess: number): number {
+    const results = this.#results[peer].map(({ cpuUsPerRequest }) => cpuUsPerRequest);
+    const processes = Array.from({ length: results.length / perProcess }, (_, number) =>
+      median(results.slice(number * perProcess, (number + 1) * perProcess)),
     );
+    return processes.filter((cpu) => cpu > 1.25 * median(processes)).length;
   }
 
   /** Compares the requests per second with those of a peer. */

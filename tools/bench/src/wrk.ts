@@ -9,7 +9,7 @@ const run = promisify(execFile);
 const script = fileURLToPath(new URL('requests.lua', import.meta.url));
 
 /** Enough connections to keep one server busy, but so few that a request waits mainly for the server. */
-export const CONNECTIONS = 32;
+const CONNECTIONS = 32;
 
 export interface LoadOptions {
   /** A file with one `uniqueId session` per line. */
@@ -20,8 +20,6 @@ export interface LoadOptions {
   readonly seconds: number;
   /** Whether the load may send the list more than once. Default: no. */
   readonly repeat?: boolean;
-  /** Mean pause of a connection after each answer. Default: none. */
-  readonly pauseMs?: number;
 }
 
 export interface LoadResult {
@@ -54,11 +52,11 @@ export function wrkBinary(): string {
 
 /** Sends as many requests as the server answers. @throws Error if one of the answers is not a token */
 export async function load({ url, pid }: Server, options: LoadOptions): Promise<LoadResult> {
-  const { list, first, last, seconds, repeat = false, pauseMs = 0 } = options;
+  const { list, first, last, seconds, repeat = false } = options;
   const args = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, url];
   const [cpuFrom, busyFrom, startedAt] = [cpuMs(pid), busyMs(LOAD_CORE), performance.now()];
   const { stdout } = await run(wrkBinary(), args, {
-    env: { PATH: process.env['PATH'], LIST: list, FIRST: `${first}`, LAST: `${last}`, PAUSE_MS: `${pauseMs}` },
+    env: { PATH: process.env['PATH'], LIST: list, FIRST: `${first}`, LAST: `${last}` },
   });
   const cpu = cpuMs(pid) - cpuFrom;
   const loadCoreBusy = (busyMs(LOAD_CORE) - busyFrom) / (performance.now() - startedAt);

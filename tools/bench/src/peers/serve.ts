@@ -10,21 +10,13 @@ import { type Peer, type PeerParts, peerToken } from './peer.ts';
 
 const env = (name: string): string => process.env[name] ?? '';
 /** Of an answer of the broker. */
-const [headers, body] = [JSON.parse(env('ANSWER_HEADERS')), Buffer.from(env('ANSWER_BODY'))];
+const headers = JSON.parse(env('ANSWER_HEADERS'));
 
 const app = fastify();
 app.get('/readyz', () => ({ status: 'ok' }));
 const [, , name] = process.argv;
-if (name === 'bare') serveBare();
-else serve((name === 'naive' ? naive : asyncCacheDedupe)(await newParts()));
+serve((name === 'naive' ? naive : asyncCacheDedupe)(await newParts()));
 await app.listen({ host: '127.0.0.1', port: Number(env('PORT')) });
-
-/** The upper limit: Fastify sends a fixed body with fixed headers, without any check or look-up. */
-function serveBare(): void {
-  app.get('/sdk-token', (_request, reply) => {
-    reply.headers(headers).send(body);
-  });
-}
 
 function serve({ verify, read }: Peer): void {
   app.get<{ Querystring: { uniqueId: string } }>('/sdk-token', async (request, reply) => {

@@ -1,5 +1,5 @@
 import type { Subject } from '../../../../src/token/subject.ts';
-import { BenchWorld, CACHES } from '../bench-world.ts';
+import { BenchWorld, PEERS } from '../bench-world.ts';
 import { newSubjects } from '../broker-setup.ts';
 import { MOST_PER_SECOND, PROCESSES, Rounds, WARM_UP_SECONDS } from '../rounds.ts';
 import type { Scenario } from '../scenario.ts';
@@ -23,9 +23,9 @@ export const scenario: Scenario = ({ rounds, seconds, say }) =>
     const count = warmUp + measuredSeconds * MOST_PER_SECOND;
     const subjects = newSubjects(SUBJECTS);
     say(`  creating ${count} requests and ${SUBJECTS} tokens …`);
-    for (const peer of CACHES) await world.fill(peer, subjects);
+    for (const peer of PEERS) await world.fill(peer, subjects);
     const list = await world.writeList(dayOf(subjects, world.sessions, count));
-    const measured = new Rounds(CACHES, say);
+    const measured = new Rounds(PEERS, say);
     await measured.take(PROCESSES, (peer) =>
       world.withServers([peer], async ({ [peer]: server }) => {
         await load(server, { list, first: 1, last: warmUp, seconds: WARM_UP_SECONDS });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Subject } from '../../../../src/token/subject.ts';
 import { median } from '../../../../test/support/statistics.ts';
-import { BenchWorld, CACHES, type PeerName } from '../bench-world.ts';
+import { BenchWorld, PEERS, type PeerName } from '../bench-world.ts';
 import { newSubjects } from '../broker-setup.ts';
 import { BOTH_CORES } from '../cores.ts';
 import { type Comparison, compare, type Figure, type Scenario } from '../scenario.ts';
@@ -20,7 +20,7 @@ export const scenario: Scenario = ({ rounds, say }) =>
     world.vendor.configure({ latencyMs: LATENCY_MS });
     const figures: Figure[] = [];
     const comparisons: Comparison[] = [];
-    for (const peer of CACHES) {
+    for (const peer of PEERS) {
       const [logins, failures, slowestMs] = await stormsOn(world, peer, rounds, say);
       figures.push({ peer, label: 'most logins', unit: '', value: logins });
       figures.push({ peer, label: 'most failed requests', unit: '', value: failures });
