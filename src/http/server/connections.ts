@@ -149,8 +149,9 @@ export class Connections {
     const connection: Connection = { socket, responses: [], usedAt: 0, unreadSince: undefined, isRefused: false };
     this.#connections.set(socket, connection);
     socket.on('error', () => undefined).once('close', () => this.#connections.delete(socket));
-    // One request may wait. At the head of another one, nothing is parsed any more: its objects would cost memory and
-    // time.
+    // One request may wait. At the head of another one, nothing is parsed any more. Node has no public way to stop its
+    // parser: a destroyed socket is parsed to the end of its 64 KiB. Measured: 1,000 connections with 2,300 requests
+    // each then end a replica with a heap of 256 MB, and take 2 MB and 0.2 s of CPU like this.
     const { parser } = socket as HttpSocket;
     const { onIncoming } = parser;
     parser.onIncoming = (...head) => {
@@ -198,8 +199,8 @@ export class Connections {
  * answer.
  */
 function endSoon(socket: Socket, lastBytes = ''): void {
-  // Node does that as soon as it has sent the last answer of a connection.
-  socket.destroySoon = () => undefined;
   socket.end(lastBytes);
+  // Node destroys the socket of a last answer as soon as all is sent. It decides so in this turn.
+  process.nextTick(() => socket.off('finish', socket.destroy));
   setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
