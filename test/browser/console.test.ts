@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser, Page, Route } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BrokerProcess } from '../support/broker-process.ts';
 import { startBrokerService } from '../support/broker-service.ts';
@@ -433,81 +433,6 @@ describe('an account', () => {
     await expect.poll(() => terminals.allTextContents()).toEqual(['plain']);
     await ask('  ');
     await page.getByText('does not know this account').waitFor();
-  });
-});
-
-/** Holds the answers to the next calls back, until the returned function is called. Resolves when the page has them. */
-async function holdNext(page: Page, most = 1): Promise<() => Promise<void>> {
-  let release = (): void => undefined;
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  const deliveries: Promise<void>[] = [];
-  const deliver = async (route: Route) => {
-    const response = await route.fetch();
-    await released;
-    await route.fulfill({ response });
-  };
-  await page.route('**/console/calls*', (route) => {
-    if (deliveries.length === most) return route.fallback();
-    const delivery = deliver(route);
-    deliveries.push(delivery);
-    return delivery;
-  });
-  return async () => {
-    await eventually(() => deliveries.length > 0);
-    release();
-    await Promise.all(deliveries);
-    await page.evaluate('new Promise((resolve) => setTimeout(resolve, 200))');
-  };
-}
-
-describe('an answer that arrives late', () => {
-  const expectForgotten = async (page: Page) => {
-    expect(await page.locator('#ask').isVisible()).toBe(true);
-    expect(await page.locator('#content').isVisible()).toBe(false);
-    expect(await page.locator('#lookup-result').textContent()).toBe('');
-    expect(await page.locator('#lookup-message').textContent()).toBe('');
-    expect(await page.locator('#token-error').textContent()).toBe('');
-  };
-
-  test('does not show the page or an account again after the session was ended', async () => {
-    await logIn('frank', 'phone-1');
-    const opened = await openWithToken();
-    const { page } = opened;
-    const release = await holdNext(page, 2);
-    await opened.askNow();
-    await opened.ask('frank');
-    await page.getByRole('button', { name: 'End the session' }).click();
-    await release();
-    await expectForgotten(page);
-  });
-
-  test('to a logout does not show an account again after the session was ended', async () => {
-    await logIn('frank', 'phone-1');
-    const { page, lookUp } = await openWithToken();
-    await lookUp('frank');
-    await page.getByRole('button', { name: 'Log out phone-1' }).click();
-    const release = await holdNext(page, 2);
-    await page.locator('#confirm-act').click();
-    await page.getByRole('button', { name: 'End the session' }).click();
-    await release();
-    await expectForgotten(page);
-  });
-
-  test('to a former token does not refuse the one that was entered since', async () => {
-    await logIn();
-    const opened = await open();
-    const { page } = opened;
-    const release = await holdNext(page);
-    const asked = page.waitForRequest('**/console/calls*');
-    await opened.enter('wrong-token');
-    await asked;
-    await opened.enter(FIRST_TOKEN);
-    await opened.verdict(/fine/);
-    await release();
-    expect(await page.locator('#content').isVisible()).toBe(true);
-    expect(await page.locator('#ask').isVisible()).toBe(false);
   });
 });
 

@@ -1,8 +1,8 @@
-import type { Browser } from 'playwright-core';
+import type { Browser, Route } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startChromium } from '../support/browser.ts';
 import { madeUpRecord } from '../support/made-up-tokens.ts';
-import { ADMIN_TOKEN, type InternalSettings, startInternalApp } from '../unit/http/running-internal-app.ts';
+import { ADMIN_TOKEN, type InternalSettings, STATUS, startInternalApp } from '../unit/http/running-internal-app.ts';
 import { openConsole } from './console-page.ts';
 
 let browser: Browser;
@@ -22,12 +22,17 @@ async function openSlowConsole() {
   const known = new Map(['alice', 'bob'].map((unionId) => [unionId, storedAccount(unionId)]));
   const asked: string[] = [];
   const kept: (() => void)[] = [];
-  let isSlow = false;
-  const answer = async <Value>(question: string, value: Value) => {
-    asked.push(question);
-    if (isSlow) await new Promise<void>((resolve) => kept.push(resolve));
+  /** The kinds of answers that are kept. */
+  let slow: readonly ('account' | 'status')[] = [];
+  const unlessKept = async <Value>(kind: 'account' | 'status', value: Value) => {
+    if (slow.includes(kind)) await new Promise<void>((resolve) => kept.push(resolve));
     return value;
   };
+  const answer = <Value>(question: string, value: Value) => {
+    asked.push(question);
+    return unlessKept('account', value);
+  };
+  const status = () => unlessKept('status', STATUS);
   const accounts: InternalSettings['accounts'] = {
     find: (unionId) => answer(`find ${unionId}`, known.get(unionId) ?? { records: [] }),
     identify: async (unionId) => known.get(unionId)?.identity,
@@ -38,7 +43,7 @@ async function openSlowConsole() {
     },
     logOut: ({ uniqueId }) => answer(`log out ${uniqueId}`, undefined),
   };
-  const { origin } = await startInternalApp({ logLevel: 'warn', accounts });
+  const { origin } = await startInternalApp({ logLevel: 'warn', accounts, status });
   const opened = await openConsole(browser, `${origin}/console`);
   const { page, enter, lookUp } = opened;
   await enter(ADMIN_TOKEN);
@@ -52,14 +57,14 @@ async function openSlowConsole() {
       await page.getByRole('button', { name: `Log out ${phone}` }).click();
       await page.locator('#confirm-act').click();
     },
-    keepAnswers: () => {
-      isSlow = true;
+    keepAnswers: (...kinds: typeof slow) => {
+      slow = ['account', ...kinds];
     },
     /** Waits until the broker was asked this since the first look-up, and nothing else. */
     expectAsked: (...questions: readonly string[]) => expect.poll(() => asked).toEqual(questions),
     /** Gives the answers that were kept, and lets the page use them. */
     answer: async () => {
-      isSlow = false;
+      slow = [];
       for (const give of kept.splice(0)) give();
       await page.waitForTimeout(300);
     },
@@ -74,6 +79,38 @@ test('the answer to a look-up is told in the language that the page has by then'
   await page.getByRole('button', { name: '中文' }).click();
   await answer();
   await expect.poll(message).toBe('找到账号，共 2 个终端。');
+});
+
+describe('an answer that arrives after the session was ended', () => {
+  test.each(['find bob', 'log out phone-1'])('shows neither the page nor an account again: %s', async (question) => {
+    const { page, ask, askNow, logOut, keepAnswers, expectAsked, answer, message, result } = await openSlowConsole();
+    keepAnswers('status');
+    await askNow();
+    await (question === 'find bob' ? ask('bob') : logOut('phone-1'));
+    await expectAsked(question);
+    await page.getByRole('button', { name: 'End the session' }).click();
+    await answer();
+    expect(await page.locator('#ask').isVisible()).toBe(true);
+    expect(await page.locator('#content').isVisible()).toBe(false);
+    expect([await result(), await message(), await page.locator('#token-error').textContent()]).toEqual(['', '', '']);
+  });
+
+  test('to a former token does not refuse the one that was entered since', async () => {
+    const { page, enter } = await openSlowConsole();
+    await page.getByRole('button', { name: 'End the session' }).click();
+    const held = new Promise<Route>((resolve) => {
+      void page.route('**/console/calls*', resolve, { times: 1 });
+    });
+    await enter('wrong-token');
+    const refusal = await held;
+    const response = await refusal.fetch();
+    await enter(ADMIN_TOKEN);
+    await page.locator('#content').waitFor();
+    await refusal.fulfill({ response });
+    await page.waitForTimeout(200);
+    expect(await page.locator('#content').isVisible()).toBe(true);
+    expect(await page.locator('#ask').isVisible()).toBe(false);
+  });
 });
 
 describe('a look-up', () => {
