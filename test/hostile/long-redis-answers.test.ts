@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { Keys } from '../../src/store/redis/keys.ts';
 import { ACCOUNT_FIELDS, HEADER_LENGTH } from '../../src/store/redis/records/record-codec.ts';
-import { accountId, subjectId, terminalOf } from '../../src/token/subject.ts';
+import { type AccountId, accountId, subjectId, terminalOf } from '../../src/token/subject.ts';
 import type { BrokerProcess } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
@@ -47,35 +47,16 @@ interface Attack {
 }
 
 const LONG = "string.rep('x', 48 * 2^20)";
+const LONG_FIELD = `redis.call('HSET', KEYS[1], ARGV[1], ${LONG})`;
+const long = (account: AccountId, field: string) => [LONG_FIELD, keys.account(account), field] as const;
 
 const ATTACKS: readonly Attack[] = [
-  {
-    what: '48 MB in the record of a terminal',
-    write: ({ account, tablet }) => [
-      `redis.call('HSET', KEYS[1], ARGV[1], ${LONG})`,
-      keys.account(account),
-      terminalOf(tablet),
-    ],
-  },
-  {
-    what: '48 MB in the directory of an account',
-    write: ({ account }) => [
-      `redis.call('HSET', KEYS[1], ARGV[1], ${LONG})`,
-      keys.account(account),
-      ACCOUNT_FIELDS.directory,
-    ],
-  },
-  {
-    what: '48 MB in the time of an erasure',
-    write: ({ account }) => [
-      `redis.call('HSET', KEYS[1], ARGV[1], ${LONG})`,
-      keys.account(account),
-      ACCOUNT_FIELDS.erasedAt,
-    ],
-  },
+  { what: '48 MB in the record of a terminal', write: ({ account, tablet }) => long(account, terminalOf(tablet)) },
+  { what: '48 MB in the directory of an account', write: ({ account }) => long(account, ACCOUNT_FIELDS.directory) },
+  { what: '48 MB in the time of an erasure', write: ({ account }) => long(account, ACCOUNT_FIELDS.erasedAt) },
   {
     what: '48 MB in the code of a cool-down',
-    write: ({ account }) => [`redis.call('HSET', KEYS[1], ARGV[1], ${LONG})`, keys.failures(account), 'code'],
+    write: ({ account }) => [LONG_FIELD, keys.failures(account), 'code'],
   },
   {
     what: '400,000 terminals of one account',

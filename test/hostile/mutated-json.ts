@@ -12,6 +12,15 @@ export function oneOf<T>(random: Random, ...values: readonly T[]): T {
   return values[random(values.length)] as T;
 }
 
+/** Values that a member of any JSON may have by mistake. */
+export const ODD_VALUES: readonly unknown[] = [
+  ...[0, -0, 1, -1, 0.5, 1e21, 1e300, 2 ** 53, null, true, false],
+  ...['', ' ', '0', '-1', '1e9', 'NaN', '\u0000\u001b[31m', '\ud800', '"\\\r\n', '9'.repeat(400), '🙂'.repeat(200)],
+  'x'.repeat(70_000),
+  ...[[], {}, [null], [[[[[]]]]]],
+];
+export const ODD_NAMES = ['__proto__', 'constructor', 'toString', 'error', '', 'x'.repeat(300)];
+
 export interface Changes {
   /** Members that a mutation may add. */
   readonly names: readonly string[];

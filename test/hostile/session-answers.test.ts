@@ -6,15 +6,14 @@ import type { BrokerError } from '../../src/token/errors.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { silentObserver } from '../support/silent-observer.ts';
 import { recordingTokens, startApp } from '../unit/http/running-app.ts';
-import { recordingServer } from '../unit/session/recording-server.ts';
+import { json, recordingServer } from '../unit/session/recording-server.ts';
 import { ACCOUNT, AUDIENCE, CLAIM_NAMES, ISSUER, newSigner } from '../unit/session/sessions.ts';
-import { mutateBytes, mutateJson, oneOf, type Random, randomNumbers } from './mutated-json.ts';
+import { mutateBytes, mutateJson, ODD_NAMES, ODD_VALUES, oneOf, type Random, randomNumbers } from './mutated-json.ts';
 
 /** Mutated answers in all, a third of them in each test. `npm run fuzz` makes 20,000. */
 const ANSWERS = Math.ceil(Number(process.env['FUZZ_SESSION_ANSWERS'] ?? 600) / 3);
 const SEED = 13;
 const CANARY = 'canary-of-the-session-server';
-const JSON_TYPE = { 'content-type': 'application/json' };
 const TIMEOUT_MS = 30_000 + 100 * ANSWERS;
 const CODES = new Set(['session_invalid', 'session_expired', 'session_check_unavailable']);
 
@@ -26,96 +25,28 @@ interface Answer {
   readonly cut: boolean;
 }
 
+const WORDS = 'alice true active DE de ZZ __proto__ constructor Refresh DPoP Bearer sdk-token-broker camera'.split(' ');
 const VALUES = [
-  null,
-  true,
-  false,
-  0,
-  -1,
-  1,
-  0.5,
-  1e11,
-  1.8e12,
-  -7,
-  1e300,
-  '',
-  ' ',
-  'alice',
-  'true',
-  'active',
-  'DE',
-  'de',
-  'ZZ',
-  '__proto__',
-  'constructor',
-  '\u0000',
-  '\ud800',
-  '🙂'.repeat(129),
-  'x'.repeat(129),
-  'x'.repeat(70_000),
-  [],
-  {},
-  [null],
-  ['alice'],
-  { active: true },
-  [[[[]]]],
-  'Refresh',
-  'DPoP',
-  'Bearer',
-  'sdk-token-broker',
-  ['sdk-token-broker'],
-  'camera',
-  'camera x',
+  ...ODD_VALUES,
+  ...WORDS,
+  ...[1e11, 1.8e12, -7, '🙂'.repeat(129), 'x'.repeat(129), 'camera x'],
+  ...[['alice'], ['sdk-token-broker'], { active: true }],
 ];
-const NAMES = [
-  'active',
-  'sub',
-  'region',
-  'exp',
-  'iat',
-  'nbf',
-  'aud',
-  'scope',
-  'token_type',
-  'token_use',
-  'typ',
-  'cnf',
-  'events',
-  'app',
-  'keys',
-  'kid',
-  'kty',
-  'alg',
-  'use',
-  'x',
-  'y',
-  'crv',
-  'error',
-  '__proto__',
-  'toString',
-];
+const CLAIMS = 'active sub region exp iat nbf aud scope token_type token_use typ cnf events app'.split(' ');
+const NAMES = [...CLAIMS, ...'keys kid kty alg use x y crv'.split(' '), ...ODD_NAMES];
+
+const STATUSES = [201, 204, 206, 301, 302, 304, 400, 401, 403, 404, 418, 429, 500, 503, 599];
+const TYPES = ['text/html', 'application/jwt', 'application/json; charset=x', ';', 'a/b'];
+const HEADERS = ['content-encoding', 'location', 'set-cookie', 'retry-after'];
 
 function mutate(good: object, random: Random): Answer {
   const json = random(4) === 0 ? good : mutateJson(good, { names: NAMES, values: VALUES }, random);
   const body = Buffer.from(JSON.stringify(json));
   return {
-    status:
-      random(3) === 0 ? oneOf(random, 201, 204, 206, 301, 302, 304, 400, 401, 403, 404, 418, 429, 500, 503, 599) : 200,
+    status: random(3) === 0 ? oneOf(random, ...STATUSES) : 200,
     headers: {
-      'content-type':
-        random(4) === 0
-          ? oneOf(random, 'text/html', 'application/jwt', 'application/json; charset=x', ';', 'a/b')
-          : 'application/json',
-      ...(random(8) === 0 && {
-        [oneOf(random, 'content-encoding', 'location', 'set-cookie', 'retry-after')]: oneOf(
-          random,
-          'gzip',
-          'br',
-          '/',
-          CANARY,
-          '1',
-        ),
-      }),
+      'content-type': random(4) === 0 ? oneOf(random, ...TYPES) : 'application/json',
+      ...(random(8) === 0 && { [oneOf(random, ...HEADERS)]: oneOf(random, 'gzip', 'br', '/', CANARY, '1') }),
     },
     body: random(3) === 0 ? mutateBytes(body, random) : body,
     cut: random(12) === 0,
@@ -157,6 +88,8 @@ function acceptable(mode: 'introspection' | 'forward', { status, headers, body, 
 }
 
 const common = { claims: CLAIM_NAMES, cacheSeconds: 0 };
+const newVerifier = (options: SessionOptions) =>
+  createSessionVerifier(options, { maxBytes: 2 ** 20, clock: systemClock, observer: silentObserver });
 
 test.each(['introspection', 'forward'] as const)(
   'mutated answers of a session server in mode %s: no crash, no 500, nothing wrong accepted, nothing of them shown',
@@ -171,16 +104,17 @@ test.each(['introspection', 'forward'] as const)(
         : { mode, ...settings, ...purpose, clientId: 'broker', clientSecret: CANARY };
     const { tokens, reads } = recordingTokens();
     const { origin, log } = await startApp({
-      sessions: createSessionVerifier(options, { maxBytes: 2 ** 20, clock: systemClock, observer: silentObserver }),
+      sessions: newVerifier(options),
       forwardedSession: mode === 'forward' ? { headers: ['authorization'], cookies: 'all' } : undefined,
       tokens,
     });
+    const read = (session: string) =>
+      plainRequest(`${origin}/sdk-token?uniqueId=phone`, { headers: { authorization: `Bearer ${session}` } });
     const good = { active: true, aud: 'sdk-token-broker', scope: 'openid camera', token_type: 'Bearer' };
     for (let number = 0; number < ANSWERS; number += 1) {
       const answer = mutate({ ...good, ...claims() }, random);
       server.answer = send(answer);
-      const headers = { authorization: `Bearer session-${number}` };
-      const { status, body } = await plainRequest(`${origin}/sdk-token?uniqueId=phone`, { headers });
+      const { status, body } = await read(`session-${number}`);
       const shown = `answer ${number}: ${JSON.stringify({ ...answer, body: String(answer.body).slice(0, 500) })}`;
       if (status === 200) expect(reads.pop()?.subject.unionId, shown).toBe(acceptable(mode, answer));
       else expect(CODES, shown).toContain(JSON.parse(body).code);
@@ -189,16 +123,8 @@ test.each(['introspection', 'forward'] as const)(
     expect(reads).toEqual([]);
     expect(JSON.stringify(log())).not.toContain(CANARY);
     // Answers without a mutation are accepted, so the test can tell both.
-    server.answer = send({
-      status: 200,
-      headers: JSON_TYPE,
-      body: Buffer.from(JSON.stringify({ ...good, ...claims() })),
-      cut: false,
-    });
-    const last = await plainRequest(`${origin}/sdk-token?uniqueId=phone`, {
-      headers: { authorization: 'Bearer last' },
-    });
-    expect(last.status).toBe(200);
+    server.answer = json({ ...good, ...claims() });
+    expect((await read('last')).status).toBe(200);
   },
   TIMEOUT_MS,
 );
@@ -221,11 +147,7 @@ test(
     const accepted = new Set<string>();
     for (let number = 0; number < ANSWERS; number += 1) {
       server.answer = send(mutate({ keys: [rsa.jwk, ec.jwk] }, random));
-      const verifier = createSessionVerifier(options, {
-        maxBytes: 2 ** 20,
-        clock: systemClock,
-        observer: silentObserver,
-      });
+      const verifier = newVerifier(options);
       const outcomes = await Promise.all(
         [...good, forged].map(async (session) => {
           try {

@@ -17,7 +17,7 @@ import { plainRequest } from '../support/plain-request.ts';
 import { principal, startApp } from '../unit/http/running-app.ts';
 import { IOS, vendorLoginAt } from '../unit/vendor-api/running-vendor-login.ts';
 import { DATA } from '../unit/vendor-api/scripted-vendor.ts';
-import { mutateBytes, mutateJson, oneOf, type Random, randomNumbers } from './mutated-json.ts';
+import { mutateBytes, mutateJson, ODD_NAMES, ODD_VALUES, oneOf, type Random, randomNumbers } from './mutated-json.ts';
 
 /** Mutated answers. `npm run fuzz` sends 100,000. */
 const ANSWERS = Number(process.env['FUZZ_VENDOR_ANSWERS'] ?? 500);
@@ -36,54 +36,11 @@ const CANARY = 'canary of the vendor';
 const CODES = new Set([...LOGIN_ERRORS.filter((code) => code !== 'vendor_busy'), 'store_unavailable']);
 const LARGEST_BODY = 256 * 1024;
 
-const NAMES = [
-  'code',
-  'msg',
-  'requestId',
-  'data',
-  ...Object.keys(DATA),
-  'expend',
-  'Code',
-  'error',
-  '__proto__',
-  'constructor',
-  'toString',
-  '',
-  'x'.repeat(300),
-];
+const NAMES = ['code', 'msg', 'requestId', 'data', ...Object.keys(DATA), 'expend', 'Code', ...ODD_NAMES];
 const VALUES = [
-  null,
-  true,
-  false,
-  0,
-  -0,
-  1,
-  -1,
-  0.5,
-  1e21,
-  1e300,
-  2 ** 53,
-  77_777,
-  ...KNOWN_RESULTS.keys(),
-  '',
-  ' ',
-  '0',
-  '-1',
-  '9'.repeat(400),
-  '1e9',
-  'check sign failed:-2',
-  'NaN',
-  CANARY,
-  '\u0000\u001b[31m',
-  '\ud800',
-  '"\\\r\n',
-  '🙂'.repeat(200),
-  'x'.repeat(70_000),
-  [],
-  {},
-  [CANARY],
-  [[[[[]]]]],
-  { accessToken: CANARY },
+  ...ODD_VALUES,
+  ...[77_777, ...KNOWN_RESULTS.keys()],
+  ...['check sign failed:-2', CANARY, [CANARY], { accessToken: CANARY }],
 ];
 /** Text that takes the place of one value, because JSON.stringify cannot make it. */
 const TEXTS = [
@@ -199,28 +156,16 @@ function bytesOf({ status, headers, body, framing, raw }: Answer, random: Random
 
 function deliver(socket: Socket, answer: Answer, random: Random): void {
   const bytes = bytesOf(answer, random);
-  switch (answer.delivery) {
-    case 'whole':
-      socket.write(bytes);
-      break;
-    case 'twice':
-      socket.write(Buffer.concat([bytes, bytes]));
-      break;
-    case 'cut':
-      socket.end(bytes.subarray(0, random(bytes.length)));
-      return;
-    case 'reset':
-      socket.write(bytes.subarray(0, random(bytes.length)), () => socket.resetAndDestroy());
-      return;
-    case 'slow': {
-      const at = random(bytes.length);
-      socket.write(bytes.subarray(0, at));
-      setTimeout(() => socket.writable && socket.end(bytes.subarray(at)), SLOW_MS).unref();
-      return;
-    }
-    case 'silent':
-      return;
+  const part = bytes.subarray(0, random(bytes.length));
+  if (answer.delivery === 'silent') return;
+  if (answer.delivery === 'cut') return void socket.end(part);
+  if (answer.delivery === 'reset') return void socket.write(part, () => socket.resetAndDestroy());
+  if (answer.delivery === 'slow') {
+    socket.write(part);
+    setTimeout(() => socket.writable && socket.end(bytes.subarray(part.length)), SLOW_MS).unref();
+    return;
   }
+  socket.write(answer.delivery === 'twice' ? Buffer.concat([bytes, bytes]) : bytes);
   if (answer.framing === 'close') socket.end();
 }
 
