@@ -7,7 +7,7 @@ import type { Announcement, Lease, TokenStore } from '../../src/token/ports.ts';
 import { HIDDEN_MS } from '../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { type AccountId, accountId, type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
-import { claimLeases, type DueLease, type DueLeases } from '../support/due-claims.ts';
+import { claimLeases, type DueLease, type DueLeases, takeLease } from '../support/due-claims.ts';
 import { eventually } from '../support/eventually.ts';
 import { makeDue } from '../support/make-due.ts';
 
@@ -49,10 +49,8 @@ function farOff(): number {
   return systemClock.now() + 9_000;
 }
 
-async function acquired(store: TokenStore, id: SubjectId, durationMs = LEASE_MS): Promise<Lease> {
-  const answer = await store.terminals.acquire(id, durationMs);
-  if (answer.kind !== 'granted') throw new Error(`no lease: ${answer.kind}`);
-  return answer.lease;
+function acquired(store: TokenStore, id: SubjectId, durationMs = LEASE_MS): Promise<Lease> {
+  return takeLease(store, id, durationMs);
 }
 
 async function saved(store: TokenStore, subject: Subject, dueInMs = 50_000, lifeMs = 60_000, read = true) {

@@ -8,7 +8,6 @@ import type { Observer } from '../../src/token/observer.ts';
 import type {
   Announcement,
   AnnouncementFeed,
-  Lease,
   StoreHealth,
   StoreHistory,
   TokenStore,
@@ -19,6 +18,7 @@ import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
 import { noTracer, type Tracer } from '../../src/token/tracer.ts';
 import { captureLog } from './captured-log.ts';
+import { takeLease } from './due-claims.ts';
 import { watchedStore } from './failing-store.ts';
 import { makeDue } from './make-due.ts';
 import { recordingObserver } from './recording-observer.ts';
@@ -180,11 +180,7 @@ export function virtualReplica({ parts: replaced, terminalsPerAccount = 20, ...o
   };
   const stored = async (id = PHONE_ID) => (await memory.terminals.read(id)).record;
   /** Takes the lease of the phone for another replica. */
-  const holdLease = async (durationMs: number, id = PHONE_ID): Promise<Lease> => {
-    const answer = await memory.terminals.acquire(id, durationMs);
-    if (answer.kind !== 'granted') throw new Error(answer.kind);
-    return answer.lease;
-  };
+  const holdLease = (durationMs: number, id = PHONE_ID) => takeLease(memory, id, durationMs);
   const controls = { clock, pass, jump, memory, watched, announce, storeReturns, holdLease };
   return { ...parts, ...controls, told, lines, read, answerAfter, stored };
 }

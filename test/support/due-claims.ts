@@ -1,6 +1,7 @@
 import type { DueSubjects, Lease, TokenStore } from '../../src/token/ports.ts';
 import { LEASE_MS } from '../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
+import type { SubjectId } from '../../src/token/subject.ts';
 
 /** The lease of a due subject. */
 export interface DueLease {
@@ -14,6 +15,17 @@ export interface DueLeases extends DueSubjects {
   readonly claims: readonly DueLease[];
   /** Number of expired tokens that were deleted, and that an app had read. */
   readonly endedRead: number;
+}
+
+/** Takes the lease of a subject for the test. */
+export async function takeLease(
+  store: Pick<TokenStore, 'terminals'>,
+  id: SubjectId,
+  durationMs = LEASE_MS,
+): Promise<Lease> {
+  const answer = await store.terminals.acquire(id, durationMs);
+  if (answer.kind !== 'granted') throw new Error(`no lease: ${answer.kind}`);
+  return answer.lease;
 }
 
 /** Claims due subjects and acquires their leases, as the worker does. A lease without a token is released. */

@@ -5,7 +5,7 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId, UNIQUE_ID_PATTERN } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
-import { claimLeases } from '../../support/due-claims.ts';
+import { claimLeases, takeLease } from '../../support/due-claims.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { accessTokenOf } from '../../support/served-token.ts';
@@ -13,6 +13,8 @@ import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'bob', uniqueId: accessIdTerminal('bob') };
 const ID = subjectId(SUBJECT);
+/** With policy `single` the account has one terminal, which is that of its phone. */
+const ONLY: Subject = { ...SUBJECT, uniqueId: 'bob' };
 const OBTAINED = { accessId: 'id-of-bob', region: 'DE' };
 
 /** Replicas that share one store and one vendor. Each has its own broker. */
@@ -77,11 +79,9 @@ describe('the accessId of an account that has never logged in', () => {
 
   test('is that of a login of the same terminal that ended in the meantime', async () => {
     const { clock, pass, first, vendor, obtain } = createReplicas(2);
-    // With policy `single` the account has one terminal, which is that of its phone.
-    const only = { ...SUBJECT, uniqueId: 'bob' };
-    const read = first.broker.read({ subject: only, region: 'CN', sessionIssuedAt: clock.now() });
+    const read = first.broker.read({ subject: ONLY, region: 'CN', sessionIssuedAt: clock.now() });
     await pass(500);
-    const obtained = obtain(1, 'DE', only);
+    const obtained = obtain(1, 'DE', ONLY);
     await pass(5_000);
     await read;
     expect(await obtained).toEqual({ accessId: 'id-of-bob', region: 'CN' });
@@ -90,10 +90,9 @@ describe('the accessId of an account that has never logged in', () => {
 
   test('is obtained although the same terminal logs out during the login', async () => {
     const { clock, pass, first, store, obtain } = createReplicas(1);
-    const only = { ...SUBJECT, uniqueId: 'bob' };
-    const obtained = obtain(0, 'DE', only);
+    const obtained = obtain(0, 'DE', ONLY);
     await pass(500);
-    await first.accounts.logOut(only, { sessionIssuedAt: clock.now() });
+    await first.accounts.logOut(ONLY, { sessionIssuedAt: clock.now() });
     await pass(2_000);
     expect(await obtained).toMatchObject(OBTAINED);
     expect(await store.accounts.lookUp(['id-of-bob'])).toEqual(new Map([['id-of-bob', 'bob']]));
@@ -101,10 +100,9 @@ describe('the accessId of an account that has never logged in', () => {
 
   test('lets a phone with the same terminal wait, and then log in for a token of its own', async () => {
     const { clock, pass, first, vendor, obtain } = createReplicas(1);
-    const only = { ...SUBJECT, uniqueId: 'bob' };
-    const obtained = obtain(0, 'DE', only);
+    const obtained = obtain(0, 'DE', ONLY);
     await pass(500);
-    const read = first.broker.read({ subject: only, region: 'CN', sessionIssuedAt: clock.now() });
+    const read = first.broker.read({ subject: ONLY, region: 'CN', sessionIssuedAt: clock.now() });
     await pass(5_000);
     expect(await obtained).toMatchObject(OBTAINED);
     expect(accessTokenOf(await read)).toBe('token-2');
@@ -128,11 +126,10 @@ describe('a failed login for an accessId', () => {
 
   test('with an announced failure that another country would avoid is tried again', async () => {
     const { pass, store, obtain, vendor } = createReplicas(1);
-    const answer = await store.terminals.acquire(ID, LEASE_MS);
-    if (answer.kind !== 'granted') throw new Error(answer.kind);
+    const lease = await takeLease(store, ID);
     const obtained = obtain(0);
     await pass(10);
-    await store.terminals.release(answer.lease, undefined, { code: 'request_invalid' });
+    await store.terminals.release(lease, undefined, { code: 'request_invalid' });
     await pass(2_000);
     expect(await obtained).toMatchObject(OBTAINED);
     expect(vendor.requests).toHaveLength(1);
@@ -169,11 +166,10 @@ test('no login starts without a country, or while the store is down', async () =
 
 test('a request without a country joins one that has a country, and one with a country does not fail with one that has none', async () => {
   const { pass, vendor, obtain, store } = createReplicas(1);
-  const answer = await store.terminals.acquire(ID, LEASE_MS);
-  if (answer.kind !== 'granted') throw new Error(answer.kind);
+  const lease = await takeLease(store, ID);
   const without = obtain(0, '').catch(codeOf);
   const withCountry = obtain(0, 'DE');
-  await store.terminals.release(answer.lease, undefined);
+  await store.terminals.release(lease, undefined);
   await pass(3_000);
   expect(await without).toBe('request_invalid');
   expect(await withCountry).toMatchObject(OBTAINED);
@@ -184,23 +180,20 @@ test.each(['phone', 'accessId'])(
   'a request from before the erasure does not make one from after it fail: %s of the same terminal',
   async (kind) => {
     const { clock, pass, first, vendor, obtain, store } = createReplicas(2);
-    // With policy `single` the account has one terminal, which is that of its phone.
-    const only = { ...SUBJECT, uniqueId: 'bob' };
-    const answer = await store.terminals.acquire(subjectId(only), LEASE_MS);
-    if (answer.kind !== 'granted') throw new Error(answer.kind);
-    const before = obtain(1, 'DE', only).catch(codeOf);
+    const lease = await takeLease(store, subjectId(ONLY));
+    const before = obtain(1, 'DE', ONLY).catch(codeOf);
     await pass(10);
     await first.accounts.erase('bob');
     await pass(10);
     const read = async () => {
-      await first.broker.read({ subject: only, region: 'CN', sessionIssuedAt: clock.now() });
-      return (await store.terminals.read(subjectId(only))).record;
+      await first.broker.read({ subject: ONLY, region: 'CN', sessionIssuedAt: clock.now() });
+      return (await store.terminals.read(subjectId(ONLY))).record;
     };
-    const after = (kind === 'phone' ? read() : obtain(0, 'CN', only)).catch(codeOf);
+    const after = (kind === 'phone' ? read() : obtain(0, 'CN', ONLY)).catch(codeOf);
     await pass(10);
     // There is no announcement of the end of the login, so the request from before the erasure asks for the lease
     // first.
-    await store.terminals.release(answer.lease, undefined);
+    await store.terminals.release(lease, undefined);
     await pass(5_000);
     expect(await before).toBe('not_found');
     expect(await after).toMatchObject({ region: 'CN' });

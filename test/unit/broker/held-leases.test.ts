@@ -6,6 +6,7 @@ import { subjectId } from '../../../src/token/subject.ts';
 import { PHONE_ID as ID, PHONE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { deferred } from '../../support/deferred.ts';
+import { takeLease } from '../../support/due-claims.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
@@ -16,9 +17,7 @@ async function holdLease(durationMs = LEASE_MS) {
   const { logger: log, lines } = captureLog('debug');
   const { terminals } = store;
   const heldLeases = new HeldLeases({ terminals, clock, log });
-  const answer = await store.terminals.acquire(ID, durationMs);
-  if (answer.kind !== 'granted') throw new Error(answer.kind);
-  const { lease } = answer;
+  const lease = await takeLease(store, ID, durationMs);
   heldLeases.add(lease, clock.monotonic());
   onTestFinished(() => heldLeases.remove(lease));
   const isFree = async () => (await store.terminals.acquire(ID, 60_000)).kind === 'granted';
@@ -104,10 +103,9 @@ describe('a held lease', () => {
   test('shares one command with all other leases', async () => {
     const { clock, pass, heldLeases, store, calls } = await holdLease();
     for (const unionId of ['bob', 'carol', 'dave']) {
-      const answer = await store.terminals.acquire(subjectId({ ...PHONE, unionId }), LEASE_MS);
-      if (answer.kind !== 'granted') throw new Error(answer.kind);
-      heldLeases.add(answer.lease, clock.monotonic());
-      onTestFinished(() => heldLeases.remove(answer.lease));
+      const lease = await takeLease(store, subjectId({ ...PHONE, unionId }));
+      heldLeases.add(lease, clock.monotonic());
+      onTestFinished(() => heldLeases.remove(lease));
     }
     for (const extensions of [1, 2, 3]) {
       await pass(LEASE_MS / 3);

@@ -6,6 +6,7 @@ import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TerminalStore, TokenStore } from '../../../src/token/ports.ts';
 import { brokerParts, PHONE_ID as ID, PHONE, renewalRequest } from '../../support/broker-parts.ts';
+import { takeLease } from '../../support/due-claims.ts';
 import { eventually } from '../../support/eventually.ts';
 import { makeDue } from '../../support/make-due.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
@@ -135,8 +136,7 @@ describe('a request that waits for the login of another replica', () => {
 
   test('fails with the logout, even if it gets the lease before the announcement', async () => {
     const { store, vendor, renewal } = brokerParts();
-    const answer = await store.terminals.acquire(ID, 10_000);
-    if (answer.kind !== 'granted') throw new Error(answer.kind);
+    const lease = await takeLease(store, ID, 10_000);
     const { acquire } = store.terminals;
     const kinds: string[] = [];
     store.terminals.acquire = async (...args) => {
@@ -147,7 +147,7 @@ describe('a request that waits for the login of another replica', () => {
     };
     const waiting = renewal.renew(renewalRequest());
     await eventually(() => kinds.includes('held'));
-    await store.terminals.release(answer.lease, undefined);
+    await store.terminals.release(lease, undefined);
     await expect(waiting).rejects.toMatchObject({ code: 'session_forbidden' });
     expect(vendor.requests).toHaveLength(0);
     expect((await acquire.call(store.terminals, ID, 100)).kind).toBe('granted');

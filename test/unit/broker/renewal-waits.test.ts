@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { sleep } from '../../../src/token/clock.ts';
 import { BrokerError, LoginNotSent } from '../../../src/token/errors.ts';
-import type { Announcement, Lease, LeaseAnswer } from '../../../src/token/ports.ts';
+import type { Lease, LeaseAnswer, LoginFailure } from '../../../src/token/ports.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import type { Tracer } from '../../../src/token/tracer.ts';
 import {
@@ -13,19 +13,20 @@ import {
   renewalRequest,
   virtualReplica,
 } from '../../support/broker-parts.ts';
+import { deferred } from '../../support/deferred.ts';
 import { accessTokenOf } from '../../support/served-token.ts';
 
 /** How often a replica that waits asks for the lease again. */
 const POLL_MS = 250;
 
 /** A replica in virtual time whose requests for a lease are noted. */
-function createReplica(options: Parameters<typeof virtualReplica>[0] = {}) {
+function createReplica() {
   const spans: string[] = [];
   const span: Tracer['span'] = (name, work) => {
     spans.push(name);
     return work();
   };
-  const replica = virtualReplica({ tracer: { span, trace: span }, loginBudgetMs: 5_000, ...options });
+  const replica = virtualReplica({ tracer: { span, trace: span }, loginBudgetMs: 5_000 });
   const { clock, memory: inner, renewal } = replica;
   const startedAt = clock.now();
   const askedAt: number[] = [];
@@ -70,23 +71,6 @@ describe('a renewal while another replica holds the lease', () => {
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('takes the token that is announced, and does not ask for the lease again', async () => {
-    const { pass, vendor, watched, askedAt, holdLease, renew, save } = createReplica();
-    const lease = await holdLease(60_000);
-    const renewal = renew();
-    await pass(100);
-    await save(lease);
-    await pass(0);
-    expect(renewal.result).toMatchObject({
-      record: { region: 'DE' },
-      outcome: 'waited',
-      checkedAt: expect.any(Number),
-    });
-    expect(askedAt).toEqual([0]);
-    expect(watched.calls('read')).toBe(1);
-    expect(vendor.requests).toHaveLength(0);
-  });
-
   test('leaves neither a listener nor a timer of its waits behind, however they end', async () => {
     const { clock, pass, holdLease, renew, save } = createReplica();
     const [on, off] = (['on', 'off'] as const).map((method) => vi.spyOn(EventEmitter.prototype, method));
@@ -115,52 +99,56 @@ describe('a renewal while another replica holds the lease', () => {
     expect([timers, callsOf(off)]).toEqual([0, 3]);
   });
 
-  test('logs in by itself if the announced token does not satisfy the request', async () => {
-    const { pass, vendor, holdLease, renew, save } = createReplica();
-    const lease = await holdLease(60_000);
-    const renewal = renew({ satisfies: () => false });
-    await pass(100);
-    await save(lease);
-    await pass(20);
-    expect(renewal.result).toMatchObject({ record: { region: 'DE' }, outcome: 'login' });
-    expect(vendor.requests).toHaveLength(1);
-  });
+  /** A renewal that has waited for 100 ms. */
+  async function createWaiting(overrides: Parameters<typeof renewalRequest>[0]) {
+    const replica = createReplica();
+    const lease = await replica.holdLease(60_000);
+    const renewal = replica.renew(overrides);
+    await replica.pass(100);
+    return { ...replica, lease, renewal };
+  }
+  type Waiting = Awaited<ReturnType<typeof createWaiting>>;
+  const save = ({ save: saveToken, lease }: Waiting) => saveToken(lease);
+  const failWith =
+    (failure: LoginFailure) =>
+    ({ inner, lease }: Waiting) =>
+      inner.terminals.release(lease, undefined, failure);
+  const REJECTED = { code: 'vendor_rejected', retryAfter: undefined, vendorCode: 10_016 } as const;
+  const BUSY = { code: 'vendor_busy', retryAfter: 600, vendorCode: 10_015 } as const;
+  const TIMEOUT = { code: 'vendor_timeout', retryAfter: 1, vendorCode: undefined } as const;
+  const OF_OTHER = { record: { region: 'DE' }, outcome: 'waited', checkedAt: expect.any(Number) };
+  const OWN = { record: { region: 'DE' }, outcome: 'login' };
 
-  test('logs in by itself if the store fails to read the announced token', async () => {
-    const { pass, watched, holdLease, renew, save } = createReplica();
-    const lease = await holdLease(60_000);
-    const renewal = renew({ satisfies: () => false });
-    await pass(100);
-    watched.down.add('read');
-    await save(lease);
+  test.each<[string, boolean, (waiting: Waiting) => Promise<unknown>, object, number]>([
+    ['takes the token that is announced, and does not ask for the lease again', true, save, OF_OTHER, 1],
+    ['logs in by itself if the announced token does not satisfy the request', false, save, OWN, 1],
+    [
+      'logs in by itself if the store fails to read the announced token',
+      false,
+      async (waiting) => [waiting.watched.down.add('read'), await save(waiting)],
+      OWN,
+      1,
+    ],
+    ['fails as the announced login did, with the code of the vendor', true, failWith(REJECTED), REJECTED, 0],
+    ['fails as the announced login did, with a time to wait', true, failWith(BUSY), BUSY, 0],
+    ['fails as the announced login did, with a short time to wait', true, failWith(TIMEOUT), TIMEOUT, 0],
+    [
+      'logs in by itself if the announced failure concerned only the other request',
+      true,
+      failWith({ code: 'session_invalid' }),
+      { outcome: 'login' },
+      1,
+    ],
+  ])('%s', async (_, isSatisfied, act, expected, reads) => {
+    const waiting = await createWaiting({ satisfies: () => isSatisfied });
+    const { pass, renewal, vendor, watched, askedAt } = waiting;
+    await act(waiting);
     await pass(20);
-    expect(renewal.result).toMatchObject({ outcome: 'login' });
-  });
-
-  test.each([
-    { code: 'vendor_rejected', retryAfter: undefined, vendorCode: 10_016 },
-    { code: 'vendor_busy', retryAfter: 600, vendorCode: 10_015 },
-    { code: 'vendor_timeout', retryAfter: 1, vendorCode: undefined },
-  ] as const)('fails as the announced login did: $code, $retryAfter s, $vendorCode', async (failure) => {
-    const { pass, inner, vendor, holdLease, renew } = createReplica();
-    const lease = await holdLease(60_000);
-    const renewal = renew();
-    await pass(100);
-    await inner.terminals.release(lease, undefined, failure);
-    await pass(0);
-    expect(renewal.result).toMatchObject(failure);
-    expect(vendor.requests).toHaveLength(0);
-  });
-
-  test('logs in by itself if the announced failure concerned only the other request', async () => {
-    const { pass, inner, vendor, holdLease, renew } = createReplica();
-    const lease = await holdLease(60_000);
-    const renewal = renew();
-    await pass(100);
-    await inner.terminals.release(lease, undefined, { code: 'session_invalid' });
-    await pass(20);
-    expect(renewal.result).toMatchObject({ outcome: 'login' });
-    expect(vendor.requests).toHaveLength(1);
+    expect(renewal.result).toMatchObject(expected);
+    const logins = 'outcome' in expected && expected.outcome === 'login' ? 1 : 0;
+    expect(vendor.requests).toHaveLength(logins);
+    expect(askedAt).toHaveLength(1 + logins);
+    expect(watched.calls('read')).toBe(reads);
   });
 
   test('ends with vendor_timeout after two login budgets and a lease', async () => {
@@ -238,31 +226,30 @@ describe('a renewal', () => {
     expect(vendor.requests).toHaveLength(3);
   });
 
-  test('of a subject that cools down tells the app, in whole seconds, when it may try again', async () => {
+  test.each<[string, LeaseAnswer, object]>([
+    [
+      'of a subject that cools down tells the app, in whole seconds, when it may try again',
+      { kind: 'cooling', forMs: 1_001, code: 'vendor_unavailable' },
+      { code: 'vendor_unavailable', retryAfter: 2 },
+    ],
+    ['of one terminal too many is refused', { kind: 'terminal_limit', endedRead: false }, { code: 'terminal_limit' }],
+  ])('%s', async (_, answer, expected) => {
     const { pass, answers, told, renew } = createReplica();
-    answers.push({ kind: 'cooling', forMs: 1_001, code: 'vendor_unavailable' });
+    answers.push(answer);
     const renewal = renew();
     await pass(0);
-    expect(renewal.result).toMatchObject({ code: 'vendor_unavailable', retryAfter: 2 });
-    expect(told('coolingDown')).toEqual([['vendor_unavailable']]);
-  });
-
-  test('of one terminal too many is refused', async () => {
-    const { pass, answers, renew } = createReplica();
-    answers.push({ kind: 'terminal_limit', endedRead: false });
-    const renewal = renew();
-    await pass(0);
-    expect(renewal.result).toMatchObject({ code: 'terminal_limit' });
+    expect(renewal.result).toMatchObject(expected);
+    expect(told('coolingDown')).toEqual(answer.kind === 'cooling' ? [[answer.code]] : []);
   });
 
   test('logs in without a lease if the store does not answer within 180 ms, and gives back a late lease', async () => {
     const { pass, inner, vendor, renew, watched } = createReplica();
     const acquire = inner.terminals.acquire;
-    let grant = (): void => undefined;
-    inner.terminals.acquire = (...args) =>
-      new Promise((resolve) => {
-        grant = () => resolve(acquire(...args));
-      });
+    const granted = deferred();
+    inner.terminals.acquire = async (...args) => {
+      await granted.promise;
+      return acquire(...args);
+    };
     const renewal = renew();
     await pass(179);
     expect(vendor.requests).toHaveLength(0);
@@ -271,7 +258,7 @@ describe('a renewal', () => {
     expect(renewal.result).toMatchObject({ outcome: 'login', checkedAt: Number.NEGATIVE_INFINITY });
     expect((await inner.terminals.read(ID)).record).toMatchObject({ region: 'CN' });
     inner.terminals.acquire = acquire;
-    grant();
+    granted.resolve();
     await pass(0);
     expect(watched.calls('release')).toBe(1);
     expect((await inner.terminals.acquire(ID, 1)).kind).toBe('granted');
@@ -294,14 +281,11 @@ describe('a renewal', () => {
 
   test('gives nothing back if the late answer of the store is no lease', async () => {
     const { pass, inner, watched, renew } = createReplica();
-    let answer = (_answer: LeaseAnswer): void => undefined;
-    inner.terminals.acquire = () =>
-      new Promise((resolve) => {
-        answer = resolve;
-      });
+    const late = deferred<LeaseAnswer>();
+    inner.terminals.acquire = () => late.promise;
     renew();
     await pass(200);
-    answer({ kind: 'held', heldForMs: 1_000 });
+    late.resolve({ kind: 'held', heldForMs: 1_000 });
     await pass(0);
     expect(watched.calls('release')).toBe(0);
   });
@@ -356,11 +340,9 @@ describe('a renewal', () => {
 });
 
 describe('a renewal that waits for the lease', () => {
-  /** The test announces to the replica what it wants. The store grants leases after `acquireMs`. */
+  /** The store grants leases after `acquireMs`. */
   async function createWaiter({ acquireMs = 0 } = {}) {
-    const listeners: ((announcement: Announcement) => void)[] = [];
-    const subscribe = (listener: (typeof listeners)[number]) => void listeners.push(listener);
-    const replica = createReplica({ parts: { announcements: { subscribe, completeSince: () => 0 } } });
+    const replica = createReplica();
     const { clock, inner, holdLease } = replica;
     const lease = await holdLease(60_000);
     const { acquire } = inner.terminals;
@@ -368,10 +350,7 @@ describe('a renewal that waits for the lease', () => {
       await sleep(clock, acquireMs);
       return acquire(...args);
     };
-    const announce = (announcement: Announcement) => {
-      for (const listener of listeners) listener(announcement);
-    };
-    return { ...replica, lease, announce };
+    return { ...replica, lease };
   }
 
   test('gives the store the same time to answer in each turn, so a slow store causes no login beside the lease', async () => {
