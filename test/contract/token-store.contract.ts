@@ -1027,8 +1027,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const accessIds = newAccessIds(66);
       for (const accessId of accessIds.slice(0, 65)) await savedWith(accessId, subject);
-      const identity = { unionId: subject.unionId, accessId: accessIds[65] ?? '', region: 'CN' };
-      expect(await store.terminals.saveAccessId(await acquired(store, id), identity)).toBe('saved');
+      expect(await saveAccessId(await acquired(store, id), subject, accessIds[65], 'CN')).toBe('saved');
       expect(await store.accounts.lookUp(accessIds)).toEqual(foundBy(accessIds.slice(2), subject));
       await store.accounts.erase(subject.unionId);
       expect(await store.accounts.lookUp(accessIds)).toEqual(new Map());
@@ -1164,11 +1163,14 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: { region: 'US' } });
     });
 
+    /** Stores the accessId of an account without a token. */
+    const saveAccessId = (lease: Lease, { unionId }: Subject, accessId = '77', region = 'DE') =>
+      store.terminals.saveAccessId(lease, { unionId, accessId, region });
+
     /** An account that has obtained its accessId without a token. */
     async function known(accessId = `4${String(systemClock.random()).slice(2, 14)}`) {
       const { subject, id, lease } = await leased();
-      const { unionId } = subject;
-      const outcome = await store.terminals.saveAccessId(lease, { unionId, accessId, region: 'DE' });
+      const outcome = await saveAccessId(lease, subject, accessId);
       return { subject, id, lease, accessId, outcome };
     }
 
@@ -1192,8 +1194,8 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('keeps the country and the token of an account that logged in before its accessId was stored', async () => {
       const { subject, record } = await savedNew();
       const other = subjectId({ ...subject, uniqueId: 'access-id' });
-      const identity = { unionId: subject.unionId, accessId: '-9223371996052586423', region: 'US' };
-      expect(await store.terminals.saveAccessId(await acquired(store, other), identity)).toBe('saved');
+      const accessId = '-9223371996052586423';
+      expect(await saveAccessId(await acquired(store, other), subject, accessId, 'US')).toBe('saved');
       expect(await store.accounts.find(subject.unionId)).toMatchObject({
         identity: { region: 'CN' },
         records: [record],
@@ -1208,8 +1210,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('stores no accessId after an erasure', async () => {
       const { subject, lease } = await leased();
       await store.accounts.erase(subject.unionId);
-      const identity = { unionId: subject.unionId, accessId: '77', region: 'DE' };
-      expect(await store.terminals.saveAccessId(lease, identity)).toBe('outdated');
+      expect(await saveAccessId(lease, subject)).toBe('outdated');
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
     });
 
@@ -1224,8 +1225,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         const lease = await acquired(store, id, SHORT_LEASE_MS);
         await change(subject, id);
         const { record } = await store.terminals.read(id);
-        const identity = { unionId: subject.unionId, accessId: '77', region: 'DE' };
-        expect(await store.terminals.saveAccessId(lease, identity)).toBe('saved');
+        expect(await saveAccessId(lease, subject)).toBe('saved');
         expect((await store.accounts.find(subject.unionId)).identity?.accessId).toBe('77');
         expect((await store.terminals.read(id)).record).toEqual(record);
       }
@@ -1235,14 +1235,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const late = await acquired(store, id, SHORT_LEASE_MS);
       await eventually(() => acquired(store, id));
-      await store.terminals.saveAccessId(late, { unionId: subject.unionId, accessId: '77', region: 'DE' });
+      await saveAccessId(late, subject);
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
     });
 
     test('stores the same accessId again when the answer was lost', async () => {
       const { subject, lease, accessId } = await known();
-      const identity = { unionId: subject.unionId, accessId, region: 'DE' };
-      expect(await store.terminals.saveAccessId(lease, identity)).toBe('saved');
+      expect(await saveAccessId(lease, subject, accessId)).toBe('saved');
     });
 
     test('ends the failures of the account with an accessId', async () => {
@@ -1250,7 +1249,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       for (let round = 0; round < 2; round += 1) await fail(id, 'vendor_unavailable');
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('cooling');
       const lease = await eventually(() => acquired(store, id));
-      await store.terminals.saveAccessId(lease, { unionId: subject.unionId, accessId: '78', region: 'DE' });
+      await saveAccessId(lease, subject, '78');
       await fail(id, 'vendor_unavailable');
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
@@ -1260,8 +1259,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const erasedAt = await store.accounts.erase(subject.unionId);
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
       expect(await store.accounts.lookUp([accessId])).toEqual(new Map());
-      const identity = { unionId: subject.unionId, accessId, region: 'US' };
-      expect(await store.terminals.saveAccessId(await acquired(store, id), identity)).toBe('saved');
+      expect(await saveAccessId(await acquired(store, id), subject, accessId, 'US')).toBe('saved');
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: { accessId, region: 'US' } });
       expect((await store.terminals.read(id)).erasedAt).toBe(erasedAt);
     });
@@ -1279,7 +1277,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.rateLimiter.take(name, 300, 1)).toBe(0);
       const wait = await store.rateLimiter.take(name, 300, 1);
       expect(wait).toBeGreaterThan(0);
-      await new Promise((resolve) => setTimeout(resolve, wait + 5));
+      await sleep(wait + 5);
       expect(await store.rateLimiter.take(name, 300, 1)).toBe(0);
     });
 

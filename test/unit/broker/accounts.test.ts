@@ -2,10 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import type { Subject } from '../../../src/token/subject.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
+import { brokerParts, PHONE as SUBJECT } from '../../support/broker-parts.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const SESSION = { sessionIssuedAt: undefined };
 
 /** Replicas in one process. They share one store and one vendor. */

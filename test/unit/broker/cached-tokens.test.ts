@@ -7,6 +7,7 @@ import { type CachedToken, CachedTokens, cachedToken, recordOf } from '../../../
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { wellFormedText } from '../../support/any-text.ts';
+import { recordOfOther } from '../../support/broker-parts.ts';
 import { madeUpRecord } from '../../support/made-up-tokens.ts';
 
 interface Changes {
@@ -27,7 +28,7 @@ function recordFrom(changes: Changes): TokenRecord {
   const { generation = 1, answeredAt = 2, read = true, suspect = false } = changes;
   const subject = { app: 'default', unionId, uniqueId };
   const token = { fields: { accessToken, expand: '{"area":"cn"}' }, issuedAt: 0.5, expiresAt: 1e13 };
-  return { subject, region: 'CN', token, generation, answeredAt, read, unreadRenewals: 2, suspect };
+  return recordOfOther(generation, { subject, token, answeredAt, read, unreadRenewals: 2, suspect });
 }
 
 function tokenOf(changes: Changes = {}): CachedToken {

@@ -3,12 +3,9 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import type { ServedToken } from '../../../src/token/sdk-token.ts';
-import { subjectId } from '../../../src/token/subject.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
+import { brokerParts, PHONE_ID as ID, PHONE as SUBJECT } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 
-const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 const METHODS = ['read', 'acquire', 'save', 'release', 'markRead', 'take', 'ping'] as const;
 
 test('a read from memory calls no store method, sets no timer, and returns the cached bytes', async () => {

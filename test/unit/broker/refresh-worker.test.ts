@@ -51,11 +51,16 @@ describe('the refresh worker', () => {
     expect(vendor.mostConcurrent).toBe(1);
   });
 
-  test('renews an unread token once, then lets it expire and removes it from the due queue', async () => {
-    const { vendor, store, read, stored, until } = startWorker();
+  test.each([
+    ['once', {}, 2],
+    ['as many times in a row as configured', { unreadLimit: 2 }, 3],
+    ['not at all in on-demand mode', { mode: 'on-demand' }, 1],
+  ] as const)('renews an unread token %s, then lets it expire and removes it from the due queue', async (...one) => {
+    const [, policy, logins] = one;
+    const { vendor, store, read, stored, until } = startWorker(policy);
     await read();
-    await until(async () => (await stored()) === undefined, 6_000);
-    expect(vendor.requests).toHaveLength(2);
+    await until(async () => (await stored()) === undefined, 2_000 * (logins + 1));
+    expect(vendor.requests).toHaveLength(logins);
     expect((await claimLeases(store, 10, 1)).nextInMs).toBeUndefined();
   });
 
@@ -76,20 +81,6 @@ describe('the refresh worker', () => {
       'background',
     ]);
     expect(ended).not.toHaveBeenCalled();
-  });
-
-  test('renews an unread token as many times in a row as configured', async () => {
-    const { vendor, read, stored, until } = startWorker({ unreadLimit: 2 });
-    await read();
-    await until(async () => (await stored()) === undefined, 8_000);
-    expect(vendor.requests).toHaveLength(3);
-  });
-
-  test('renews nothing in the background in on-demand mode', async () => {
-    const { vendor, read, stored, until } = startWorker({ mode: 'on-demand' });
-    await read();
-    await until(async () => (await stored()) === undefined, 4_000);
-    expect(vendor.requests).toHaveLength(1);
   });
 
   test('renews 200 tokens that become due together, loses none, and runs at most 128 renewals at a time', async () => {

@@ -5,12 +5,9 @@ import { recordOf } from '../../../src/broker/cached-tokens.ts';
 import { TokenCache } from '../../../src/broker/token-cache.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
-import { accountOf, type Subject, type SubjectId, subjectId } from '../../../src/token/subject.ts';
-import { PROACTIVE } from '../../support/broker-parts.ts';
+import { accountOf, type SubjectId, subjectId } from '../../../src/token/subject.ts';
+import { PHONE_ID as ID, PROACTIVE, recordOfOther, PHONE as SUBJECT } from '../../support/broker-parts.ts';
 import { TestClock } from '../../support/test-clock.ts';
-
-const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const ID = subjectId(SUBJECT);
 
 function createCache(cacheMaxBytes = 2 ** 20) {
   const clock = new TestClock();
@@ -24,8 +21,7 @@ function createCache(cacheMaxBytes = 2 ** 20) {
   });
   const record = (generation: number, subject = SUBJECT, read = false): TokenRecord => {
     const token = { fields: { accessToken: `${generation}` }, issuedAt: clock.now(), expiresAt: clock.now() + 600_000 };
-    const flags = { read, unreadRenewals: 0, suspect: false };
-    return { subject, region: 'CN', token, generation, answeredAt: generation, ...flags };
+    return recordOfOther(generation, { subject, token, read });
   };
   const announce = (kind: Announcement['kind'], generation: number, id = ID) => {
     const about = kind === 'erased' ? { account: accountOf(id) } : { id, code: 'vendor_timeout' };

@@ -8,7 +8,7 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import type { LoginRequest, TokenStore } from '../../../src/token/ports.ts';
 import type { SdkToken, TokenRecord } from '../../../src/token/sdk-token.ts';
 import { accountId, accountOf, type Subject, subjectId, terminalOf } from '../../../src/token/subject.ts';
-import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
+import { brokerParts, PHONE, PROACTIVE, recordOfOther } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../../support/filled-store.ts';
 import { makeDue } from '../../support/make-due.ts';
@@ -18,18 +18,14 @@ const LIFE_MS = 3_600_000;
 /** A new token is due at once. */
 const ALWAYS_DUE = { ...PROACTIVE, share: { from: 0, to: 0 } };
 
-function subjectOf(unionId: string): Subject {
-  return { app: 'default', unionId, uniqueId: 'phone' };
-}
+const subjectOf = (unionId: string): Subject => ({ ...PHONE, unionId });
 
 /** A token with a life of one hour that has just become due. */
 function dueRecord(unionId: string): TokenRecord {
   const issuedAt = systemClock.now() - 0.91 * LIFE_MS;
   const fields = { accessToken: `first of ${unionId}` };
   const token = { fields, issuedAt, expiresAt: issuedAt + LIFE_MS };
-  const [region, generation] = ['CN', Math.floor(issuedAt)];
-  const flags = { read: true, unreadRenewals: 0, suspect: false };
-  return { subject: subjectOf(unionId), region, token, generation, answeredAt: generation, ...flags };
+  return recordOfOther(Math.floor(issuedAt), { subject: subjectOf(unionId), token });
 }
 
 /** A vendor that is unavailable for accounts whose unionId starts with `failing`. */
