@@ -5,23 +5,15 @@ import { type BrokerError, tokensEndedBy } from '../../../src/token/errors.ts';
 import { OF_ONE_ACCOUNT } from '../../../src/token/observer.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
 import { KNOWN_RESULTS, resultKind } from '../../../src/vendor-api/answer.ts';
-import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
-import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
-import { type Answering, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
+import { hastyClock, loginAt, REQUEST, refusalOf, SKEWED, SUBJECT } from './running-vendor-login.ts';
+import { type Answering, inTurn, json, SUCCESS } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: '', requestId: '' });
 const success = json(SUCCESS);
 const ACCOUNT = accountId(SUBJECT.unionId);
 /** The codes that concern one account. */
 const REFUSALS = [...KNOWN_RESULTS].flatMap(([code, kind]) => (OF_ONE_ACCOUNT.includes(kind) ? [code] : []));
-
-async function watchedLogin(answering: Answering, options: Parameters<typeof vendorLoginAt>[1] = {}) {
-  const vendor = await scriptedVendor(answering);
-  const { observer, told } = recordingObserver();
-  const { vendorLogin } = vendorLoginAt(vendor.url, { observer, ...options });
-  return { vendor, vendorLogin, told };
-}
 
 describe('a login reports its outcome', () => {
   it.each<readonly [name: string, Answering, outcome: string, code: number | undefined, attempts: number]>([
@@ -32,7 +24,7 @@ describe('a login reports its outcome', () => {
     ['an HTTP error, retried', json('<html>', 502), 'outage', undefined, 3],
     ['a success after a retry', inTurn(maintenance), 'success', 0, 2],
   ])('once: %s', async (_, answering, outcome, code, attempts) => {
-    const { vendor, vendorLogin, told } = await watchedLogin(answering);
+    const { vendor, vendorLogin, told } = await loginAt(answering);
     const ended = await vendorLogin.login(REQUEST).catch((error: BrokerError) => tokensEndedBy(error.code));
     expect(told('loginEnded')).toEqual([[outcome, code, expect.any(Number), expect.any(Number), ACCOUNT]]);
     expect(told('loginSent')).toHaveLength(attempts);
@@ -53,14 +45,14 @@ describe('a login reports its outcome', () => {
       clock.advance(200);
       inTurn(json(SKEWED))(...call);
     };
-    const { vendorLogin, told } = await watchedLogin(answering, { clock, maxPerSecond: 10, queue: { reserve } });
+    const { vendorLogin, told } = await loginAt(answering, { clock, maxPerSecond: 10, queue: { reserve } });
     await vendorLogin.login(REQUEST);
     expect(told('loginEnded')).toEqual([['success', 0, 460, 60, ACCOUNT]]);
   });
 
   it('also if it got no turn and was not sent', async () => {
     const queue = { reserve: async () => ({ granted: false, waitMs: 1_000 }) };
-    const { vendorLogin, told } = await watchedLogin(success, { maxPerSecond: 10, queue });
+    const { vendorLogin, told } = await loginAt(success, { maxPerSecond: 10, queue });
     await refusalOf(vendorLogin.login({ ...REQUEST, urgency: 'background' }));
     expect(told('loginEnded')).toEqual([['busy', undefined, expect.any(Number), expect.any(Number), ACCOUNT]]);
     expect(told('budgetDenied')).toEqual([['background']]);
@@ -70,7 +62,7 @@ describe('a login reports its outcome', () => {
   it('and its wait for the login budget', async () => {
     const waits = [0, 30];
     const queue = { reserve: async () => ({ granted: true, waitMs: waits.shift() ?? 0 }) };
-    const { vendorLogin, told } = await watchedLogin(inTurn(maintenance), { maxPerSecond: 10, queue });
+    const { vendorLogin, told } = await loginAt(inTurn(maintenance), { maxPerSecond: 10, queue });
     await vendorLogin.login(REQUEST);
     expect(told('budgetWaited')).toEqual([
       ['foreground', 0],
@@ -85,7 +77,7 @@ describe('a closed account', () => {
   const { rateLimiter: rates } = createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
 
   it('counts once, however often its app asks, and over all replicas', async () => {
-    const replicas = await Promise.all([watchedLogin(closed, { rates }), watchedLogin(closed, { rates })]);
+    const replicas = await Promise.all([loginAt(closed, { rates }), loginAt(closed, { rates })]);
     for (let round = 0; round < 2; round += 1) {
       for (const { vendorLogin } of replicas) await refusalOf(vendorLogin.login(REQUEST));
     }
@@ -97,7 +89,7 @@ describe('a closed account', () => {
 
   it('counts once for each replica while the store does not answer', async () => {
     const take = () => Promise.reject(new Error('no store'));
-    const { vendorLogin, told } = await watchedLogin(closed, { rates: { take } });
+    const { vendorLogin, told } = await loginAt(closed, { rates: { take } });
     for (let round = 0; round < 2; round += 1) await refusalOf(vendorLogin.login(REQUEST));
     expect(told('accountClosed')).toHaveLength(1);
   });
@@ -105,7 +97,7 @@ describe('a closed account', () => {
 
 describe('a vendor domain', () => {
   it('has its circuit in its report from the start; with an open circuit, nothing is sent', async () => {
-    const { vendor, vendorLogin, told } = await watchedLogin(maintenance);
+    const { vendor, vendorLogin, told } = await loginAt(maintenance);
     expect(vendorLogin.domains()).toMatchObject([{ circuit: 'closed' }]);
     for (let login = 0; login < 11; login += 1) {
       await refusalOf(vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, unionId: `account-${login}` } }));
@@ -133,7 +125,7 @@ describe('a vendor domain', () => {
       return place;
     };
     const options = { clock, maxPerSecond: 10, queue: { reserve } };
-    const { vendor, vendorLogin } = await watchedLogin(maintenance, options);
+    const { vendor, vendorLogin } = await loginAt(maintenance, options);
     const logIn = (unionId: string) => refusalOf(vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, unionId } }));
     for (let login = 0; login < 11; login += 1) await logIn(`account-${login}`);
     laterMs += 5_000;
@@ -149,7 +141,7 @@ describe('a vendor domain', () => {
   });
 
   it('has its last success and its last failure in its report', async () => {
-    const { vendor, vendorLogin } = await watchedLogin(inTurn(json({ code: 10902013, msg: '' })));
+    const { vendor, vendorLogin } = await loginAt(inTurn(json({ code: 10902013, msg: '' })));
     const { host } = vendor.url;
     const before = { host, circuit: 'closed', clockOffsetMs: 0, lastSuccessAt: undefined, failures: 0 };
     expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure: undefined, failingSince: undefined }]);
@@ -166,7 +158,7 @@ describe('a vendor domain', () => {
     ['it fails', json('<html>', 502), 'outage'],
   ])('fails no longer once it refuses one account, after %s', async (_, failing, reason) => {
     let answer = failing;
-    const { vendorLogin } = await watchedLogin((...call) => answer(...call));
+    const { vendorLogin } = await loginAt((...call) => answer(...call));
     await refusalOf(vendorLogin.login(REQUEST));
     expect(vendorLogin.domains()).toMatchObject([{ failingSince: expect.any(Number), lastFailure: { reason } }]);
     answer = json({ code: 10902013, msg: '' });
@@ -179,7 +171,7 @@ describe('a vendor domain', () => {
     ['answers with an unknown code', 77, 'unknown'],
   ])('still fails if it only %s', async (_, code, reason) => {
     let answer = json('<html>', 502);
-    const { vendorLogin } = await watchedLogin((...call) => answer(...call));
+    const { vendorLogin } = await loginAt((...call) => answer(...call));
     await refusalOf(vendorLogin.login(REQUEST));
     answer = json({ code, msg: '' });
     await refusalOf(vendorLogin.login(REQUEST));
@@ -188,14 +180,14 @@ describe('a vendor domain', () => {
   });
 
   it('has the failure of an attempt in its report, also if the next attempt succeeds', async () => {
-    const { vendorLogin } = await watchedLogin(inTurn(json('<html>', 502)));
+    const { vendorLogin } = await loginAt(inTurn(json('<html>', 502)));
     await vendorLogin.login(REQUEST);
     const [domain] = vendorLogin.domains();
     expect(domain).toMatchObject({ lastFailure: { reason: 'outage' }, lastSuccessAt: expect.any(Number) });
   });
 
   it('reports no offset of its clock without a Date header', async () => {
-    const { vendorLogin } = await watchedLogin((response) => {
+    const { vendorLogin } = await loginAt((response) => {
       response.sendDate = false;
       response.end(JSON.stringify(SUCCESS));
     });
@@ -205,7 +197,7 @@ describe('a vendor domain', () => {
 
   it('has the offset of its clock by the last answer in its report: 0 again when the clocks agree again', async () => {
     const dated = (aheadMs: number) => json(SUCCESS, 200, { Date: new Date(Date.now() + aheadMs).toUTCString() });
-    const { vendorLogin } = await watchedLogin(inTurn(dated(60_000), dated(0)));
+    const { vendorLogin } = await loginAt(inTurn(dated(60_000), dated(0)));
     await vendorLogin.login(REQUEST);
     const [domain] = vendorLogin.domains();
     expect(domain?.clockOffsetMs).toBeGreaterThan(55_000);

@@ -4,7 +4,7 @@ import { systemClock } from '../../../src/token/clock.ts';
 import { LoginNotSent } from '../../../src/token/errors.ts';
 import type { Place } from '../../../src/token/login-queue.ts';
 import { eventually } from '../../support/eventually.ts';
-import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
+import { hastyClock, loginAt, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { type Answering, DATA, inTurn, json, SUCCESS, scriptedTransport, scriptedVendor } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: 'maintenance', requestId: 'r-3' });
@@ -18,8 +18,7 @@ describe('a login with transient faults', () => {
     ['a reset', [reset]],
     ['a lost answer and maintenance', [reset, maintenance]],
   ])('is retried and gets its token: %s', async (_, answers) => {
-    const vendor = await scriptedVendor(inTurn(...answers));
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const { vendor, vendorLogin, lines } = await loginAt(inTurn(...answers));
     expect((await vendorLogin.login(REQUEST)).fields).toMatchObject({ accessToken: DATA.accessToken });
     expect(vendor.seen).toHaveLength(answers.length + 1);
     expect(lines).toEqual([]);
@@ -27,15 +26,17 @@ describe('a login with transient faults', () => {
 
   it('is signed again for each attempt: new nonce, current time, new signature', async () => {
     let aheadMs = 0;
-    const vendor = await scriptedVendor((response, seen, index) => {
-      aheadMs += 2_000;
-      // Without the Date header, the login uses the broker's clock.
-      response.sendDate = false;
-      inTurn(maintenance, maintenance)(response, seen, index);
-    });
-    const { vendorLogin } = vendorLoginAt(vendor.url, {
-      clock: { ...hastyClock, now: () => systemClock.now() + aheadMs },
-    });
+    const { vendor, vendorLogin } = await loginAt(
+      (response, seen, index) => {
+        aheadMs += 2_000;
+        // Without the Date header, the login uses the broker's clock.
+        response.sendDate = false;
+        inTurn(maintenance, maintenance)(response, seen, index);
+      },
+      {
+        clock: { ...hastyClock, now: () => systemClock.now() + aheadMs },
+      },
+    );
     await vendorLogin.login(REQUEST);
     const each = (name: string) => vendor.seen.map(({ headers }) => String(headers[`x-iotvideo-${name}`]));
     expect(new Set(each('nonce')).size).toBe(3);
@@ -46,13 +47,13 @@ describe('a login with transient faults', () => {
   });
 
   it('takes a turn for each attempt', async () => {
-    const vendor = await scriptedVendor(maintenance);
     let turns = 0;
     const reserve = async (): Promise<Place> => {
       turns += 1;
       return { granted: true, waitMs: 0 };
     };
-    await refusalOf(vendorLoginAt(vendor.url, { maxPerSecond: 20, queue: { reserve } }).vendorLogin.login(REQUEST));
+    const { vendor, vendorLogin } = await loginAt(maintenance, { maxPerSecond: 20, queue: { reserve } });
+    await refusalOf(vendorLogin.login(REQUEST));
     expect(turns).toBe(3);
     expect(vendor.seen).toHaveLength(3);
   });
@@ -63,12 +64,9 @@ describe('a login without a turn', () => {
     ['that is denied', { granted: false, waitMs: 1_500 }],
     ['that would come after its budget', { granted: true, waitMs: 20_000 }],
   ])('%s is vendor_busy, and does not count against the vendor', async (_, place) => {
-    const vendor = await scriptedVendor(success);
     let given: Place = place;
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url, {
-      maxPerSecond: 20,
-      queue: { reserve: async () => given },
-    });
+    const options = { maxPerSecond: 20, queue: { reserve: async () => given } };
+    const { vendor, vendorLogin, lines } = await loginAt(success, options);
     for (let time = 0; time < 30; time += 1) {
       expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({ code: 'vendor_busy' });
     }
@@ -97,20 +95,21 @@ it('a login that may not be sent any more when its turn comes is not sent, and s
 });
 
 describe('a login that was sent, and whose retry is not sent', () => {
-  it('because it finds no place in the queue fails as its attempt did', async () => {
-    const vendor = await scriptedVendor(maintenance);
+  it.each([
+    ['fails as its attempt did', maintenance, { code: 'vendor_unavailable', vendorCode: 10901060, isUnsent: false }],
+    ['is vendor_busy after a refused timestamp: nothing else was refused', json(SKEWED), { code: 'vendor_busy' }],
+  ])('because it finds no place in the queue %s', async (_, answering, expected) => {
     const places: Place[] = [{ granted: true, waitMs: 0 }];
     const reserve = async (): Promise<Place> => places.pop() ?? { granted: false, waitMs: 1_500 };
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url, { maxPerSecond: 20, queue: { reserve } });
-    const refusal = await refusalOf(vendorLogin.login(REQUEST));
-    expect(refusal).toMatchObject({ code: 'vendor_unavailable', vendorCode: 10901060, isUnsent: false });
-    expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'maintenance' } }]);
+    const { vendor, vendorLogin, lines } = await loginAt(answering, { maxPerSecond: 20, queue: { reserve } });
+    expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject(expected);
+    const isFailure = expected.code !== 'vendor_busy';
+    expect(lines).toMatchObject(isFailure ? [{ level: 'warn', obj: { kind: 'maintenance' } }] : []);
     expect(vendor.seen).toHaveLength(1);
   });
 
   it('because it finds an open circuit fails as its attempt did', async () => {
-    const vendor = await scriptedVendor(maintenance);
-    const { vendorLogin } = vendorLoginAt(vendor.url);
+    const { vendor, vendorLogin } = await loginAt(maintenance);
     const refusals = await Promise.all(
       Array.from({ length: 30 }, async (_, number) => {
         const subject = { ...SUBJECT, unionId: `account-${number}` };
@@ -125,30 +124,23 @@ describe('a login that was sent, and whose retry is not sent', () => {
       expect(refusal).toMatchObject({ vendorCode: wasSent ? 10901060 : undefined, isUnsent: !wasSent });
     }
   });
-
-  it('after a refused timestamp is vendor_busy: the vendor has refused nothing else', async () => {
-    const vendor = await scriptedVendor(json(SKEWED));
-    const places: Place[] = [{ granted: true, waitMs: 0 }];
-    const reserve = async (): Promise<Place> => places.pop() ?? { granted: false, waitMs: 1_500 };
-    const { vendorLogin } = vendorLoginAt(vendor.url, { maxPerSecond: 20, queue: { reserve } });
-    expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({ code: 'vendor_busy' });
-    expect(vendor.seen).toHaveLength(1);
-  });
 });
 
 describe('more logins than there are connections', () => {
   it('wait for one outside their timeout, so that a healthy vendor loses none of them', async () => {
     let running = 0;
     let most = 0;
-    const vendor = await scriptedVendor((response) => {
-      running += 1;
-      most = Math.max(most, running);
-      setTimeout(() => {
-        running -= 1;
-        response.end(JSON.stringify(SUCCESS));
-      }, 400);
-    });
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url, { timeoutMs: 1_500 });
+    const { vendor, vendorLogin, lines } = await loginAt(
+      (response) => {
+        running += 1;
+        most = Math.max(most, running);
+        setTimeout(() => {
+          running -= 1;
+          response.end(JSON.stringify(SUCCESS));
+        }, 400);
+      },
+      { timeoutMs: 1_500 },
+    );
     const logins = Array.from({ length: 400 }, (_, number) =>
       vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, unionId: `account-${number}` }, budgetMs: 60_000 }),
     );
@@ -230,8 +222,7 @@ describe('a vendor domain that is down', () => {
   });
 
   it('is not assumed after a single failure', async () => {
-    const vendor = await scriptedVendor(inTurn(reset, reset));
-    const { vendorLogin } = vendorLoginAt(vendor.url);
+    const { vendor, vendorLogin } = await loginAt(inTurn(reset, reset));
     await refusalOf(vendorLogin.login(REQUEST));
     await vendorLogin.login(REQUEST);
     expect(vendor.seen).toHaveLength(3);

@@ -15,6 +15,7 @@ import {
   clockWithoutTimers,
   hastyClock,
   IOS,
+  loginAt,
   REQUEST,
   refusalOf,
   SKEWED,
@@ -46,9 +47,8 @@ function shifted(byMs: number) {
 
 describe('a login', () => {
   it('has a signature that an independent verifier accepts, and returns the token', async () => {
-    const vendor = await scriptedVendor(verifying);
+    const { vendor, vendorLogin, lines } = await loginAt(verifying);
     const before = systemClock.now();
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
     const token = await vendorLogin.login(REQUEST);
     expect(token.issuedAt).toBeGreaterThanOrEqual(before);
     expect(token.expiresAt).toBe(token.issuedAt + 3_600_000);
@@ -70,8 +70,7 @@ describe('a login', () => {
   });
 
   it('uses the credentials of the subject’s app', async () => {
-    const vendor = await scriptedVendor(json(SUCCESS));
-    const { vendorLogin } = vendorLoginAt(vendor.url);
+    const { vendor, vendorLogin } = await loginAt(json(SUCCESS));
     await vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, app: 'android' } });
     expect(vendor.seen[0]?.headers['x-iotvideo-accessid']).toBe('canary-other');
     expect(JSON.parse(String(vendor.seen[0]?.body)).appId).toBe('canary-android');
@@ -113,15 +112,12 @@ describe('a login', () => {
   });
 
   it('succeeds by its result code, whatever the HTTP status', async () => {
-    const vendor = await scriptedVendor(json(SUCCESS, 500));
-    expect((await vendorLoginAt(vendor.url).vendorLogin.login(REQUEST)).fields).toMatchObject({
-      accessId: DATA.accessId,
-    });
+    const { vendorLogin } = await loginAt(json(SUCCESS, 500));
+    expect((await vendorLogin.login(REQUEST)).fields).toMatchObject({ accessId: DATA.accessId });
   });
 
   it('for an app that is not configured fails without a request', async () => {
-    const vendor = await scriptedVendor(json(SUCCESS));
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const { vendor, vendorLogin, lines } = await loginAt(json(SUCCESS));
     const error = await refusalOf(vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, app: 'web' } }));
     expect(error).toMatchObject({ code: 'vendor_rejected', vendorCode: undefined });
     expect(lines).toMatchObject([{ level: 'error', obj: { app: 'web', problem: expect.stringMatching(/no .*app/) } }]);
@@ -134,14 +130,16 @@ describe.each([150_000, -150_000])('a wall clock that jumps by %i ms during a lo
   async function loginDuringJump(expireTime: (nowSeconds: number) => number) {
     const clock = new TestClock();
     const right = clock.now();
-    const vendor = await scriptedVendor((response) => {
-      clock.advance(200);
-      clock.jump(jumpMs);
-      const at = right + clock.monotonic();
-      const data = { ...DATA, expireTime: expireTime(Math.floor(at / 1_000)) };
-      response.writeHead(200, { Date: new Date(at).toUTCString() }).end(JSON.stringify({ ...SUCCESS, data }));
-    });
-    const { vendorLogin } = vendorLoginAt(vendor.url, { clock });
+    const { vendor, vendorLogin } = await loginAt(
+      (response) => {
+        clock.advance(200);
+        clock.jump(jumpMs);
+        const at = right + clock.monotonic();
+        const data = { ...DATA, expireTime: expireTime(Math.floor(at / 1_000)) };
+        response.writeHead(200, { Date: new Date(at).toUTCString() }).end(JSON.stringify({ ...SUCCESS, data }));
+      },
+      { clock },
+    );
     return { clock, vendor, token: await vendorLogin.login(REQUEST) };
   }
 
@@ -163,12 +161,14 @@ describe.each([150_000, -150_000])('a wall clock that jumps by %i ms during a lo
 
   it('leaves the budget of the login as it is', async () => {
     const clock = new TestClock();
-    const vendor = await scriptedVendor((response, seen, index) => {
-      if (index === 0) clock.jump(jumpMs);
-      const answer = index === 0 ? { code: 10901060, msg: 'maintenance' } : SUCCESS;
-      json(answer, 200, { Date: new Date(clock.now()).toUTCString() })(response, seen, index);
-    });
-    const { vendorLogin } = vendorLoginAt(vendor.url, { clock });
+    const { vendor, vendorLogin } = await loginAt(
+      (response, seen, index) => {
+        if (index === 0) clock.jump(jumpMs);
+        const answer = index === 0 ? { code: 10901060, msg: 'maintenance' } : SUCCESS;
+        json(answer, 200, { Date: new Date(clock.now()).toUTCString() })(response, seen, index);
+      },
+      { clock },
+    );
     expect((await vendorLogin.login(REQUEST)).fields).toMatchObject({ accessToken: DATA.accessToken });
     expect(vendor.seen).toHaveLength(2);
   });
@@ -178,8 +178,7 @@ describe('clock skew', () => {
   it.each([600_000, -600_000])(
     'of %i ms is measured by the Date header, and the login is signed again once',
     async (skew) => {
-      const vendor = await scriptedVendor(verifying);
-      const { vendorLogin, lines } = vendorLoginAt(vendor.url, { clock: shifted(skew) });
+      const { vendor, vendorLogin, lines } = await loginAt(verifying, { clock: shifted(skew) });
       const token = await vendorLogin.login(REQUEST);
       expect(vendor.seen).toHaveLength(2);
       expect(new Set(vendor.seen.map(({ headers }) => headers['x-iotvideo-nonce'])).size).toBe(2);
@@ -202,8 +201,7 @@ describe('clock skew', () => {
   });
 
   it('that the Date header does not correct is a definite refusal after two attempts', async () => {
-    const vendor = await scriptedVendor(json(SKEWED));
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const { vendor, vendorLogin, lines } = await loginAt(json(SKEWED));
     const error = await refusalOf(vendorLogin.login(REQUEST));
     expect(error).toMatchObject({ code: 'vendor_rejected', vendorCode: 10007, retryAfter: undefined });
     expect(vendor.seen).toHaveLength(2);
@@ -213,8 +211,7 @@ describe('clock skew', () => {
 
   it('below the vendor’s tolerance still corrects the expiry on the broker’s clock', async () => {
     const data = { ...DATA, expireTime: Math.floor(Date.now() / 1000) + 600 };
-    const vendor = await scriptedVendor(json({ ...SUCCESS, data }));
-    const { vendorLogin } = vendorLoginAt(vendor.url, { clock: shifted(-200_000) });
+    const { vendorLogin } = await loginAt(json({ ...SUCCESS, data }), { clock: shifted(-200_000) });
     const token = await vendorLogin.login(REQUEST);
     expect(token.fields['expireTime']).toBe(String(data.expireTime));
     expect(Math.abs(token.expiresAt - (data.expireTime * 1000 - 200_000))).toBeLessThan(10_000);
@@ -255,8 +252,7 @@ describe('the vendor’s answer', () => {
   ] as const)('%s: gives the right error, log level and number of attempts', async (...row) => {
     const [, body, code, level, { attempts, ...more }] = row;
     for (const status of [200, 400]) {
-      const vendor = await scriptedVendor(json(body, status));
-      const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+      const { vendor, vendorLogin, lines } = await loginAt(json(body, status));
       const error = await refusalOf(vendorLogin.login(REQUEST));
       expect(error).toMatchObject({ code, vendorCode: undefined, retryAfter: undefined, ...more });
       expect(lines).toMatchObject([{ level, obj: { region: 'CN', app: 'ios' } }]);
@@ -265,29 +261,20 @@ describe('the vendor’s answer', () => {
   });
 
   it('is logged with its code, HTTP status, terminal, and the request ids of the vendor and of the app', async () => {
-    const vendor = await scriptedVendor(json(answer(10901060), 503));
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const { vendorLogin, lines } = await loginAt(json(answer(10901060), 503));
     await refusalOf(vendorLogin.login({ ...REQUEST, requestId: 'app-1' }));
     const ids = { vendorRequestId: 'r-9', requestId: 'app-1', subject: subjectId(SUBJECT) };
     expect(lines[0]?.obj).toMatchObject({ vendorCode: 10901060, httpStatus: 503, ...ids });
   });
 
-  it.each(['r-9', 'Az09_-', 'r'.repeat(64)])('is logged with the request id %s', async (requestId) => {
-    const vendor = await scriptedVendor(json({ code: 10003, msg: '', requestId }));
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+  it.each([
+    ...['r-9', 'Az09_-', 'r'.repeat(64)].map((id) => [id, id]),
+    ...['', 'r'.repeat(65), 'r 9', ' r-9', 'r-9\n', 'é'].map((id) => [id, undefined]),
+  ])('has the request id %j and is logged with %j', async (requestId, logged) => {
+    const { vendorLogin, lines } = await loginAt(json({ code: 10003, msg: '', requestId }));
     await refusalOf(vendorLogin.login(REQUEST));
-    expect(lines[0]?.obj).toHaveProperty('vendorRequestId', requestId);
+    expect(Reflect.get(lines[0]?.obj ?? {}, 'vendorRequestId')).toBe(logged);
   });
-
-  it.each(['', 'r'.repeat(65), 'r 9', ' r-9', 'r-9\n', 'é'])(
-    'is logged without a request id that has another form: %j',
-    async (requestId) => {
-      const vendor = await scriptedVendor(json({ code: 10003, msg: '', requestId }));
-      const { vendorLogin, lines } = vendorLoginAt(vendor.url);
-      await refusalOf(vendorLogin.login(REQUEST));
-      expect(lines[0]?.obj).not.toHaveProperty('vendorRequestId');
-    },
-  );
 
   it.each([
     [500, 'outage'],
@@ -295,8 +282,7 @@ describe('the vendor’s answer', () => {
     [503, 'outage'],
     [429, 'too_frequent'],
   ])('with HTTP %i and no result code is of kind %s, not a broken answer', async (status, kind) => {
-    const vendor = await scriptedVendor(json('<html>try later</html>', status));
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const { vendorLogin, lines } = await loginAt(json('<html>try later</html>', status));
     expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({ code: 'vendor_unavailable', retryAfter: 2 });
     expect(lines).toMatchObject([{ level: 'warn', obj: { kind, httpStatus: status } }]);
   });
@@ -306,9 +292,8 @@ describe('the vendor’s answer', () => {
     ['99999', 3600],
     ['0', 2],
   ])('may ask for a delay: Retry-After %s becomes %i', async (header, retryAfter) => {
-    const vendor = await scriptedVendor(json(answer(10015), 200, { 'Retry-After': header }));
-    const login = vendorLoginAt(vendor.url).vendorLogin.login({ ...REQUEST, budgetMs: 12_000 });
-    expect(await refusalOf(login)).toMatchObject({ retryAfter });
+    const { vendor, vendorLogin } = await loginAt(json(answer(10015), 200, { 'Retry-After': header }));
+    expect(await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 12_000 }))).toMatchObject({ retryAfter });
     expect(vendor.seen.length > 1).toBe(header === '0');
   });
 
@@ -322,8 +307,9 @@ describe('the vendor’s answer', () => {
     ['a page in GBK', 403, GBK, 'broken_answer'],
     ['a page over 256 KiB', 403, Buffer.alloc(300 * 1024, ' '), 'too_large'],
   ])('keeps its status and its Retry-After if it is %s with status %i', async (_, status, page, kind) => {
-    const vendor = await scriptedVendor((response) => response.writeHead(status, { 'Retry-After': '17' }).end(page));
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const { vendor, vendorLogin, lines } = await loginAt((response) =>
+      response.writeHead(status, { 'Retry-After': '17' }).end(page),
+    );
     const refusal = refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 12_000 }));
     expect(await refusal).toMatchObject({ code: 'vendor_unavailable', retryAfter: 17 });
     expect(lines).toMatchObject([{ obj: { kind, httpStatus: status, retryAfter: 17 } }]);
@@ -333,8 +319,7 @@ describe('the vendor’s answer', () => {
 
 describe('the duration of a login', () => {
   it('is limited by an attempt’s timeout', async () => {
-    const vendor = await scriptedVendor(() => undefined);
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url, { timeoutMs: 100 });
+    const { vendor, vendorLogin, lines } = await loginAt(() => undefined, { timeoutMs: 100 });
     const error = await refusalOf(vendorLogin.login(REQUEST));
     expect(error).toMatchObject({ code: 'vendor_timeout', retryAfter: 2 });
     expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'timeout' } }]);
@@ -385,9 +370,8 @@ describe('the duration of a login', () => {
   });
 
   it('includes the delay between two attempts, which the log shows', async () => {
-    const vendor = await scriptedVendor(inTurn(json({ code: 10901060, msg: 'maintenance' })));
     const retries: unknown[] = [];
-    const { vendorLogin } = vendorLoginAt(vendor.url, {
+    const { vendorLogin } = await loginAt(inTurn(json({ code: 10901060, msg: 'maintenance' })), {
       clock: { ...systemClock, random: () => 0.4 },
       log: { ...QUIET, debug: (obj, msg) => retries.push({ obj, msg }) },
     });
@@ -404,11 +388,13 @@ describe('the duration of a login', () => {
 
   it('allows no second attempt after the time budget is used up', async () => {
     let now = systemClock.monotonic();
-    const vendor = await scriptedVendor((response) => {
-      now += REQUEST.budgetMs;
-      response.end(JSON.stringify(SKEWED));
-    });
-    const { vendorLogin } = vendorLoginAt(vendor.url, { clock: { ...hastyClock, monotonic: () => now } });
+    const { vendor, vendorLogin } = await loginAt(
+      (response) => {
+        now += REQUEST.budgetMs;
+        response.end(JSON.stringify(SKEWED));
+      },
+      { clock: { ...hastyClock, monotonic: () => now } },
+    );
     expect((await refusalOf(vendorLogin.login(REQUEST))).code).toBe('vendor_busy');
     expect(vendor.seen).toHaveLength(1);
   });
@@ -417,8 +403,7 @@ describe('the duration of a login', () => {
 it('a vendor login that is closed aborts the logins in flight', async () => {
   let arrived: () => void = () => undefined;
   const arrival = new Promise<void>((resolve) => (arrived = resolve));
-  const vendor = await scriptedVendor(() => arrived());
-  const { vendorLogin } = vendorLoginAt(vendor.url);
+  const { vendor, vendorLogin } = await loginAt(() => arrived());
   const refusal = refusalOf(vendorLogin.login(REQUEST));
   await arrival;
   await vendorLogin.close();
@@ -437,10 +422,9 @@ it('errors and log lines show nothing secret, even if the vendor echoes the whol
     (echo) => `{"code":0,"data":{"canary":1,"canary":2,"${encodeURIComponent(echo)}`,
   ];
   for (const echo of echoes) {
-    const vendor = await scriptedVendor((response, { headers, body }) =>
+    const { vendorLogin, lines } = await loginAt((response, { headers, body }) =>
       response.end(echo(JSON.stringify(headers) + body)),
     );
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
     const error = await refusalOf(vendorLogin.login(REQUEST));
     expect(lines.length).toBeGreaterThan(0);
     for (const shown of [error, lines]) {

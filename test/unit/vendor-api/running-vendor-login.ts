@@ -3,7 +3,8 @@ import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { noTracer } from '../../../src/token/tracer.ts';
 import { HttpVendorLogin, type HttpVendorLoginOptions } from '../../../src/vendor-api/login.ts';
-import { silentObserver } from '../../support/silent-observer.ts';
+import { recordingObserver } from '../../support/recording-observer.ts';
+import { type Answering, scriptedVendor } from './scripted-vendor.ts';
 
 export const IOS = {
   name: 'ios',
@@ -34,16 +35,17 @@ interface Line {
   readonly msg: string;
 }
 
-/** A vendor login without a login budget, and its log lines from `warn` on. It is closed after the test. */
+/** A vendor login without a login budget, its log lines from `warn` on, and its events. It is closed after the test. */
 export function vendorLoginAt(baseUrl: URL, options: Partial<HttpVendorLoginOptions> = {}) {
   const lines: Line[] = [];
+  const { observer, told } = recordingObserver();
   const vendorLogin = new HttpVendorLogin({
     baseUrl,
     regionUrls: new Map(),
     apps: new Map([IOS, ANDROID].map((app) => [app.name, app])),
     timeoutMs: 10_000,
     clock: hastyClock,
-    observer: silentObserver,
+    observer,
     tracer: noTracer,
     maxPerSecond: 0,
     queue: { reserve: () => Promise.reject(new Error('the queue must not be used')) },
@@ -57,7 +59,13 @@ export function vendorLoginAt(baseUrl: URL, options: Partial<HttpVendorLoginOpti
     ...options,
   });
   onTestFinished(() => vendorLogin.close());
-  return { vendorLogin, lines };
+  return { vendorLogin, lines, told };
+}
+
+/** A vendor that answers with `answering`, and a login as by {@link vendorLoginAt}. */
+export async function loginAt(answering: Answering, options: Partial<HttpVendorLoginOptions> = {}) {
+  const vendor = await scriptedVendor(answering);
+  return { vendor, ...vendorLoginAt(vendor.url, options) };
 }
 
 export async function refusalOf(attempt: Promise<unknown>): Promise<BrokerError> {
