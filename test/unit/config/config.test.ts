@@ -106,11 +106,11 @@ const EFFECTS: Readonly<Record<VariableName, readonly [value: string, made: obje
   SESSION_INTROSPECTION_SCOPE: ['cam live', { session: { scopes: ['cam', 'live'] } }, INTROSPECTION],
   SESSION_FORWARD_URL: ['https://other.example/me', { session: { url: new URL('https://other.example/me') } }, FORWARD],
   SESSION_FORWARD_HEADERS: [
-    'X-Session-Id, Cookie',
-    { forwardedSession: { headers: ['x-session-id', 'cookie'] } },
+    'X-Session-Id!, Cookie',
+    { forwardedSession: { headers: ['x-session-id!', 'cookie'] } },
     FORWARD,
   ],
-  SESSION_FORWARD_COOKIES: ['sid', { forwardedSession: { cookies: ['sid'] } }, FORWARD],
+  SESSION_FORWARD_COOKIES: ['sid, __Host-id', { forwardedSession: { cookies: ['sid', '__Host-id'] } }, FORWARD],
   SESSION_FORWARD_ACCEPTED: ['code=0', { session: { accepted: { path: 'code', values: ['0'] } } }, FORWARD],
   SESSION_FORWARD_REFUSED: ['code=401', { session: { refused: { path: 'code', values: ['401'] } } }, FORWARD],
   SESSION_CACHE_SECONDS: ['0', { session: { cacheSeconds: 0 } }],
@@ -230,18 +230,7 @@ describe('a valid environment', () => {
       vendor: {
         baseUrl: new URL('https://vendor.example'),
         regionUrls: new Map(),
-        apps: new Map([
-          [
-            'default',
-            {
-              name: 'default',
-              appId: 'app-1',
-              appToken: 'canary-app-token',
-              appKey: 'canary-app-key',
-              accessId: 'app-1',
-            },
-          ],
-        ]),
+        apps: new Map([['default', { ...CANARY_APP, name: 'default', accessId: 'app-1' }]]),
         timeoutMs: 5_000,
         maxPerSecond: 10,
       },
@@ -412,13 +401,9 @@ describe('a secret that everyone knows, or that is no random text', () => {
   });
 });
 
-describe('the only terminal of an account', () => {
-  const single = { ...USABLE, TERMINAL_POLICY: 'single' };
-
-  test('is not logged out by a background login unless that is configured', () => {
-    expect(loadConfig(single)).toMatchObject({ terminalPolicy: 'single', refresh: { mode: 'on-demand' } });
-    expect(loadConfig({ ...single, REFRESH_MODE: 'proactive' }).refresh.mode).toBe('proactive');
-  });
+test('the only terminal of an account is logged out by a background login if that is configured', () => {
+  const single = { ...USABLE, TERMINAL_POLICY: 'single', REFRESH_MODE: 'proactive' };
+  expect(loadConfig(single)).toMatchObject({ terminalPolicy: 'single', refresh: { mode: 'proactive' } });
 });
 
 test.each(['default:another-token-of-24-chars', 'cloud:canary-admin-token'])(
