@@ -10,9 +10,9 @@ import { searchWords } from '../../docs/site/search-words.ts';
 
 const listed = GROUPS.flatMap(({ files }) => files);
 
-/** The Markdown files in a folder of the repository. */
-function markdownIn(folder: string, recursive = false): string[] {
-  return readdirSync(join(REPOSITORY, folder), { recursive, encoding: 'utf8' })
+/** The Markdown files directly in a folder of the repository. */
+function markdownIn(folder: string): string[] {
+  return readdirSync(join(REPOSITORY, folder))
     .map((name) => (folder === '' ? name : `${folder}/${name}`))
     .filter((path) => path.endsWith('.md'));
 }
@@ -25,7 +25,8 @@ function readmesBelow(folder: string): string[] {
 describe('the list of documents in docs/site/documents.ts', () => {
   const present = [
     ...markdownIn(''),
-    ...markdownIn('docs', true),
+    // Not the packages of the site.
+    ...['docs', 'docs/adr', 'docs/zh'].flatMap((folder) => markdownIn(folder)),
     ...readmesBelow('clients'),
     ...readmesBelow('deploy/helm'),
     ...readmesBelow('examples'),
