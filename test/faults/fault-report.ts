@@ -4,6 +4,7 @@ import type { BrokerProcess } from '../support/broker-process.ts';
 import type { Fleet } from '../support/fleet.ts';
 import type { PlainAnswer } from '../support/plain-request.ts';
 import { accessTokenOf } from '../support/served-token.ts';
+import { percentile } from '../support/statistics.ts';
 
 export interface Row {
   /** Where the fault happens, and what is promised then. Faults with the same text stand below each other. */
@@ -47,6 +48,12 @@ export async function timedRead(
 /** The reads that returned no token, or a token that the vendor does not accept. */
 export function failedReads(reads: readonly TimedRead[]): TimedRead[] {
   return reads.filter(({ status, live }) => status !== 200 || !live);
+}
+
+/** The time within which this share of the reads was answered, in ms. */
+export function answeredWithin(reads: readonly TimedRead[], share: number): number {
+  const durations = reads.map(({ tookMs }) => tookMs);
+  return percentile(durations, share);
 }
 
 /** Starts `once` every `everyMs` for `forMs`, without waiting for the call before. Returns all results. */

@@ -6,7 +6,6 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../src/store/redis/keys.ts';
 import { ACCOUNT_FIELDS } from '../../src/store/redis/records/record-codec.ts';
 import { systemClock } from '../../src/token/clock.ts';
-import { BrokerError } from '../../src/token/errors.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import { accountId, accountOf, type Subject, subjectId, terminalOf } from '../../src/token/subject.ts';
 import { brokerParts } from '../support/broker-parts.ts';
@@ -16,6 +15,7 @@ import { watchedStore } from '../support/failing-store.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../support/filled-store.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { principal, startApp, UNION_ID } from '../unit/http/running-app.ts';
+import { asBrokerError } from './broker-errors.ts';
 
 /** `npm run fuzz` makes 20,000 for each of the two tests. */
 const MUTATIONS = Number(process.env['FUZZ_REDIS_RECORDS'] ?? 300);
@@ -280,7 +280,3 @@ test.each([
   },
   30_000 + 300 * MUTATIONS,
 );
-
-function asBrokerError(error: unknown): void {
-  if (!(error instanceof BrokerError) || error.code === 'internal') throw error;
-}

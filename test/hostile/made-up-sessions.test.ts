@@ -8,6 +8,7 @@ import { eventually } from '../support/eventually.ts';
 import { startFleet, startServices } from '../support/fleet.ts';
 import { durationsDuring, expectPrompt, isMeasured } from '../support/honest-reads.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { introspectionAt } from '../unit/session/recording-server.ts';
 
 const MADE_UP = 600;
 /** They arrive within this time. */
@@ -54,17 +55,8 @@ async function startSessionServer(
   return counts;
 }
 
-/** The settings of a broker that asks this server about sessions. */
-function askingAt(server: SessionServer): Readonly<Record<string, string>> {
-  return {
-    SESSION_MODE: 'introspection',
-    SESSION_INTROSPECTION_URL: server.url,
-    SESSION_INTROSPECTION_CLIENT_ID: 'broker',
-    SESSION_INTROSPECTION_CLIENT_SECRET: 'secret',
-    // Known sessions are checked again and again during the attack. It lasts longer than a stale session is accepted.
-    SESSION_CACHE_SECONDS: '1',
-  };
-}
+/** Known sessions are checked again and again during the attack. It lasts longer than a stale session is accepted. */
+const askingAt = (url: string) => ({ ...introspectionAt(url), SESSION_CACHE_SECONDS: '1' });
 
 async function tokenIn(request: IncomingMessage): Promise<string> {
   return new URLSearchParams(await text(request)).get('token') ?? '';
@@ -77,7 +69,7 @@ test('600 made-up sessions in 2 s: few connections to the session server, and kn
     if (!answer.active) await sleep(SEARCH_MS);
     response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
   });
-  const fleet = await startFleet({ replicas: 1, env: askingAt(server) });
+  const fleet = await startFleet({ replicas: 1, env: askingAt(server.url) });
   onTestFinished(() => fleet.close());
   const broker = fleet.broker(0);
   expect(broker.log().join()).toContain('SESSION_INTROSPECTION_AUDIENCE and SESSION_INTROSPECTION_SCOPE are not set');
@@ -108,7 +100,7 @@ test('known sessions are checked while made-up ones that get no answer hold all 
     await once(response, 'close');
     held -= 1;
   });
-  const fleet = await startServices({ replicas: 1, env: askingAt(server) });
+  const fleet = await startServices({ replicas: 1, env: askingAt(server.url) });
   onTestFinished(() => fleet.close());
   const broker = fleet.broker(0);
   const read = async (session: string) => (await broker.getToken(session, 'phone')).status;

@@ -3,6 +3,7 @@ import type { BrokerProcess } from '../support/broker-process.ts';
 import { debug, INSPECT } from '../support/debugger.ts';
 import { startFleet } from '../support/fleet.ts';
 import { readDuring } from '../support/honest-reads.ts';
+import { introspectionAt } from '../unit/session/recording-server.ts';
 import { DATA, SUCCESS, scriptedVendor } from '../unit/vendor-api/scripted-vendor.ts';
 
 const MB = 2 ** 20;
@@ -34,10 +35,7 @@ async function startReplica(env: Readonly<Record<string, string>>) {
   const fleet = await startFleet({
     replicas: 1,
     env: {
-      SESSION_MODE: 'introspection',
-      SESSION_INTROSPECTION_URL: cloud.url.href,
-      SESSION_INTROSPECTION_CLIENT_ID: 'broker',
-      SESSION_INTROSPECTION_CLIENT_SECRET: 'secret',
+      ...introspectionAt(cloud.url.href),
       SESSION_CACHE_SECONDS: '3600',
       VENDOR_REGION_URLS: JSON.stringify({ DE: vendor.url }),
       ...env,

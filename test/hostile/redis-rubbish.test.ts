@@ -13,6 +13,7 @@ import { brokerParts } from '../support/broker-parts.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore, PATIENT, saveToken } from '../support/filled-store.ts';
 import { expectPrompt } from '../support/honest-reads.ts';
+import { asBrokerError } from './broker-errors.ts';
 
 const TERMINALS = 5;
 const LOGOUTS = Number(process.env['HOSTILE_LOGOUTS'] ?? 2_000);
@@ -181,10 +182,6 @@ async function sendAll(sequence: readonly Request[]): Promise<void> {
   for (let at = 0; at < sequence.length; at += 10) {
     await Promise.all(sequence.slice(at, at + 10).map((request) => send(request).catch(asBrokerError)));
   }
-}
-
-function asBrokerError(error: unknown): void {
-  if (!(error instanceof BrokerError) || error.code === 'internal') throw error;
 }
 
 async function checkWhatIsLeft(): Promise<void> {

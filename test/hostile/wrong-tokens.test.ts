@@ -5,6 +5,7 @@ import { listen } from '../../src/simulator/http-server.ts';
 import type { Replica } from '../support/broker-service.ts';
 import { type Fleet, startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { introspectionAt } from '../unit/session/recording-server.ts';
 
 const ADMIN_TOKEN = 'admin-token-of-this-test';
 const SECRET = 'the-secret-that-sessions-are-signed-with';
@@ -97,10 +98,7 @@ describe('tokens of the right OAuth server that are no session are refused, and 
     });
     onTestFinished(() => server.close());
     const fleet = await fleetWith({
-      SESSION_MODE: 'introspection',
-      SESSION_INTROSPECTION_URL: server.url,
-      SESSION_INTROSPECTION_CLIENT_ID: 'broker',
-      SESSION_INTROSPECTION_CLIENT_SECRET: 'secret',
+      ...introspectionAt(server.url),
       SESSION_INTROSPECTION_AUDIENCE: 'sdk-token-broker',
       SESSION_INTROSPECTION_SCOPE: 'camera profile',
     });

@@ -62,3 +62,13 @@ export function json(content: unknown): RequestListener {
     response.setHeader('content-type', 'application/json').end(JSON.stringify(content));
   };
 }
+
+/** The settings of a broker that asks this server about sessions. */
+export function introspectionAt(url: string): Readonly<Record<string, string>> {
+  return {
+    SESSION_MODE: 'introspection',
+    SESSION_INTROSPECTION_URL: url,
+    SESSION_INTROSPECTION_CLIENT_ID: 'broker',
+    SESSION_INTROSPECTION_CLIENT_SECRET: 'secret',
+  };
+}
