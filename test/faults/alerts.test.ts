@@ -290,9 +290,7 @@ function inTurn(once: () => unknown): () => void {
 
 async function startAll({ odd, knownReads = 20 }: Played): Promise<Installation> {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   const redisProxy = await startFaultProxy(redis.port);
-  onTestFinished(() => redisProxy.close());
   const folder = mkdtempSync(join(tmpdir(), 'secrets-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const adminTokens = join(folder, 'ADMIN_TOKENS');
@@ -301,7 +299,6 @@ async function startAll({ odd, knownReads = 20 }: Played): Promise<Installation>
   onTestFinished(async () => void (await Promise.all([cloud.close(), strangers.close()])));
   const { port, pathname } = new URL(cloud.jwksUrl);
   const keyProxy = await startFaultProxy(Number(port));
-  onTestFinished(() => keyProxy.close());
   const fleet = await startFleet({
     replicas: 3,
     env: {
@@ -313,18 +310,15 @@ async function startAll({ odd, knownReads = 20 }: Played): Promise<Installation>
       SESSION_JWT_JWKS_URL: `http://127.0.0.1:${keyProxy.port}${pathname}`,
     },
   });
-  onTestFinished(() => fleet.close());
   const replicas: BrokerProcess[] = [...fleet.brokers];
   if (odd) {
     const other = await startBroker({ ...fleet.env, ...odd });
-    onTestFinished(async () => void (await other.stop()));
     replicas.push(other);
   }
   const prometheus = await startPrometheus(
     replicas.map(({ adminUrl }) => new URL(adminUrl).host),
     FACTOR,
   );
-  onTestFinished(() => prometheus.stop());
   if (knownReads > 0) {
     const session = await cloud.issueSession({ unionId: 'known', region: 'DE' });
     for (const broker of fleet.brokers) await broker.getToken(session, 'phone');

@@ -1,4 +1,4 @@
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Keys } from '../../src/store/redis/keys.ts';
 import { startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
@@ -21,13 +21,11 @@ async function fleetOf(accounts: number, maxRps: number, lifetimeSeconds: number
     // At this level, a replica logs each turn that it takes from its own share of the budget.
     env: { ...DUE_AT_HALF, VENDOR_MAX_RPS: String(maxRps), LOG_LEVEL: 'debug', ...env },
   });
-  onTestFinished(() => fleet.close());
   const sharedTurns = await watchTurns(fleet, maxRps);
   const sessions = await Promise.all(
     Array.from({ length: accounts }, (_, number) => fleet.session(`account-${number}`)),
   );
   const unlimited = await startBroker({ ...fleet.env, VENDOR_MAX_RPS: '0' });
-  onTestFinished(() => void unlimited.stop());
   const obtained = await Promise.all(sessions.map((session) => timedRead(fleet, unlimited, session)));
   expect(obtained.filter(({ status }) => status !== 200)).toEqual([]);
   await unlimited.stop();

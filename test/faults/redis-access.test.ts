@@ -47,7 +47,6 @@ function tlsSettings(tlsPort: number): (readonly [string, string])[] {
 async function startTlsRedis(tlsPort: number, args: readonly string[] = []): Promise<{ readonly port: number }> {
   const tls = tlsSettings(tlsPort).flatMap(([name, value]) => [`--${name}`, value]);
   const redis = await startRedis({ args: ['--requirepass', PASSWORD, ...tls, ...args] });
-  onTestFinished(() => redis.kill());
   return redis;
 }
 
@@ -68,8 +67,7 @@ async function behindSentinel(): Promise<StartedRedis> {
   const { port } = await startTlsRedis(masterPort);
   const tls = [...tlsSettings(tlsPort), ['tls-replication', 'yes']].map((setting) => setting.join(' '));
   const lines = [...tls, `sentinel auth-pass mymaster ${PASSWORD}`];
-  const sentinel = await startSentinel({ masterPort, quorum: 1, password: SENTINEL_PASSWORD, lines });
-  onTestFinished(() => sentinel.stop());
+  await startSentinel({ masterPort, quorum: 1, password: SENTINEL_PASSWORD, lines });
   const options = `tls=true&sentinelPassword=${SENTINEL_SECRET}`;
   return { url: `redis-sentinel://:${SECRET}@127.0.0.1:${tlsPort}/mymaster?${options}`, port };
 }
@@ -101,16 +99,13 @@ test.each([
     const { url, port } = await start();
     const env = { REDIS_URL: url, NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem') };
     const fleet = await startFleet({ replicas: 1, env });
-    onTestFinished(() => fleet.close());
     expect((await fleet.broker(0).getToken(await fleet.session('alice'), 'phone')).status).toBe(200);
     expect(await askRedis({ port, password: PASSWORD }, (redis) => redis.dbsize())).toBeGreaterThan(0);
 
     const untrusting = await startBroker({ ...fleet.env, NODE_EXTRA_CA_CERTS: '' }, { until: '/livez' });
-    onTestFinished(() => void untrusting.stop());
     await eventually(() => untrusting.log().some((line) => tlsFailure.test(line)));
     const wrongPasswords = { ...fleet.env, REDIS_URL: url.replaceAll('canary', 'wrong-canary') };
     const refused = await startBroker(wrongPasswords, { until: '/livez' });
-    onTestFinished(() => void refused.stop());
     await eventually(() => refused.log().some((line) => /WRONGPASS/.test(line)));
     for (const broker of [fleet.broker(0), untrusting, refused]) {
       expect(broker.log().join('\n')).not.toContain('canary');

@@ -1,10 +1,10 @@
-import { Redis } from 'ioredis';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type ProxyFault, startFaultProxy } from '../support/fault-proxy.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { redisClient } from '../support/redis-client.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { answeredWithin, failedReads, repeatedly, reportFault, timedRead } from './fault-report.ts';
 
@@ -23,7 +23,6 @@ async function knownTokens(fleet: Fleet): Promise<string[]> {
 
 async function ownRedis(options?: Parameters<typeof startRedis>[0]): Promise<RedisServer> {
   const redis = await startRedis(options);
-  onTestFinished(() => redis.kill());
   return redis;
 }
 
@@ -31,7 +30,6 @@ describe('Redis', () => {
   test('hangs for 10 s, then is down for 8 s: the broker serves every known token, and writes lost tokens back', async () => {
     const redis = await ownRedis();
     const fleet = await startFleet({ replicas: 2, env: { REDIS_URL: redis.url, VENDOR_MAX_RPS: '20' } });
-    onTestFinished(() => fleet.close());
     const sessions = await knownTokens(fleet);
     const before = fleet.vendor.state().succeeded;
     const load = (ms: number) =>
@@ -58,8 +56,7 @@ describe('Redis', () => {
     const p99 = answeredWithin(known, 0.99);
     expect(p99).toBeLessThan(500);
 
-    const client = new Redis(redis.url);
-    onTestFinished(() => void client.quit());
+    const client = redisClient(redis.url);
     const expected = 0.8 * ACCOUNTS;
     await eventually(
       async () => {
@@ -69,7 +66,6 @@ describe('Redis', () => {
       { timeoutMs: 10_000 },
     );
     const third = await startBroker(fleet.env);
-    onTestFinished(() => void third.stop());
     const loginsBefore = fleet.vendor.state().succeeded;
     const found = await Promise.all(sessions.map((session) => timedRead(fleet, third, session)));
     expect(failedReads(found)).toEqual([]);
@@ -97,9 +93,7 @@ describe('Redis', () => {
     async (name, fault) => {
       const redis = await ownRedis();
       const proxy = await startFaultProxy(redis.port);
-      onTestFinished(() => proxy.close());
       const fleet = await startFleet({ replicas: 3, env: { REDIS_URL: `redis://127.0.0.1:${proxy.port}` } });
-      onTestFinished(() => fleet.close());
       const session = await fleet.session('known');
       for (const broker of fleet.brokers) await timedRead(fleet, broker, session);
       proxy.set(fault);
@@ -140,9 +134,7 @@ describe('Redis', () => {
     async (name, on, off) => {
       const redis = await ownRedis({ args: ['--maxmemory-policy', 'noeviction'] });
       const fleet = await startFleet({ replicas: 1, env: { REDIS_URL: redis.url } });
-      onTestFinished(() => fleet.close());
-      const client = new Redis(redis.url);
-      onTestFinished(() => void client.quit());
+      const client = redisClient(redis.url);
       const broker = fleet.broker(0);
       const session = await fleet.session('known');
       await timedRead(fleet, broker, session);
@@ -155,7 +147,6 @@ describe('Redis', () => {
       expect(fleet.vendor.loginsOf('new', 'phone')).toBe(1);
       await client.call(off[0] ?? '', ...off.slice(1));
       const other = await startBroker(fleet.env);
-      onTestFinished(() => void other.stop());
       await eventually(async () => expect(await client.keys(`${fleet.keyPrefix}:*:a:*`)).toHaveLength(2));
       expect(failedReads([await timedRead(fleet, other, newSession)])).toEqual([]);
       expect(fleet.vendor.loginsOf('new', 'phone')).toBe(1);

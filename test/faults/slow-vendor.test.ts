@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { answeredWithin, repeatedly, reportFault, type TimedRead, timedRead } from './fault-report.ts';
 
@@ -50,7 +50,6 @@ test.each(FAULTS)(
       replicas: 2,
       vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS, latencyMs: LATENCY_MS, mode: 'replace' },
     });
-    onTestFinished(() => fleet.close());
     const accounts = Array.from({ length: SUBJECTS }, (_, number) => `account-${number}`);
     const sessions = await Promise.all(accounts.map((account) => fleet.session(account)));
     const reading = repeatedly(FOR_MS, 200, (round) =>

@@ -58,7 +58,6 @@ test.each(FAILURES)(
       vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS, latencyMs: 50, mode: 'overlap' },
       env: { REDIS_URL: redis.url },
     });
-    onTestFinished(() => fleet.close());
     const accounts = Array.from({ length: SUBJECTS }, (_, number) => `account-${number}`);
     const sessions = await Promise.all(accounts.map((account) => fleet.session(account)));
     const logins = () => accounts.map((account) => fleet.vendor.loginsOf(account, 'phone'));

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Fault } from '../../src/simulator/vendor-settings.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -22,7 +22,6 @@ describe('a vendor outage', () => {
     'of kind %s: the broker serves known tokens, reports an error to new terminals, sends few logins, and recovers',
     async (fault) => {
       const fleet = await startFleet({ replicas: 3, env: { VENDOR_MAX_RPS: '10' } });
-      onTestFinished(() => fleet.close());
       const knownSession = await fleet.session('known');
       for (const broker of fleet.brokers) await broker.getToken(knownSession, 'phone');
       const newSessions = await Promise.all(Array.from({ length: 5 }, (_, number) => fleet.session(`new-${number}`)));

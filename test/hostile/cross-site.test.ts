@@ -20,7 +20,6 @@ async function startAll(env = {}) {
   const cloud = await recordingServer(json({ sub: 'alice', region: 'DE' }));
   const forward = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: `${cloud.origin}/whoami` };
   const fleet = await startServices({ replicas: 1, env: { ...forward, ...env } });
-  onTestFinished(() => fleet.close());
   const { url } = fleet.broker(0);
   const cookie = 'PHPSESSID=of-alice';
   const send = (method: string, uniqueId: string, headers = {}) =>

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { Redis } from 'ioredis';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import type { Redis } from 'ioredis';
+import { describe, expect, inject, test } from 'vitest';
 import { Keys } from '../../src/store/redis/keys.ts';
 import { ACCOUNT_FIELDS } from '../../src/store/redis/records/record-codec.ts';
 import { systemClock } from '../../src/token/clock.ts';
@@ -13,6 +13,7 @@ import { claimLeases } from '../support/due-claims.ts';
 import { eventually } from '../support/eventually.ts';
 import { watchedStore } from '../support/failing-store.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../support/filled-store.ts';
+import { redisClient } from '../support/redis-client.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { principal, startApp, UNION_ID } from '../unit/http/running-app.ts';
 import { asBrokerError } from './broker-errors.ts';
@@ -37,10 +38,8 @@ async function open(
 ): Promise<TokenStore> {
   const keyPrefix = `forged-${randomUUID()}`;
   keys = new Keys(keyPrefix);
-  redis = new Redis(url);
-  onTestFinished(() => redis.disconnect());
+  redis = redisClient(url);
   const store = await openRedisStore(url, keyPrefix, encryptionKeys);
-  onTestFinished(() => store.close());
   await eventually(() => store.announcements.completeSince() !== undefined);
   return store;
 }
@@ -241,7 +240,6 @@ test.each([
   async (_name, encryptionKeys) => {
     // A Redis of its own, emptied before each run. To find the keys among those of all tests takes most of the time.
     const server = await startRedis();
-    onTestFinished(() => server.kill());
     const store = await open(encryptionKeys, server.url);
     const { broker, accounts } = brokerParts({ store, perHour: 60_000 });
     const sessions = { verify: async () => principal({ region: 'CN', issuedAt: systemClock.now() + 60_000 }) };

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { exitOf } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -19,7 +19,6 @@ test.skipIf(process.platform !== 'linux').each(['a pipe', 'the same disk'])(
   async (place) => {
     const full = openSync('/dev/full', 'w');
     const fleet = await startFleet({ replicas: 0 });
-    onTestFinished(() => fleet.close());
     const [port, adminPort] = [await freePort(), await freePort()];
     const child = spawn(process.execPath, [ENTRY, 'serve'], {
       env: { ...fleet.env, HOST: '127.0.0.1', PORT: `${port}`, ADMIN_PORT: `${adminPort}`, LOG_LEVEL: 'debug' },

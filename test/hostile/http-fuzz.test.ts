@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -81,7 +81,6 @@ test.each(['info', 'debug'])(
   },
   async (LOG_LEVEL) => {
     const fleet = await startFleet({ replicas: 1, env: { LOG_LEVEL, ADMIN_TOKEN, API_DOCS: 'true' } });
-    onTestFinished(() => fleet.close());
     const broker = fleet.broker(0);
     const session = await fleet.session('fuzzed');
     const { public: toPublic, internal } = templates(session);

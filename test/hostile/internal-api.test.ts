@@ -23,7 +23,6 @@ function statusOf(url: string, token: string, agent: Agent): Promise<number> {
 test('guesses of the admin token are throttled, counted and logged, while every honest call succeeds', async () => {
   const [ops, cloud] = ['canary-ops-token-0123', 'canary-cloud-token-0123'];
   const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKENS: `ops:${ops},cloud:${cloud}` } });
-  onTestFinished(() => fleet.close());
   const broker = fleet.broker(0);
   const session = await fleet.session('alice');
   expect((await broker.getToken(session, 'phone')).status).toBe(200);

@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Replica } from '../support/broker-service.ts';
 import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
 import { expectPrompt, NEWCOMER_MS } from '../support/honest-reads.ts';
@@ -37,7 +37,6 @@ async function logInAndOut(fleet: Fleet, number: number, isOver: () => boolean):
 test('25 accounts that log in and out in a loop hold up neither newcomers nor known tokens', async () => {
   // Without the limits of an account, so that only the queue protects the others.
   const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 50 }, env: { VENDOR_MAX_RPS: '10' } });
-  onTestFinished(() => fleet.close());
   const known = await fleet.session('known');
   await fleet.broker(0).getToken(known, 'phone');
   const sessions = await Promise.all(Array.from({ length: NEWCOMERS }, (_, number) => fleet.session(`new-${number}`)));
@@ -74,7 +73,6 @@ test('25 accounts that log in and out in a loop hold up neither newcomers nor kn
 test('an account that logs in and out in a loop gets no more than its limit, over all replicas', async () => {
   const env = { LOGIN_LIMIT_PER_HOUR: '60', TERMINALS_PER_ACCOUNT: '6' };
   const fleet = await startServices({ replicas: 2, vendor: { latencyMs: 50 }, env });
-  onTestFinished(() => fleet.close());
   const session = await fleet.session('bad');
   const statuses: number[] = [];
   for (let round = 0; round < 20; round += 1) {

@@ -70,7 +70,6 @@ test('600 made-up sessions in 2 s: few connections to the session server, and kn
     response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
   });
   const fleet = await startFleet({ replicas: 1, env: askingAt(server.url) });
-  onTestFinished(() => fleet.close());
   const broker = fleet.broker(0);
   expect(broker.log().join()).toContain('SESSION_INTROSPECTION_AUDIENCE and SESSION_INTROSPECTION_SCOPE are not set');
   for (const session of KNOWN) expect((await broker.getToken(session, 'phone')).status).toBe(200);
@@ -101,7 +100,6 @@ test('known sessions are checked while made-up ones that get no answer hold all 
     held -= 1;
   });
   const fleet = await startServices({ replicas: 1, env: askingAt(server.url) });
-  onTestFinished(() => fleet.close());
   const broker = fleet.broker(0);
   const read = async (session: string) => (await broker.getToken(session, 'phone')).status;
   for (const session of KNOWN) expect(await read(session)).toBe(200);
@@ -127,7 +125,6 @@ test('junk cookies beside a valid one are no new question, and displace nobody',
   });
   const env = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: server.url, SESSION_FORWARD_COOKIES: 'sid' };
   const fleet = await startServices({ replicas: 1, env });
-  onTestFinished(() => fleet.close());
   const { url } = fleet.broker(0);
   const read = async (cookie: string) => {
     const { status } = await plainRequest(`${url}/sdk-token?uniqueId=phone`, { headers: { cookie } });

@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { BrokerProcess } from '../support/broker-process.ts';
 import { debug, INSPECT } from '../support/debugger.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -41,7 +41,6 @@ async function startReplica(env: Readonly<Record<string, string>>) {
       ...env,
     },
   });
-  onTestFinished(() => fleet.close());
   const broker = fleet.broker(0);
   for (const session of KNOWN) expect((await broker.getToken(session, 'phone')).status).toBe(200);
   return { broker, questions: () => cloud.seen.length };

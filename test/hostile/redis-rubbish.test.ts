@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../src/store/redis/keys.ts';
 import { systemClock } from '../../src/token/clock.ts';
@@ -13,6 +13,7 @@ import { brokerParts } from '../support/broker-parts.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore, PATIENT, saveToken } from '../support/filled-store.ts';
 import { expectPrompt } from '../support/honest-reads.ts';
+import { redisClient } from '../support/redis-client.ts';
 import { asBrokerError } from './broker-errors.ts';
 
 const TERMINALS = 5;
@@ -30,13 +31,11 @@ let store: TokenStore;
 beforeEach(async () => {
   keyPrefix = `rubbish-${randomUUID()}`;
   keys = new Keys(keyPrefix);
-  redis = new Redis(inject('redisUrl'));
-  onTestFinished(() => redis.disconnect());
+  redis = redisClient();
   store = await openRedisStore(inject('redisUrl'), keyPrefix, [newKey('k1')], {
     ...PATIENT,
     terminalsPerAccount: TERMINALS,
   });
-  onTestFinished(() => store.close());
 });
 
 interface StoredKey {

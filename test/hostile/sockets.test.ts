@@ -14,7 +14,6 @@ const NOT_HTTP = 'not HTTP\r\n\r\n';
 
 async function runFleet(options: Partial<Parameters<typeof startFleet>[0]> = {}): Promise<Fleet> {
   const fleet = await startFleet({ replicas: 1, ...options });
-  onTestFinished(() => fleet.close());
   return fleet;
 }
 

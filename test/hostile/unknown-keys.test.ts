@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT } from 'jose';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { startFleet } from '../support/fleet.ts';
 import { readDuring } from '../support/honest-reads.ts';
 import { plainRequest } from '../support/plain-request.ts';
@@ -19,7 +19,6 @@ const PAUSE_MS = 20;
 test('sessions with unknown keys cause few fetches and few log lines while the JWKS URL fails', async () => {
   const server = await recordingServer(json({ keys: [] }));
   const fleet = await startFleet({ replicas: 1, env: { SESSION_JWT_JWKS_URL: server.origin } });
-  onTestFinished(() => fleet.close());
   const { getToken, log, stop } = fleet.broker(0);
   server.answer = json(JSON.parse((await plainRequest(fleet.cloud.jwksUrl)).body));
   const known = await fleet.session('alice');

@@ -43,7 +43,6 @@ async function detailsOf(fleet: Fleet<Replica>, sessions: readonly (readonly [st
 
 async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet<Replica>> {
   const fleet = await startServices({ replicas: 1, env: { ADMIN_TOKEN, ...env } });
-  onTestFinished(() => fleet.close());
   return fleet;
 }
 

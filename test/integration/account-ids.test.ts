@@ -31,11 +31,9 @@ function signed(id: string): Promise<string> {
 
 test('an account is the same one as a number and as text, in every mode, in Redis and in the internal API', async () => {
   const fleet = await startServices({ replicas: 0, env: { ADMIN_TOKEN } });
-  onTestFinished(() => fleet.close());
   const cloud = await startCloud();
   const start = async (env: Readonly<Record<string, string>>) => {
     const broker = await startBrokerService({ ...fleet.env, SESSION_JWT_JWKS_URL: '', ...env });
-    onTestFinished(async () => void (await broker.stop()));
     return broker;
   };
   const [jwt, introspection, forward] = await Promise.all([

@@ -80,7 +80,6 @@ describe('a refused token', () => {
 
   test('reported in a loop is rate-limited, without an effect on other terminals and accounts', async () => {
     const fleet = await startServices({ replicas: 2, env: { LOGIN_LIMIT_PER_HOUR: '60' } });
-    onTestFinished(() => fleet.close());
     const session = await fleet.session('alice');
     let etag = String((await fleet.broker(0).getToken(session, 'phone')).headers.etag);
     const statuses: number[] = [];
@@ -228,7 +227,6 @@ describe('the accessId of an account', () => {
     const before = await obtain(fleet.broker(0), 'dave');
     expect(JSON.parse(before.body).region).toBe('DE');
     const otherKey = await startBrokerService({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(newKey('other')) });
-    onTestFinished(async () => void (await otherKey.stop()));
     for (const query of ['', '?regRegion=FR']) {
       const { status, body } = await obtain(otherKey, 'dave', query);
       expect([status, JSON.parse(body)]).toEqual([200, JSON.parse(before.body)]);
@@ -267,7 +265,6 @@ describe('apps and terminals', () => {
     const none = { VENDOR_APP_ID: '', VENDOR_APP_TOKEN: '', VENDOR_APP_KEY: '' };
     const env = { ...none, VENDOR_APPS, SESSION_CLAIM_APP: 'app' };
     const fleet = await startServices({ replicas: 2, vendor: { apps }, env });
-    onTestFinished(() => fleet.close());
     const session = await fleet.session('alice');
     const bound = await fleet.cloud.issueSession({ unionId: 'alice', region: 'DE', claims: { app: 'ios' } });
     const ask = (number: number, name?: string, as = session) =>

@@ -1,7 +1,7 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { SignJWT, UnsecuredJWT } from 'jose';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import type { Replica } from '../support/broker-service.ts';
 import { type Fleet, startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
@@ -99,7 +99,6 @@ async function expectRefused(fleet: Fleet<Replica>, attempts: readonly Attempt[]
 
 async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet<Replica>> {
   const fleet = await startServices({ replicas: 1, env });
-  onTestFinished(() => fleet.close());
   return fleet;
 }
 

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, inject, test } from 'vitest';
 import type { Fault } from '../../src/simulator/vendor-settings.ts';
 import type { Replica } from '../support/broker-service.ts';
 import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
@@ -70,7 +70,6 @@ function memoryMb(pid: number): number {
 describe('a vendor that fails', () => {
   test('causes the documented error, leaves nothing in the store, and does no harm after it recovers', async () => {
     const fleet = await startServices({ replicas: 1, env: { VENDOR_TIMEOUT_MS: '800', VENDOR_MAX_RPS: '0' } });
-    onTestFinished(() => fleet.close());
     const { vendor } = fleet;
     const { getToken } = fleet.broker(0);
     const faults = Object.entries(OUTCOMES) as [Fault, Outcome][];
@@ -107,7 +106,6 @@ describe('a vendor that fails', () => {
 
   test('cannot fill the memory of the broker with endless answers', async () => {
     const fleet = await startFleet({ replicas: 1, vendor: { fault: 'endless' }, env: { VENDOR_MAX_RPS: '0' } });
-    onTestFinished(() => fleet.close());
     const { getToken, pid } = fleet.broker(0);
     const answers = await Promise.all(
       Array.from({ length: ENDLESS_ANSWERS }, async (_, number) =>

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { startBroker } from '../support/broker-process.ts';
 import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
@@ -34,12 +34,10 @@ async function bundledFolders(): Promise<string[]> {
 
 test('the service in dist/ needs no npm packages, neither for a token with Redis nor for its API documentation and its console', async () => {
   const fleet = await startFleet({ replicas: 0 });
-  onTestFinished(() => fleet.close());
   const broker = await startBroker(
     { ...fleet.env, API_DOCS: 'true', ADMIN_TOKEN: 'an-admin-token-of-32-characters-or-more' },
     { entry },
   );
-  onTestFinished(async () => void (await broker.stop()));
   expect((await broker.getToken(await fleet.session('alice'), 'phone')).status).toBe(200);
   const page = await plainRequest(`${broker.url}/docs`);
   const parts = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = '']) => path);

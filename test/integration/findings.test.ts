@@ -20,9 +20,7 @@ async function statusOf({ adminUrl }: Replica): Promise<StatusReport> {
 
 async function startOnRedis(replicas: number, env: Readonly<Record<string, string>> = {}) {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   const fleet = await startServices({ replicas, env: { ADMIN_TOKEN, REDIS_URL: redis.url, ...env } });
-  onTestFinished(() => fleet.close());
   const onRedis = <T>(commands: (client: Redis) => Promise<T>) => askRedis(redis, commands);
   return { fleet, broker: fleet.broker(0), onRedis };
 }
@@ -161,7 +159,6 @@ test('a fleet shows all its replicas: the missing one, the one with another sett
   timeout: 120_000,
 }, async () => {
   const fleet = await startFleet({ replicas: 2, env: { ADMIN_TOKEN, VENDOR_MAX_RPS: '9' } });
-  onTestFinished(() => fleet.close());
   const [one, stopped] = [fleet.broker(0), fleet.broker(1)];
   await eventually(async () => expect((await statusOf(one)).replicas).toHaveLength(2), SOON);
   const { replicas, findings, version } = await statusOf(one);

@@ -98,7 +98,6 @@ describe('a thousand tokens encrypted with key A', () => {
   test('stay readable on all replicas during a rotation to key B, without a login', async ({ annotate }) => {
     // The cache is too small for all of them.
     const fleet = await startFleet({ replicas: 2, env: { TOKEN_ENCRYPTION_KEYS: keyRing(B, A), CACHE_MAX_MB: '1' } });
-    onTestFinished(() => fleet.close());
     const stored = { REDIS_URL: fleet.env['REDIS_URL'] ?? '', REDIS_KEY_PREFIX: fleet.keyPrefix };
     const count = () => sealedUnder(stored.REDIS_URL, fleet.keyPrefix);
     const store = await openRedisStore(stored.REDIS_URL, fleet.keyPrefix, [A]);
@@ -188,7 +187,6 @@ describe('a thousand tokens encrypted with key A', () => {
     await Promise.all(fleet.brokers.map((broker) => broker.stop()));
     fleet.vendor.configure({ tokenLifetimeSeconds: 86_400 });
     const onlyB = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(B) });
-    onTestFinished(async () => void (await onlyB.stop()));
     const kept = records.filter(({ subject }) => !isReplaced(subject));
     expect(await misreads(onlyB, kept, sessions)).toEqual([]);
     await onlyB.stop();
@@ -196,7 +194,6 @@ describe('a thousand tokens encrypted with key A', () => {
 
     // With a key ring that decrypts nothing, each read costs one login and no error.
     const onlyC = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(C) });
-    onTestFinished(async () => void (await onlyC.stop()));
     const strangers = kept.slice(0, 40).map(({ subject }) => subject);
     for (let round = 0; round < 2; round += 1) {
       const answers = await Promise.all(
@@ -223,10 +220,8 @@ describe('a thousand tokens encrypted with key A', () => {
 describe('rekey', () => {
   test('keeps its progress when it is interrupted, and the next run does the rest', async () => {
     const server = await startRedis({ args: ['--notify-keyspace-events', 'Kh'] });
-    onTestFinished(() => server.stop());
     const stored = { REDIS_URL: server.url, REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };
     const store = await openRedisStore(server.url, stored.REDIS_KEY_PREFIX, [A]);
-    onTestFinished(() => store.close());
     await fillStore(store, ACCOUNT_EACH);
     const [admin, ear] = [new Redis(server.url), new Redis(server.url)];
     onTestFinished(() => [admin, ear].forEach((redis) => void redis.disconnect()));
@@ -256,7 +251,6 @@ describe('rekey', () => {
   test('reports a failure while a replica still encrypts with the old key', async () => {
     const stored = { REDIS_URL: inject('redisUrl'), REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };
     const store = await openRedisStore(stored.REDIS_URL, stored.REDIS_KEY_PREFIX, [A]);
-    onTestFinished(() => store.close());
     // The replica writes in between, because the walk takes several batches.
     await fillStore(store, ACCOUNT_EACH);
     const ended = new AbortController();
@@ -296,7 +290,6 @@ describe('rekey', () => {
   test('fails with a key ring that decrypts nothing, and does not say that a key can be removed', async () => {
     const stored = { REDIS_URL: inject('redisUrl'), REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };
     const store = await openRedisStore(stored.REDIS_URL, stored.REDIS_KEY_PREFIX, [A]);
-    onTestFinished(() => store.close());
     await fillStore(store, SUBJECTS.slice(0, 20));
     const { code, out } = await runRekey(stored, keyRing(B));
     expect(code).toBe(1);

@@ -190,7 +190,6 @@ describe('a login that could not get a lease because Redis stalled', () => {
     const session = await fleet.session('alice');
     expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200 });
     const started = await startBroker(fleet.env);
-    onTestFinished(async () => void (await started.stop()));
     let second: PlainAnswer | undefined;
     await stalled(redis, async () => {
       second = await started.getToken(session, PHONE);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { DEMO_APP } from '../../src/simulator/vendor-simulator.ts';
 import { accountId, digest, subjectId } from '../../src/token/subject.ts';
 import { eventually } from '../support/eventually.ts';
@@ -19,7 +19,6 @@ function canary(name: string): string {
 /** Starts a broker with its own Redis. `secrets` then holds everything that the metrics must not show. */
 async function start() {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   const [appToken, appKey, adminToken, hmac] = [canary('token'), canary('key'), canary('admin'), canary('hmac')];
   const fleet = await startFleet({
     replicas: 1,
@@ -34,7 +33,6 @@ async function start() {
       ADMIN_TOKEN: adminToken,
     },
   });
-  onTestFinished(() => fleet.close());
   for (const key of fleet.env['TOKEN_ENCRYPTION_KEYS']?.split(':') ?? []) if (key.length > 8) secrets.add(key);
   const broker = fleet.broker(0);
 

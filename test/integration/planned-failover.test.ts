@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { BrokerProcess } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -21,9 +21,7 @@ function ofAccount(broker: BrokerProcess, method: string, unionId: string): Prom
 
 test('a planned failover by the Sentinels loses no erasure that was answered, and refuses few', async () => {
   const sentinels = await startRedisSentinels();
-  onTestFinished(() => sentinels.close());
   const fleet = await startFleet({ replicas: 2, env: { REDIS_URL: sentinels.url, ADMIN_TOKEN } });
-  onTestFinished(() => fleet.close());
   const names = Array.from({ length: ACCOUNTS }, (_, number) => `account-${number}`);
   await Promise.all(
     names.map(async (name, number) => {

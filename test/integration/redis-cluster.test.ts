@@ -73,7 +73,6 @@ describe('on a Redis Cluster', () => {
 
   test('a node that dies while a slot moves to it ends no process', async () => {
     const broken = await startRedisCluster();
-    onTestFinished(() => broken.close());
     const { keys, commands } = openCommands(broken.url);
     await waitUntilWorking(commands, keys);
     const nodes = await Promise.all(
@@ -127,7 +126,6 @@ describe('on a Redis Cluster', () => {
     'the check command says that a part of the cluster is down, with cluster-require-full-coverage %s',
     async (fullCoverage) => {
       const broken = await startRedisCluster(['--cluster-require-full-coverage', fullCoverage]);
-      onTestFinished(() => broken.close());
       const settings = { url: broken.url, keyPrefix: 'sdkt', encryptionKeys: [] };
       // The first is a master, the other one its replica. So nobody takes over.
       for (const index of [1, 4]) await broken.nodes[index]?.kill();
@@ -227,7 +225,6 @@ describe('on a Redis Cluster', () => {
     const keyPrefix = `test-${randomUUID()}`;
     const keys = new Keys(keyPrefix);
     const store = await openRedisStore(cluster.url, keyPrefix, [newKey('k1')], {});
-    onTestFinished(() => store.close());
     const accounts = EVERY_SHARD.map((shard) => accountIn(shard, keys));
     for (const unionId of accounts) {
       const subject = { app: 'default', unionId, uniqueId: 'phone' };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { checkStore } from '../../src/commands/checks/store.ts';
 import { rekey } from '../../src/commands/rekey.ts';
 import { loadStoreConfig } from '../../src/config/config.ts';
@@ -29,13 +29,11 @@ async function denials(redis: Redis): Promise<string[]> {
 
 async function startSingle() {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   return { scheme: 'redis', nodes: [redis], database: '/1' };
 }
 
 async function startCluster() {
   const cluster = await startRedisCluster();
-  onTestFinished(() => cluster.close());
   return { scheme: 'redis-cluster', nodes: cluster.nodes, database: '' };
 }
 
@@ -60,7 +58,6 @@ test.each([
       LOGIN_LIMIT_PER_HOUR: '600',
     };
     const fleet = await startServices({ replicas: 2, env, vendor: { tokenLifetimeSeconds: LIFETIME } });
-    onTestFinished(() => fleet.close());
     const sessions = await Promise.all(['alice', 'bob'].map((name) => fleet.session(name)));
     const read = (name: number, replica: number, headers = {}) =>
       fleet.broker(replica).getToken(sessions[name] ?? '', 'phone', { headers });

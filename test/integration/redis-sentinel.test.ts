@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkStore } from '../../src/commands/checks/store.ts';
 import { runScript } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
@@ -60,7 +60,6 @@ describe('behind Sentinels', () => {
 
 test('if the server becomes a replica, the broker reconnects once to find the master, but not for each command', async () => {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   const { keys, commands } = openCommands(redis.url);
   let count = 0;
   commands.on('ready', () => {

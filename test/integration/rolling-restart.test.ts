@@ -30,7 +30,6 @@ async function startProxy(urls: readonly string[]) {
 
 test.skipIf(!NGINX)('two replicas are restarted behind nginx, and no request fails', async () => {
   const fleet = await startFleet({ replicas: 2 });
-  onTestFinished(() => fleet.close());
   const replicas = [...fleet.brokers];
   const nginx = await startProxy(replicas.map(({ url }) => url));
   const session = await fleet.session('alice');

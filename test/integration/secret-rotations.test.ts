@@ -216,7 +216,6 @@ describe('two replicas whose secrets are replaced one after the other', () => {
 
 test('a secret in a variable is replaced by a rolling restart under load, with no failed request', async () => {
   const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKEN } });
-  onTestFinished(() => fleet.close());
   const started = [fleet.broker(0)];
   let inRotation = started;
   const callers = { session: fleet.session, adminToken: () => ADMIN_TOKEN };
@@ -338,7 +337,6 @@ const withUser = (url: string, user: string, password: string) => url.replace('/
 
 async function oneServer(): Promise<RotatedRedis> {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   const urlWith = (password: string) => withUser(redis.url, 'default', password);
   return { user: 'default', urlWith, nodes: [redis] };
 }
@@ -351,9 +349,7 @@ async function aCluster(): Promise<RotatedRedis> {
 
 async function aSentinel(): Promise<RotatedRedis> {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   const sentinel = await startSentinel({ masterPort: redis.port, quorum: 1, password: FIRST });
-  onTestFinished(() => sentinel.stop());
   const url = `redis-sentinel://127.0.0.1:${sentinel.port}/mymaster?sentinelPassword=`;
   return {
     user: 'broker',
@@ -402,7 +398,6 @@ test.each([
     Promise.all(sentinels.map(({ port }) => askRedis({ port, password }, (redis) => redis.call(...command))));
   const secrets = { ...files, ADMIN_TOKENS: `cloud:${ADMIN_TOKEN}`, REDIS_URL: urlWith(FIRST) };
   const fleet = await startWithSecretFiles(secrets, { replicas: 2, env });
-  onTestFinished(() => fleet.close());
   const callers = { session, adminToken: () => ADMIN_TOKEN };
   const load = await startLoad(fleet, callers);
   await replace(fleet, load, callers);

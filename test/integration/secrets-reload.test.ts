@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
 import { SignJWT } from 'jose';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import type { BrokerProcess } from '../support/broker-process.ts';
@@ -11,6 +10,7 @@ import { startFleet } from '../support/fleet.ts';
 import { startLoad } from '../support/load.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { sampled } from '../support/prometheus-text.ts';
+import { redisClient } from '../support/redis-client.ts';
 import { kubernetesVolume, type Secrets, startWithSecretFiles } from '../support/secret-files.ts';
 import { VENDOR_APP } from '../support/vendor-app.ts';
 
@@ -38,7 +38,6 @@ async function startReplicas(replicas: number) {
     vendor: { apps: APPS },
     env: { SESSION_CACHE_SECONDS: '600', ...Object.fromEntries(inline.map((name) => [name, ''])) },
   });
-  onTestFinished(() => fleet.close());
   const reload = (changes: Secrets) => {
     secrets = { ...secrets, ...changes };
     return fleet.reload(changes);
@@ -80,7 +79,6 @@ test('a replica takes new secrets of a Kubernetes volume without a signal, and k
   onTestFinished(() => rm(folder, { recursive: true }));
   const volume = kubernetesVolume(folder, { ADMIN_TOKENS: 'ops:canary-0123456789' });
   const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKENS_FILE: volume.path('ADMIN_TOKENS') } });
-  onTestFinished(() => fleet.close());
   const { adminUrl, log } = fleet.broker(0);
   const logs = (text: string) =>
     eventually(() => log().some((line) => line.includes(text)), { timeoutMs: 60_000, everyMs: 100 });
@@ -159,8 +157,7 @@ test('an invalid configuration changes no secret at all, and the log says why', 
 
 /** The number of records in Redis that name this encryption key. */
 async function sealedWith(keyPrefix: string, keyId: string): Promise<number> {
-  const redis = new Redis(inject('redisUrl'));
-  onTestFinished(() => redis.disconnect());
+  const redis = redisClient();
   let count = 0;
   for await (const keys of redis.scanStream({ match: `${keyPrefix}:*}:a:*`, count: 1_000 })) {
     for (const key of keys as string[]) {

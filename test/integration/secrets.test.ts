@@ -89,7 +89,6 @@ test('no secret reaches a log or an error, and none reaches Redis unencrypted, w
   const [password, hmac, key] = [canary('password'), canary('hmac-secret'), randomBytes(32).toString('base64')];
   hide(key);
   const redis = await startRedis({ args: ['--requirepass', password] });
-  onTestFinished(() => redis.stop());
   const redisUrl = redis.url.replace('//', `//:${password}@`);
   const env = {
     LOG_LEVEL: 'debug',
@@ -105,7 +104,6 @@ test('no secret reaches a log or an error, and none reaches Redis unencrypted, w
   };
   const apps = [{ ...DEMO_APP, appToken, appKey }];
   const fleet = await startFleet({ replicas: 2, vendor: { apps, tokenLifetimeSeconds: 4 }, env });
-  onTestFinished(() => fleet.close());
   const { vendor, cloud } = fleet;
   const [one, two] = [fleet.broker(0), fleet.broker(1)];
 
@@ -184,7 +182,6 @@ test('no secret reaches a log or an error, and none reaches Redis unencrypted, w
   await lookIntoRedisFor('a:');
   const wrongUrl = redisUrl.replace(password, canary('wrong-password'));
   const locked = await startBroker({ ...fleet.env, REDIS_URL: wrongUrl }, { until: '/livez' });
-  onTestFinished(async () => void (await locked.stop()));
   await ask(locked, alice);
   const refused = { REDIS_URL: `x${redisUrl}`, TOKEN_ENCRYPTION_KEYS: key, SESSION_JWT_SECRET: canary('x') };
   const refusal = String(await startBroker({ ...fleet.env, ...refused }).catch((error: Error) => error));
@@ -203,7 +200,6 @@ test('no secret reaches a log or an error, and none reaches Redis unencrypted, w
 
   // The search does find secrets that are stored unencrypted.
   const open = await startBrokerService({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: 'off' });
-  onTestFinished(async () => void (await open.stop()));
   const tablet = canary('uniqueId');
   expect(await ask(open, alice, tablet)).toBe(200);
   const found = (await dump(redisUrl)).flatMap(([, bytes]) => secretsIn(bytes));

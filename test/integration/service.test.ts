@@ -1,5 +1,4 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
 import { type Service, startService } from '../../src/service.ts';
@@ -11,6 +10,7 @@ import { startFaultProxy } from '../support/fault-proxy.ts';
 import { PATIENT } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
+import { redisClient } from '../support/redis-client.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
@@ -64,7 +64,6 @@ test('a service opens its port only when Redis has answered, so that its first r
   const { vendor, session, start, getToken } = await open(store);
   const token = accessTokenOf(await getToken(await start()));
   const proxy = await startFaultProxy(Number(new URL(store['REDIS_URL'] ?? '').port));
-  onTestFinished(() => proxy.close());
   proxy.set({ kind: 'delay', ms: 100 });
   const port = await freePort();
   const starting = start({ PORT: `${port}`, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
@@ -159,7 +158,6 @@ describe('services on one Redis', () => {
 
   test('return known tokens while Redis is down, stay ready and report the reason, and recover', async () => {
     const redis = await startRedis();
-    onTestFinished(() => redis.stop());
     const { start, getToken, isLive } = await open(onRedis(redis.url));
     const service = await start();
     const token = accessTokenOf(await getToken(service));
@@ -179,9 +177,7 @@ describe('services on one Redis', () => {
 describe('a service with a separate Redis', () => {
   test('leaves no connection open, after it closes and after a start that fails', async () => {
     const redis = await startRedis();
-    onTestFinished(() => redis.stop());
-    const operator = new Redis(redis.url);
-    onTestFinished(() => operator.disconnect());
+    const operator = redisClient(redis.url);
     const connections = async () => String(await operator.call('CLIENT', 'LIST')).match(/sdk-token-broker:/g)?.length;
     const { start } = await open(onRedis(redis.url));
     const service = await start();

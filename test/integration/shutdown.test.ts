@@ -164,7 +164,6 @@ describe('a signal during the start', () => {
 describe('a replica that shuts down', () => {
   test('lets a running login end with its present attempt, and begins no other one', async () => {
     const fleet = await startFleet({ replicas: 1, env: { VENDOR_TIMEOUT_MS: '2000' } });
-    onTestFinished(() => fleet.close());
     fleet.vendor.configure({ fault: 'hang' });
     const read = fleet.broker(0).getToken(await fleet.session('alice'), 'phone');
     await expect.poll(() => fleet.vendor.state().requests, { timeout: 20_000 }).toBe(1);
@@ -179,7 +178,6 @@ describe('a replica that shuts down', () => {
     const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 800 }, env: { VENDOR_MAX_RPS: '0' } });
     const agent = new Agent({ keepAlive: true });
     onTestFinished(() => agent.destroy());
-    onTestFinished(() => fleet.close());
     const [ending, other] = [fleet.broker(0), fleet.broker(1)];
     const readiness = await startedRequest(ending, '/readyz');
     const late = await startedRequest(ending, '/sdk-token?uniqueId=phone');
@@ -212,7 +210,6 @@ describe('a replica that shuts down', () => {
 
   test('does not wait for idle connections, on SIGINT as on SIGTERM', async () => {
     const fleet = await startFleet({ replicas: 1 });
-    onTestFinished(() => fleet.close());
     const broker = fleet.broker(0);
     const silent = await socketTo(broker);
     const idle = await keptConnection(broker);

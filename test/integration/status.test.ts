@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { StatusReport } from '../../src/http/routes/status.ts';
 import type { Replica } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
@@ -19,13 +19,11 @@ async function statusOf({ adminUrl }: Replica): Promise<StatusReport> {
 
 async function start(env: Readonly<Record<string, string>>, replicas = 1) {
   const fleet = await startServices({ replicas, env: { ADMIN_TOKEN, VENDOR_MAX_RPS: '50', ...env } });
-  onTestFinished(() => fleet.close());
   return fleet;
 }
 
 test('the status of each replica counts the tokens of all, and names no one', async () => {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   const fleet = await start({ REDIS_URL: redis.url }, 2);
   for (let account = 0; account < 10; account += 1) {
     const session = await fleet.session(`canary-account-${account}`);
@@ -60,7 +58,6 @@ test('the status of each replica counts the tokens of all, and names no one', as
 
 test('while Redis is down the status says so, in less than two seconds', async () => {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   const fleet = await start({ REDIS_URL: redis.url });
   const session = await fleet.session('alice');
   expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
@@ -89,9 +86,7 @@ test('with the store in the process the status has everything but Redis', async 
 
 test('a start and sessions without faults cause no warning, and count no Redis error', async () => {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   const fleet = await startFleet({ replicas: 1, env: { REDIS_URL: redis.url } });
-  onTestFinished(() => fleet.close());
   const { adminUrl, log, getToken } = fleet.broker(0);
   for (const unionId of ['alice', 'alice', 'bob']) {
     expect((await getToken(await fleet.session(unionId), 'phone')).status).toBe(200);

@@ -298,7 +298,6 @@ describe('with an endpoint', () => {
       SESSION_MODE: 'forward',
       SESSION_FORWARD_URL: `http://127.0.0.1:${port}/me`,
     });
-    onTestFinished(async () => void (await broker.stop()));
     const before = outgoing.length;
     const parent = appSpan();
     const headers = { ...parent.headers, tracestate: 'app=1' };
@@ -393,13 +392,11 @@ describe('a receiver that fails', () => {
   async function brokerFor(url: string, timeoutMs = '10000'): Promise<{ broker: BrokerProcess; session: string }> {
     const env = { ...tracingTo({ url }), OTEL_EXPORTER_OTLP_TIMEOUT: timeoutMs };
     const fleet = await startFleet({ replicas: 1, env });
-    onTestFinished(() => fleet.close());
     return { broker: fleet.broker(0), session: await fleet.session('alice') };
   }
 
   test('and never answers delays the end of the broker by a second at most', async () => {
     const receiver = await startOtlpReceiver('hang');
-    onTestFinished(() => receiver.close());
     const { broker, session } = await brokerFor(receiver.url);
     await broker.getToken(session, 'phone', { headers: appSpan().headers });
     await eventually(() => receiver.raw().length > 0);
@@ -415,9 +412,7 @@ describe('a receiver that fails', () => {
 
   test('at the end, spans that wait are sent', async () => {
     const receiver = await startOtlpReceiver();
-    onTestFinished(() => receiver.close());
     const fleet = await startFleet({ replicas: 1, env: { ...tracingTo(receiver), OTEL_BSP_SCHEDULE_DELAY: '60000' } });
-    onTestFinished(() => fleet.close());
     const parent = appSpan();
     await fleet.broker(0).getToken(await fleet.session('alice'), 'phone', { headers: parent.headers });
     expect(receiver.raw()).toEqual([]);

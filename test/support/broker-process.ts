@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { end, exitOf, linesOf, type ProcessExit } from './child-process.ts';
+import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
 import { type PlainAnswer, plainRequest } from './plain-request.ts';
@@ -54,7 +55,8 @@ export function getTokenAt(url: string): BrokerProcess['getToken'] {
 }
 
 /**
- * Starts `dist/main.js serve` on free loopback ports. The process gets only `env` and PATH as its environment.
+ * Starts `dist/main.js serve` on free loopback ports. The process gets only `env` and PATH as its environment. It ends
+ * with the test.
  * @throws Error with the process's output, if the process does not become ready
  */
 export async function startBroker(
@@ -108,6 +110,6 @@ export async function startBroker(
     logBytes: () => logBytes,
     getToken: getTokenAt(url),
     signal: (signal) => void child.kill(signal),
-    stop: () => end(child, exit, 15_000),
+    stop: endWithTest(() => end(child, exit, 15_000)),
   };
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { endWithTest } from './end-with-test.ts';
 
 /**
  * - `refuse`: close every connection.
@@ -24,7 +25,9 @@ export interface FaultProxy {
   close(): Promise<void>;
 }
 
-/** Starts a TCP proxy on loopback that simulates a faulty network in front of the port `target`. */
+/**
+ * Starts a TCP proxy on loopback that simulates a faulty network in front of the port `target`. It ends with the test.
+ */
 export async function startFaultProxy(target: number, ownPort = 0): Promise<FaultProxy> {
   let port = target;
   let fault: ProxyFault = { kind: 'none' };
@@ -81,12 +84,12 @@ export async function startFaultProxy(target: number, ownPort = 0): Promise<Faul
     leadTo(next) {
       port = next;
     },
-    async close() {
+    close: endWithTest(async () => {
       endStall();
       for (const socket of sockets) socket.destroy();
       server.close();
       await once(server, 'close');
-    },
+    }),
   };
 }
 

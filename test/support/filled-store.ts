@@ -6,6 +6,7 @@ import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { digest, type Subject, subjectId } from '../../src/token/subject.ts';
+import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { madeUpRecord, madeUpToken } from './made-up-tokens.ts';
 import { silentObserver } from './silent-observer.ts';
@@ -29,12 +30,12 @@ export function keyRing(...keys: readonly TestKey[]): string {
 /** For a test in which Redis works: on a busy machine, it may take longer to answer than the broker waits. */
 export const PATIENT = { commandTimeoutMs: 10_000 };
 
-/** Opens a store on a real Redis and waits until Redis answers. The caller closes it. */
+/** Opens a store on a real Redis and waits until Redis answers. It is closed at the end of the test. */
 export async function openRedisStore(
   url: string,
   keyPrefix: string,
   keys: readonly TestKey[],
-  options: Partial<Pick<RedisStoreOptions, 'terminalsPerAccount' | 'commandTimeoutMs'>> = PATIENT,
+  options: Partial<RedisStoreOptions> = PATIENT,
 ) {
   const store = createRedisStore({
     url,
@@ -47,7 +48,7 @@ export async function openRedisStore(
     ...options,
   });
   await eventually(() => store.health.ping().then(() => true));
-  return store;
+  return { ...store, close: endWithTest(() => store.close()) };
 }
 
 /** Saves a token of 30 days for each subject, like a login. */

@@ -9,6 +9,7 @@ import {
 import type { RedisErrorKind } from '../../src/token/observer.ts';
 import { type BrokerProcess, type StartOptions, startBroker } from './broker-process.ts';
 import { type Replica, startBrokerService } from './broker-service.ts';
+import { endWithTest } from './end-with-test.ts';
 import { plainRequest } from './plain-request.ts';
 import { parsePrometheus } from './prometheus-text.ts';
 import { VENDOR_APP } from './vendor-app.ts';
@@ -36,7 +37,10 @@ export interface Fleet<Broker extends Replica = BrokerProcess> {
   close(): Promise<void>;
 }
 
-/** Starts real broker processes on one Redis. The vendor and the customer cloud run in this process. */
+/**
+ * Starts real broker processes on one Redis. The vendor and the customer cloud run in this process. They end with the
+ * test.
+ */
 export function startFleet(options: FleetOptions): Promise<Fleet> {
   const kill = (broker: BrokerProcess) => {
     // A replica that shuts down takes seconds.
@@ -48,7 +52,7 @@ export function startFleet(options: FleetOptions): Promise<Fleet> {
 
 /**
  * Starts replicas in this process, on one Redis. For tests that send no signals, that measure no times, and that need
- * neither the memory nor the command line of a replica.
+ * neither the memory nor the command line of a replica. They end with the test.
  */
 export function startServices(options: ServiceFleetOptions): Promise<Fleet<Replica>> {
   return open(options, startBrokerService, (broker) => broker.stop());
@@ -88,10 +92,10 @@ async function open<Broker extends Replica>(
       return broker;
     },
     session: (unionId) => cloud.issueSession({ unionId, region: 'DE' }),
-    async close() {
+    close: endWithTest(async () => {
       await Promise.all(brokers.map(end));
       await Promise.all([vendor.close(), cloud.close()]);
-    },
+    }),
   };
 }
 

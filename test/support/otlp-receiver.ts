@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { endWithTest } from './end-with-test.ts';
 
 /** A span in OTLP/JSON. */
 interface OtlpSpan {
@@ -43,7 +44,7 @@ export interface OtlpReceiver {
   close(): Promise<void>;
 }
 
-/** Starts an OTLP/HTTP receiver for JSON. @param mode `hang`: it reads the requests and never answers */
+/** Starts an OTLP/HTTP receiver for JSON, which ends with the test. @param mode `hang`: it reads the requests and never answers */
 export async function startOtlpReceiver(mode: 'answer' | 'hang' = 'answer'): Promise<OtlpReceiver> {
   const raw: string[] = [];
   const received: ReceivedSpan[] = [];
@@ -61,12 +62,12 @@ export async function startOtlpReceiver(mode: 'answer' | 'hang' = 'answer'): Pro
     port,
     spans: () => [...received],
     raw: () => [...raw],
-    async close() {
+    close: endWithTest(async () => {
       const closed = once(server, 'close');
       server.close();
       server.closeAllConnections();
       await closed;
-    },
+    }),
   };
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { end, exitOf, linesOf } from './child-process.ts';
 import { readFile } from './documents.ts';
+import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
 import { systemBinary } from './system-binary.ts';
@@ -43,7 +44,8 @@ function fasterRules(rules: string, factor: number): string {
 }
 
 /**
- * Starts a real Prometheus that scrapes `targets`, with the alerting rules at `factor` times their speed.
+ * Starts a real Prometheus that scrapes `targets`, with the alerting rules at `factor` times their speed. It
+ * ends with the test.
  */
 export async function startPrometheus(targets: readonly string[], factor: number): Promise<PrometheusServer> {
   const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
@@ -75,10 +77,10 @@ export async function startPrometheus(targets: readonly string[], factor: number
     if (error !== undefined) throw new Error(`Prometheus: ${error}`);
     return data;
   };
-  const stop = async () => {
+  const stop = endWithTest(async () => {
     await end(child, exit, 5_000);
     rmSync(folder, { recursive: true, force: true });
-  };
+  });
   const isReady = async () => (await fetch(`http://127.0.0.1:${port}/-/ready`)).ok;
   try {
     await eventually(isReady);

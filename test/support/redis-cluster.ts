@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
 import { askRedis, type RedisServer, startRedis } from './redis-server.ts';
@@ -19,16 +20,17 @@ export interface RedisCluster {
 }
 
 /**
- * Three masters with one replica each. A replica takes over about two seconds after its master dies.
+ * Three masters with one replica each. A replica takes over about two seconds after its master dies. They end with the
+ * test.
  * @param args additional arguments of redis-server, for every node
  */
 export async function startRedisCluster(args: readonly string[] = []): Promise<RedisCluster> {
   const dir = await mkdtemp(join(tmpdir(), 'redis-cluster-'));
   const nodes: RedisServer[] = [];
-  const close = async () => {
+  const close = endWithTest(async () => {
     await Promise.all(nodes.map((node) => node.kill()));
     await rm(dir, { recursive: true, force: true });
-  };
+  });
   const waitUntilServing = async (dead?: RedisServer) => {
     for (const node of nodes) {
       if (node !== dead) await eventually(() => isServingAllSlots(node), { everyMs: 50 });

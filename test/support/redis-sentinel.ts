@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { end, exitOf } from './child-process.ts';
+import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
 import { askRedis, type RedisServer, redisBinary, startRedis } from './redis-server.ts';
@@ -25,15 +26,18 @@ export interface Sentinel {
   stop(): Promise<void>;
 }
 
-/** A master, a replica and three Sentinels. They promote the replica about two seconds after the master dies. */
+/**
+ * A master, a replica and three Sentinels. They promote the replica about two seconds after the master dies, and
+ * end with the test.
+ */
 export async function startRedisSentinels(): Promise<RedisSentinels> {
   // The replica writes the data that it gets from its master into this folder.
   const dir = await mkdtemp(join(tmpdir(), 'redis-replica-'));
   const running: (() => Promise<void>)[] = [];
-  const close = async () => {
+  const close = endWithTest(async () => {
     await Promise.all(running.map((stop) => stop()));
     await rm(dir, { recursive: true, force: true });
-  };
+  });
   try {
     const fastSync = ['--repl-diskless-sync-delay', '0'];
     const master = await startRedis({ args: fastSync });
@@ -68,7 +72,7 @@ interface SentinelOptions {
   readonly lines?: readonly string[];
 }
 
-/** Starts a Sentinel that monitors one master under the name `mymaster`. */
+/** Starts a Sentinel that monitors one master under the name `mymaster`. It ends with the test. */
 export async function startSentinel({ masterPort, quorum, password, lines = [] }: SentinelOptions): Promise<Sentinel> {
   const port = await freePort();
   const dir = await mkdtemp(join(tmpdir(), 'redis-sentinel-'));
@@ -91,10 +95,10 @@ export async function startSentinel({ masterPort, quorum, password, lines = [] }
   await eventually(() => askRedis(address, (redis) => redis.ping()));
   return {
     port,
-    async stop() {
+    stop: endWithTest(async () => {
       await end(child, exit, 5_000);
       await rm(dir, { recursive: true, force: true });
-    },
+    }),
   };
 }
 

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { end, exitOf, linesOf, type ProcessExit } from './child-process.ts';
+import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
 import { systemBinary } from './system-binary.ts';
@@ -53,7 +54,7 @@ export function redisBinary(): string {
   });
 }
 
-/** Starts a separate Redis on loopback, without persistence, and waits until it answers. */
+/** Starts a separate Redis on loopback, without persistence, and waits until it answers. It ends with the test. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const { port = await freePort(), dir = mkdtempSync(join(tmpdir(), 'redis-')) } = options;
   let running: Running;
@@ -64,6 +65,11 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     if (options.port !== undefined || !String(error).includes('in use')) throw error;
     return startRedis(options);
   }
+  const kill = async () => {
+    running.child.kill('SIGKILL');
+    await running.exit;
+  };
+  endWithTest(kill);
   return {
     url: `redis://127.0.0.1:${port}`,
     port,
@@ -71,10 +77,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
       return pidOf(running.child);
     },
     stop: () => stop(running),
-    async kill() {
-      running.child.kill('SIGKILL');
-      await running.exit;
-    },
+    kill,
     pause: () => void running.child.kill('SIGSTOP'),
     resume: () => void running.child.kill('SIGCONT'),
     async restart() {

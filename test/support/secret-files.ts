@@ -3,6 +3,7 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerProcess } from './broker-process.ts';
+import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { type Fleet, type FleetOptions, startFleet } from './fleet.ts';
 
@@ -22,7 +23,7 @@ export interface FleetWithSecretFiles extends Fleet {
   reload(changes: Secrets): Promise<ReloadLine[]>;
 }
 
-/** Starts replicas that read `secrets` from files. */
+/** Starts replicas that read `secrets` from files. They end with the test. */
 export async function startWithSecretFiles(secrets: Secrets, options: FleetOptions): Promise<FleetWithSecretFiles> {
   const folder = await mkdtemp(join(tmpdir(), 'secret-files-'));
   const write = async (changes: Secrets) => {
@@ -56,10 +57,10 @@ export async function startWithSecretFiles(secrets: Secrets, options: FleetOptio
       }
       return lines;
     },
-    async close() {
+    close: endWithTest(async () => {
       await fleet.close();
       await rm(folder, { recursive: true });
-    },
+    }),
   };
 }
 

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../../../../src/token/clock.ts';
 import type { Announcement } from '../../../../src/token/ports.ts';
 import { accountOf, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { redisClient } from '../../../support/redis-client.ts';
 import { openAnnouncements } from '../../../support/redis-connections.ts';
 import { startRedis } from '../../../support/redis-server.ts';
 import { TestClock } from '../../../support/test-clock.ts';
@@ -26,7 +27,6 @@ async function open(clock: Clock = systemClock, url = inject('redisUrl')) {
 /** Announcements on a Redis of their own. */
 async function openWithServer(clock?: Clock) {
   const server = await startRedis();
-  onTestFinished(() => server.stop());
   return { server, ...(await open(clock, server.url)) };
 }
 
@@ -170,8 +170,7 @@ describe('the time since which announcements are complete', () => {
   test('is unknown while Redis refuses the subscription, logs the reason, and is known once Redis accepts it', async () => {
     const { server, log, since, known, unknown } = await openWithServer();
     const first = await known();
-    const operator = new Redis(server.url);
-    onTestFinished(() => operator.disconnect());
+    const operator = redisClient(server.url);
     await operator.call('ACL', 'SETUSER', 'default', 'resetchannels');
     await operator.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     await unknown(2_000);

@@ -1,10 +1,10 @@
-import { Redis } from 'ioredis';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import { accountOf, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../../../support/filled-store.ts';
+import { redisClient } from '../../../support/redis-client.ts';
 import { monitorRedis } from '../../../support/redis-monitor.ts';
 import { startRedis } from '../../../support/redis-server.ts';
 
@@ -17,8 +17,7 @@ const END = 'end of the change';
 async function watch(url: string, keyPrefix: string) {
   const keys = new Keys(keyPrefix);
   const watched = [keys.account(accountOf(ID)), keys.dueOf(accountOf(ID)), keys.fences(accountOf(ID)), keys.lease(ID)];
-  const redis = new Redis(url);
-  onTestFinished(() => redis.disconnect());
+  const redis = redisClient(url);
   let seen: string[] = [];
   await monitorRedis(url, ({ isOfScript, words: [command = '', ...args] }) => {
     if (isOfScript) return;
@@ -36,9 +35,7 @@ async function watch(url: string, keyPrefix: string) {
 
 test('each change writes token, schedule and account index in one command', async () => {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   const store = await openRedisStore(redis.url, 'one-step', [newKey('k1')]);
-  onTestFinished(() => store.close());
   const record = await saveToken(store, SUBJECT);
   const answer = await store.terminals.acquire(ID, 10_000);
   if (answer.kind !== 'granted') throw new Error(answer.kind);

@@ -57,7 +57,6 @@ describe('an erasure leaves no pointer from the accessId to the account', () => 
 
   test('if it fails before it deletes the pointer, and is repeated', async () => {
     const server = await startRedis();
-    onTestFinished(() => server.stop());
     const { store, keyPrefix, hasPointer } = await openStore(server.url);
     await saveToken(store, SUBJECT);
     // This user may run the scripts, but delete no keys.
@@ -65,7 +64,6 @@ describe('an erasure leaves no pointer from the accessId to the account', () => 
       redis.call('ACL', 'SETUSER', 'limited', 'on', '>secret', '~*', '&*', '+@all', '-del'),
     );
     const limited = await openRedisStore(server.url.replace('//', '//limited:secret@'), keyPrefix, []);
-    onTestFinished(() => limited.close());
     await expect(limited.accounts.erase(SUBJECT.unionId)).rejects.toMatchObject({ code: 'store_unavailable' });
     expect(await hasPointer()).toBe(true);
     await store.accounts.erase(SUBJECT.unionId);

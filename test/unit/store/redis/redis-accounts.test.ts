@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { keyIdOf } from '../../../../src/store/redis/records/token-cipher.ts';
@@ -12,6 +11,7 @@ import { eventually } from '../../../support/eventually.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../../../support/filled-store.ts';
 import { madeUpRecord, madeUpToken } from '../../../support/made-up-tokens.ts';
 import { makeDue } from '../../../support/make-due.ts';
+import { redisClient } from '../../../support/redis-client.ts';
 import { monitorRedis } from '../../../support/redis-monitor.ts';
 import { askRedis, startRedis } from '../../../support/redis-server.ts';
 import { granted } from '../../../support/redis-state.ts';
@@ -26,11 +26,9 @@ const READS_MANY = new Set(['hrandfield', 'hgetall', 'hvals', 'hscan']);
 /** A store with one token, and the keys of the look-up by its accessId. */
 async function withToken() {
   const [url, keyPrefix] = [inject('redisUrl'), `accounts-${randomUUID()}`];
-  const redis = new Redis(url);
-  onTestFinished(() => redis.disconnect());
+  const redis = redisClient(url);
   const open = async (...ring: TestKey[]) => {
     const store = await openRedisStore(url, keyPrefix, ring);
-    onTestFinished(() => store.close());
     return store;
   };
   const store = await open(KEY);
@@ -81,7 +79,6 @@ describe('the look-up by accessId, after a background renewal', () => {
 
 test('a new accessId is logged once, and its pointer is written once, although the tokens of two apps alternate', async () => {
   const server = await startRedis();
-  onTestFinished(() => server.stop());
   const warnings: string[] = [];
   const store = createRedisStore({
     url: server.url,

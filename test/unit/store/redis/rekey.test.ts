@@ -41,7 +41,6 @@ function newStore(url = inject('redisUrl')) {
   const keyPrefix = `rekey-${randomUUID()}`;
   const fill = async (ring: readonly TestKey[], subjects: readonly Subject[]) => {
     const store = await openRedisStore(url, keyPrefix, ring);
-    onTestFinished(() => store.close());
     return { store, records: await fillStore(store, subjects) };
   };
   const walk = async (ring: readonly TestKey[], ended = never, report: Parameters<Rekey['walk']>[1] = () => {}) => {
@@ -108,7 +107,6 @@ describe('a walk', () => {
 
   test('fails when Redis restarts and keeps its work, and the next walk does the rest', async () => {
     const server = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'no'] });
-    onTestFinished(() => server.kill());
     const { fill, walk, count } = newStore(server.url);
     const { store } = await fill([OLD], subjectsOf('alice', 1_000, 1));
     await store.close();
@@ -126,9 +124,7 @@ describe('a walk', () => {
 
   test('fails after a lost connection, because another Redis may answer its SCAN now, also if each command succeeds', async () => {
     const server = await startRedis();
-    onTestFinished(() => server.kill());
     const proxy = await startFaultProxy(server.port);
-    onTestFinished(() => proxy.close());
     const { keyPrefix, fill } = newStore(server.url);
     await fill([OLD], subjectsOf('alice', 1_000, 1));
     const url = `redis://127.0.0.1:${proxy.port}`;
@@ -186,7 +182,6 @@ async function withOldToken(url = inject('redisUrl')) {
   onTestFinished(() => redis.disconnect());
   const open = async (...ring: TestKey[]) => {
     const store = await openRedisStore(url, keyPrefix, ring);
-    onTestFinished(() => store.close());
     return store;
   };
   const old = await open(OLD);

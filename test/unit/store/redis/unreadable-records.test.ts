@@ -14,7 +14,6 @@ const ID = subjectId(SUBJECT);
 async function warningsOf(theirs: readonly TestKey[], own: readonly TestKey[]) {
   const [url, keyPrefix] = [inject('redisUrl'), `unreadable-${randomUUID()}`];
   const writer = await openRedisStore(url, keyPrefix, theirs);
-  onTestFinished(() => writer.close());
   await saveToken(writer, SUBJECT);
   const warnings: [object, string][] = [];
   const log = {

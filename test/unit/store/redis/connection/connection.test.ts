@@ -11,6 +11,7 @@ import { BrokerError } from '../../../../../src/token/errors.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { startFaultProxy } from '../../../../support/fault-proxy.ts';
 import { freePort } from '../../../../support/free-port.ts';
+import { redisClient } from '../../../../support/redis-client.ts';
 import { askRedis, type RedisServer, startRedis } from '../../../../support/redis-server.ts';
 import { silentObserver } from '../../../../support/silent-observer.ts';
 
@@ -34,7 +35,6 @@ function open(url: string): Open {
 
 async function ownServer(args: readonly string[] = []): Promise<RedisServer> {
   const server = await startRedis({ args });
-  onTestFinished(() => server.stop());
   return server;
 }
 
@@ -105,8 +105,7 @@ describe('a command', () => {
     await expectUnavailable(connection);
     const failed = storeUnavailable(await failureOf(connection.redis.set('late', ARGUMENT)));
     expect(failed).toMatchObject({ code: 'store_unavailable' });
-    const server = await startRedis({ port, args: ['--requirepass', PASSWORD] });
-    onTestFinished(() => server.stop());
+    await startRedis({ port, args: ['--requirepass', PASSWORD] });
     await hasWorked(connection);
     expect(await connection.redis.exists('late')).toBe(0);
     expect(connection.log.join('\n')).toContain('connected to Redis');
@@ -208,8 +207,7 @@ describe('an error of Redis', () => {
 
   test('about a key without access rights does not show the key', async () => {
     const server = await ownServer();
-    const operator = new Redis(server.url);
-    onTestFinished(() => operator.disconnect());
+    const operator = redisClient(server.url);
     await operator.call('ACL', 'SETUSER', 'broker', 'on', '>secret', '~allowed:*', '&*', '+@all');
     const { redis, commands } = open(`redis://broker:secret@127.0.0.1:${server.port}`);
     await eventually(() => redis.status === 'ready');
@@ -257,7 +255,6 @@ describe('an address whose server is no master any more', () => {
   }, async () => {
     const [demoted, master] = await Promise.all([ownServer(), ownServer()]);
     const proxy = await startFaultProxy(demoted.port);
-    onTestFinished(() => proxy.close());
     const { redis, log } = open(`redis://127.0.0.1:${proxy.port}`);
     let connections = 0;
     redis.on('ready', () => {

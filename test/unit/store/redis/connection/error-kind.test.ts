@@ -13,6 +13,7 @@ import { subjectId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
 import { recordingObserver } from '../../../../support/recording-observer.ts';
+import { redisClient } from '../../../../support/redis-client.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
 import { TestClock } from '../../../../support/test-clock.ts';
 
@@ -22,7 +23,6 @@ const ID = subjectId(SUBJECT);
 /** A connected store on a Redis of its own, and the kinds of the errors since. */
 async function openStore(options?: Parameters<typeof startRedis>[0]) {
   const server = await startRedis(options);
-  onTestFinished(() => server.stop());
   const { observer, told } = recordingObserver();
   const ended: { readonly role?: string }[] = [];
   const store = createRedisStore({
@@ -50,8 +50,7 @@ async function openStore(options?: Parameters<typeof startRedis>[0]) {
 }
 
 async function operator(url: string): Promise<Redis> {
-  const redis = new Redis(url);
-  onTestFinished(() => redis.disconnect());
+  const redis = redisClient(url);
   return redis;
 }
 

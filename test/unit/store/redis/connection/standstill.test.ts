@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
 import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
@@ -9,6 +9,7 @@ import { StoreTimeout, systemClock } from '../../../../../src/token/clock.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { recordingObserver } from '../../../../support/recording-observer.ts';
+import { redisClient } from '../../../../support/redis-client.ts';
 import { openAnnouncements } from '../../../../support/redis-connections.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
 
@@ -54,7 +55,6 @@ function startWatcher(port: number, standstillMs: number): () => void {
 /** A store that is connected, and the function that stops the event loop of this process. */
 async function connectedStore(standstillMs: number) {
   const server = await startRedis();
-  onTestFinished(() => server.stop());
   const { observer, told } = recordingObserver();
   const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const [url, keyPrefix] = [server.url, 'standstill'];
@@ -99,9 +99,7 @@ test('a process that stands still for longer does not end the connection, so the
 
 test('a standstill at the end of a long silence does not end the connection: the answer is read first', async () => {
   const server = await startRedis();
-  onTestFinished(() => server.stop());
-  const operator = new Redis(server.url);
-  onTestFinished(() => operator.disconnect());
+  const operator = redisClient(server.url);
   const standStill = startWatcher(server.port, 700);
   const client = connectRedis(server.url, 'commands', { info: () => undefined, warn: () => undefined });
   onTestFinished(() => client.disconnect());
@@ -126,7 +124,6 @@ test('a standstill at the end of a long silence does not end the connection: the
 
 test('a standstill does not end the connection for announcements: the heartbeat that has arrived is read first', async () => {
   const server = await startRedis();
-  onTestFinished(() => server.stop());
   const { commands, subscriber, untilComplete } = openAnnouncements(server.url);
   await untilComplete();
   let ends = 0;

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
-import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
 import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
@@ -17,6 +16,7 @@ import type { TokenStore } from '../../../../../src/token/ports.ts';
 import { type AccountId, accountId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { PATIENT } from '../../../../support/filled-store.ts';
+import { redisClient } from '../../../../support/redis-client.ts';
 import { openRedisState } from '../../../../support/redis-state.ts';
 import { silentObserver } from '../../../../support/silent-observer.ts';
 
@@ -44,8 +44,7 @@ async function openStore(keyPrefix: string): Promise<TokenStore> {
 /** A store, and access to the state of its login queue. */
 async function openQueue() {
   const prefix = `test-${randomUUID()}`;
-  const redis = new Redis(inject('redisUrl'));
-  onTestFinished(() => redis.disconnect());
+  const redis = redisClient();
   const key = new Keys(prefix).loginQueue;
   return {
     store: await openStore(prefix),
@@ -175,8 +174,7 @@ test('a permit that is given back can be taken again, and none appears from noth
 test('a rate limit does not block after the clock was set back', async () => {
   const prefix = `test-${randomUUID()}`;
   const store = await openStore(prefix);
-  const redis = new Redis(inject('redisUrl'));
-  onTestFinished(() => redis.disconnect());
+  const redis = redisClient();
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBeGreaterThan(0);
@@ -189,8 +187,7 @@ test('a rate limit does not block after the clock was set back', async () => {
 test('the state of a rate limit expires when it has no effect any more, and not before', async () => {
   const prefix = `test-${randomUUID()}`;
   const store = await openStore(prefix);
-  const redis = new Redis(inject('redisUrl'));
-  onTestFinished(() => redis.disconnect());
+  const redis = redisClient();
   for (const dueInMs of [10_000, 20_000]) {
     expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
     const life = await redis.pttl(new Keys(prefix).rate('logins'));

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { RedisCommands, ServerClocks } from '../../../../../src/store/redis/connection/commands.ts';
 import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
@@ -11,6 +11,7 @@ import { accountId, accountOf, subjectId, terminalOf } from '../../../../../src/
 import { eventually } from '../../../../support/eventually.ts';
 import { openRedisStore, saveToken } from '../../../../support/filled-store.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
+import { redisClient } from '../../../../support/redis-client.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
 import { silentObserver } from '../../../../support/silent-observer.ts';
@@ -67,12 +68,9 @@ describe('a script that arrives after its deadline', () => {
 
 test('a command that timed out while Redis hung is not executed later, unless a generation or an owner fences it', async () => {
   const server = await startRedis();
-  onTestFinished(() => server.stop());
   const keyPrefix = `late-${randomUUID()}`;
   const store = await openRedisStore(server.url, keyPrefix, [], {});
-  onTestFinished(() => store.close());
-  const admin = new Redis(server.url);
-  onTestFinished(() => admin.disconnect());
+  const admin = redisClient(server.url);
   const { terminals, accounts, rateLimiter, loginQueue } = store;
   const subjectOf = (unionId: string) => ({ ...SUBJECT, unionId });
   const idOf = (unionId: string) => subjectId(subjectOf(unionId));

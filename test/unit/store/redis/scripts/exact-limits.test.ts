@@ -1,10 +1,10 @@
-import { Redis } from 'ioredis';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import type { TokenRecord } from '../../../../../src/token/sdk-token.ts';
 import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
+import { redisClient } from '../../../../support/redis-client.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -215,8 +215,7 @@ test('the fence of a lease is deleted with the write of its token', async () => 
 test('a logout and an erasure are announced with their own times, also if those are ahead of the clock', async () => {
   const { store, redis, keys } = await openRedisState();
   const announced: string[] = [];
-  const subscriber = new Redis(inject('redisUrl'));
-  onTestFinished(() => subscriber.disconnect());
+  const subscriber = redisClient();
   subscriber.on('message', (_, text: string) => void announced.push(text.split(' ').slice(0, 3).join(' ')));
   await subscriber.subscribe(keys.announcements);
   const at = systemClock.now() + 60_000;
@@ -231,8 +230,7 @@ describe('the stream of changes', () => {
     const { redis, keys, store } = await openRedisState();
     const changes = keys.changesOf(ACCOUNT);
     const announced: string[] = [];
-    const subscriber = new Redis(inject('redisUrl'));
-    onTestFinished(() => subscriber.disconnect());
+    const subscriber = redisClient();
     subscriber.on('message', (_, text: string) => void announced.push(text.split(' ').at(-1) ?? ''));
     await subscriber.subscribe(keys.announcements);
     const filling = redis.pipeline();
