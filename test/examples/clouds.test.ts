@@ -6,10 +6,10 @@ import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/
 import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
+import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { CLOUDS, CloudUnderTest, installPhp, type Person, reasonToSkip, type Session } from './cloud-under-test.ts';
 
-const ADMIN_TOKEN = 'internal-token-of-the-example-clouds';
 const CACHE_SECONDS = 4;
 const PASSWORD = 'correct horse battery staple';
 const LOGINS_IN_FLIGHT = 16;
@@ -78,12 +78,7 @@ function testCloud(name: string): void {
 
   const askBroker = (session: Session, uniqueId = 'my-phone'): Promise<PlainAnswer> =>
     plainRequest(`${broker.url}/sdk-token?uniqueId=${uniqueId}`, { headers: session });
-  const askAdmin = (path: string, body?: object): Promise<PlainAnswer> =>
-    plainRequest(broker.adminUrl + path, {
-      method: body ? 'POST' : 'GET',
-      headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
-      ...(body && { body: JSON.stringify(body) }),
-    });
+  const askAdmin = (path: string, body?: object) => askInternal(broker, `${body ? 'POST' : 'GET'} ${path}`, body);
   const accountAtBroker = (unionId: string) => askAdmin(`/accounts/${encodeURIComponent(unionId)}`);
 
   const registered = async (name = 'alice'): Promise<Person> => {

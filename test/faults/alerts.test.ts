@@ -14,6 +14,7 @@ import { eventually } from '../support/eventually.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 import { openRedisStore } from '../support/filled-store.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';
 import { LIFE_MS, madeUpRecord } from '../support/made-up-tokens.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { type PrometheusServer, startPrometheus } from '../support/prometheus-server.ts';
@@ -27,7 +28,6 @@ const FACTOR = 30;
 const LOGINS_PER_SECOND = 10;
 /** In seconds. */
 const LONG_LIFE = 30 * 86_400;
-const ADMIN_TOKEN = '0123456789abcdef';
 /** How long the alerts are watched after the last one that must fire, and after the verdict is right. */
 const AFTERWARDS_MS = 5_000;
 
@@ -387,10 +387,7 @@ async function firing(prometheus: PrometheusServer): Promise<string[]> {
 
 /** The findings of the first replica. None, if it does not run. */
 async function findingsOf({ fleet }: Installation): Promise<string[]> {
-  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
-  const answer = await plainRequest(`${fleet.broker(0).adminUrl}/status`, { headers, timeoutMs: 5_000 }).catch(
-    () => undefined,
-  );
+  const answer = await askInternal(fleet.broker(0), 'GET /status').catch(() => undefined);
   if (answer?.status !== 200) return [];
   return (JSON.parse(answer.body).findings as { code: string }[]).map(({ code }) => code);
 }

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
+import { ADMIN_TOKEN } from '../support/internal-api.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { sendRaw } from '../support/raw-connection.ts';
 import { seededRandom } from '../support/seeded-random.ts';
@@ -13,7 +14,6 @@ import { mutatedRequest } from './mutated-requests.ts';
 const REQUESTS = Number(process.env['FUZZ_HTTP_REQUESTS'] ?? 3_000);
 const SEED = 13;
 const AT_ONCE = 20;
-const ADMIN_TOKEN = 'admin-token-of-the-fuzz-test';
 const ACCESS_TOKEN = /[0-9a-f]{64}/;
 
 function templates(session: string): { readonly public: string[]; readonly internal: string[] } {

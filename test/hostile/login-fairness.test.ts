@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import type { Replica } from '../support/broker-service.ts';
 import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
 import { expectPrompt, NEWCOMER_MS } from '../support/honest-reads.ts';
-import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
+import { logOut } from '../support/internal-api.ts';
+import type { PlainAnswer } from '../support/plain-request.ts';
 
 const BAD_ACCOUNTS = 25;
 const NEWCOMERS = 40;
@@ -18,11 +18,6 @@ async function timed(request: Promise<PlainAnswer>): Promise<Timed> {
   const startedAt = performance.now();
   const answer = await request;
   return { ...answer, tookMs: performance.now() - startedAt };
-}
-
-function logOut(broker: Replica, session: string): Promise<PlainAnswer> {
-  const headers = { authorization: `Bearer ${session}` };
-  return plainRequest(`${broker.url}/sdk-token?uniqueId=phone`, { method: 'DELETE', headers });
 }
 
 /** Lets the account log in and out until `isOver`. */

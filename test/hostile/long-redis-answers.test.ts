@@ -8,13 +8,12 @@ import type { BrokerProcess } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { readDuring } from '../support/honest-reads.ts';
-import { plainRequest } from '../support/plain-request.ts';
+import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { canMeasureGrowth, expectGrowthBelow } from './memory-growth.ts';
 
 const MAX_GROWTH_MB = 80;
 const KNOWN = Array.from({ length: 10 }, (_, number) => `known-${number}`);
-const ADMIN_TOKEN = 'admin-token-'.repeat(3);
 
 let server: RedisServer;
 let redis: Redis;
@@ -88,8 +87,7 @@ const ATTACKS: readonly Attack[] = [
 ];
 
 function accountAt(path = '', method = 'GET') {
-  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
-  return plainRequest(`${broker.adminUrl}/accounts/${path}`, { headers, method });
+  return askInternal(broker, `${method} /accounts/${path}`);
 }
 
 /** Resolves when Redis answers the replica again: a long value keeps it busy, or has ended the connection. */

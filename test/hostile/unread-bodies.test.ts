@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { ADMIN_TOKEN } from '../support/internal-api.ts';
 import { sendLateBody, sendRaw } from '../support/raw-connection.ts';
 
-const ADMIN_TOKEN = 'admin-token-of-this-test';
 const CHUNK = `100000\r\n${'x'.repeat(2 ** 20)}\r\n`;
 /** The buffers of the operating system and of Node on both sides. */
 const MOST_BYTES = 24 * 2 ** 20;

@@ -4,10 +4,9 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { listen } from '../../src/simulator/http-server.ts';
 import type { Replica } from '../support/broker-service.ts';
 import { type Fleet, startServices } from '../support/fleet.ts';
-import { plainRequest } from '../support/plain-request.ts';
+import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';
 import { introspectionAt } from '../unit/session/recording-server.ts';
 
-const ADMIN_TOKEN = 'admin-token-of-this-test';
 const SECRET = 'the-secret-that-sessions-are-signed-with';
 const BOUND = 'The session is bound to a key of its client (cnf), which the broker cannot verify';
 const OTHER = 'The session must be an access token, not another kind of token';
@@ -143,8 +142,6 @@ const tokenOf = (name: string) => name.replaceAll(' ', '-');
 
 /** Erases the account, and expects that its session does not survive that. */
 async function expectErasable(fleet: Fleet<Replica>, session: string): Promise<void> {
-  const { adminUrl, getToken } = fleet.broker(0);
-  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
-  expect((await plainRequest(`${adminUrl}/accounts/alice`, { method: 'DELETE', headers })).status).toBe(204);
-  expect((await getToken(session, 'phone')).status).toBe(401);
+  expect((await askInternal(fleet.broker(0), 'DELETE /accounts/alice')).status).toBe(204);
+  expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(401);
 }

@@ -3,11 +3,10 @@ import { CompactSign } from 'jose';
 import { expect, onTestFinished, test } from 'vitest';
 import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { startServices } from '../support/fleet.ts';
-import { plainRequest } from '../support/plain-request.ts';
+import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 import { type RecordingServer, recordingServer } from '../unit/session/recording-server.ts';
 
-const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 const SECRET = 'a-secret-of-at-least-32-bytes-for-hs256';
 const ID = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n });
 const EDGES = [7n, 2n ** 53n + 1n, 2n ** 63n - 1n, -(2n ** 63n)];
@@ -47,9 +46,7 @@ test('an account is the same one as a number and as text, in every mode, in Redi
     start({ SESSION_MODE: 'forward', SESSION_FORWARD_URL: cloud.origin }),
   ]);
   const internal = async (path: string, body?: object) => {
-    const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, ...(body && { 'content-type': 'application/json' }) };
-    const options = { method: body ? 'POST' : 'GET', headers, ...(body && { body: JSON.stringify(body) }) };
-    const answer = await plainRequest(`${forward.adminUrl}${path}`, options);
+    const answer = await askInternal(forward, `${body ? 'POST' : 'GET'} ${path}`, body);
     expect(answer.status).toBe(200);
     return JSON.parse(answer.body);
   };

@@ -5,10 +5,8 @@ import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
 import { keyRing, newKey } from '../support/filled-store.ts';
 import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
-import { plainRequest } from '../support/plain-request.ts';
+import { ADMIN_TOKEN, askInternal, logOut } from '../support/internal-api.ts';
 import { accessTokenOf } from '../support/served-token.ts';
-
-const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 
 /** Two processes, for the tests that need no settings of their own. Each has its own accounts. */
 let fleet: Fleet;
@@ -30,19 +28,9 @@ function countRequests({ vendor }: Fleet<Replica>): () => number {
   return () => vendor.state().requests - before;
 }
 
-function logOut(broker: Replica, session: string, uniqueId = 'phone') {
-  const headers = { authorization: `Bearer ${session}` };
-  return plainRequest(`${broker.url}/sdk-token?uniqueId=${uniqueId}`, { method: 'DELETE', headers });
-}
-
-function internalRequest(broker: Replica, method: string, path: string, body?: object) {
-  const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, ...(body && { 'content-type': 'application/json' }) };
-  return plainRequest(`${broker.adminUrl}${path}`, { method, headers, ...(body && { body: JSON.stringify(body) }) });
-}
-
 /** Asks for the accessId of an account. */
 function obtain(broker: Replica, unionId: string, query = '?regRegion=DE') {
-  return internalRequest(broker, 'PUT', `/accounts/${unionId}/access-id${query}`);
+  return askInternal(broker, `PUT /accounts/${unionId}/access-id${query}`);
 }
 
 /** All keys of the fleet in Redis, and the members of those that several accounts share. */
@@ -106,7 +94,7 @@ describe('a logout', () => {
     await eventually(() => requests() === 1);
     expect((await logOut(fleet.broker(1), session)).status).toBe(204);
     expect((await first).status).toBe(403);
-    const { terminals = [] } = JSON.parse((await internalRequest(fleet.broker(0), 'GET', '/accounts/logs-out')).body);
+    const { terminals = [] } = JSON.parse((await askInternal(fleet.broker(0), 'GET /accounts/logs-out')).body);
     expect(terminals).toEqual([]);
     fleet.vendor.configure({ latencyMs: 0 });
     expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
@@ -124,7 +112,7 @@ describe('a logout', () => {
     await sleep(1_000);
     expect((await logOut(fleet.broker(0), session)).status).toBe(204);
     expect([(await waiting).status, (await first).status]).toEqual([403, 403]);
-    const { terminals = [] } = JSON.parse((await internalRequest(fleet.broker(0), 'GET', '/accounts/waits')).body);
+    const { terminals = [] } = JSON.parse((await askInternal(fleet.broker(0), 'GET /accounts/waits')).body);
     expect(terminals).toEqual([]);
     expect([requests(), fleet.vendor.state().concurrent]).toEqual([1, 0]);
   });
@@ -159,10 +147,10 @@ describe('an erasure', () => {
     await fleet.broker(1).getToken(before, 'phone');
     const { accessId } = JSON.parse(body);
     const lookUp = async () =>
-      JSON.parse((await internalRequest(fleet.broker(1), 'POST', '/accounts/lookup', { accessIds: [accessId] })).body);
+      JSON.parse((await askInternal(fleet.broker(1), 'POST /accounts/lookup', { accessIds: [accessId] })).body);
     expect(await lookUp()).toEqual({ [accessId]: 'erased' });
 
-    expect((await internalRequest(fleet.broker(0), 'DELETE', '/accounts/erased')).status).toBe(204);
+    expect((await askInternal(fleet.broker(0), 'DELETE /accounts/erased')).status).toBe(204);
     const erasedAt = performance.now();
     await eventually(async () => expect((await fleet.broker(1).getToken(before, 'phone')).status).toBe(401), {
       timeoutMs: 5_000,
@@ -171,7 +159,7 @@ describe('an erasure', () => {
     await annotate(`the other replica received it after ${(performance.now() - erasedAt).toFixed(1)} ms`);
     expect((await fleet.broker(0).getToken(before, 'phone')).status).toBe(401);
     expect(await lookUp()).toEqual({});
-    expect((await internalRequest(fleet.broker(1), 'GET', '/accounts/erased')).status).toBe(404);
+    expect((await askInternal(fleet.broker(1), 'GET /accounts/erased')).status).toBe(404);
     // Redis only keeps a digest of the account with the time of the erasure.
     const added = (await storedInRedis()).filter((stored) => !storedBefore.includes(stored));
     expect(added.filter((stored) => !/:(?:a:[\w-]{22}|changes|\{replicas\})$/.test(stored))).toEqual([]);
@@ -203,11 +191,11 @@ describe('the accessId of an account', () => {
     const { accessId, region } = JSON.parse(answers[0]?.body ?? '');
     expect(region).toBe('DE');
 
-    const lookup = await internalRequest(fleet.broker(1), 'POST', '/accounts/lookup', {
+    const lookup = await askInternal(fleet.broker(1), 'POST /accounts/lookup', {
       accessIds: [accessId, 'none'],
     });
     expect(JSON.parse(lookup.body)).toEqual({ [accessId]: 'bob' });
-    const account = await internalRequest(fleet.broker(0), 'GET', '/accounts/bob');
+    const account = await askInternal(fleet.broker(0), 'GET /accounts/bob');
     expect(JSON.parse(account.body)).toEqual({ accessId, region: 'DE', terminals: [], terminalLimit: 20 });
     const added = (await storedInRedis()).filter((stored) => !storedBefore.includes(stored));
     expect(added.filter((stored) => stored.includes(':due'))).toEqual([]);
@@ -242,10 +230,10 @@ describe('the accessId of an account', () => {
     const requests = countRequests(fleet);
     const obtained = obtain(fleet.broker(0), 'carol');
     await eventually(() => requests() === 1);
-    expect((await internalRequest(fleet.broker(1), 'DELETE', '/accounts/carol')).status).toBe(204);
+    expect((await askInternal(fleet.broker(1), 'DELETE /accounts/carol')).status).toBe(204);
     const answer = await obtained;
     expect(JSON.parse(answer.body)).toMatchObject({ status: 404, code: 'not_found' });
-    const erased = await internalRequest(fleet.broker(1), 'GET', '/accounts/carol');
+    const erased = await askInternal(fleet.broker(1), 'GET /accounts/carol');
     expect(JSON.parse(erased.body)).toMatchObject({
       status: 404,
       detail: expect.stringMatching(/^There is no such account here: it was erased at \d{4}-\d\d-\d\dT[\d:.]+Z$/),

@@ -7,16 +7,11 @@ import { eventually } from '../support/eventually.ts';
 import { openRedisStore, saveToken } from '../support/filled-store.ts';
 import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
+import { ADMIN_TOKEN, statusOf } from '../support/internal-api.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { askRedis, startRedis } from '../support/redis-server.ts';
 
-const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 const SOON = { timeoutMs: 30_000, everyMs: 1_000 };
-
-async function statusOf({ adminUrl }: Replica): Promise<StatusReport> {
-  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
-  return JSON.parse((await plainRequest(`${adminUrl}/status`, { headers })).body) as StatusReport;
-}
 
 async function startOnRedis(replicas: number, env: Readonly<Record<string, string>> = {}) {
   const redis = await startRedis();

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
-import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { ADMIN_TOKEN, askInternal, logOut } from '../support/internal-api.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
-const ADMIN_TOKEN = 'admin-token-of-the-order-tests';
 const PHONE = 'phone';
 /** Longer than one command may take, and shorter than any outage that a person would notice. */
 const STALL_MS = 700;
@@ -59,16 +59,6 @@ function countLogins({ vendor }: Fleet) {
 async function laterSession(fleet: Fleet, unionId: string): Promise<string> {
   await sleep(1_100);
   return fleet.session(unionId);
-}
-
-function logOut(broker: BrokerProcess, session: string): Promise<PlainAnswer> {
-  const headers = { authorization: `Bearer ${session}` };
-  return plainRequest(`${broker.url}/sdk-token?uniqueId=${PHONE}`, { method: 'DELETE', headers });
-}
-
-function ofAccount(broker: BrokerProcess, method: string, unionId: string): Promise<PlainAnswer> {
-  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
-  return plainRequest(`${broker.adminUrl}/accounts/${unionId}`, { method, headers });
 }
 
 async function untilAnswered(status: number, request: () => Promise<PlainAnswer>): Promise<void> {
@@ -137,13 +127,13 @@ describe('a login that could not get a lease because Redis stalled', () => {
       reading = fleet.broker(0).getToken(session, PHONE);
       await eventually(() => logins().requests === 1, { everyMs: 5 });
     });
-    await untilAnswered(204, () => ofAccount(fleet.broker(1), 'DELETE', 'alice'));
+    await untilAnswered(204, () => askInternal(fleet.broker(1), 'DELETE /accounts/alice'));
     expect(logins().succeeded).toBe(0);
     const later = await laterSession(fleet, 'alice');
     expect(await reading).toMatchObject({ status: 401 });
     await sleep(1_500);
     for (const broker of fleet.brokers) {
-      expect(await ofAccount(broker, 'GET', 'alice')).toMatchObject({ status: 404 });
+      expect(await askInternal(broker, 'GET /accounts/alice')).toMatchObject({ status: 404 });
       expect(await broker.getToken(session, PHONE)).toMatchObject({ status: 401 });
     }
     fleet.vendor.configure({ latencyMs: 0 });
@@ -229,7 +219,7 @@ describe('a Redis that went back in time', () => {
     const headers = { 'if-none-match': String(first.headers.etag), 'cache-control': 'no-cache' };
     const second = await fleet.broker(0).getToken(session, PHONE, { headers });
     expect(await logOut(fleet.broker(0), loggedOut)).toMatchObject({ status: 204 });
-    expect(await ofAccount(fleet.broker(1), 'DELETE', 'carol')).toMatchObject({ status: 204 });
+    expect(await askInternal(fleet.broker(1), 'DELETE /accounts/carol')).toMatchObject({ status: 204 });
     await redis.kill();
     await redis.restart();
     for (const broker of fleet.brokers) {
@@ -240,7 +230,7 @@ describe('a Redis that went back in time', () => {
     expect(await expectOneLiveToken(session)).toBe(accessTokenOf(second));
     for (const broker of fleet.brokers) {
       expect(await broker.getToken(erased, PHONE)).toMatchObject({ status: 401 });
-      expect(await ofAccount(broker, 'GET', 'carol')).toMatchObject({ status: 404 });
+      expect(await askInternal(broker, 'GET /accounts/carol')).toMatchObject({ status: 404 });
       const again = await broker.getToken(loggedOut, PHONE);
       expect(again.status).toBe(200);
       expect(tokens).not.toContain(accessTokenOf(again));
@@ -255,12 +245,12 @@ test('an erasure that was answered 503, because Redis stalled, does not take pla
   const session = await fleet.session('stays');
   const { body } = await fleet.broker(0).getToken(session, PHONE);
   await stalled(redis, async () => {
-    expect(await ofAccount(fleet.broker(0), 'DELETE', 'stays')).toMatchObject({ status: 503 });
+    expect(await askInternal(fleet.broker(0), 'DELETE /accounts/stays')).toMatchObject({ status: 503 });
     expect(await logOut(fleet.broker(0), session)).toMatchObject({ status: 503 });
   });
-  await eventually(async () => (await ofAccount(fleet.broker(0), 'GET', 'stays')).status === 200);
+  await eventually(async () => (await askInternal(fleet.broker(0), 'GET /accounts/stays')).status === 200);
   await sleep(1_000);
   expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200, body });
-  const { terminals } = JSON.parse((await ofAccount(fleet.broker(0), 'GET', 'stays')).body);
+  const { terminals } = JSON.parse((await askInternal(fleet.broker(0), 'GET /accounts/stays')).body);
   expect(terminals).toHaveLength(1);
 });

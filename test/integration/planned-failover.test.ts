@@ -1,23 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import type { BrokerProcess } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
-import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
+import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';
 import { startRedisSentinels } from '../support/redis-sentinel.ts';
 import { askRedis } from '../support/redis-server.ts';
 
-const ADMIN_TOKEN = 'admin-token-of-the-failover-test';
 const ACCOUNTS = 80;
 /** Erasures begin before the failover, and go on until the old master has become a replica. */
 const PAUSE_MS = 150;
 /** How long the replicas may take to repeat an erasure that the failover has lost. */
 const HEALED_MS = 5_000;
-
-function ofAccount(broker: BrokerProcess, method: string, unionId: string): Promise<PlainAnswer> {
-  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
-  return plainRequest(`${broker.adminUrl}/accounts/${unionId}`, { method, headers });
-}
 
 test('a planned failover by the Sentinels loses no erasure that was answered, and refuses few', async () => {
   const sentinels = await startRedisSentinels();
@@ -32,7 +25,7 @@ test('a planned failover by the Sentinels loses no erasure that was answered, an
   const erased: string[] = [];
   let refused = 0;
   const erase = async (name: string, number: number): Promise<void> => {
-    const { status } = await ofAccount(fleet.broker(number), 'DELETE', name);
+    const { status } = await askInternal(fleet.broker(number), `DELETE /accounts/${name}`);
     if (status === 204) erased.push(name);
     else refused += 1;
   };
@@ -51,7 +44,9 @@ test('a planned failover by the Sentinels loses no erasure that was answered, an
   );
   expect(refused).toBeLessThan(ACCOUNTS / 4);
   const lost = async (): Promise<string[]> => {
-    const answers = await Promise.all(erased.map((name, number) => ofAccount(fleet.broker(number), 'GET', name)));
+    const answers = await Promise.all(
+      erased.map((name, number) => askInternal(fleet.broker(number), `GET /accounts/${name}`)),
+    );
     return erased.filter((_, number) => answers[number]?.status !== 404);
   };
   await eventually(async () => (await lost()).length === 0, { timeoutMs: HEALED_MS });

@@ -8,11 +8,10 @@ import { systemClock } from '../../src/token/clock.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { startServices } from '../support/fleet.ts';
-import { plainRequest } from '../support/plain-request.ts';
+import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
 
-const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 const LIFETIME = 10;
 
 /** The ACL command for the broker's user in docs/production.md, split into words. */
@@ -61,12 +60,7 @@ test.each([
     const sessions = await Promise.all(['alice', 'bob'].map((name) => fleet.session(name)));
     const read = (name: number, replica: number, headers = {}) =>
       fleet.broker(replica).getToken(sessions[name] ?? '', 'phone', { headers });
-    const admin = (method: string, path: string, body?: string) =>
-      plainRequest(`${fleet.broker(1).adminUrl}${path}`, {
-        method,
-        headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
-        ...(body !== undefined && { body }),
-      });
+    const admin = (call: string, body?: object) => askInternal(fleet.broker(1), call, body);
 
     const first = await read(0, 0);
     expect([first.status, (await read(0, 1)).status]).toEqual([200, 200]);
@@ -78,14 +72,14 @@ test.each([
     expect([(await read(1, 0)).status, (await read(1, 1)).status, (await read(1, 0)).status]).toEqual([503, 503, 503]);
     fleet.vendor.configure({ fault: 'none' });
     const { accessId } = JSON.parse(first.body) as { accessId: string };
-    const found = await admin('POST', '/accounts/lookup', JSON.stringify({ accessIds: [accessId] }));
+    const found = await admin('POST /accounts/lookup', { accessIds: [accessId] });
     expect(JSON.parse(found.body)).toEqual({ [accessId]: 'alice' });
     const terminal = { out: () => undefined, err: () => undefined, version: '', env: fleet.env };
     expect(await rekey([], terminal)).toBe(0);
     const failed = (await checkStore(loadStoreConfig(fleet.env), systemClock)).filter(({ level }) => level === 'FAIL');
     expect(failed).toEqual([]);
-    expect((await admin('DELETE', '/accounts/alice/terminals/phone')).status).toBe(204);
-    expect((await admin('DELETE', '/accounts/alice')).status).toBe(204);
+    expect((await admin('DELETE /accounts/alice/terminals/phone')).status).toBe(204);
+    expect((await admin('DELETE /accounts/alice')).status).toBe(204);
     expect((await onEach(denials)).flat()).toEqual([]);
   },
 );

@@ -9,11 +9,11 @@ import { startCommand } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
+import { ADMIN_TOKEN } from '../support/internal-api.ts';
 import type { PlainAnswer } from '../support/plain-request.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
 const LOGINS = 10;
-const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 
 /**
  * A replica ends within 10 s. On a busy machine its last steps take longer, but not as long as the vendor's timeout of

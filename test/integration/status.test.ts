@@ -1,21 +1,10 @@
 import { expect, test } from 'vitest';
-import type { StatusReport } from '../../src/http/routes/status.ts';
-import type { Replica } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet, startServices } from '../support/fleet.ts';
+import { ADMIN_TOKEN, statusOf } from '../support/internal-api.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { parsePrometheus } from '../support/prometheus-text.ts';
 import { startRedis } from '../support/redis-server.ts';
-
-const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
-
-/** Asks for the status. It changes at most once per second. */
-async function statusOf({ adminUrl }: Replica): Promise<StatusReport> {
-  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
-  const { status, body } = await plainRequest(`${adminUrl}/status`, { headers });
-  expect(status).toBe(200);
-  return JSON.parse(body) as StatusReport;
-}
 
 async function start(env: Readonly<Record<string, string>>, replicas = 1) {
   const fleet = await startServices({ replicas, env: { ADMIN_TOKEN, VENDOR_MAX_RPS: '50', ...env } });

@@ -12,11 +12,11 @@ import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
+import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver, treeOf } from '../support/otlp-receiver.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
-const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 const EXPORT_KEY = 'export-key-canary-7c1d';
 
 interface Parent {
@@ -204,12 +204,11 @@ describe('with an endpoint', () => {
 
   test('a refused session, an unknown path and a request with a body to the internal API are traced', async () => {
     const [refused, unknown, lookup] = [appSpan(), appSpan(), appSpan()] as const;
-    const { url, adminUrl } = fleet.broker(0);
+    const { url } = fleet.broker(0);
     await fleet.broker(0).getToken('not-a-session-canary', 'phone-canary', { headers: refused.headers });
     await plainRequest(`${url}/nothing-canary?uniqueId=phone-canary`, { headers: unknown.headers });
-    const body = JSON.stringify({ accessIds: ['access-canary'] });
-    const headers = { ...lookup.headers, authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' };
-    const answer = await plainRequest(`${adminUrl}/accounts/lookup`, { method: 'POST', body, headers });
+    const accessIds = ['access-canary'];
+    const answer = await askInternal(fleet.broker(0), 'POST /accounts/lookup', { accessIds }, lookup.headers);
     expect(answer.status).toBe(200);
     await traceOf(receiver, refused.traceId);
     await traceOf(receiver, unknown.traceId, 'GET');
