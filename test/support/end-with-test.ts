@@ -1,4 +1,4 @@
-import { getCurrentTest } from 'vitest/suite';
+import { TestRunner } from 'vitest';
 
 /**
  * Calls `end` when the test that runs now is over. What a hook, a concurrent test or a program has started, it ends
@@ -11,7 +11,7 @@ export function endWithTest<Result>(end: () => Promise<Result>): () => Promise<R
     ended ??= end();
     return ended;
   };
-  const test = getCurrentTest();
+  const test = TestRunner.getCurrentTest();
   if (test && !test.concurrent) test.context.onTestFinished(async () => void (await endOnce()));
   return endOnce;
 }
