@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { json, recordingServer } from '../unit/session/recording-server.ts';

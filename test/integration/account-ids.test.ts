@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { CompactSign } from 'jose';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { startServices } from '../support/fleet.ts';
 import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
-import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
 import { keyRing, newKey } from '../support/filled-store.ts';
 import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
 import { ADMIN_TOKEN, askInternal, logOut } from '../support/internal-api.ts';
+import { keysMatching, redisClient } from '../support/redis-client.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
 /** Two processes, for the tests that need no settings of their own. Each has its own accounts. */
@@ -35,16 +35,11 @@ function obtain(broker: Replica, unionId: string, query = '?regRegion=DE') {
 
 /** All keys of the fleet in Redis, and the members of those that several accounts share. */
 async function storedInRedis(): Promise<string[]> {
-  const redis = new Redis(inject('redisUrl'));
-  const stored: string[] = [];
-  for await (const keys of redis.scanStream({ match: `${fleet.keyPrefix}:*`, count: 1_000 })) {
-    for (const key of keys as string[]) {
-      const members = key.endsWith(':due') ? await redis.zrange(key, '0', '-1') : [];
-      stored.push(key, ...members.map((member) => `${key} ${member}`));
-    }
-  }
-  await redis.quit();
-  return stored;
+  const redis = redisClient();
+  const keys = await keysMatching(`${fleet.keyPrefix}:*`, redis);
+  const queues = keys.filter((key) => key.endsWith(':due'));
+  const members = queues.map(async (key) => (await redis.zrange(key, '0', '-1')).map((member) => `${key} ${member}`));
+  return [...keys, ...(await Promise.all(members)).flat()];
 }
 
 describe('a refused token', () => {

@@ -1,10 +1,10 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { Redis } from 'ioredis';
 import { SignJWT, UnsecuredJWT } from 'jose';
-import { describe, expect, inject, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Replica } from '../support/broker-service.ts';
 import { type Fleet, startServices } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { keysMatching } from '../support/redis-client.ts';
 
 const ISSUER = 'https://accounts.example';
 const AUDIENCE = 'sdk-token-broker';
@@ -65,10 +65,7 @@ function piecesOf(authorization = ''): string[] {
 }
 
 async function keysOf({ keyPrefix }: Fleet<Replica>): Promise<string[]> {
-  const redis = new Redis(inject('redisUrl'));
-  const keys: string[] = [];
-  for await (const batch of redis.scanStream({ match: `${keyPrefix}:*`, count: 1_000 })) keys.push(...batch);
-  redis.disconnect();
+  const keys = await keysMatching(`${keyPrefix}:*`);
   // Every replica writes these keys: what detects the loss of data in Redis, and what the replicas tell each other.
   const own = [`${keyPrefix}:{0}:changes`, `${keyPrefix}:{replicas}`];
   return keys.filter((key) => !own.includes(key));

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
-import { beforeAll, describe, expect, inject, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import type { Fault } from '../../src/simulator/vendor-settings.ts';
 import type { Replica } from '../support/broker-service.ts';
 import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
+import { keysMatching, redisClient } from '../support/redis-client.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
 interface Outcome {
@@ -40,24 +40,15 @@ const MOST_MEMORY_MB = 200;
 const TOKEN_LIFETIME_MS = 600_000;
 const QUARTER_HOUR_MS = 15 * 60_000;
 
-async function inRedis<T>(ask: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(inject('redisUrl'));
-  return ask(redis).finally(() => redis.disconnect());
-}
-
-async function keysOf({ keyPrefix }: Fleet<Replica>, kind: string): Promise<string[]> {
-  const pattern = `${keyPrefix}:*:${kind}`;
-  return inRedis(async (redis) => {
-    const keys: string[] = [];
-    for await (const batch of redis.scanStream({ match: pattern, count: 1_000 })) keys.push(...batch);
-    return keys;
-  });
+function keysOf({ keyPrefix }: Fleet<Replica>, kind: string): Promise<string[]> {
+  return keysMatching(`${keyPrefix}:*:${kind}`);
 }
 
 /** The times at which a token is due. */
 async function dueTimes(fleet: Fleet<Replica>): Promise<number[]> {
   const keys = await keysOf(fleet, 'due');
-  const members = await inRedis((redis) => Promise.all(keys.map((key) => redis.zrange(key, '0', '-1', 'WITHSCORES'))));
+  const redis = redisClient();
+  const members = await Promise.all(keys.map((key) => redis.zrange(key, '0', '-1', 'WITHSCORES')));
   return members.flatMap((pairs) => pairs.filter((_, at) => at % 2 === 1).map(Number));
 }
 

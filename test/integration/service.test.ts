@@ -3,7 +3,7 @@ import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
 import { type Service, startService } from '../../src/service.ts';
 import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
-import { DEMO_APP, startVendorSimulator, type VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
+import { startVendorSimulator, type VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
@@ -116,46 +116,9 @@ describe.each([
     expect(isLive(second)).toBe(true);
     expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(2);
   });
-
-  test('answers requests in flight when it closes, and no requests after that', async () => {
-    const { vendor, start, getToken } = await open(store(), { latencyMs: 300 });
-    const service = await start();
-    const inFlight = getToken(service);
-    await eventually(() => vendor.state().requests === 1);
-    await service.close();
-    expect(await inFlight).toMatchObject({ status: 200, headers: { connection: 'close' } });
-    await expect(getToken(service)).rejects.toThrow('ECONNREFUSED');
-  });
-
-  test('fails to start if its address is in use', async () => {
-    const { start } = await open(store());
-    const { port } = new URL((await start()).url);
-    await expect(start({ PORT: port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
-  });
-
-  test('logs no account, terminal, session or token', async () => {
-    const { log, session, start, getToken } = await open(store());
-    const service = await start();
-    const token = accessTokenOf(await getToken(service));
-    await plainRequest(`${service.url}/sdk-token?uniqueId=${UNIQUE_ID}`, { headers: { authorization: 'Bearer x' } });
-    await service.close();
-    expect(log.lines().length).toBeGreaterThan(0);
-    for (const secret of [UNION_ID, UNIQUE_ID, session, token, DEMO_APP.appToken, DEMO_APP.appKey]) {
-      expect(log.text()).not.toContain(secret);
-    }
-  });
 });
 
 describe('services on one Redis', () => {
-  test('share one token and one login', async () => {
-    const { vendor, start, getToken } = await open(onRedis());
-    const [one, other] = [await start(), await start()];
-    const first = await getToken(one);
-    const second = await getToken(other);
-    expect(second).toMatchObject({ status: 200, body: first.body, headers: { etag: first.headers.etag } });
-    expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(1);
-  });
-
   test('return known tokens while Redis is down, stay ready and report the reason, and recover', async () => {
     const redis = await startRedis();
     const { start, getToken, isLive } = await open(onRedis(redis.url));

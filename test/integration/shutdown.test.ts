@@ -2,8 +2,7 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { Redis } from 'ioredis';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { startCommand } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
@@ -11,6 +10,7 @@ import { type Fleet, startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { ADMIN_TOKEN } from '../support/internal-api.ts';
 import type { PlainAnswer } from '../support/plain-request.ts';
+import { keysMatching, redisClient } from '../support/redis-client.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
 const LOGINS = 10;
@@ -23,13 +23,11 @@ const END_MS = 15_000;
 
 /** The keys of the leases, each with its owner. */
 async function leasesOf({ keyPrefix }: Fleet): Promise<string[]> {
-  const redis = new Redis(inject('redisUrl'));
-  const leases: string[] = [];
-  for await (const keys of redis.scanStream({ match: `${keyPrefix}:*:l:*`, count: 1_000 })) {
-    for (const key of keys as string[]) leases.push(`${key} ${await redis.get(key)}`);
-  }
+  const redis = redisClient();
+  const leases = await keysMatching(`${keyPrefix}:*:l:*`, redis);
+  const owners = await Promise.all(leases.map((lease) => redis.get(lease)));
   redis.disconnect();
-  return leases;
+  return leases.map((lease, at) => `${lease} ${owners[at]}`);
 }
 
 /** Sends `GET /sdk-token` over a keep-alive connection. */
