@@ -1,31 +1,23 @@
 import { randomUUID } from 'node:crypto';
-import { inject, onTestFinished } from 'vitest';
+import { inject } from 'vitest';
 import { connectRedis } from '../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../src/store/redis/keys.ts';
-import { createRedisStore, type RedisStoreOptions } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { Lease, TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId } from '../../src/token/subject.ts';
+import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
-import { PATIENT } from './filled-store.ts';
+import { openRedisStore } from './filled-store.ts';
 import { madeUpRecord } from './made-up-tokens.ts';
-import { silentObserver } from './silent-observer.ts';
-
-const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** An empty store for one test, and the means to look at its keys and to change them. */
-export async function openRedisState(log: RedisStoreOptions['log'] = silent) {
+export async function openRedisState() {
   const url = inject('redisUrl');
   const keyPrefix = `state-${randomUUID()}`;
-  const options = { url, keyPrefix, encryptionKeys: [], terminalsPerAccount: 20, ...PATIENT };
-  const store = createRedisStore({ ...options, clock: systemClock, log, observer: silentObserver });
-  const redis = connectRedis(url, 'commands', silent);
-  onTestFinished(async () => {
-    redis.disconnect();
-    await store.close();
-  });
-  await eventually(() => store.health.ping().then(() => true));
+  const store = await openRedisStore(url, keyPrefix, []);
+  const redis = connectRedis(url, 'commands', { info: () => undefined, warn: () => undefined });
+  endWithTest(async () => redis.disconnect());
   await eventually(() => redis.ping().then(() => true));
   const keys = new Keys(keyPrefix);
   const due = (id: SubjectId) => keys.dueOf(accountOf(id));

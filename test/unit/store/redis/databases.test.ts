@@ -1,29 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { expect, inject, onTestFinished, test } from 'vitest';
-import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
-import { systemClock } from '../../../../src/token/clock.ts';
+import { expect, inject, test } from 'vitest';
 import type { Announcement } from '../../../../src/token/ports.ts';
 import { accountId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
-import { PATIENT } from '../../../support/filled-store.ts';
-import { silentObserver } from '../../../support/silent-observer.ts';
-
-const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+import { openRedisStore } from '../../../support/filled-store.ts';
 
 /** Brokers with one key prefix, each in a database of one Redis. */
 function inDatabases() {
   const keyPrefix = `databases-${randomUUID()}`;
   const urlOf = (database: number) => Object.assign(new URL(inject('redisUrl')), { pathname: `/${database}` }).href;
   const open = async (database: number) => {
-    const settings = {
-      url: urlOf(database),
-      keyPrefix,
-      encryptionKeys: [],
-      terminalsPerAccount: 20,
-      ...PATIENT,
-    };
-    const store = createRedisStore({ ...settings, clock: systemClock, log: silent, observer: silentObserver });
-    onTestFinished(() => store.close());
+    const store = await openRedisStore(urlOf(database), keyPrefix, []);
     const heard: Announcement[] = [];
     store.announcements.subscribe((announcement) => void heard.push(announcement));
     await eventually(() => expect(store.announcements.completeSince()).toBeDefined());

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { Redis } from 'ioredis';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import { accountId, subjectId } from '../../../../src/token/subject.ts';
 import { accessIdOf, openRedisStore, saveToken } from '../../../support/filled-store.ts';
 import { madeUpRecord, madeUpToken } from '../../../support/made-up-tokens.ts';
+import { redisClient } from '../../../support/redis-client.ts';
 import { askRedis, startRedis } from '../../../support/redis-server.ts';
 import { granted } from '../../../support/redis-state.ts';
 
@@ -15,11 +15,7 @@ const ACCESS_ID = accessIdOf(SUBJECT.unionId);
 
 async function openStore(url = inject('redisUrl'), keyPrefix = `pointers-${randomUUID()}`) {
   const store = await openRedisStore(url, keyPrefix, []);
-  const redis = new Redis(url);
-  onTestFinished(async () => {
-    redis.disconnect();
-    await store.close();
-  });
+  const redis = redisClient(url);
   const keys = new Keys(keyPrefix);
   const hasPointer = async () => (await redis.exists(keys.accessId(ACCESS_ID))) === 1;
   return { store, redis, keys, keyPrefix, hasPointer };

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { keyIdOf } from '../../../../src/store/redis/records/token-cipher.ts';
-import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import type { TokenStore } from '../../../../src/token/ports.ts';
 import { accountId, subjectId } from '../../../../src/token/subject.ts';
@@ -15,7 +14,6 @@ import { redisClient } from '../../../support/redis-client.ts';
 import { monitorRedis } from '../../../support/redis-monitor.ts';
 import { askRedis, startRedis } from '../../../support/redis-server.ts';
 import { granted } from '../../../support/redis-state.ts';
-import { silentObserver } from '../../../support/silent-observer.ts';
 
 const KEY = newKey('one');
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -27,10 +25,7 @@ const READS_MANY = new Set(['hrandfield', 'hgetall', 'hvals', 'hscan']);
 async function withToken() {
   const [url, keyPrefix] = [inject('redisUrl'), `accounts-${randomUUID()}`];
   const redis = redisClient(url);
-  const open = async (...ring: TestKey[]) => {
-    const store = await openRedisStore(url, keyPrefix, ring);
-    return store;
-  };
+  const open = (...ring: TestKey[]) => openRedisStore(url, keyPrefix, ring);
   const store = await open(KEY);
   await saveToken(store, SUBJECT);
   const accessId = accessIdOf(SUBJECT.unionId);
@@ -55,10 +50,7 @@ async function renewInBackground(store: TokenStore, fields: Readonly<Record<stri
 describe('the look-up by accessId, after a background renewal', () => {
   test('has a directory entry under the current key', async () => {
     const { redis, store, found, account, open } = await withToken();
-    const sealedBy = async () => {
-      const entry = (await redis.hgetBuffer(account, 'd')) ?? Buffer.alloc(0);
-      return keyIdOf(entry);
-    };
+    const sealedBy = async () => keyIdOf((await redis.hgetBuffer(account, 'd')) ?? Buffer.alloc(0));
     await renewInBackground(store);
     expect(await sealedBy()).toBe('one');
     expect(await found()).toEqual(['alice']);
@@ -80,21 +72,9 @@ describe('the look-up by accessId, after a background renewal', () => {
 test('a new accessId is logged once, and its pointer is written once, although the tokens of two apps alternate', async () => {
   const server = await startRedis();
   const warnings: string[] = [];
-  const store = createRedisStore({
-    url: server.url,
-    keyPrefix: 'sdkt',
-    encryptionKeys: [KEY],
-    terminalsPerAccount: 20,
-    clock: systemClock,
-    log: {
-      info: () => undefined,
-      warn: (_, text) => void warnings.push(text),
-      error: (_, text) => void warnings.push(text),
-    },
-    observer: silentObserver,
-  });
-  onTestFinished(() => store.close());
-  await eventually(() => store.health.ping().then(() => true));
+  const warn = (_: object, text: string) => void warnings.push(text);
+  const log = { info: () => undefined, warn, error: warn };
+  const store = await openRedisStore(server.url, 'sdkt', [KEY], { log });
   await saveToken(store, SUBJECT);
   await renewInBackground(store, { accessId: '42' });
   const written = () =>

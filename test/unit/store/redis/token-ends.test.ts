@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { Redis } from 'ioredis';
-import { expect, inject, onTestFinished, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { accountOf, digest, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { openRedisStore, saveToken } from '../../../support/filled-store.ts';
+import { redisClient } from '../../../support/redis-client.ts';
 import { monitorRedis } from '../../../support/redis-monitor.ts';
 
 /** More than a search looks at in one shard. */
@@ -16,11 +16,7 @@ const FOREIGN = 150;
 async function openStore() {
   const [url, keyPrefix] = [inject('redisUrl'), `test-${randomUUID()}`];
   const store = await openRedisStore(url, keyPrefix, []);
-  const redis = new Redis(url);
-  onTestFinished(async () => {
-    redis.disconnect();
-    await store.close();
-  });
+  const redis = redisClient(url);
   const subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
   const id = subjectId(subject);
   const { generation, token } = await saveToken(store, subject);

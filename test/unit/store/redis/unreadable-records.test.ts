@@ -1,10 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { expect, inject, onTestFinished, test } from 'vitest';
-import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
-import { systemClock } from '../../../../src/token/clock.ts';
+import { expect, inject, test } from 'vitest';
 import { subjectId } from '../../../../src/token/subject.ts';
 import { newKey, openRedisStore, PATIENT, saveToken, type TestKey } from '../../../support/filled-store.ts';
-import { silentObserver } from '../../../support/silent-observer.ts';
 
 const [FLEET, OTHER, SAME_ID] = [newKey('2026-11'), newKey('k9'), newKey('2026-11')];
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -21,11 +18,7 @@ async function warningsOf(theirs: readonly TestKey[], own: readonly TestKey[]) {
     error: () => undefined,
     warn: (...line: [object, string]) => warnings.push(line),
   };
-  const observer = silentObserver;
-  const options = { url, keyPrefix, terminalsPerAccount: 20, clock: systemClock, observer, ...PATIENT };
-  const reader = createRedisStore({ ...options, encryptionKeys: own, log });
-  onTestFinished(() => reader.close());
-  await reader.health.ping();
+  const reader = await openRedisStore(url, keyPrefix, own, { ...PATIENT, log });
   const { record } = await reader.terminals.read(ID);
   const lease = await reader.terminals.acquire(ID, 1_000);
   expect(lease).toMatchObject({ kind: 'granted', current: record });

@@ -7,14 +7,15 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { CommandBreaker, redisErrorKind } from '../../../../../src/store/redis/connection/commands.ts';
-import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
+import { openRedisStore } from '../../../../support/filled-store.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
 import { recordingObserver } from '../../../../support/recording-observer.ts';
 import { redisClient } from '../../../../support/redis-client.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
+import { granted } from '../../../../support/redis-state.ts';
 import { TestClock } from '../../../../support/test-clock.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -25,17 +26,8 @@ async function openStore(options?: Parameters<typeof startRedis>[0]) {
   const server = await startRedis(options);
   const { observer, told } = recordingObserver();
   const ended: { readonly role?: string }[] = [];
-  const store = createRedisStore({
-    url: server.url,
-    keyPrefix: randomUUID(),
-    encryptionKeys: [],
-    terminalsPerAccount: 20,
-    clock: systemClock,
-    log: { info: () => undefined, warn: (facts: object) => void ended.push(facts), error: () => undefined },
-    observer,
-  });
-  onTestFinished(() => store.close());
-  await eventually(() => store.health.ping().then(() => true));
+  const log = { info: () => undefined, warn: (facts: object) => void ended.push(facts), error: () => undefined };
+  const store = await openRedisStore(server.url, randomUUID(), [], { log, observer });
   // Redis answers in order: now it has also answered what the store asks after it has connected.
   await store.health.ping();
   const before = told('redisFailed').length;
@@ -49,11 +41,6 @@ async function openStore(options?: Parameters<typeof startRedis>[0]) {
   return { server, store, kinds, write, ended };
 }
 
-async function operator(url: string): Promise<Redis> {
-  const redis = redisClient(url);
-  return redis;
-}
-
 test('an answered command counts as no error', async () => {
   const { kinds, write } = await openStore();
   expect(await write()).toBe(false);
@@ -62,10 +49,8 @@ test('an answered command counts as no error', async () => {
 
 test('a Redis without free memory still knows that an account cools down', async () => {
   const { server, store } = await openStore();
-  const redis = await operator(server.url);
-  const answer = await store.terminals.acquire(ID, 1_000);
-  if (answer.kind !== 'granted') throw new Error(answer.kind);
-  await store.terminals.release(answer.lease, undefined, { code: 'vendor_unavailable', waitMs: 60_000 });
+  const redis = redisClient(server.url);
+  await store.terminals.release(await granted(store, ID), undefined, { code: 'vendor_unavailable', waitMs: 60_000 });
   await redis.config('SET', 'maxmemory', '1');
   expect(await store.terminals.acquire(ID, 1_000)).toMatchObject({ kind: 'cooling', code: 'vendor_unavailable' });
 });
@@ -75,15 +60,11 @@ test.each([
   ['run a command in a script', 'zadd', ['-zadd']],
 ])('a missing right to %s is noperm, and the error names the command', async (_, command, rights) => {
   const { server, store, kinds } = await openStore();
-  const redis = await operator(server.url);
-  const answer = await store.terminals.acquire(ID, 1_000);
-  if (answer.kind !== 'granted') throw new Error(answer.kind);
+  const redis = redisClient(server.url);
+  const lease = await granted(store, ID);
   await redis.acl('SETUSER', 'default', ...rights);
-  const saved = store.terminals.save(
-    answer.lease,
-    { ...madeUpRecord(SUBJECT), generation: answer.lease.generation },
-    systemClock.now(),
-  );
+  const record = { ...madeUpRecord(SUBJECT), generation: lease.generation };
+  const saved = store.terminals.save(lease, record, systemClock.now());
   const error: Error = await saved.then(
     () => new Error('saved'),
     (failure) => failure.cause,
@@ -94,7 +75,7 @@ test.each([
 
 test('a Redis without free memory and a read-only replica have different kinds', async () => {
   const { server, kinds, write } = await openStore();
-  const redis = await operator(server.url);
+  const redis = redisClient(server.url);
   await redis.config('SET', 'maxmemory', '1');
   expect(await write()).toBe(true);
   expect(kinds()).toEqual(['oom']);
@@ -107,7 +88,7 @@ test('a Redis without free memory and a read-only replica have different kinds',
 
 test('a master that has lost its replicas is read-only', async () => {
   const { server, kinds, write } = await openStore();
-  const redis = await operator(server.url);
+  const redis = redisClient(server.url);
   await redis.config('SET', 'min-replicas-to-write', '1');
   expect(await write()).toBe(true);
   expect(kinds()).toEqual(['readonly']);
@@ -116,7 +97,7 @@ test('a master that has lost its replicas is read-only', async () => {
 test('a Redis that cannot save its data fails the ping, so that no new replica is ready', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'redis-'));
   const { server, store, kinds } = await openStore({ dir, args: ['--save', '3600 1'] });
-  const redis = await operator(server.url);
+  const redis = redisClient(server.url);
   await rm(dir, { recursive: true });
   await redis.bgsave();
   await eventually(async () => (await redis.info('persistence')).includes('rdb_last_bgsave_status:err'));

@@ -4,10 +4,9 @@ import { Worker } from 'node:worker_threads';
 import type { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
-import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
 import { StoreTimeout, systemClock } from '../../../../../src/token/clock.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
-import { eventually } from '../../../../support/eventually.ts';
+import { openRedisStore } from '../../../../support/filled-store.ts';
 import { recordingObserver } from '../../../../support/recording-observer.ts';
 import { redisClient } from '../../../../support/redis-client.ts';
 import { openAnnouncements } from '../../../../support/redis-connections.ts';
@@ -56,12 +55,7 @@ function startWatcher(port: number, standstillMs: number): () => void {
 async function connectedStore(standstillMs: number) {
   const server = await startRedis();
   const { observer, told } = recordingObserver();
-  const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
-  const [url, keyPrefix] = [server.url, 'standstill'];
-  const options = { url, keyPrefix, encryptionKeys: [], terminalsPerAccount: 20, clock: systemClock, log, observer };
-  const store = createRedisStore(options);
-  onTestFinished(() => store.close());
-  await eventually(() => store.health.ping().then(() => true));
+  const store = await openRedisStore(server.url, 'standstill', [], { observer });
   const errorsBefore = told('redisFailed').length;
   const failures = () => told('redisFailed').slice(errorsBefore);
   return { store, failures, standStill: startWatcher(server.port, standstillMs) };

@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
-import { expect, inject, onTestFinished, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
-import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
-import { systemClock } from '../../../../../src/token/clock.ts';
 import {
   EMPTY_PACE,
   type PaceState,
@@ -12,42 +10,25 @@ import {
   returningMs,
   type Urgency,
 } from '../../../../../src/token/login-queue.ts';
-import type { TokenStore } from '../../../../../src/token/ports.ts';
 import { type AccountId, accountId } from '../../../../../src/token/subject.ts';
-import { eventually } from '../../../../support/eventually.ts';
-import { PATIENT } from '../../../../support/filled-store.ts';
+import { openRedisStore } from '../../../../support/filled-store.ts';
 import { redisClient } from '../../../../support/redis-client.ts';
-import { openRedisState } from '../../../../support/redis-state.ts';
-import { silentObserver } from '../../../../support/silent-observer.ts';
 
 const ACCOUNT = accountId('account');
 
-const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
-
-async function openStore(keyPrefix: string): Promise<TokenStore> {
-  const url = inject('redisUrl');
-  const store = createRedisStore({
-    url,
-    keyPrefix,
-    encryptionKeys: [],
-    terminalsPerAccount: 1,
-    clock: systemClock,
-    log,
-    observer: silentObserver,
-    ...PATIENT,
-  });
-  onTestFinished(() => store.close());
-  await eventually(() => store.health.ping().then(() => true));
-  return store;
+/** A store of its own, with access to its keys. */
+async function openStore() {
+  const keyPrefix = `test-${randomUUID()}`;
+  const store = await openRedisStore(inject('redisUrl'), keyPrefix, []);
+  return { ...store, redis: redisClient(), keys: new Keys(keyPrefix) };
 }
 
 /** A store, and access to the state of its login queue. */
 async function openQueue() {
-  const prefix = `test-${randomUUID()}`;
-  const redis = redisClient();
-  const key = new Keys(prefix).loginQueue;
+  const { redis, keys, ...store } = await openStore();
+  const key = keys.loginQueue;
   return {
-    store: await openStore(prefix),
+    store,
     async now(): Promise<number> {
       const [seconds, microseconds] = (await redis.time()).map(Number);
       return (seconds ?? 0) * 1_000 + Math.floor((microseconds ?? 0) / 1_000);
@@ -61,8 +42,8 @@ async function openQueue() {
       return inState((name) => Number(stored[name] ?? 0));
     },
     lifeMs: () => redis.pttl(key),
-    mark: (account: AccountId) => redis.set(new Keys(prefix).recentLogin(account), '1', 'PX', 60_000),
-    markLifeMs: (account: AccountId) => redis.pttl(new Keys(prefix).recentLogin(account)),
+    mark: (account: AccountId) => redis.set(keys.recentLogin(account), '1', 'PX', 60_000),
+    markLifeMs: (account: AccountId) => redis.pttl(keys.recentLogin(account)),
   };
 }
 
@@ -148,20 +129,8 @@ test('an account is remembered for ten minutes after a foreground login, for les
   }
 });
 
-test('replicas share one login queue', async () => {
-  const prefix = `test-${randomUUID()}`;
-  const replicas = await Promise.all([openStore(prefix), openStore(prefix), openStore(prefix)]);
-  const pace = { intervalMs: 2_000, burst: 3 };
-  const asked = Array.from({ length: 10 }, () =>
-    replicas.map((replica) => replica.loginQueue.reserve(pace, 'foreground', accountId(randomUUID()))),
-  ).flat();
-  const places = await Promise.all(asked);
-  expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(3);
-  expect(places.filter(({ granted }) => granted)).toHaveLength(4);
-});
-
 test('a permit that is given back can be taken again, and none appears from nothing', async () => {
-  const { rateLimiter } = await openStore(`test-${randomUUID()}`);
+  const { rateLimiter } = await openStore();
   const take = () => rateLimiter.take('logins', 10_000, 2);
   await rateLimiter.giveBack('logins', 10_000);
   expect([await take(), await take()]).toEqual([0, 0]);
@@ -172,35 +141,30 @@ test('a permit that is given back can be taken again, and none appears from noth
 });
 
 test('a rate limit does not block after the clock was set back', async () => {
-  const prefix = `test-${randomUUID()}`;
-  const store = await openStore(prefix);
-  const redis = redisClient();
+  const { redis, keys, ...store } = await openStore();
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBeGreaterThan(0);
-  await redis.set(new Keys(prefix).rate('logins'), Date.now() + 3_600_000);
+  await redis.set(keys.rate('logins'), Date.now() + 3_600_000);
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBeGreaterThan(0);
 });
 
 test('the state of a rate limit expires when it has no effect any more, and not before', async () => {
-  const prefix = `test-${randomUUID()}`;
-  const store = await openStore(prefix);
-  const redis = redisClient();
+  const { redis, keys, ...store } = await openStore();
   for (const dueInMs of [10_000, 20_000]) {
     expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
-    const life = await redis.pttl(new Keys(prefix).rate('logins'));
+    const life = await redis.pttl(keys.rate('logins'));
     expect(life).toBeGreaterThan(dueInMs - 2_000);
     expect(life).toBeLessThanOrEqual(dueInMs);
   }
   await store.rateLimiter.giveBack('logins', 10_000);
-  const life = await redis.pttl(new Keys(prefix).rate('logins'));
+  const life = await redis.pttl(keys.rate('logins'));
   expect(life).toBeGreaterThan(8_000);
   expect(life).toBeLessThanOrEqual(10_000);
 });
 
 test('the login queue has no next place before the first login', async () => {
-  const { store } = await openRedisState();
-  expect(await store.loginQueue.nextPlaceInMs()).toBeUndefined();
+  expect(await (await openStore()).loginQueue.nextPlaceInMs()).toBeUndefined();
 });
