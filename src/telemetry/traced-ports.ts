@@ -13,48 +13,41 @@ export function tracedLogin(vendor: VendorLogin, tracer: Tracer): VendorLogin {
   return { login: (request) => tracer.span('login', () => vendor.login(request)) };
 }
 
+/** Operations whose own name does not say what they act on. */
+const OPERATIONS: Readonly<Record<string, string>> = {
+  find: 'find_account',
+  identify: 'identify_account',
+  take: 'take_permit',
+  giveBack: 'give_back_permit',
+  reserve: 'reserve_login',
+};
+const UNTRACED: ReadonlySet<string> = new Set(['extend', 'clockFor', 'nextPlaceInMs']);
+
 /**
  * Runs each operation of the store that is part of a request or a renewal in a span. Operations of background jobs for
  * many accounts at once, such as the claim of due tokens, have none.
  * @param system the database, like `redis`; `undefined`: the memory of this process
  */
 export function tracedStore(store: TokenStore, tracer: Tracer, system: string | undefined): TokenStore {
-  const span = <T>(operation: string, work: () => T): T => {
-    const facts = system && { 'db.system.name': system, 'db.operation.name': operation };
-    return tracer.span(`store ${operation}`, work, facts || undefined);
-  };
+  const traced = <Part extends object>(part: Part): Part =>
+    new Proxy(part, {
+      get(_, name: string) {
+        const method = Reflect.get(part, name) as (...args: unknown[]) => unknown;
+        const operation = OPERATIONS[name] ?? name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+        const facts = system ? { 'db.system.name': system, 'db.operation.name': operation } : undefined;
+        return (...args: unknown[]) => {
+          const call = () => Reflect.apply(method, part, args);
+          return UNTRACED.has(name) ? call() : tracer.span(`store ${operation}`, call, facts);
+        };
+      },
+    });
   const { terminals, accounts, rateLimiter, loginQueue } = store;
   return {
     ...store,
-    terminals: {
-      read: (id) => span('read', () => terminals.read(id)),
-      markRead: (id, generation, dueAt) => span('mark_read', () => terminals.markRead(id, generation, dueAt)),
-      acquire: (id, durationMs) => span('acquire', () => terminals.acquire(id, durationMs)),
-      extend: (leases) => terminals.extend(leases),
-      save: (lease, record, dueAt) => span('save', () => terminals.save(lease, record, dueAt)),
-      saveAccessId: (lease, account) => span('save_access_id', () => terminals.saveAccessId(lease, account)),
-      release: (...args) => span('release', () => terminals.release(...args)),
-      restore: (...args) => span('restore', () => terminals.restore(...args)),
-      remove: (id, issuedAt) => span('remove', () => terminals.remove(id, issuedAt)),
-      repeatRemoval: (id, generation) => span('repeat_removal', () => terminals.repeatRemoval(id, generation)),
-      drop: (record) => span('drop', () => terminals.drop(record)),
-      clockFor: (id) => terminals.clockFor(id),
-    },
-    accounts: {
-      find: (unionId) => span('find_account', () => accounts.find(unionId)),
-      identify: (unionId) => span('identify_account', () => accounts.identify(unionId)),
-      lookUp: (accessIds) => span('look_up', () => accounts.lookUp(accessIds)),
-      erase: (unionId) => span('erase', () => accounts.erase(unionId)),
-      repeatErasure: (account, generation) => span('repeat_erasure', () => accounts.repeatErasure(account, generation)),
-    },
-    rateLimiter: {
-      take: (name, intervalMs, burst) => span('take_permit', () => rateLimiter.take(name, intervalMs, burst)),
-      giveBack: (name, intervalMs) => span('give_back_permit', () => rateLimiter.giveBack(name, intervalMs)),
-    },
-    loginQueue: {
-      reserve: (pace, urgency, account) => span('reserve_login', () => loginQueue.reserve(pace, urgency, account)),
-      nextPlaceInMs: () => loginQueue.nextPlaceInMs(),
-    },
+    terminals: traced(terminals),
+    accounts: traced(accounts),
+    rateLimiter: traced(rateLimiter),
+    loginQueue: traced(loginQueue),
     close: () => store.close(),
   };
 }

@@ -17,37 +17,6 @@ function expectMs(actual: number | undefined, expected: number): void {
 }
 
 describe('the due queue', () => {
-  test('never contains a subject without a token', async () => {
-    const { store, dueInMs } = await openRedisState();
-    const lease = await granted(store, ID);
-    expect(await dueInMs(ID)).toBeUndefined();
-    expect(await store.terminals.extend([lease])).toEqual([]);
-    expect(await dueInMs(ID)).toBeUndefined();
-    await store.terminals.release(lease, systemClock.now() + 1_000, { code: 'vendor_timeout' });
-    expect(await dueInMs(ID)).toBeUndefined();
-  });
-
-  test('contains no subject after its logout or erasure', async () => {
-    const { store, dueInMs } = await openRedisState();
-    await restored(store, { subject: SUBJECT });
-    expectMs(await dueInMs(ID), 60_000);
-    await store.terminals.remove(ID);
-    expect(await dueInMs(ID)).toBeUndefined();
-    const { subject } = await restored(store, { subject: { ...SUBJECT, unionId: 'bob' } });
-    await store.accounts.erase('bob');
-    expect(await dueInMs(subjectId(subject))).toBeUndefined();
-  });
-
-  test('contains no subject whose token was found expired', async () => {
-    const { store, redis, keys, dueInMs, setDue } = await openRedisState();
-    const token = { ...madeUpToken(), expiresAt: systemClock.now() - 1 };
-    await restored(store, { subject: SUBJECT, token });
-    await setDue(ID, 0);
-    expect((await claimLeases(store, 100, 1_000)).claims).toEqual([]);
-    expect(await dueInMs(ID)).toBeUndefined();
-    expect(await redis.hexists(keys.account(accountOf(ID)), terminalOf(ID))).toBe(0);
-  });
-
   test('has a leased subject due when its lease ends', async () => {
     const { store, keys, lifeMs, dueInMs, setDue } = await openRedisState();
     await restored(store, { subject: SUBJECT });

@@ -204,14 +204,6 @@ test('a generation is 1 ms later than the stored one, also if the stored answer 
   expect((await granted(state.store, ID)).generation).toBe(generation + 1);
 });
 
-test('the fence of a lease is deleted with the write of its token', async () => {
-  const { store, redis, keys } = await openRedisState();
-  const lease = await granted(store, ID);
-  expect(await redis.hlen(keys.fences(ACCOUNT))).toBe(1);
-  expect(await store.terminals.save(lease, loginOf(lease.generation, 0), systemClock.now() + 60_000)).toBe('saved');
-  expect(await redis.exists(keys.fences(ACCOUNT))).toBe(0);
-});
-
 test('a logout and an erasure are announced with their own times, also if those are ahead of the clock', async () => {
   const { store, redis, keys } = await openRedisState();
   const announced: string[] = [];

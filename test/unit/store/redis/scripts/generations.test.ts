@@ -62,19 +62,6 @@ test('that of an erasure is the time of now, whatever the bytes of the directory
 });
 
 describe('the fence', () => {
-  test('of a lease and a logout is kept for an hour', async () => {
-    const { store, redis, keys, lifeMs } = await openRedisState();
-    const expectAnHour = async () => {
-      expect(await lifeMs(keys.fences(accountOf(ID)))).toBeGreaterThan(HOUR_MS - 10_000);
-      expect(await lifeMs(keys.fences(accountOf(ID)))).toBeLessThanOrEqual(HOUR_MS);
-      await redis.del(keys.fences(accountOf(ID)), keys.lease(ID));
-    };
-    await granted(store, ID);
-    await expectAnHour();
-    await store.terminals.remove(ID);
-    await expectAnHour();
-  });
-
   test.each<[change: string, (state: State) => Promise<unknown>]>([
     ['lease', ({ store }) => granted(store, ID)],
     ['logout', ({ store }) => store.terminals.remove(ID)],
@@ -87,32 +74,6 @@ describe('the fence', () => {
     await change(state);
     const record = { ...madeUpRecord(tablet), generation: lease.generation };
     expect(await state.store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('saved');
-  });
-
-  test('of a lease refuses no restored token, and that of a logout does', async () => {
-    const { store, redis, keys } = await openRedisState();
-    const fences = keys.fences(accountOf(ID));
-    const fenceOf = (terminal: string) => redis.hget(fences, terminal);
-    const at = systemClock.now() - 5_000;
-    const restore = (generation: number) =>
-      store.terminals.restore({ ...madeUpRecord(SUBJECT), generation, answeredAt: generation }, systemClock.now() + 9);
-    const lease = await granted(store, ID);
-    expect(await fenceOf(terminalOf(ID))).toBe(`${lease.generation} 0 0`);
-    expect(await restore(at)).toBe('saved');
-    const outdated = await store.terminals.remove(ID);
-    expect(await fenceOf(terminalOf(ID))).toBe(`${lease.generation} ${outdated} 0`);
-    expect(await restore(at + 2)).toBe('outdated');
-  });
-
-  test('of a lost lease keeps the time of the answer that was dropped', async () => {
-    const { store, redis, keys } = await openRedisState();
-    const lost = await granted(store, ID);
-    await redis.del(keys.lease(ID));
-    const next = await granted(store, ID);
-    const record = { ...madeUpRecord(SUBJECT), generation: lost.generation, answeredAt: next.generation + 7 };
-    expect(await store.terminals.save(lost, record, systemClock.now() + 60_000)).toBe('lease_lost');
-    const fence = await redis.hget(keys.fences(accountOf(ID)), terminalOf(ID));
-    expect(fence).toBe(`${next.generation} 0 ${next.generation + 7}`);
   });
 
   test.each([
@@ -175,7 +136,8 @@ describe('the fence', () => {
     const { store, redis, keys } = await openRedisState();
     await store.terminals.release(await granted(store, ID), undefined, { code: 'vendor_timeout' });
     expect(await redis.exists(keys.fences(accountOf(ID)), keys.failures(accountOf(ID)))).toBe(2);
-    await restored(store, { subject: SUBJECT, generation: systemClock.now() + 1_000 });
+    const { generation } = await granted(store, ID);
+    await restored(store, { subject: SUBJECT, generation });
     expect(await redis.exists(keys.fences(accountOf(ID)), keys.failures(accountOf(ID)))).toBe(0);
   });
 
