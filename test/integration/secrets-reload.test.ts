@@ -102,7 +102,7 @@ test('after SIGHUP the new secrets are in use, and the old ones are not', async 
   expect(JSON.parse(refused.body)).toMatchObject({ code: 'vendor_rejected', vendorCode: 10_007 });
   await reload({ VENDOR_APPS: vendorApps(1) });
   await eventually(async () => expect((await broker.getToken(carol, 'tablet')).status).toBe(200));
-  const sealed = await sealedUnder(fleet.env['REDIS_URL'] ?? '', fleet.keyPrefix);
+  const sealed = await sealedUnder(inject('redisUrl'), fleet.keyPrefix);
   expect(sealed['new-key']?.['a']).toBeGreaterThan(0);
 });
 
