@@ -1,4 +1,4 @@
-// Writes the tables of settings, errors, findings, mistakes and values of the chart into the documents, and
+// Writes the tables of settings, errors, findings, metrics, mistakes and values of the chart into the documents, and
 // the settings into the schema of the chart: npm run reference. With --check, it changes nothing, and fails if a table
 // or the schema differs. Each table stands between two comments: "settings-vendor: written by npm run reference".
 import { existsSync } from 'node:fs';
@@ -7,6 +7,7 @@ import { chartSections, writeChartSchema } from './reference/chart.ts';
 import { writeEnvExample } from './reference/env-example.ts';
 import { findingSections } from './reference/findings.ts';
 import type { Language } from './reference/language.ts';
+import { metricSections } from './reference/metrics.ts';
 import { errorSections, mistakeSections, settingSections } from './reference/tables.ts';
 
 const DOCUMENTS = [
@@ -16,6 +17,8 @@ const DOCUMENTS = [
   { path: 'docs/zh/errors.md', language: 'zh', sectionsIn: errorSections },
   { path: 'docs/console.md', language: 'en', sectionsIn: findingSections },
   { path: 'docs/zh/console.md', language: 'zh', sectionsIn: findingSections },
+  { path: 'docs/metrics.md', language: 'en', sectionsIn: metricSections },
+  { path: 'docs/zh/metrics.md', language: 'zh', sectionsIn: metricSections },
   { path: 'docs/test-results.md', language: 'en', sectionsIn: mistakeSections },
   { path: 'deploy/helm/sdk-token-broker/README.md', language: 'en', sectionsIn: chartSections },
   { path: 'deploy/helm/sdk-token-broker/README.zh-CN.md', language: 'zh', sectionsIn: chartSections },

@@ -68,7 +68,7 @@ export function mistakeSections(): Map<string, string> {
 }
 
 /** The texts link to the English documents. In Chinese, a link leads to the translation, if there is one. */
-function withTranslatedLinks(text: string, language: Language): string {
+export function withTranslatedLinks(text: string, language: Language): string {
   if (language === 'en') return text;
   return text.replaceAll(/\]\(([^)#]+)#?([^)]*)\)/g, (_, document: string, anchor: string) => {
     const target = existsSync(new URL(`zh/${document}`, DOCS)) ? document : `../${document}`;
