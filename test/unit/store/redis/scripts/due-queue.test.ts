@@ -17,7 +17,7 @@ function expectMs(actual: number | undefined, expected: number): void {
 }
 
 describe('the due queue', () => {
-  test('has a leased subject due when its lease ends', async () => {
+  test('has a leased subject due when its lease ends, and a released one at its own time', async () => {
     const { store, keys, lifeMs, dueInMs, setDue } = await openRedisState();
     await restored(store, { subject: SUBJECT });
     const lease = await granted(store, ID, 20_000);
@@ -25,7 +25,8 @@ describe('the due queue', () => {
     expect(await store.terminals.extend([{ ...lease, durationMs: 30_000 }])).toEqual([]);
     expectMs(await dueInMs(ID), 30_000);
     expectMs(await lifeMs(keys.lease(ID)), 30_000);
-    await store.terminals.release(lease, undefined);
+    await store.terminals.release(lease, systemClock.now() + 25_000);
+    expectMs(await dueInMs(ID), 25_000);
     await setDue(ID, 0);
     expect((await claimLeases(store, 100, 40_000)).claims).toHaveLength(1);
     expectMs(await dueInMs(ID), 40_000);
