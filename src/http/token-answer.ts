@@ -101,15 +101,11 @@ export async function answerToken(
   if (refused === undefined && noneMatchNames(headers['if-none-match'], etag)) {
     return reply.code(304).header('etag', etag).send();
   }
-  return reply.headers(tokenHeaders(token)).send(body);
+  return reply.headers({ ...TOKEN_HEADERS, etag, 'content-length': String(body.length) }).send(body);
 }
 
-/** The headers of an answer with this token, besides those of every answer. */
-export function tokenHeaders({ etag, body }: ServedToken) {
-  return {
-    'cache-control': 'no-store',
-    'content-type': 'application/json; charset=utf-8',
-    etag,
-    'content-length': String(body.length),
-  };
-}
+/** The headers of an answer with a token, besides those of every answer, its entity tag and its length. */
+export const TOKEN_HEADERS = {
+  'cache-control': 'no-store',
+  'content-type': 'application/json; charset=utf-8',
+} as const;

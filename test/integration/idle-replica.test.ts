@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { SHARDS } from '../../src/store/redis/keys.ts';
-import { debug, INSPECT } from '../support/debugger.ts';
 import { eventually } from '../support/eventually.ts';
-import { startFleet, startServices } from '../support/fleet.ts';
+import { startServices } from '../support/fleet.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startRedis } from '../support/redis-server.ts';
 
@@ -84,56 +82,4 @@ describe('an idle replica with stored tokens that are not due', () => {
       expect(fleet.vendor.state().requests).toBe(accounts.length);
     },
   );
-});
-
-/** Resident memory of a process, now and at its peak. Linux only. */
-function memoryOf(pid: number): { readonly residentKb: number; readonly peakKb: number } {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const kbOf = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]);
-  return { residentKb: kbOf('VmRSS'), peakKb: kbOf('VmHWM') };
-}
-
-test.skipIf(process.platform !== 'linux')(
-  'an idle replica returns at least a tenth of the memory of its start to the system within a minute',
-  { timeout: 90_000 },
-  async ({ onTestFinished }) => {
-    const fleet = await startFleet({ replicas: 1 });
-    onTestFinished(() => fleet.close());
-    const { pid } = fleet.broker(0);
-    const hasReturned = () => {
-      const { residentKb, peakKb } = memoryOf(pid);
-      return residentKb <= 0.9 * peakKb;
-    };
-    await eventually(hasReturned, { timeoutMs: 60_000, everyMs: 500 });
-  },
-);
-
-/** The debugger's description of a value in the replica. */
-interface Remote {
-  readonly result: { readonly objectId?: string; readonly value?: unknown };
-}
-
-interface Found {
-  readonly objects: { readonly objectId: string };
-}
-
-test('an idle replica keeps an object of process.nextTick through a full garbage collection', async ({
-  onTestFinished,
-}) => {
-  const fleet = await startFleet({ replicas: 1, env: { NODE_OPTIONS: INSPECT } });
-  onTestFinished(() => fleet.close());
-  const names = await debug(fleet.broker(0), async (call) => {
-    const plain = (await call('Runtime.evaluate', { expression: 'Object.prototype' })) as Remote;
-    // It begins with a full collection.
-    const { objects } = (await call('Runtime.queryObjects', { prototypeObjectId: plain.result.objectId })) as Found;
-    const namesOfCallbacks = `function () {
-      return this.map((one) => Object.getOwnPropertyDescriptor(one, 'callback')?.value?.name).filter(Boolean).join();
-    }`;
-    const { result } = (await call('Runtime.callFunctionOn', {
-      objectId: objects.objectId,
-      functionDeclaration: namesOfCallbacks,
-    })) as Remote;
-    return result.value;
-  });
-  expect(names).toMatch(/\bkeepTick\b/);
 });
