@@ -17,6 +17,14 @@ function expectMs(actual: number | undefined, expected: number): void {
 }
 
 describe('the due queue', () => {
+  test('never contains a subject without a token', async () => {
+    const { store, dueInMs } = await openRedisState();
+    const lease = await granted(store, ID);
+    expect(await store.terminals.extend([lease])).toEqual([]);
+    await store.terminals.release(lease, systemClock.now() + 1_000, { code: 'vendor_timeout' });
+    expect(await dueInMs(ID)).toBeUndefined();
+  });
+
   test('has a leased subject due when its lease ends, and a released one at its own time', async () => {
     const { store, keys, lifeMs, dueInMs, setDue } = await openRedisState();
     await restored(store, { subject: SUBJECT });

@@ -138,12 +138,13 @@ describe('of two logins of which the token of one was dropped or replaced,', () 
     expect(await restore(state, loginOf(sentAt + 101, 1))).toBe('saved');
   });
 
-  test('no login of another terminal is suspect, also if the token of the first was replaced', async () => {
+  test('no login of another terminal is suspect, also if the token of the first was replaced or dropped', async () => {
     const state = await openRedisState();
     const sentAt = systemClock.now() - 5_000;
     expect(await restore(state, loginOf(sentAt, 100))).toBe('saved');
     expect(await restore(state, loginOf(sentAt + 50, 1))).toBe('suspect');
     const subject = { ...SUBJECT, uniqueId: 'tablet' };
+    await state.store.terminals.drop(loginOf(sentAt + 60, 100));
     expect(await restore(state, { ...loginOf(sentAt + 80, 1), subject })).toBe('saved');
   });
 
