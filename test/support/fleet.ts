@@ -106,21 +106,29 @@ export async function lateCommands({ brokers }: Pick<Fleet<Replica>, 'brokers'>)
 
 /** Commands of a replica that have failed. @param kinds as in the metric */
 export async function failedCommands(adminUrl: string, kinds: readonly RedisErrorKind[]): Promise<number> {
-  return counted(adminUrl, 'redis_errors_total', (labels) => kinds.some((kind) => kind === labels['kind']));
+  const isCounted = (labels: Labels) => kinds.some((kind) => kind === labels['kind']);
+  return counted(await metricsOf(adminUrl), 'redis_errors_total', isCounted);
 }
 
 /** Login requests of all replicas beyond one for each login, because the vendor did not answer in time or not well. */
 export async function repeatedAttempts({ brokers }: Fleet): Promise<number> {
-  const ofReplica = async ({ adminUrl }: BrokerProcess) =>
-    (await counted(adminUrl, 'login_attempts_total')) - (await counted(adminUrl, 'logins_total'));
+  const ofReplica = async ({ adminUrl }: BrokerProcess) => {
+    const metrics = await metricsOf(adminUrl);
+    return counted(metrics, 'login_attempts_total') - counted(metrics, 'logins_total');
+  };
   return sum(await Promise.all(brokers.map(ofReplica)));
 }
 
 type Labels = Readonly<Record<string, string>>;
 
-async function counted(adminUrl: string, metric: string, matches: (labels: Labels) => boolean = () => true) {
-  const { body } = await plainRequest(`${adminUrl}/metrics`);
-  const samples = parsePrometheus(body).get(`sdk_token_broker_${metric}`)?.samples ?? [];
+async function metricsOf(adminUrl: string) {
+  return parsePrometheus((await plainRequest(`${adminUrl}/metrics`)).body);
+}
+
+type Metrics = Awaited<ReturnType<typeof metricsOf>>;
+
+function counted(metrics: Metrics, metric: string, matches: (labels: Labels) => boolean = () => true): number {
+  const samples = metrics.get(`sdk_token_broker_${metric}`)?.samples ?? [];
   return sum(samples.filter(({ labels }) => matches(labels)).map(({ value }) => value));
 }
 

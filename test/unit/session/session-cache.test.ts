@@ -1,4 +1,3 @@
-import { hash, randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -387,57 +386,5 @@ describe('the cache is bounded', () => {
   it('by bytes', async () => {
     const sessions = Array.from({ length: 20 }, (_, index) => `${index}`.padStart(2, '0').padEnd(8_192, 'x'));
     expect(await checkedAgain(cacheWith({ maxBytes: 10 * 9_000 }), sessions)).toBe(10);
-  });
-});
-
-describe('a session whose check asks no server', () => {
-  const cache = () => cacheWith({ isCheckLocal: true });
-  const session = (number: number) => `${'header.claims.'.repeat(20)}${randomBytes(64).toString('base64url')}${number}`;
-
-  it('is cached from its second check on, also if that is long after the first', async () => {
-    expect(await checksAt(cache(), [0, 29_000, 29_001, 58_999, 60_000])).toEqual([1, 2, 2, 2, 3]);
-  });
-
-  it('is cached from its second check on, also if other new ones come between', async () => {
-    const sessions = cache();
-    const checks: number[] = [];
-    for (const _round of [1, 2, 3]) {
-      for (let number = 0; number < 100; number += 1) await sessions.verify(`session-${number}`);
-      checks.push(inner.calls.length);
-    }
-    expect(checks).toEqual([100, 200, 200]);
-  });
-
-  it('stays in memory while more new sessions come than fit', async () => {
-    const sessions = cache();
-    const known = session(0);
-    await sessions.verify(known);
-    await sessions.verify(known);
-    for (let number = 1; number <= 10_500; number += 1) await sessions.verify(session(number));
-    const before = inner.calls.length;
-    await sessions.verify(known);
-    expect(inner.calls).toHaveLength(before);
-  });
-
-  it('is cached at once, if it is new, in one case of ten at most', async () => {
-    const sessions = cache();
-    const fresh = Array.from({ length: 20_000 }, (_, number) => session(number));
-    for (const one of fresh) await sessions.verify(one);
-    const before = inner.calls.length;
-    for (const one of fresh.slice(-5_000)) await sessions.verify(one);
-    expect(inner.calls.length - before).toBeGreaterThan(4_500);
-  });
-
-  it('counts as new again after 16,384 other new ones', async () => {
-    const cache = cacheWith({ isCheckLocal: true });
-    const checksOf = async (session: string) => {
-      await cache.verify(session);
-      return inner.calls.filter((one) => one === session).length;
-    };
-    expect([await checksOf('known'), await checksOf('known'), await checksOf('known')]).toEqual([1, 2, 2]);
-    expect(await checksOf('once')).toBe(1);
-    // The same ones in every run: others may have the place of this one in the filter.
-    for (let number = 0; number < 17_000; number += 1) await cache.verify(hash('sha256', `${number}`));
-    expect([await checksOf('once'), await checksOf('once'), await checksOf('once')]).toEqual([2, 3, 3]);
   });
 });
