@@ -15,7 +15,6 @@ import { Status } from './http/status.ts';
 import { lostLogLines } from './logger.ts';
 import { userAgentOf } from './session/session-server.ts';
 import { acceptanceRisks, asksServer, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
-import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
 import { Fleet } from './telemetry/fleet.ts';
@@ -28,6 +27,7 @@ import { ContactHistory } from './token/contact-history.ts';
 import type { Log } from './token/log.ts';
 import { loginBudget } from './token/login-queue.ts';
 import type { Observer } from './token/observer.ts';
+import type { TokenStore } from './token/ports.ts';
 import { refreshAt } from './token/renewal-timing.ts';
 import { noTracer } from './token/tracer.ts';
 import { POSSIBLE_RESULTS } from './vendor-api/answer.ts';
@@ -112,7 +112,7 @@ export async function startService(
   const observer = tracing ? tracedObserver(counted, (facts) => tracing.note(facts)) : counted;
   const { refresh: policy, defaultRegion, terminalPolicy, requestsPerMinute, http, admin } = config;
   const redisStore = openRedis(config, clock, log, observer);
-  const plainStore = redisStore ?? createMemoryStore({ clock, terminalsPerAccount: config.terminalsPerAccount });
+  const plainStore = redisStore ?? (await openMemoryStore(config, clock, log));
   const store = tracing ? tracedStore(plainStore, tracing, redisStore && 'redis') : plainStore;
   const bounds = memoryBounds(config.cacheMaxBytes, log);
   const sessionServer = new ContactHistory(clock);
@@ -341,6 +341,12 @@ function openRedis(config: Config, clock: Clock, log: Log, observer: Observer): 
   }
   warnIfUnencrypted(config, log);
   return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
+}
+
+/** Only loaded where it is used: its Lua takes memory, and time at the start. */
+async function openMemoryStore({ terminalsPerAccount }: Config, clock: Clock, log: Log): Promise<TokenStore> {
+  const { createMemoryStore } = await import('./store/memory/memory-store.ts');
+  return createMemoryStore({ clock, terminalsPerAccount, log });
 }
 
 function warnIfUnencrypted({ redis }: Config, log: Log): void {

@@ -28,7 +28,6 @@ const STORE_TESTS: TestGroups = [
   [unit('scripts/deadlines'), unit('connection/error-kind'), unit('foreign-due-entries')],
   [CONTRACT],
   ['test/hostile/forged-redis.test.ts'],
-  ['test/contract/store-sequences.test.ts'],
 ];
 const RATE_TESTS: TestGroups = [[unit('scripts/budget-scripts')], [CONTRACT]];
 /** The tests that may find a mistake in a script. The other scripts have STORE_TESTS. */

@@ -1,12 +1,13 @@
 // `npm run simulate:mistakes [-- TEXT]`: puts one mistake at a time into a copy of the code. The simulation must find
 // each within two minutes. With a text, only the mistakes with this text in their name. A run that finds all mistakes
 // writes test/simulation/mistake-results.json; `npm run reference` shows it in docs/test-results.md.
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { MISTAKES, type Mistake, type MistakeResults, RESULTS_FILE, withMistake } from '../test/simulation/mistakes.ts';
 import { runSchedule } from '../test/simulation/run-schedule.ts';
@@ -59,12 +60,28 @@ function copyWith(mistake: Mistake): string {
 }
 
 /**
- * Searches in a copy. @returns the finding, or how the search ended before its time; `undefined` for neither
+ * Searches in a copy, with one process for each core. @returns the first finding, or how the search ended before its
+ * time; `undefined` for neither
  * @throws Error if the copy does not run
  */
 async function searchIn(copy: string, ms: number): Promise<Finding | string | undefined> {
   const args = ['--import', 'tsx', 'tools/simulate-mistakes.ts', SEARCH, String(ms)];
-  const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'pipe', 'pipe'] });
+  const children = Array.from({ length: availableParallelism() }, () =>
+    spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'pipe', 'pipe'] }),
+  );
+  const searches = children.map((child) => searchOf(child, ms));
+  const found = searches.map((search) =>
+    search.then((finding) => finding ?? Promise.reject(new Error('nothing found'))),
+  );
+  // If none has found anything, one of them may say why.
+  const first = Promise.any(found).catch(async () => (await Promise.all(searches))[0]);
+  return first.finally(() => children.map((child) => child.kill()));
+}
+
+async function searchOf(
+  child: ChildProcessByStdio<null, Readable, Readable>,
+  ms: number,
+): Promise<Finding | string | undefined> {
   let isStuck = false;
   const deadline = setTimeout(() => {
     isStuck = child.kill('SIGKILL');

@@ -60,6 +60,7 @@ export const GROUPS: readonly Group[] = [
       'docs/adr/0008-one-login-queue.md',
       'docs/adr/0009-login-for-an-access-id.md',
       'docs/adr/0012-tokens-in-memory.md',
+      'docs/adr/0013-one-rule-book-in-lua.md',
     ],
   },
   {

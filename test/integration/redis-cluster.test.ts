@@ -26,7 +26,7 @@ afterAll(() => cluster.close());
 
 /** Runs a script in every shard. The shards are distributed over all three masters. */
 function inEveryShard(commands: RedisClient, keys: Keys): Promise<unknown[]> {
-  return Promise.all(EVERY_SHARD.map((shard) => runScript(commands, ['claimDue', [keys.due(shard)], [1, 1_000, '^']])));
+  return Promise.all(EVERY_SHARD.map((shard) => runScript(commands, ['claimDue', [keys.due(shard)], [1_000, 1, '^']])));
 }
 
 const waitUntilWorking = (commands: RedisClient, keys: Keys) =>
@@ -87,7 +87,7 @@ describe('on a Redis Cluster', () => {
     await askRedis(from.node, (redis) => redis.cluster('SETSLOT', slot, 'MIGRATING', to.id));
     // ioredis asks the other node, which has stopped, and so waits for its answer.
     to.node.pause();
-    const claim = runScript(commands, ['claimDue', [due], [1, 1_000, '^']]).catch((error: Error) => error);
+    const claim = runScript(commands, ['claimDue', [due], [1_000, 1, '^']]).catch((error: Error) => error);
     await new Promise((resolve) => setTimeout(resolve, 300));
     await to.node.kill();
     // A rejection without a handler would end a replica. It fails this run.

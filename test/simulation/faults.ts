@@ -151,15 +151,15 @@ export class Faults {
       back: ` and loses what came after ${((snapshotAt - time.startedAt) / 1_000).toFixed(3)} s`,
     };
     this.#fault('redis-restart', ms, `the store is down for ${Math.round(ms)} ms${ending[comesBack]}`);
-    time.after(ms, () => void this.#startStore(comesBack, snapshotAt));
+    time.after(ms, () => this.#startStore(comesBack, snapshotAt));
   }
 
-  async #startStore(comesBack: 'same' | 'empty' | 'back', snapshotAt: number): Promise<void> {
+  #startStore(comesBack: 'same' | 'empty' | 'back', snapshotAt: number): void {
     const { time, server, recorder } = this.#options;
     // The faults of the schedule have ended, so no data may be lost.
     if (server.isUp) return;
     if (comesBack === 'empty') server.loseData();
-    if (comesBack === 'back') await server.goBack(snapshotAt);
+    if (comesBack === 'back') server.goBack(snapshotAt);
     const dataOf = snapshotAt - time.startedAt;
     if (comesBack === 'empty') recorder.fault({ kind: 'redis-empty', description: '' });
     if (comesBack === 'back') recorder.fault({ kind: 'redis-old', description: '', dataOf });

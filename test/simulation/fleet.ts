@@ -36,7 +36,7 @@ export class Fleet {
           delayMs: () => shortestMs + random() * (longestMs - shortestMs),
           onLoss: () => recorder.fault(lost),
           onUnanswered: () => this.#unanswered(number),
-          onHeard: (announcement) => store.heard(announcement, number),
+          onHeard: (message) => store.heard(message, number),
         },
         skewMs: Math.round((random() * 2 - 1) * scenario.skewMs),
         vendorTimeoutMs: scenario.vendorTimeoutMs,

@@ -18,56 +18,87 @@ export interface MistakeResults {
 
 type Change = Omit<Mistake, 'file'>;
 
-const MEMORY_STORE: readonly Change[] = [
+const SAVE: readonly Change[] = [
   {
     name: 'no fence: a logout or an erasure refuses no token',
-    from: "if (Math.max(fence.outdated, erasedAt) >= generation) return drop('outdated');",
+    from: "if math.max(fence[OUTDATED], erased) >= sent or (isLeased and now - sent >= FENCE_MS) then return drop('outdated') end",
     to: '',
   },
   {
     name: 'a late write is accepted',
-    from: "if (stored && stored.generation >= generation) return drop('superseded');",
+    from: "if storedSent >= sent then return drop('superseded') end",
     to: '',
   },
   {
     name: 'a write-back overwrites a newer token',
-    from: "if (stored && stored.generation >= generation) return drop('superseded');",
-    to: "if (isLeased && stored && stored.generation >= generation) return drop('superseded');",
-  },
-  {
-    name: 'a logout does not reach a renewal in flight',
-    from: 'fences.raise(id, { outdated: generation });',
-    to: '',
+    from: "if storedSent >= sent then return drop('superseded') end",
+    to: "if isLeased and storedSent >= sent then return drop('superseded') end",
   },
   {
     name: 'an erasure does not reach a renewal in flight',
-    from: 'if (Math.max(fence.outdated, erasedAt) >= generation)',
-    to: 'if (fence.outdated >= generation)',
-  },
-  {
-    name: 'the first read of a token does not move its due time',
-    from: 'this.#context.schedule.move(id, (known) => Math.min(known, dueAt));',
-    to: '',
-  },
-  {
-    name: 'a logout leaves the due time',
-    from: 'schedule.remove(id);\n    announcements.publish',
-    to: 'announcements.publish',
-  },
-  {
-    name: 'an accessId is stored without the erasure check',
-    from: "if ((account.erasedAt ?? 0) > generation) return 'outdated';",
-    to: '',
+    from: 'if math.max(fence[OUTDATED], erased) >= sent',
+    to: 'if fence[OUTDATED] >= sent',
   },
   {
     name: 'no token is ever suspect',
-    from: 'const suspect = Math.max(stored?.answeredAt ?? 0, fence.dropped) >= generation;',
-    to: 'const suspect = false;',
+    from: 'local isSuspect = math.max(storedAnswered, fence[DROPPED]) >= sent',
+    to: 'local isSuspect = false',
   },
   {
+    name: 'a token is stored without a due time',
+    from: "redis.call('ZADD', KEYS[4], isSuspect and now or now + dueIn, id)",
+    to: '',
+  },
+  {
+    name: 'a login whose token is dropped leaves no fence',
+    from: 'raiseFence(KEYS[2], terminal, DROPPED, answered, limit)',
+    to: '',
+  },
+  {
+    name: 'nobody is told that a token has become suspect',
+    from: "announce(KEYS[6], channel, 'suspected ' .. id .. ' ' .. digits(storedSent))",
+    to: '',
+  },
+];
+
+const PRELUDE: readonly Change[] = [
+  {
     name: 'equal generations are always saved',
-    from: 'return isSameToken && one.generation === other.generation;',
-    to: 'return one.generation === other.generation;',
+    from: ' and string.sub(record, 23, 26) == string.sub(other, 23, 26)',
+    to: '',
+  },
+  {
+    name: 'a script that arrives after its deadline is executed',
+    from: "if deadline ~= '' and now > tonumber(deadline) then",
+    to: 'if false then',
+  },
+  {
+    name: 'a change is not announced',
+    from: "redis.call('PUBLISH', channel, text .. ' ' .. change)",
+    to: '',
+  },
+];
+
+const REMOVE: readonly Change[] = [
+  {
+    name: 'a logout does not reach a renewal in flight',
+    from: 'raiseFence(KEYS[1], terminal, OUTDATED, outdated, limit)',
+    to: '',
+  },
+  { name: 'a logout leaves the due time', from: "redis.call('ZREM', KEYS[3], id)", to: '' },
+];
+
+const ACQUIRE: readonly Change[] = [
+  {
+    name: 'a lease is granted although another replica holds it',
+    from: "if heldFor > 0 and redis.call('GET', KEYS[1]) ~= owner then",
+    to: 'if false then',
+  },
+  { name: 'an account does not cool down', from: 'if coolsFor > 0 then', to: 'if false then' },
+  {
+    name: 'a leased subject stays due',
+    from: "redis.call('ZADD', KEYS[4], 'XX', now + duration, id)",
+    to: '',
   },
 ];
 
@@ -264,9 +295,37 @@ function inFile(file: string, changes: readonly Change[]): Mistake[] {
   return changes.map((change) => ({ ...change, file }));
 }
 
+function inScript(name: string, changes: readonly Change[]): Mistake[] {
+  return inFile(`src/store/redis/scripts/${name}.lua`, changes);
+}
+
 /** The simulation must find each of them within 2 minutes. */
 export const MISTAKES: readonly Mistake[] = [
-  ...inFile('src/store/memory/memory-store.ts', MEMORY_STORE),
+  ...inScript('save', SAVE),
+  ...inScript('prelude', PRELUDE),
+  ...inScript('remove', REMOVE),
+  ...inScript('acquire', ACQUIRE),
+  ...inScript('markRead', [
+    {
+      name: 'the first read of a token does not move its due time',
+      from: "redis.call('ZADD', KEYS[2], 'XX', 'LT', now + dueIn, id)",
+      to: '',
+    },
+  ]),
+  ...inScript('saveAccessId', [
+    {
+      name: 'an accessId is stored without the erasure check',
+      from: "if erasedAt(KEYS[2]) > tonumber(generation) then return {'outdated'} end",
+      to: '',
+    },
+  ]),
+  ...inScript('release', [
+    {
+      name: 'a replica that has lost its lease gives back that of another one',
+      from: "if redis.call('GET', KEYS[1]) ~= owner then return 0 end",
+      to: '',
+    },
+  ]),
   ...inFile('src/broker/login.ts', LOGIN),
   ...inFile('src/broker/renewal.ts', RENEWAL),
   ...inFile('src/broker/token-broker.ts', READS),

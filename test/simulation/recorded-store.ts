@@ -1,4 +1,6 @@
-import type { Announcement } from '../../src/token/ports.ts';
+import { readAnnouncement } from '../../src/store/redis/announcements.ts';
+import { RecordCodec } from '../../src/store/redis/records/record-codec.ts';
+import { TokenCipher } from '../../src/store/redis/records/token-cipher.ts';
 import {
   type AccountId,
   accountId,
@@ -8,7 +10,14 @@ import {
   subjectId,
 } from '../../src/token/subject.ts';
 import type { Exchange, Recorder, StoreRecording, Terminal } from '../judge/recording.ts';
-import type { ExecutedCommand, StoreServer } from './store-server.ts';
+import type { ExecutedCall, Message, RedisCall, StoreServer } from './store-server.ts';
+
+interface Place {
+  readonly account: string;
+  readonly uniqueId?: string;
+}
+
+const records = new RecordCodec(new TokenCipher([]));
 
 /** Notes what the server of the store executes, and what each replica is told of it. */
 export class RecordedStore {
@@ -19,7 +28,7 @@ export class RecordedStore {
   /** What the ids of the broker stand for. */
   readonly #subjects = new Map<SubjectId, Terminal>();
   readonly #accounts = new Map<AccountId, string>();
-  readonly #heardAt = new WeakMap<Announcement, Map<number, number>>();
+  readonly #heardAt = new WeakMap<Message, Map<number, number>>();
 
   constructor(recorder: Recorder, server: StoreServer, note: (line: string) => void) {
     if (!recorder.store) throw new TypeError('the recorder does not see the store');
@@ -27,11 +36,7 @@ export class RecordedStore {
     this.#server = server;
     this.#store = recorder.store;
     this.#note = note;
-    server.onCommand((command) => this.#onCommand(command));
-    server.onAnnouncement((announcement) => {
-      this.#heardAt.set(announcement, new Map());
-      void this.#count();
-    });
+    server.onCall((call) => this.#onCall(call));
   }
 
   add({ unionId, uniqueId, ...subject }: Subject): SubjectId {
@@ -42,40 +47,47 @@ export class RecordedStore {
   }
 
   /** An announcement has reached a replica. */
-  heard(announcement: Announcement, replica: number): void {
-    this.#heardAt.get(announcement)?.set(replica, this.#recorder.now());
+  heard(message: Message, replica: number): void {
+    this.#heardAt.get(message)?.set(replica, this.#recorder.now());
   }
 
-  #onCommand({ name, args, result, announced, replica, sentAt }: ExecutedCommand): void {
-    for (const announcement of announced) {
+  #onCall({ call, answer, published, replica, sentAt }: ExecutedCall): void {
+    if (!('script' in call)) return;
+    const { script, keys, args } = call;
+    for (const message of published) {
+      const announcement = readAnnouncement(message.text, Number.POSITIVE_INFINITY);
+      if (!announcement) continue;
       const { kind } = announcement;
-      if (kind === 'saved') this.#wrote('saved', announcement, replica, accessTokenIn(args));
+      const heardAt = new Map<number, number>();
+      this.#heardAt.set(message, heardAt);
+      const place = this.#placeOf('id' in announcement ? announcement.id : announcement.account);
+      if (kind === 'saved') this.#wrote('saved', place, heardAt, replica, accessTokenIn(call));
       if (kind !== 'removed' && kind !== 'erased') continue;
-      this.#wrote('removed', announcement, replica);
+      this.#wrote('removed', place, heardAt, replica);
       // The replicas know of a repeated one, or do not.
-      if (!name.startsWith('repeat')) this.#removed(announcement, replica, sentAt);
+      const repeated = script === 'remove' ? args[5] : args[3];
+      if (repeated === '') this.#removed(place, heardAt, replica, sentAt);
     }
-    const [lease] = args as readonly [{ readonly id: SubjectId }];
-    if (name !== 'saveAccessId' || result !== 'saved') return;
+    if (published.length > 0) this.#count();
+    const [outcome] = Array.isArray(answer) ? answer : [];
+    if (script !== 'saveAccessId' || String(outcome) !== 'saved') return;
+    const id = String(keys[0]).split(':').at(-1) as SubjectId;
     this.#store.writes.push({
       at: this.#recorder.now(),
       replica,
       kind: 'accessId',
-      ...this.#placeOf(lease.id),
+      ...this.#placeOf(id),
       heardAt: new Map(),
     });
   }
 
-  #wrote(kind: 'saved' | 'removed', announcement: Announcement, replica: number, token?: string): void {
-    const heardAt = this.#heardAt.get(announcement) ?? new Map();
-    const place = this.#placeOf('id' in announcement ? announcement.id : announcement.account);
+  #wrote(kind: 'saved' | 'removed', place: Place, heardAt: Map<number, number>, replica: number, token?: string): void {
     this.#store.writes.push({ at: this.#recorder.now(), replica, kind, ...place, token, heardAt });
     this.#note(`${Object.values(place).join('/')}: ${kind} by replica ${replica} ${token ?? ''}`);
   }
 
   /** Notes the execution at the request that asked for it. */
-  #removed(announcement: Announcement, replica: number, sentAt: number): void {
-    const place = this.#placeOf('id' in announcement ? announcement.id : announcement.account);
+  #removed(place: Place, heardAt: Map<number, number>, replica: number, sentAt: number): void {
     // The broker logs out the terminals of an account that the vendor has closed: no request asked for that.
     const asked = this.#recorder.exchanges.filter(
       (one) =>
@@ -91,10 +103,10 @@ export class RecordedStore {
     const removal: Exchange | undefined = asked.find(({ endedAt }) => endedAt === Number.POSITIVE_INFINITY) ?? asked[0];
     if (!removal) return;
     removal.executedAt = this.#recorder.now();
-    removal.heardAt = this.#heardAt.get(announcement) ?? new Map();
+    removal.heardAt = heardAt;
   }
 
-  #placeOf(id: SubjectId | AccountId): { readonly account: string; readonly uniqueId?: string } {
+  #placeOf(id: SubjectId | AccountId): Place {
     return (isSubjectId(id) && this.#subjects.get(id)) || { account: this.#accounts.get(id as AccountId) ?? id };
   }
 
@@ -103,8 +115,8 @@ export class RecordedStore {
   }
 
   /** Counts after each change, so that one difference cannot hide another. */
-  async #count(): Promise<void> {
-    const { scheduled, stored } = await this.#server.count(this.#ids);
+  #count(): void {
+    const { scheduled, stored } = this.#server.count(this.#ids);
     this.#store.counts.push({ at: this.#recorder.now(), tokens: stored, dueTimes: scheduled });
   }
 
@@ -117,10 +129,9 @@ export class RecordedStore {
     }
   }
 
-  /** Notes the leases that are left. It ends the others, so it is for the end of a run. */
-  async lookForLeases(): Promise<void> {
-    for (const id of await this.#server.leased(this.#ids))
-      this.remains(`the lease of ${this.#subjects.get(id)?.uniqueId}`);
+  /** Notes the leases that are left. */
+  lookForLeases(): void {
+    for (const id of this.#server.leased(this.#ids)) this.remains(`the lease of ${this.#subjects.get(id)?.uniqueId}`);
   }
 
   remains(what: string): void {
@@ -128,11 +139,8 @@ export class RecordedStore {
   }
 }
 
-/** The token that a command writes. */
-function accessTokenIn(args: readonly unknown[]): string | undefined {
-  for (const argument of args) {
-    const { token } = (argument ?? {}) as { readonly token?: { readonly fields: Readonly<Record<string, string>> } };
-    if (token) return token.fields['accessToken'];
-  }
-  return undefined;
+/** The token that `save` writes. */
+function accessTokenIn({ keys, args }: Extract<RedisCall, { readonly script: string }>): string | undefined {
+  const [id, bytes, account] = [args[3] as SubjectId, args[4] as Buffer, String(keys[2])];
+  return records.decode(bytes, id, account)?.token.fields['accessToken'];
 }

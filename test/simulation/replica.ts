@@ -9,7 +9,7 @@ import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { noTracer } from '../../src/token/tracer.ts';
 import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
 import { silentObserver } from '../support/silent-observer.ts';
-import { type Network, StoreConnection } from './store-network.ts';
+import { type Network, StoreConnection } from './store-connection.ts';
 import type { StoreServer } from './store-server.ts';
 import type { VendorModel } from './vendor-model.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
@@ -53,10 +53,10 @@ export class Replica {
     this.process = { number, alive: true, frozenUntil: 0, clockOffsetMs: skewMs };
     const clock = time.clockOf(this.process);
     this.clock = clock;
-    this.connection = new StoreConnection({ server, time, process: this.process, clock, network });
-    const { store } = this.connection;
     const write = (_fields: object, message: string) => onLog(name, message);
     const log: Log = { debug: () => undefined, info: write, warn: write, error: write };
+    this.connection = new StoreConnection({ server, time, process: this.process, clock, network, log });
+    const { store } = this.connection;
     const observer = silentObserver;
     const issuer = new HttpVendorLogin({
       baseUrl: new URL('http://vendor.test/'),

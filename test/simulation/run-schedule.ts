@@ -143,7 +143,7 @@ class Schedule {
         if (left > 0) this.#world.store.remains(`${left} timers or waiters of ${name}`);
       }
       // If the message that releases a lease is lost, the lease ends by itself.
-      if (this.#world.scenario.lossRate === 0) await this.#world.store.lookForLeases();
+      if (this.#world.scenario.lossRate === 0) this.#world.store.lookForLeases();
     };
     void Promise.all(replicas.map((replica) => replica.stop(Promise.resolve()))).then(() =>
       this.#world.time.after(LEFTOVER_MS, check),

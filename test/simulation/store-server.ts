@@ -1,93 +1,106 @@
-import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
-import type { Clock } from '../../src/token/clock.ts';
-import type { Announcement, TokenStore } from '../../src/token/ports.ts';
-import type { SubjectId } from '../../src/token/subject.ts';
+import { type Argument, MemoryRedis, type StoreTime } from '../../src/store/memory/memory-redis.ts';
+import { MEMORY_PREFIX, partsOn } from '../../src/store/memory/memory-store.ts';
+import { Keys, SHARDS } from '../../src/store/redis/keys.ts';
+import type { ScriptName } from '../../src/store/redis/lua-scripts.ts';
+import { accountOf, type SubjectId, terminalOf } from '../../src/token/subject.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
-const TERMINALS_PER_ACCOUNT = 20;
-const FAR_AHEAD_MS = 1e12;
+export const TERMINALS_PER_ACCOUNT = 20;
 /** Commands that waited for the server run in this distance, in the order of their arrival. */
 const QUEUE_STEP_MS = 0.001;
-/** Commands that change nothing. */
-const READS = new Set(['read', 'find', 'identify', 'lookUp', 'outlook', 'nextPlaceInMs', 'ping']);
+/** Scripts and commands that change nothing. */
+const READS = new Set<string>([
+  'beat',
+  'outlook',
+  'endsOf',
+  'nextPlace',
+  'hmget',
+  'hget',
+  'get',
+  'hrandfield',
+  'zrange',
+  'time',
+]);
 
-/** A command of the store. */
-export interface StoreCommand {
-  readonly part: 'terminals' | 'accounts' | 'dueQueue' | 'rateLimiter' | 'loginQueue';
-  readonly name: string;
-  readonly args: readonly unknown[];
+/** A script with its deadline as the last argument, or a command. */
+export type RedisCall =
+  | { readonly script: ScriptName; readonly keys: readonly string[]; readonly args: readonly Argument[] }
+  | { readonly command: string; readonly args: readonly Argument[] };
+
+/** A message on a channel. */
+export interface Message {
+  readonly channel: string;
+  readonly text: string;
 }
 
-/** A command that the server has executed. */
-export interface ExecutedCommand extends StoreCommand {
+/** A call that has changed something. */
+export interface ExecutedCall {
+  readonly call: RedisCall;
   /** The replica that sent it. */
   readonly replica: number;
   /** ms since the start. */
   readonly sentAt: number;
-  readonly result: unknown;
-  readonly announced: readonly Announcement[];
+  readonly answer: unknown;
+  readonly published: readonly Message[];
 }
 
 /**
- * The store's server: the in-memory store, which can stand still, stop, and come back with its data, without it, or
- * with an older state of it.
+ * The Redis of all replicas, with the scripts of the broker. It can stand still, stop, and come back with its data,
+ * without it, or with an older state of it.
  */
 export class StoreServer {
+  readonly keys = new Keys(MEMORY_PREFIX);
   readonly #time: VirtualTime;
-  readonly #clock: Clock;
-  readonly #announcementListeners: ((announcement: Announcement) => void)[] = [];
-  readonly #commandListeners: ((command: ExecutedCommand) => void)[] = [];
+  readonly #clock: StoreTime;
+  readonly #messageListeners: ((message: Message) => void)[] = [];
+  readonly #callListeners: ((call: ExecutedCall) => void)[] = [];
+  readonly #stopListeners: (() => void)[] = [];
   /** Every change since the server last started empty, for {@link goBack}. */
-  #log: { readonly at: number; readonly command: StoreCommand }[] = [];
+  #log: { readonly at: number; readonly call: RedisCall }[] = [];
   #replayedAt: number | undefined;
-  #aheadMs = 0;
-  #announced: Announcement[] = [];
+  #published: Message[] = [];
   #waiting = 0;
   #isUp = true;
   #stalledUntil = 0;
-  /** Changes when the data was lost. */
-  epoch = 1;
-  /** The number of times that it came back with an older state. */
-  timesGoneBack = 0;
-  data: TokenStore;
+  #redis: MemoryRedis;
 
   constructor(time: VirtualTime) {
     this.#time = time;
-    // The server is no process of the broker: it never freezes.
-    const clock = time.clockOf({ number: -1, alive: true, frozenUntil: 0, clockOffsetMs: 0 });
     this.#clock = {
-      ...clock,
-      now: () => Math.floor(this.#replayedAt ?? clock.now()) + this.#aheadMs,
+      now: () => Math.floor(this.#replayedAt ?? time.now),
       monotonic: () => (this.#replayedAt ?? time.now) - time.startedAt,
     };
-    this.data = this.#create();
-  }
-
-  now(): number {
-    return this.#time.now;
+    this.#redis = this.#create();
   }
 
   get isUp(): boolean {
     return this.#isUp;
   }
 
-  /** Whether it answers commands now. */
-  get answers(): boolean {
-    return this.#isUp && this.#time.now >= this.#stalledUntil;
+  /** What it has, without a network in between. */
+  get data() {
+    const options = { clock: this.#clock, terminalsPerAccount: TERMINALS_PER_ACCOUNT, log: { warn: () => undefined } };
+    return partsOn(this.#redis, this.#clock, options);
   }
 
-  /** Calls `listener` for each announcement at the moment the server publishes it. */
-  onAnnouncement(listener: (announcement: Announcement) => void): void {
-    this.#announcementListeners.push(listener);
+  /** Calls `listener` for each message at the moment the server publishes it. */
+  onMessage(listener: (message: Message) => void): void {
+    this.#messageListeners.push(listener);
   }
 
-  /** Calls `listener` after each command, at the virtual time of its execution. */
-  onCommand(listener: (command: ExecutedCommand) => void): void {
-    this.#commandListeners.push(listener);
+  /** Calls `listener` after each change, at the virtual time of its execution. */
+  onCall(listener: (call: ExecutedCall) => void): void {
+    this.#callListeners.push(listener);
+  }
+
+  /** Calls `listener` when the server ends, which ends its connections. */
+  onStop(listener: () => void): void {
+    this.#stopListeners.push(listener);
   }
 
   stop(): void {
     this.#isUp = false;
+    for (const listener of this.#stopListeners) listener();
   }
 
   start(): void {
@@ -111,68 +124,59 @@ export class StoreServer {
     }
   }
 
-  /** Executes a command that has arrived. */
-  async execute(command: StoreCommand, replica: number, sentAt: number): Promise<unknown> {
-    const announced: Announcement[] = [];
-    this.#announced = announced;
-    const result = await apply(this.data, command);
-    if (READS.has(command.name)) return result;
-    this.#log.push({ at: this.#time.now, command });
-    for (const listener of this.#commandListeners) listener({ ...command, replica, sentAt, result, announced });
-    return result;
+  /** Executes a call that has arrived. @throws Error that Redis answers */
+  execute(call: RedisCall, replica: number, sentAt: number): unknown {
+    this.#published = [];
+    const answer = this.#run(call);
+    if (READS.has('script' in call ? call.script : call.command)) return answer;
+    this.#log.push({ at: this.#time.now, call });
+    for (const listener of this.#callListeners) listener({ call, replica, sentAt, answer, published: this.#published });
+    return answer;
   }
 
   loseData(): void {
     this.#log = [];
-    this.data = this.#create();
-    this.epoch += 1;
+    this.#redis = this.#create();
   }
 
-  /** Replaces the data by its state of an earlier time: repeats the commands up to then in an empty store. */
-  async goBack(to: number): Promise<void> {
-    const kept = this.#log.filter(({ at }) => at <= to);
-    this.data = this.#create();
-    for (const { at, command } of kept) {
+  /** Replaces the data by its state of an earlier time: repeats the changes up to then in an empty Redis. */
+  goBack(to: number): void {
+    this.#log = this.#log.filter(({ at }) => at <= to);
+    this.#redis = this.#create();
+    for (const { at, call } of this.#log) {
       this.#replayedAt = at;
-      await apply(this.data, command);
+      this.#run(call);
     }
     this.#replayedAt = undefined;
-    this.#log = kept;
-    this.timesGoneBack += 1;
   }
 
   /** How many subjects have a due time, and how many of `ids` have a token. */
-  async count(ids: readonly SubjectId[]): Promise<{ readonly scheduled: number; readonly stored: number }> {
-    const { terminals, dueQueue } = this.data;
-    // Far in the future every due time is over, and a claim of no subject changes nothing. The in-memory store answers
-    // with the state at the time of the call, so no event comes in between.
-    this.#aheadMs = FAR_AHEAD_MS;
-    const claim = dueQueue.claim(0);
-    this.#aheadMs = 0;
-    const terminal = ids.map((id) => terminals.read(id));
-    const { backlog } = await claim;
-    const stored = (await Promise.all(terminal)).filter(({ record }) => record !== undefined);
-    return { scheduled: backlog, stored: stored.length };
+  count(ids: readonly SubjectId[]): { readonly scheduled: number; readonly stored: number } {
+    const shards = Array.from({ length: SHARDS }, (_, shard) =>
+      this.#redis.run('zcount', this.keys.due(shard), '-inf', '+inf'),
+    );
+    const stored = ids.filter(
+      (id) => this.#redis.run('hget', this.keys.account(accountOf(id)), terminalOf(id)) !== null,
+    );
+    return { scheduled: shards.reduce<number>((sum, count) => sum + Number(count), 0), stored: stored.length };
   }
 
-  /** The subjects whose lease is held. Takes the other leases for a moment, so it is for the end of a run. */
-  async leased(ids: readonly SubjectId[]): Promise<SubjectId[]> {
-    const answers = await Promise.all(ids.map((id) => this.data.terminals.acquire(id, 1)));
-    return ids.filter((_, index) => answers[index]?.kind === 'held');
+  /** The subjects whose lease is held. */
+  leased(ids: readonly SubjectId[]): SubjectId[] {
+    return ids.filter((id) => this.#redis.run('get', this.keys.lease(id)) !== null);
   }
 
-  #create(): TokenStore {
-    const store = createMemoryStore({ clock: this.#clock, terminalsPerAccount: TERMINALS_PER_ACCOUNT });
-    store.announcements.subscribe((announcement) => {
+  #run(call: RedisCall): unknown {
+    if ('script' in call) return this.#redis.runScript(call.script, call.keys, call.args);
+    return this.#redis.run(call.command, ...call.args);
+  }
+
+  #create(): MemoryRedis {
+    return new MemoryRedis(this.#clock, (channel, text) => {
       if (this.#replayedAt !== undefined) return;
-      this.#announced.push(announcement);
-      for (const listener of this.#announcementListeners) listener(announcement);
+      const message = { channel, text };
+      this.#published.push(message);
+      for (const listener of this.#messageListeners) listener(message);
     });
-    return store;
   }
-}
-
-function apply(store: TokenStore, { part, name, args }: StoreCommand): Promise<unknown> {
-  const target = store[part] as unknown as Record<string, (...args: readonly unknown[]) => Promise<unknown>>;
-  return Reflect.apply(target[name] as (...args: readonly unknown[]) => Promise<unknown>, target, args);
 }

@@ -31,6 +31,7 @@ const mayImportTypesOf: Readonly<Record<string, readonly string[]>> = { '../cons
 const homes: readonly { readonly npm: RegExp; readonly home: RegExp }[] = [
   { npm: /^undici$/, home: /^(vendor-api|session)\// },
   { npm: /^ioredis$/, home: /^store\/redis\// },
+  { npm: /^fengari$/, home: /^store\/memory\// },
   { npm: /^(fastify|fastify-.*|@fastify\/.*)$/, home: /^http\// },
   { npm: /^(prom-client|@opentelemetry\/.*)$/, home: /^telemetry\// },
   {

@@ -58,7 +58,8 @@ export function renewalRequest(overrides: Partial<RenewalRequest> = {}): Renewal
 
 /** The record of a login of another replica: sent at `generation`, read by an app, and valid for a minute. */
 export function recordOfOther(generation: number, overrides: Partial<TokenRecord> = {}): TokenRecord {
-  const fields = { accessId: '1', accessToken: 'of another replica' };
+  const others = { expireTime: '', terminalId: '', expand: '', expend: '' };
+  const fields = { accessId: '1', accessToken: 'of another replica', ...others };
   const token = { fields, issuedAt: generation, expiresAt: generation + 60_000 };
   const flags = { read: true, unreadRenewals: 0, suspect: false };
   return { subject: PHONE, region: 'CN', token, generation, answeredAt: generation, ...flags, ...overrides };

@@ -47,6 +47,9 @@ export class ScriptedLogin implements VendorLogin {
       accessId,
       accessToken: `token-${number}`,
       expireTime: String(Math.floor((issuedAt + lifeMs) / 1000)),
+      terminalId: request.subject.uniqueId,
+      expand: '',
+      expend: '',
     };
     return { fields, issuedAt, expiresAt: issuedAt + lifeMs };
   }

@@ -40,11 +40,11 @@ export class RedisAccounts implements AccountStore {
     const account = accountId(unionId);
     const key = keys.account(account);
     const [answer, coolDown] = await Promise.all([
-      redis.run(key, (client) => client.hrandfieldBuffer(key, MAX_FIELDS, 'WITHVALUES')),
+      redis.command<(Buffer | Buffer[])[]>('hrandfield', key, MAX_FIELDS, 'WITHVALUES'),
       this.#coolDownOf(account),
     ]);
     // Pairs with RESP 3, in turn with RESP 2.
-    const namesAndValues = (answer as (Buffer | Buffer[])[]).flat();
+    const namesAndValues = answer.flat();
     const fields: Record<string, Buffer> = {};
     for (let at = 0; at < namesAndValues.length; at += 2)
       fields[String(namesAndValues[at])] = namesAndValues[at + 1] as Buffer;
@@ -64,7 +64,7 @@ export class RedisAccounts implements AccountStore {
     const account = accountId(unionId);
     const key = keys.account(account);
     const fields = [ACCOUNT_FIELDS.directory, ACCOUNT_FIELDS.region, ACCOUNT_FIELDS.erasedAt];
-    const [sealed, country, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
+    const [sealed, country, erasedAt] = await redis.command<(Buffer | null)[]>('hmget', key, ...fields);
     const accessId = directory.decode(sealed, key)?.accessIds[0];
     const region = country?.toString();
     if (accessId === undefined || region === undefined) return undefined;
@@ -113,7 +113,7 @@ export class RedisAccounts implements AccountStore {
         for (const dropped of known.filter((one) => !accessIds.includes(one))) await this.#forget(dropped);
         return;
       }
-      stored = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.directory));
+      stored = await redis.command<Buffer | null>('hget', key, ACCOUNT_FIELDS.directory);
     }
   }
 
@@ -125,10 +125,10 @@ export class RedisAccounts implements AccountStore {
   async #storePointer(accessId: string, account: AccountId, erasedUntil: number): Promise<boolean> {
     const { redis, keys } = this.#context;
     const [pointer, key] = [keys.accessId(accessId), keys.account(account)];
-    if ((await redis.run(pointer, (client) => client.get(pointer))) === account) return true;
-    await redis.run(pointer, (client) => client.set(pointer, account));
+    if (String(await redis.command('get', pointer)) === account) return true;
+    await redis.command('set', pointer, account);
     // An erasure stores its time before it deletes the pointers.
-    const erasedAt = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.erasedAt));
+    const erasedAt = await redis.command<Buffer | null>('hget', key, ACCOUNT_FIELDS.erasedAt);
     if ((instantOf(erasedAt) ?? 0) <= erasedUntil) return true;
     await this.#forget(accessId);
     return false;
@@ -162,7 +162,7 @@ export class RedisAccounts implements AccountStore {
   async #coolDownOf(account: AccountId): Promise<StoredAccount['coolDown']> {
     const { redis, keys, clock } = this.#context;
     const key = keys.failures(account);
-    const [until, code] = await redis.run(key, (client) => client.hmget(key, 'until', 'code'));
+    const [until, code] = await redis.command<(Buffer | null)[]>('hmget', key, 'until', 'code');
     const restMs = Number(until) - clock.now();
     if (!(restMs > 0 && restMs <= MAX_COOL_DOWN_MS)) return undefined;
     return { until: Math.round(Number(until)), code: failureCodeOf(String(code)) };
@@ -171,10 +171,10 @@ export class RedisAccounts implements AccountStore {
   async #unionIdOf(accessId: string): Promise<string | undefined> {
     const { redis, keys, directory } = this.#context;
     const pointer = keys.accessId(accessId);
-    const account = await redis.run(pointer, (client) => client.get(pointer));
+    const account = await redis.command<Buffer | null>('get', pointer);
     if (account === null) return undefined;
-    const key = keys.account(account as AccountId);
-    const sealed = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.directory));
+    const key = keys.account(String(account) as AccountId);
+    const sealed = await redis.command<Buffer | null>('hget', key, ACCOUNT_FIELDS.directory);
     const entry = directory.decode(sealed, key);
     return entry?.accessIds.includes(accessId) ? entry.unionId : undefined;
   }
@@ -182,6 +182,6 @@ export class RedisAccounts implements AccountStore {
   async #forget(accessId: string): Promise<void> {
     const { redis, keys } = this.#context;
     const pointer = keys.accessId(accessId);
-    await redis.run(pointer, (client) => client.del(pointer));
+    await redis.command('del', pointer);
   }
 }

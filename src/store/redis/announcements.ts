@@ -1,10 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { type Redis, ReplyError } from 'ioredis';
+import type { Clock, Timer } from '../../token/clock.ts';
 import { isErrorCode } from '../../token/errors.ts';
+import type { Log } from '../../token/log.ts';
+import type { Observer } from '../../token/observer.ts';
 import type { Announcement, AnnouncementFeed, DataLoss, LoginFailure, StoreHistory } from '../../token/ports.ts';
 import { MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import { type AccountId, accountOf, isSubjectId, type SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
+import type { RedisCommands } from './connection/commands.ts';
 import { SHARDS } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
 import { MAX_LEAD_MS } from './records/record-codec.ts';
@@ -39,7 +43,7 @@ function readFailure(text: string): LoginFailure | undefined {
  * `undefined` for unknown texts: during a rolling update, a newer replica may announce something new. Also for a
  * generation that no broker announced, because it is too far ahead of the clock.
  */
-function readAnnouncement(text: string, now: number): Announcement | undefined {
+export function readAnnouncement(text: string, now: number): Announcement | undefined {
   const [, kind, of = '', digits, last = ''] = MESSAGE.exec(text) ?? [];
   const generation = Number(digits);
   const id = of as SubjectId | AccountId;
@@ -67,7 +71,12 @@ interface Heartbeat {
   readonly heard: Set<number>;
 }
 
-type AnnouncementsContext = Pick<StoreContext, 'redis' | 'keys' | 'changes' | 'clock' | 'log' | 'observer'>;
+type AnnouncementsContext = Pick<StoreContext, 'keys' | 'changes'> & {
+  readonly clock: Clock;
+  readonly redis: RedisCommands;
+  readonly log: Pick<Log, 'error'>;
+  readonly observer: Pick<Observer, 'storeLostData'>;
+};
 
 const LOSSES = {
   lost:
@@ -95,7 +104,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
   #isReturning = false;
   /** The last loss of each kind. */
   readonly #losses = new Map<DataLoss['history'], DataLoss>();
-  readonly #timer: NodeJS.Timeout;
+  #timer: Timer;
   readonly #shards: readonly number[];
   #subscribed = false;
   #heartbeat: Heartbeat = { number: 0, sentAt: 0, published: new Set(), heard: new Set() };
@@ -123,9 +132,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
       if (channel === this.#channel) this.#hearHeartbeat(text);
       else this.#hearAnnouncement(text);
     });
-    // After a standstill, timers run before the heartbeat that has arrived is read.
-    const check = (): void => context.clock.nextTurn(() => this.#checkConnection());
-    this.#timer = setInterval(check, HEARTBEAT_MS);
+    this.#timer = this.#checkLater();
   }
 
   subscribe(listener: (announcement: Announcement) => void): void {
@@ -147,7 +154,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#timer.cancel();
     this.#subscriber.disconnect();
   }
 
@@ -162,6 +169,15 @@ export class RedisAnnouncements implements AnnouncementFeed {
       if (error instanceof ReplyError) this.#subscriber.emit('error', error);
       else this.#subscriber.disconnect(true);
     }
+  }
+
+  #checkLater(): Timer {
+    const { clock } = this.#context;
+    return clock.setTimer(() => {
+      // After a standstill, timers run before the heartbeat that has arrived is read.
+      clock.nextTurn(() => this.#checkConnection());
+      this.#timer = this.#checkLater();
+    }, HEARTBEAT_MS);
   }
 
   #checkConnection(): void {
@@ -231,7 +247,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
 
   #hearAnnouncement(text: string): void {
     const { redis, keys, changes, clock } = this.#context;
-    const now = redis.clocks.now(redis.partOf(keys.changes(0))) ?? clock.now();
+    const now = redis.now(keys.changes(0)) ?? clock.now();
     const announcement = readAnnouncement(text, now);
     if (!announcement) return;
     const account = 'account' in announcement ? announcement.account : accountOf(announcement.id);

@@ -37,7 +37,7 @@ const NAMES = [
   'probe',
 ] as const;
 
-type ScriptName = (typeof NAMES)[number];
+export type ScriptName = (typeof NAMES)[number];
 
 /** A generation, an owner or a former value protects what is newer from these scripts. So they may arrive late. */
 export const FENCED: ReadonlySet<ScriptName> = new Set(['save', 'saveAccessId', 'release', 'extend', 'resealField']);
@@ -75,7 +75,9 @@ const PRELUDE = Object.entries(CONSTANTS)
   .concat(readScript('prelude'));
 
 /** The scripts as ioredis takes them. */
-export const LUA_SCRIPTS = Object.fromEntries(NAMES.map((name) => [name, { lua: PRELUDE + readScript(name) }]));
+export const LUA_SCRIPTS = Object.fromEntries(
+  NAMES.map((name) => [name, { lua: PRELUDE + readScript(name) }]),
+) as Record<ScriptName, { readonly lua: string }>;
 
 /** The build copies the folder to the bundle, so that it lies beside the code there too. */
 function readScript(name: string): string {

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
 import { type Clock, withTimeout } from '../../token/clock.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { DataLoss, ReplicaSummaries, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
 import { RedisAnnouncements } from './announcements.ts';
-import { databaseOf } from './connection/clients.ts';
+import { databaseOf, type RedisClient } from './connection/clients.ts';
 import { RedisCommands } from './connection/commands.ts';
 import { connectRedis, connectSubscriber, expectEnd, type RedisLog, useCredentials } from './connection/connection.ts';
 import { Keys } from './keys.ts';
@@ -47,8 +48,14 @@ export interface RedisStore extends TokenStore, Pick<RedisCommands, 'contact' | 
 
 /** The store that all replicas share. Needs Redis 6.2 or later, or a compatible server. */
 export function createRedisStore(options: RedisStoreOptions): RedisStore {
-  const { url, keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer } = options;
+  const { url, log } = options;
   const connection = connectRedis(url, 'commands', log);
+  return redisStoreOn(connection, connectSubscriber(url, connection, log), options);
+}
+
+/** The same on two connections that somebody else opens. */
+export function redisStoreOn(connection: RedisClient, subscriber: Redis, options: RedisStoreOptions): RedisStore {
+  const { keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer } = options;
   const redis = new RedisCommands(connection, clock, observer, options.commandTimeoutMs);
   const keys = new Keys(keyPrefix, databaseOf(connection), connection.isCluster);
   const changes = new KnownChanges(keys);
@@ -56,7 +63,6 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const records = new RecordCodec(cipher);
   const directory = new DirectoryCodec(cipher);
   const context = { redis, keys, changes, records, directory, terminalsPerAccount, clock, log, observer };
-  const subscriber = connectSubscriber(url, connection, log);
   const announcements = new RedisAnnouncements(context, subscriber, connection);
   const accounts = new RedisAccounts(context);
   const rates = redisRates(context);
@@ -93,7 +99,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     outage: () => redis.outage(),
     refusedWrites: () => redis.refusedWrites(),
     clockOffsetMs() {
-      const now = redis.clocks.now(redis.partOf(keys.changes(0)));
+      const now = redis.now(keys.changes(0));
       return now === undefined ? undefined : Math.round(clock.now() - now);
     },
     losses: () => announcements.losses(),
@@ -126,7 +132,7 @@ function redisReplicas({ redis, keys: { replicas } }: StoreContext): ReplicaSumm
       });
     },
     async end(others = []) {
-      await redis.run(replicas, (client) => client.hdel(replicas, ownId, ...others));
+      await redis.command('hdel', replicas, ownId, ...others);
     },
   };
 }

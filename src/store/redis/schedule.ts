@@ -34,6 +34,13 @@ const SUBJECT_ID = /^[\w-]{44}$/;
 const ENDS_AT_ONCE = 100;
 const MAX_ENDS = 50_000;
 
+interface ShardClaim {
+  readonly shard: number;
+  readonly most: number;
+}
+
+type ClaimAnswer = [nextInMs: number, backlog: number, overdueMs: number, dropped: number, ...ids: Buffer[]];
+
 /** The due queue: one sorted set per shard, by due time. */
 export class RedisDueQueue implements DueQueue {
   readonly #context: StoreContext;
@@ -48,14 +55,20 @@ export class RedisDueQueue implements DueQueue {
 
   /** Claims nothing from a shard that does not answer. @throws BrokerError `store_unavailable` when no shard answers */
   async claim(limit: number): Promise<DueSubjects> {
+    const { redis, keys } = this.#context;
     const first = this.#first++;
-    const outcomes = await Promise.allSettled(
-      Array.from({ length: SHARDS }, (_, place) => {
-        const most = Math.floor(limit / SHARDS) + (place < limit % SHARDS ? 1 : 0);
-        return this.#claimIn((first + place) % SHARDS, most);
-      }),
-    );
-    const shards = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    const claims = Array.from({ length: SHARDS }, (_, place) => ({
+      shard: (first + place) % SHARDS,
+      most: Math.floor(limit / SHARDS) + (place < limit % SHARDS ? 1 : 0),
+    }));
+    // The shards of one server are one command.
+    const servers = new Map<string, ShardClaim[]>();
+    for (const claim of claims) {
+      const part = redis.partOf(keys.due(claim.shard));
+      servers.set(part, [...(servers.get(part) ?? []), claim]);
+    }
+    const outcomes = await Promise.allSettled([...servers.values()].map((shards) => this.#claimIn(shards)));
+    const shards = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []));
     if (shards.length === 0) throw (outcomes[0] as PromiseRejectedResult).reason;
     const nexts = shards.flatMap(({ nextInMs }) => nextInMs ?? []);
     return {
@@ -93,7 +106,8 @@ export class RedisDueQueue implements DueQueue {
     const due = keys.due(shard);
     for (let from = 0; from < MAX_ENDS / SHARDS; from += ENDS_AT_ONCE) {
       const to = from + ENDS_AT_ONCE - 1;
-      const entries = await redis.run(due, (client) => client.zrange(due, from, String(to), 'WITHSCORES'));
+      const answer = await redis.command<Buffer[]>('zrange', due, from, to, 'WITHSCORES');
+      const entries = answer.flat().map(String);
       const ids = entries.filter((entry) => SUBJECT_ID.test(entry)) as SubjectId[];
       const own = ids.filter((id) => keys.dueOf(accountOf(id)) === due);
       const accounts = own.map((id) => keys.account(accountOf(id)));
@@ -104,14 +118,19 @@ export class RedisDueQueue implements DueQueue {
     search.isCut = true;
   }
 
-  async #claimIn(shard: number, most: number): Promise<DueSubjects> {
+  async #claimIn(claims: readonly ShardClaim[]): Promise<DueSubjects[]> {
     const { redis, keys, log } = this.#context;
-    const args = [most, HIDDEN_MS, `^[${initialsIn(shard)}][A-Za-z0-9_-]+$`];
-    const answer = await redis.script('claimDue', [keys.due(shard)], args);
-    const [next, backlog, overdueMs, dropped, ...claimed] = answer as [number, number, number, number, ...Buffer[]];
+    const queues = claims.map(({ shard }) => keys.due(shard));
+    const args = claims.flatMap(({ shard, most }) => [most, `^[${initialsIn(shard)}][A-Za-z0-9_-]+$`]);
+    const answers = (await redis.script('claimDue', queues, [HIDDEN_MS, ...args])) as ClaimAnswer[];
+    const dropped = answers.reduce((sum, [, , , entries]) => sum + entries, 0);
     this.#dropped += dropped;
     if (dropped > 0) log.warn({ entries: this.#dropped }, 'due entries are dropped: no broker wrote them');
-    const ids = claimed.map(String) as SubjectId[];
-    return { ids, nextInMs: next < 0 ? undefined : next, backlog, overdueMs };
+    return answers.map(([next, backlog, overdueMs, , ...claimed]) => ({
+      ids: claimed.map(String) as SubjectId[],
+      nextInMs: next < 0 ? undefined : next,
+      backlog,
+      overdueMs,
+    }));
   }
 }

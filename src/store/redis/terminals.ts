@@ -37,7 +37,7 @@ export class RedisTerminals implements TerminalStore {
     const { redis, keys } = this.#context;
     const key = keys.account(accountOf(id));
     const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
-    const [bytes, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
+    const [bytes, erasedAt] = await redis.command<(Buffer | null)[]>('hmget', key, ...fields);
     return { record: this.#recordIn(bytes, id, key), erasedAt: instantOf(erasedAt) };
   }
 
@@ -103,7 +103,7 @@ export class RedisTerminals implements TerminalStore {
 
   clockFor(id: SubjectId): number | undefined {
     const { redis, keys } = this.#context;
-    return redis.clocks.now(redis.partOf(keys.account(accountOf(id))));
+    return redis.now(keys.account(accountOf(id)));
   }
 
   async saveAccessId(lease: Lease, { unionId, accessId, region }: AccountIdentity): Promise<'saved' | 'outdated'> {
@@ -207,9 +207,12 @@ export class RedisTerminals implements TerminalStore {
     return record;
   }
 
-  /** Redis gets durations instead of times, because its clock may differ from ours. */
+  /**
+   * Redis gets durations instead of times, because its clock may differ from ours. They are rounded up: a subject that
+   * is claimed before its due time is not renewed, and waits for another claim.
+   */
   #msUntil(instant: number): number {
-    return Math.max(1, Math.round(instant - this.#context.clock.now()));
+    return Math.max(1, Math.ceil(instant - this.#context.clock.now()));
   }
 
   /** The keys of `acquire`, with which those of `save` begin. */

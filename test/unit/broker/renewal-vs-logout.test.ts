@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
+import { SHARDS } from '../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TerminalStore, TokenStore } from '../../../src/token/ports.ts';
@@ -37,7 +38,7 @@ describe('a background renewal', () => {
     const { store, vendor, renewal, cache } = brokerParts();
     await renewal.renew(renewalRequest());
     await makeDue(store, ID, systemClock.now());
-    expect((await store.dueQueue.claim(1)).ids).toEqual([ID]);
+    await eventually(async () => expect((await store.dueQueue.claim(SHARDS)).ids).toEqual([ID]));
     await store.terminals.remove(ID);
     expect(await renewal.renewDue(ID, () => undefined)).toBeUndefined();
     expect(vendor.requests).toHaveLength(1);

@@ -31,14 +31,20 @@ function createReplica() {
   const startedAt = clock.now();
   const askedAt: number[] = [];
   const acquire = inner.terminals.acquire.bind(inner.terminals);
+  const extend = inner.terminals.extend.bind(inner.terminals);
   const answers: LeaseAnswer[] = [];
+  let held: { readonly lease: Lease; readonly until: number } | undefined;
+  const leaseMs = () => Math.min(LEASE_MS, (held?.until ?? 0) - clock.monotonic());
   inner.terminals.acquire = async (id, durationMs) => {
     askedAt.push(clock.now() - startedAt);
+    // No lease is longer. Its owner extends it.
+    if (held && leaseMs() > 0) await extend([{ ...held.lease, durationMs: leaseMs() }]);
     return answers.shift() ?? acquire(id, durationMs);
   };
   const holdLease = async (durationMs: number): Promise<Lease> => {
-    const answer = await acquire(ID, durationMs);
+    const answer = await acquire(ID, Math.min(LEASE_MS, durationMs));
     if (answer.kind !== 'granted') throw new Error(answer.kind);
+    held = { lease: answer.lease, until: clock.monotonic() + durationMs };
     return answer.lease;
   };
   /** Starts a renewal. Its `result` is `waits` at first. */

@@ -267,6 +267,19 @@ export class RedisCommands {
     });
   }
 
+  /**
+   * Runs a command with one key. Strings in its answer are buffers.
+   * @throws BrokerError `store_unavailable`
+   */
+  command<Answer>(name: string, key: string, ...args: (string | number)[]): Promise<Answer> {
+    return this.run(key, (redis) => redis.callBuffer(name, key, ...args) as Promise<Answer>);
+  }
+
+  /** The clock of the server that has the key: see {@link ServerClocks.now}. */
+  now(key: string): number | undefined {
+    return this.clocks.now(this.partOf(key));
+  }
+
   /** Asks any server for an answer, and for the time of its clock. @throws BrokerError `store_unavailable` */
   async ping(): Promise<void> {
     const askedAt = this.#clock.monotonic();

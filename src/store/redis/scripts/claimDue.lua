@@ -1,27 +1,38 @@
 -- Takes the subjects that are due and hides them from other workers until they are leased.
 --
--- KEYS[1] due queue
--- ARGV[1] maximum number of subjects
--- ARGV[2] ms for which they are hidden
--- ARGV[3] pattern of the subject ids of the shard. No token's end would remove another entry, so it is deleted.
--- Returns {ms until the next entry is due or -1, number of other due entries, ms for which the first entry was due
---   before this claim, number of deleted entries, subject id, subject id, …}.
+-- KEYS due queue of each shard
+-- ARGV[1] ms for which they are hidden
+-- ARGV[2…] for each shard the maximum number of subjects, and the pattern of its subject ids. No token's end would remove
+--   another entry, so it is deleted.
+-- Returns for each shard {ms until the next entry is due or -1, number of other due entries, ms for which the first
+--   entry was due before this claim, number of deleted entries, subject id, subject id, …}.
 
-local limit, hiddenFor, pattern = unpack(ARGV)
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
-local claimed = {}
-for index = 1, #due, 2 do
-  if #due[index] == 2 * DIGEST_LENGTH and string.find(due[index], pattern) then
-    redis.call('ZADD', KEYS[1], now + hiddenFor, due[index])
-    table.insert(claimed, due[index])
-  else
-    redis.call('ZREM', KEYS[1], due[index])
-  end
+local hiddenFor = ARGV[1]
+
+local function firstIn(queue)
+  return redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
 end
-table.insert(claimed, 1, #due / 2 - #claimed)
-local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-local first = due[2] or head[2]
-table.insert(claimed, 1, first and math.max(0, math.floor(now - first)) or 0)
-table.insert(claimed, 1, redis.call('ZCOUNT', KEYS[1], '-inf', now))
-table.insert(claimed, 1, head[2] and math.max(0, math.ceil(head[2] - now)) or -1)
-return claimed
+
+local answers = {}
+for at, queue in ipairs(KEYS) do
+  local limit, pattern = ARGV[2 * at], ARGV[2 * at + 1]
+  local first = firstIn(queue)
+  local claimed, dropped, backlog, head = {}, 0, 0, first
+  if first and tonumber(first) <= now then
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0, limit)) do
+      if #id == 2 * DIGEST_LENGTH and string.find(id, pattern) then
+        redis.call('ZADD', queue, now + hiddenFor, id)
+        table.insert(claimed, id)
+      else
+        redis.call('ZREM', queue, id)
+        dropped = dropped + 1
+      end
+    end
+    backlog = redis.call('ZCOUNT', queue, '-inf', now)
+    head = firstIn(queue)
+  end
+  local overdue = first and math.max(0, math.floor(now - first)) or 0
+  local nextIn = head and math.max(0, math.ceil(head - now)) or -1
+  table.insert(answers, {nextIn, backlog, overdue, dropped, unpack(claimed)})
+end
+return answers

@@ -128,7 +128,7 @@ describe('a command', () => {
     await expectUnavailable(connection);
     await server.restart();
     await hasWorked(connection);
-    expect(await connection.commands.script('claimDue', ['due'], [1, 1_000, '^'])).toEqual([-1, 0, 0, 0]);
+    expect(await connection.commands.script('claimDue', ['due'], [1_000, 1, '^'])).toEqual([[-1, 0, 0, 0]]);
   });
 
   test('to a Redis that hangs fails in time, and works when Redis goes on', async () => {

@@ -79,7 +79,7 @@ describe('the due queue', () => {
     await setDue(ID, 0);
     const due = keys.dueOf(accountOf(ID));
     const take = async (hiddenMs: number) => {
-      const [, , , , ...ids] = (await runScript(redis, ['claimDue', [due], [10, hiddenMs, '^']])) as unknown[];
+      const [[, , , , ...ids]] = (await runScript(redis, ['claimDue', [due], [hiddenMs, 10, '^']])) as [unknown[]];
       return ids.map(String);
     };
     expect(await take(1_000)).toEqual([ID]);
