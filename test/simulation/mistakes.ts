@@ -49,16 +49,6 @@ const SAVE: readonly Change[] = [
     from: "redis.call('ZADD', KEYS[4], isSuspect and now or now + dueIn, id)",
     to: '',
   },
-  {
-    name: 'a login whose token is dropped leaves no fence',
-    from: 'raiseFence(KEYS[2], terminal, DROPPED, answered, limit)',
-    to: '',
-  },
-  {
-    name: 'nobody is told that a token has become suspect',
-    from: "announce(KEYS[6], channel, 'suspected ' .. id .. ' ' .. digits(storedSent))",
-    to: '',
-  },
 ];
 
 const PRELUDE: readonly Change[] = [
@@ -93,12 +83,6 @@ const ACQUIRE: readonly Change[] = [
     name: 'a lease is granted although another replica holds it',
     from: "if heldFor > 0 and redis.call('GET', KEYS[1]) ~= owner then",
     to: 'if false then',
-  },
-  { name: 'an account does not cool down', from: 'if coolsFor > 0 then', to: 'if false then' },
-  {
-    name: 'a leased subject stays due',
-    from: "redis.call('ZADD', KEYS[4], 'XX', now + duration, id)",
-    to: '',
   },
 ];
 
@@ -305,7 +289,20 @@ export const MISTAKES: readonly Mistake[] = [
   ...inScript('prelude', PRELUDE),
   ...inScript('remove', REMOVE),
   ...inScript('acquire', ACQUIRE),
+  ...inScript('erase', [
+    { name: 'an erasure leaves the stored tokens', from: "redis.call('HDEL', KEYS[1], terminal)", to: '' },
+    { name: 'an erasure leaves the due times', from: "redis.call('ZREM', KEYS[2], account .. terminal)", to: '' },
+  ]),
+  ...inScript('extend', [
+    { name: 'an extended lease ends as before', from: "redis.call('PEXPIRE', KEYS[at], duration)", to: '' },
+  ]),
+  ...inScript('beat', [{ name: 'a Redis without its data counts as the same', from: "state = 'lost'", to: '' }]),
   ...inScript('markRead', [
+    {
+      name: 'a token that an app has read stays unread',
+      from: "redis.call('HSET', KEYS[1], terminal, flagged(record, 2))",
+      to: '',
+    },
     {
       name: 'the first read of a token does not move its due time',
       from: "redis.call('ZADD', KEYS[2], 'XX', 'LT', now + dueIn, id)",

@@ -114,7 +114,7 @@ export class MemoryRedis {
       this.#expiries.set(key, this.#clock.monotonic() + Number(ms));
       return 1;
     },
-    PERSIST: (key) => (this.#expiries.delete(key) ? 1 : 0),
+    PERSIST: (key) => (this.#find(key) !== undefined && this.#expiries.delete(key) ? 1 : 0),
 
     GET: (key) => (this.#find(key) as string | undefined) ?? null,
     SET: (key, value = '', _px?: string, ms?: string) => {
