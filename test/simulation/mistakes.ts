@@ -316,13 +316,6 @@ export const MISTAKES: readonly Mistake[] = [
       to: '',
     },
   ]),
-  ...inScript('release', [
-    {
-      name: 'a replica that has lost its lease gives back that of another one',
-      from: "if redis.call('GET', KEYS[1]) ~= owner then return 0 end",
-      to: '',
-    },
-  ]),
   ...inFile('src/broker/login.ts', LOGIN),
   ...inFile('src/broker/renewal.ts', RENEWAL),
   ...inFile('src/broker/token-broker.ts', READS),

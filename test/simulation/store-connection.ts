@@ -147,6 +147,7 @@ class Client extends EventEmitter {
   }
 
   #later(ms: number, run: () => void): void {
+    if (this.status === 'end') return;
     const { time, process } = this.#link.options;
     const timer = time.after(
       ms,
