@@ -296,7 +296,6 @@ export const MISTAKES: readonly Mistake[] = [
   ...inScript('extend', [
     { name: 'an extended lease ends as before', from: "redis.call('PEXPIRE', KEYS[at], duration)", to: '' },
   ]),
-  ...inScript('beat', [{ name: 'a Redis without its data counts as the same', from: "state = 'lost'", to: '' }]),
   ...inScript('markRead', [
     {
       name: 'a token that an app has read stays unread',

@@ -14,6 +14,8 @@ import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 /** As connection.ts has them: the silence that ends a connection, and the pause before another attempt to connect. */
 const SILENCE_MS = 2_000;
 const RECONNECT_MS = 100;
+/** Two messages of one direction never arrive at the same time. */
+const STEP_MS = 0.001;
 /** An answer that takes longer comes after the timeout of its command. */
 const LATE_MS = 180;
 
@@ -75,7 +77,7 @@ class Link {
   delayOf(kind: 'request' | 'answer' | 'message'): number {
     const { time, network } = this.options;
     const waitMs = Math.max(0, this.#stalledUntil - time.now);
-    const arrivesAt = Math.max(this.#arrivals[kind], time.now + waitMs + network.delayMs());
+    const arrivesAt = Math.max(this.#arrivals[kind] + STEP_MS, time.now + waitMs + network.delayMs());
     this.#arrivals[kind] = arrivesAt;
     return arrivesAt - time.now;
   }
@@ -88,7 +90,7 @@ class Link {
   }
 }
 
-/** What the store uses of a client of ioredis. Commands of one turn travel together. */
+/** What the store uses of a client of ioredis. */
 class Client extends EventEmitter {
   readonly isCluster = false;
   readonly options = {};
@@ -99,7 +101,6 @@ class Client extends EventEmitter {
   readonly #link: Link;
   /** Changes with each connection. */
   #connection = 0;
-  #batch: { readonly step: number; readonly exchanges: Exchange[] } | undefined;
   hasAnswered = false;
   readonly #timers = new Set<Timer>();
 
@@ -209,55 +210,43 @@ class Client extends EventEmitter {
   #write(exchange: Exchange): void {
     const { time, server } = this.#link.options;
     this.#exchanges.add(exchange);
-    if (this.#batch?.step === time.steps) {
-      this.#batch.exchanges.push(exchange);
-      return;
-    }
-    const batch = { step: time.steps, exchanges: [exchange] };
-    this.#batch = batch;
     const [connection, isLost] = [this.#connection, this.#link.loses()];
     const execute = (): void => {
-      if (isLost || !this.#link.isOpen || connection !== this.#connection) this.#lose(batch.exchanges);
-      else this.#answer(batch.exchanges);
+      if (isLost || !this.#link.isOpen || connection !== this.#connection) this.#lose(exchange);
+      else this.#answer(exchange);
     };
     time.after(this.#link.delayOf('request'), () => server.whenRunning(execute));
   }
 
-  /** The server has received the commands. */
-  #answer(exchanges: readonly Exchange[]): void {
+  /** The server has received the command. */
+  #answer(exchange: Exchange): void {
     const { server, time, process, network } = this.#link.options;
+    const { call, sentAt } = exchange;
     const [connection, isLost] = [this.#connection, this.#link.loses()];
-    const answers = exchanges.map(({ call, sentAt }) => {
-      try {
-        const answer = server.execute(call, process.number, sentAt - time.startedAt);
-        return ({ resolve }: Exchange) => resolve(answer);
-      } catch (error) {
-        return ({ reject }: Exchange) => reject(error);
-      }
-    });
+    // Its error is that of the command.
+    const answer = new Promise((resolve) => resolve(server.execute(call, process.number, sentAt - time.startedAt)));
+    answer.catch(() => undefined);
     const delayMs = this.#link.delayOf('answer');
-    if (!isLost) for (const exchange of exchanges) exchange.arrivesAt = time.now + delayMs;
-    for (const { arrivesAt, sentAt } of exchanges) if (arrivesAt - sentAt >= LATE_MS) network.onLoss();
+    if (!isLost) exchange.arrivesAt = time.now + delayMs;
+    if (exchange.arrivesAt - sentAt >= LATE_MS) network.onLoss();
     const deliver = (): void => {
       if (isLost || !this.#link.isOpen || connection !== this.#connection) {
-        this.#lose(exchanges);
+        this.#lose(exchange);
         return;
       }
       this.hasAnswered = true;
-      for (const [at, exchange] of exchanges.entries()) {
-        this.#exchanges.delete(exchange);
-        answers[at]?.(exchange);
-      }
+      this.#exchanges.delete(exchange);
+      exchange.resolve(answer);
     };
     time.after(delayMs, deliver, process);
   }
 
-  /** Nothing answers the commands. If nothing else does either, the connection ends. */
-  #lose(exchanges: readonly Exchange[]): void {
+  /** Nothing answers the command. So the connection ends. */
+  #lose(exchange: Exchange): void {
     this.#link.options.network.onUnanswered();
     const connection = this.#connection;
     const end = (): void => {
-      if (connection === this.#connection && exchanges.some((exchange) => this.#exchanges.has(exchange))) this.close();
+      if (connection === this.#connection && this.#exchanges.has(exchange)) this.close();
     };
     this.#later(SILENCE_MS, end);
   }
