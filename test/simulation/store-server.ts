@@ -80,7 +80,7 @@ export class StoreServer {
   /** What it has, without a network in between. */
   get data() {
     const options = { clock: this.#clock, terminalsPerAccount: TERMINALS_PER_ACCOUNT, log: { warn: () => undefined } };
-    return partsOn(this.#redis, this.#clock, options);
+    return partsOn(this.#redis, options);
   }
 
   /** Calls `listener` for each message at the moment the server publishes it. */

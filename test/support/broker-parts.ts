@@ -146,8 +146,8 @@ interface VirtualReplicaOptions
 
 /** One replica in virtual time, with a watched store in memory that the test controls, its events and its log. */
 export function virtualReplica({ parts: replaced, terminalsPerAccount = 20, ...options }: VirtualReplicaOptions = {}) {
-  const { clock, pass, jump } = virtualClock();
-  const memory = createMemoryStore({ clock, terminalsPerAccount });
+  const { clock, storeClock, pass, jump } = virtualClock();
+  const memory = createMemoryStore({ clock: storeClock, terminalsPerAccount });
   const hearers: ((announcement: Announcement) => void)[] = [];
   const announcements: AnnouncementFeed = {
     subscribe: (hear) => {

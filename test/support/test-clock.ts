@@ -24,6 +24,13 @@ export class TestClock implements Clock {
 
   setTimer = systemClock.setTimer;
 
+  /** The clock of another machine: time passes there too, but nobody sets it. */
+  readonly elsewhere: Clock = {
+    ...systemClock,
+    now: () => START_MS + this.#passedMs,
+    monotonic: () => this.#passedMs,
+  };
+
   /** Time passes. */
   advance(ms: number): void {
     this.#passedMs += ms;

@@ -3,12 +3,13 @@ import { VirtualTime } from '../simulation/virtual-time.ts';
 
 /**
  * A clock that only moves when a test calls `pass`. This also runs the timers that become due. `jump` sets the wall
- * clock.
+ * clock, but not that of the store.
  */
 export function virtualClock() {
   const time = new VirtualTime(1);
   const machine = { number: 0, alive: true, frozenUntil: 0, clockOffsetMs: 0 };
   const clock = time.clockOf(machine);
+  const storeClock = time.clockOf({ number: 1, alive: true, frozenUntil: 0, clockOffsetMs: 0 });
   const jump = (ms: number): void => {
     machine.clockOffsetMs += ms;
   };
@@ -17,5 +18,5 @@ export function virtualClock() {
     await time.run(ms);
     await nextTurn();
   };
-  return { clock, pass, jump };
+  return { clock, storeClock, pass, jump };
 }

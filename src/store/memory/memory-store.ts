@@ -10,7 +10,7 @@ import { TokenCipher } from '../redis/records/token-cipher.ts';
 import { RedisDueQueue, redisRates } from '../redis/schedule.ts';
 import type { StoreCommands, StoreContext } from '../redis/store-context.ts';
 import { RedisTerminals } from '../redis/terminals.ts';
-import { type Argument, MemoryRedis, type StoreTime } from './memory-redis.ts';
+import { type Argument, MemoryRedis } from './memory-redis.ts';
 
 export interface MemoryStoreOptions {
   readonly clock: Clock;
@@ -28,19 +28,14 @@ const NO_LOG = { warn: () => undefined };
  * the process ends. Announcements always arrive.
  */
 export function createMemoryStore({ clock, terminalsPerAccount, log = NO_LOG }: MemoryStoreOptions): TokenStore {
-  const [startedAt, startedAtMs] = [clock.monotonic(), clock.now()];
-  const time: StoreTime = {
-    // If the clock of this process is set, that of the store is not.
-    now: () => startedAtMs + Math.floor(clock.monotonic() - startedAt),
-    monotonic: () => clock.monotonic(),
-  };
+  const startedAt = clock.monotonic();
   const listeners: ((announcement: Announcement) => void)[] = [];
-  const redis = new MemoryRedis(time, (_channel, text) => {
-    const announcement = readAnnouncement(text, time.now());
+  const redis = new MemoryRedis(clock, (_channel, text) => {
+    const announcement = readAnnouncement(text, clock.now());
     if (announcement) for (const listener of listeners) listener(announcement);
   });
   return {
-    ...partsOn(redis, time, { clock, terminalsPerAccount, log }),
+    ...partsOn(redis, { clock, terminalsPerAccount, log }),
     announcements: { subscribe: (listener) => void listeners.push(listener), completeSince: () => startedAt },
     health: { ping: async () => undefined, onReturn: () => undefined },
     // There is one replica.
@@ -50,15 +45,11 @@ export function createMemoryStore({ clock, terminalsPerAccount, log = NO_LOG }: 
 }
 
 /** The parts of a store that are the commands of Redis. */
-export function partsOn(
-  redis: MemoryRedis,
-  time: StoreTime,
-  options: Pick<StoreContext, 'clock' | 'terminalsPerAccount' | 'log'>,
-) {
+export function partsOn(redis: MemoryRedis, options: Pick<StoreContext, 'clock' | 'terminalsPerAccount' | 'log'>) {
   const keys = new Keys(MEMORY_PREFIX);
   const cipher = new TokenCipher([]);
   const commands: StoreCommands = {
-    now: time.now,
+    now: () => options.clock.now(),
     partOf: () => '',
     command: async <Answer>(name: string, ...args: readonly Argument[]) => redis.run(name, ...args) as Answer,
     script: async (name, scriptKeys, args) => redis.runScript(name, scriptKeys, [...args, '']),

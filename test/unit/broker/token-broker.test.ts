@@ -23,7 +23,7 @@ import { TestClock } from '../../support/test-clock.ts';
 
 function parts(options: { mode?: 'proactive' | 'on-demand' } = {}) {
   const clock = new TestClock();
-  const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
+  const watched = watchedStore(createMemoryStore({ clock: clock.elsewhere, terminalsPerAccount: 20 }));
   const { observer, told } = recordingObserver();
   const built = brokerParts({
     clock,
