@@ -113,7 +113,7 @@ describe('with an endpoint', () => {
         '    store save',
       ],
       ['GET /sdk-token redis', '  session check accepted', '  store read'],
-      ['GET /sdk-token memory', '  session check accepted'],
+      ['GET /sdk-token memory', '  session check cached'],
       ['GET /sdk-token memory', '  session check cached'],
     ]);
     const request = named(traces[0] ?? [], 'GET /sdk-token');
@@ -144,7 +144,7 @@ describe('with an endpoint', () => {
     const headers = { ...parent.headers, 'if-none-match': String(first['etag']) };
     expect((await fleet.broker(0).getToken(session, 'phone-canary', { headers })).status).toBe(304);
     const tree = treeOf(await traceOf(receiver, parent.traceId), parent.traceId, shown);
-    expect(tree).toEqual(['GET /sdk-token memory', '  session check accepted']);
+    expect(tree).toEqual(['GET /sdk-token memory', '  session check cached']);
   });
 
   test('requests that wait for a login have a span for it: on the same replica, and on another one', async () => {
@@ -163,7 +163,7 @@ describe('with an endpoint', () => {
     expect(new Set(answers.map(accessTokenOf)).size).toBe(1);
     expect(treeOf(await traceOf(receiver, joining.traceId), joining.traceId, shown)).toEqual([
       'GET /sdk-token waited',
-      '  session check accepted',
+      '  session check cached',
       '  store read',
       '  renewal',
       '    lease wait',
