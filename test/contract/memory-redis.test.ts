@@ -51,7 +51,7 @@ const commands = fc.array(
     ...[string, hash, sortedSet].map((of, type) =>
       fc.tuple(fc.oneof({ weight: 5, arbitrary: of }, anyKey), fc.constant(`key-${type}`)),
     ),
-    // Nobody deletes it. After that, two entries of the same millisecond could have the same id.
+    // It is never deleted: after that, two entries of the same millisecond could have the same id.
     fc.tuple(stream, fc.constant('stream')),
   ),
   { minLength: 40, maxLength: 80 },

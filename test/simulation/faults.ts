@@ -68,9 +68,9 @@ export class Faults {
     this.#isOver = true;
     if (!server.isUp) server.start();
     vendor.mood = 'well';
-    // A frozen replica stays so: what it had to do was put off until its end.
+    // A frozen replica stays frozen. Its work waits until then.
     for (const { connection } of fleet.all) connection.join();
-    // What they have begun may go on for a while.
+    // Their effects may last for a while.
     recorder.fault({ kind: 'lost-message', description: 'the faults end' });
   }
 

@@ -72,7 +72,7 @@ export class Fleet {
 
   /** One of those that apps reach now. */
   pick(): Replica | undefined {
-    const ready = this.running.filter(({ connection }) => connection.isReady);
+    const ready = this.running.filter(({ isReady }) => isReady);
     return ready[Math.floor(this.#options.time.random() * ready.length)];
   }
 }

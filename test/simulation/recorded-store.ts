@@ -25,7 +25,7 @@ export class RecordedStore {
   readonly #server: StoreServer;
   readonly #store: StoreRecording;
   readonly #note: (line: string) => void;
-  /** What the ids of the broker stand for. */
+  /** The names behind the ids of the broker. */
   readonly #subjects = new Map<SubjectId, Terminal>();
   readonly #accounts = new Map<AccountId, string>();
   readonly #heardAt = new WeakMap<Message, Map<number, number>>();

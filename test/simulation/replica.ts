@@ -1,6 +1,7 @@
 import type { AccessIds } from '../../src/broker/access-ids.ts';
 import type { Accounts } from '../../src/broker/accounts.ts';
 import { type Broker, createBroker } from '../../src/broker/create-broker.ts';
+import { Readiness } from '../../src/broker/readiness.ts';
 import type { TokenBroker } from '../../src/broker/token-broker.ts';
 import { type Clock, withTimeout } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
@@ -43,6 +44,9 @@ export class Replica {
   readonly broker: TokenBroker;
   readonly accounts: Accounts;
   readonly accessIds: AccessIds;
+  /** Before that, `GET /readyz` keeps apps away. */
+  isReady = false;
+  readonly #readiness: Readiness;
   readonly #parts: Broker;
 
   constructor(options: ReplicaOptions) {
@@ -90,6 +94,10 @@ export class Replica {
     this.accounts = this.#parts.accounts;
     this.accessIds = this.#parts.accessIds;
     this.#parts.worker.start();
+    this.#readiness = new Readiness(store.health, clock);
+    void this.#readiness.start().then(() => {
+      this.isReady = true;
+    });
   }
 
   /** Ends at once, as `kill -9` does. */
@@ -99,6 +107,7 @@ export class Replica {
 
   /** Stops as SIGTERM does: waits for its renewals and for `reads`, and releases the leases that are left. */
   async stop(reads: Promise<void>): Promise<void> {
+    this.#readiness.stop();
     const drainUntil = this.clock.monotonic() + DRAIN_MS;
     await withTimeout(this.clock, DRAIN_MS, Promise.all([this.#parts.worker.stop(), reads]));
     await this.#parts.settle(Math.max(0, drainUntil - this.clock.monotonic()));

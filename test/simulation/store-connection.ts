@@ -3,6 +3,8 @@ import type { Redis } from 'ioredis';
 import type { Argument } from '../../src/store/memory/memory-redis.ts';
 import { MEMORY_PREFIX } from '../../src/store/memory/memory-store.ts';
 import type { RedisClient } from '../../src/store/redis/connection/clients.ts';
+import { COMMAND_TIMEOUT_MS } from '../../src/store/redis/connection/commands.ts';
+import { SILENCE_MS } from '../../src/store/redis/connection/connection.ts';
 import { LUA_SCRIPTS, type ScriptName } from '../../src/store/redis/lua-scripts.ts';
 import { type RedisStore, redisStoreOn } from '../../src/store/redis/redis-store.ts';
 import type { Clock, Timer } from '../../src/token/clock.ts';
@@ -11,13 +13,10 @@ import { silentObserver } from '../support/silent-observer.ts';
 import { type Message, type RedisCall, type StoreServer, TERMINALS_PER_ACCOUNT } from './store-server.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
-/** As connection.ts has them: the silence that ends a connection, and the pause before another attempt to connect. */
-const SILENCE_MS = 2_000;
+/** The pause before another attempt to connect. */
 const RECONNECT_MS = 100;
 /** Two messages of one direction never arrive at the same time. */
 const STEP_MS = 0.001;
-/** An answer that takes longer comes after the timeout of its command. */
-const LATE_MS = 180;
 
 export interface Network {
   /** Probability that requests, or answers after their effect, are lost. */
@@ -90,7 +89,7 @@ class Link {
   }
 }
 
-/** What the store uses of a client of ioredis. */
+/** Stands in for a client of ioredis. It has the methods that the store calls. */
 class Client extends EventEmitter {
   readonly isCluster = false;
   readonly options = {};
@@ -101,7 +100,6 @@ class Client extends EventEmitter {
   readonly #link: Link;
   /** Changes with each connection. */
   #connection = 0;
-  hasAnswered = false;
   readonly #timers = new Set<Timer>();
 
   constructor(link: Link) {
@@ -223,18 +221,17 @@ class Client extends EventEmitter {
     const { server, time, process, network } = this.#link.options;
     const { call, sentAt } = exchange;
     const [connection, isLost] = [this.#connection, this.#link.loses()];
-    // Its error is that of the command.
+    // An error of the server becomes the error of the command.
     const answer = new Promise((resolve) => resolve(server.execute(call, process.number, sentAt - time.startedAt)));
     answer.catch(() => undefined);
     const delayMs = this.#link.delayOf('answer');
     if (!isLost) exchange.arrivesAt = time.now + delayMs;
-    if (exchange.arrivesAt - sentAt >= LATE_MS) network.onLoss();
+    if (exchange.arrivesAt - sentAt >= COMMAND_TIMEOUT_MS) network.onLoss();
     const deliver = (): void => {
       if (isLost || !this.#link.isOpen || connection !== this.#connection) {
         this.#lose(exchange);
         return;
       }
-      this.hasAnswered = true;
       this.#exchanges.delete(exchange);
       exchange.resolve(answer);
     };
@@ -283,11 +280,6 @@ export class StoreConnection {
     });
     server.onMessage((message) => this.#deliver(message));
     server.onStop(() => time.after(network.delayMs(), () => this.#closeAll(), process));
-  }
-
-  /** Whether the store has answered once. Before that, `GET /readyz` keeps apps away. */
-  get isReady(): boolean {
-    return this.#commands.hasAnswered;
   }
 
   /** No message arrives any more. Neither side notices that. */

@@ -77,7 +77,7 @@ export class StoreServer {
     return this.#isUp;
   }
 
-  /** What it has, without a network in between. */
+  /** The data of the server, read without the network. */
   get data() {
     const options = { clock: this.#clock, terminalsPerAccount: TERMINALS_PER_ACCOUNT, log: { warn: () => undefined } };
     return partsOn(this.#redis, options);

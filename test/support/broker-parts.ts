@@ -175,7 +175,7 @@ export function virtualReplica({ parts: replaced, terminalsPerAccount = 20, ...o
   const announce = (announcement: Announcement): void => {
     for (const hear of hearers) hear(announcement);
   };
-  /** The store answers again. `history` says whether it has lost data meanwhile. */
+  /** The store answers again. @param history whether it has lost data since its last answer */
   const storeReturns = (history: StoreHistory): void => {
     for (const listener of returns) listener(history);
   };

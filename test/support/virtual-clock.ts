@@ -2,8 +2,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { VirtualTime } from '../simulation/virtual-time.ts';
 
 /**
- * A clock that only moves when a test calls `pass`. This also runs the timers that become due. `jump` sets the wall
- * clock, but not that of the store.
+ * A clock that only moves when a test calls `pass`. This also runs the timers that become due. After `jump`,
+ * the clock of this process has changed, and the clock of the store has not.
  */
 export function virtualClock() {
   const time = new VirtualTime(1);

@@ -3,13 +3,13 @@ import { LUA_SCRIPTS, type ScriptName } from '../redis/lua-scripts.ts';
 
 const { lua, lauxlib, lualib, to_luastring: bytes } = fengari;
 
-/** What a command of Redis answers, and what a script returns. A string has one character for each byte (Latin-1). */
+/** The answer of a command or a script. A string has one character for each byte (Latin-1). */
 export type Reply = string | number | null | readonly Reply[];
 
 /** Executes a command for a script. @throws Error that ends the script */
 export type Execute = (command: string, args: readonly string[]) => Reply;
 
-/** What Lua 5.1 and Redis define and Lua 5.3 does not. */
+/** These functions exist in Redis, but not in Lua 5.3. */
 const REDIS = `
 unpack = table.unpack
 redis.pcall = redis.call

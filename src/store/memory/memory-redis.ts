@@ -43,10 +43,9 @@ class SortedSet {
 interface Stream {
   readonly ids: string[];
   lastId: string;
-  readonly size: number;
 }
 
-/** Of a command, as ioredis takes them. */
+/** ioredis takes these as arguments of a command. */
 export type Argument = string | number | Buffer;
 
 type Value = string | Map<string, string> | SortedSet | Stream;
@@ -177,7 +176,7 @@ export class MemoryRedis {
       stream.ids.splice(0, stream.ids.length - Number(most));
       return stream.lastId;
     },
-    XLEN: (key) => this.#stream(key).size,
+    XLEN: (key) => this.#stream(key).ids.length,
     // One entry, or those before one: `- (1-1`.
     XRANGE: (key, from = '', to = '', _count?: string, count = '') => {
       const { ids } = this.#stream(key);
@@ -228,16 +227,7 @@ export class MemoryRedis {
   }
 
   #stream(key: string): Stream {
-    const found = this.#find(key) as Stream | undefined;
-    if (found) return found;
-    const ids: string[] = [];
-    return {
-      ids,
-      lastId: '',
-      get size() {
-        return ids.length;
-      },
-    };
+    return (this.#find(key) as Stream | undefined) ?? { ids: [], lastId: '' };
   }
 
   /** Deletes members of a value, and the key with the last of them. @returns how many there were */

@@ -1,15 +1,13 @@
 import type { Clock } from '../../token/clock.ts';
 import type { Log } from '../../token/log.ts';
 import type { Announcement, TokenStore } from '../../token/ports.ts';
-import { RedisAccounts } from '../redis/accounts.ts';
 import { readAnnouncement } from '../redis/announcements.ts';
 import { Keys } from '../redis/keys.ts';
 import { KnownChanges } from '../redis/known-changes.ts';
 import { DirectoryCodec, RecordCodec } from '../redis/records/record-codec.ts';
 import { TokenCipher } from '../redis/records/token-cipher.ts';
-import { RedisDueQueue, redisRates } from '../redis/schedule.ts';
+import { storeParts } from '../redis/redis-store.ts';
 import type { StoreCommands, StoreContext } from '../redis/store-context.ts';
-import { RedisTerminals } from '../redis/terminals.ts';
 import { type Argument, MemoryRedis } from './memory-redis.ts';
 
 export interface MemoryStoreOptions {
@@ -44,7 +42,7 @@ export function createMemoryStore({ clock, terminalsPerAccount, log = NO_LOG }: 
   };
 }
 
-/** The parts of a store that are the commands of Redis. */
+/** The parts of the Redis store on a Redis in memory. */
 export function partsOn(redis: MemoryRedis, options: Pick<StoreContext, 'clock' | 'terminalsPerAccount' | 'log'>) {
   const keys = new Keys(MEMORY_PREFIX);
   const cipher = new TokenCipher([]);
@@ -55,14 +53,5 @@ export function partsOn(redis: MemoryRedis, options: Pick<StoreContext, 'clock' 
     script: async (name, scriptKeys, args) => redis.runScript(name, scriptKeys, [...args, '']),
   };
   const [records, directory] = [new RecordCodec(cipher), new DirectoryCodec(cipher)];
-  const context = { ...options, redis: commands, keys, changes: new KnownChanges(keys), records, directory };
-  const accounts = new RedisAccounts(context);
-  const rates = redisRates(context);
-  return {
-    terminals: new RedisTerminals(context, accounts),
-    accounts,
-    dueQueue: new RedisDueQueue(context),
-    rateLimiter: rates,
-    loginQueue: rates,
-  };
+  return storeParts({ ...options, redis: commands, keys, changes: new KnownChanges(keys), records, directory });
 }

@@ -64,8 +64,6 @@ export function redisStoreOn(connection: RedisClient, subscriber: Redis, options
   const directory = new DirectoryCodec(cipher);
   const context = { redis, keys, changes, records, directory, terminalsPerAccount, clock, log, observer };
   const announcements = new RedisAnnouncements(context, subscriber, connection);
-  const accounts = new RedisAccounts(context);
-  const rates = redisRates(context);
   const ended = ['ready', 'error', 'close'].map((event) => new Promise<void>((end) => connection.once(event, end)));
   // At the start, the connection is still being opened. That is no failure.
   const connected = withTimeout(clock, CONNECT_WAIT_MS, Promise.race(ended));
@@ -77,11 +75,7 @@ export function redisStoreOn(connection: RedisClient, subscriber: Redis, options
     return ready;
   };
   return {
-    terminals: new RedisTerminals(context, accounts),
-    accounts,
-    dueQueue: new RedisDueQueue(context),
-    rateLimiter: rates,
-    loginQueue: rates,
+    ...storeParts(context),
     announcements,
     health: {
       async ping() {
@@ -114,6 +108,19 @@ export function redisStoreOn(connection: RedisClient, subscriber: Redis, options
       await withTimeout(clock, QUIT_MS, connection.quit()).catch(() => undefined);
       connection.disconnect();
     },
+  };
+}
+
+/** The parts of the store that are scripts and commands. */
+export function storeParts(context: StoreContext) {
+  const accounts = new RedisAccounts(context);
+  const rates = redisRates(context);
+  return {
+    terminals: new RedisTerminals(context, accounts),
+    accounts,
+    dueQueue: new RedisDueQueue(context),
+    rateLimiter: rates,
+    loginQueue: rates,
   };
 }
 

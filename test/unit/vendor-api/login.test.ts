@@ -50,7 +50,7 @@ describe('a login', () => {
     const { vendor, vendorLogin, lines } = await loginAt(verifying);
     const before = systemClock.now();
     const token = await vendorLogin.login(REQUEST);
-    // The time since the request was sent has fractions.
+    // The round trip is rounded to whole ms.
     expect(token.issuedAt).toBeGreaterThanOrEqual(before - 1);
     expect(token.expiresAt).toBe(token.issuedAt + 3_600_000);
     const { expireTime: _, ...rest } = DATA;

@@ -7,7 +7,7 @@ import { FENCED, runScript, type ScriptCall } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
 import { SCRIPT_MAY_NOT, storeUnavailable } from './connection.ts';
 
-const COMMAND_TIMEOUT_MS = 180;
+export const COMMAND_TIMEOUT_MS = 180;
 
 class CommandTimeout extends Error {
   constructor(timeoutMs: number) {

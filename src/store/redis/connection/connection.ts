@@ -23,7 +23,7 @@ const COMMAND_TIMEOUT_MS = 2_000;
  * Callers have their own, shorter timeout. This one ends a connection that answers no command, and its commands.
  * Without it, ioredis waits a quarter of an hour for a server that has gone silently.
  */
-const SILENCE_MS = 2_000;
+export const SILENCE_MS = 2_000;
 
 /**
  * Minimum time between two reconnections after such an answer. A new connection finds the master only after a failover,
