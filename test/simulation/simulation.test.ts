@@ -1,16 +1,15 @@
-import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { runSchedule } from './run-schedule.ts';
 import { SCENARIOS } from './scenario.ts';
 
-const MAX_SEED = 2 ** 31;
+/** Always the same one: only a change of the code can break this test. `npm run simulate` takes new ones. */
+const SEED = 1;
 /** Lines of the trace that a failure shows. `npm run simulate` shows all. */
 const TRACE_LINES = 40;
 
-test.each(Object.entries(SCENARIOS))('a fleet under "%s" keeps every rule, with a new seed', async (name, scenario) => {
-  const seed = randomInt(MAX_SEED);
-  const { findings, trace } = await runSchedule(scenario, seed);
-  const replay = `SEED=${seed} npm run simulate -- --scenario "${name}"`;
+test.each(Object.entries(SCENARIOS))('a fleet under "%s" keeps every rule', async (name, scenario) => {
+  const { findings, trace } = await runSchedule(scenario, SEED);
+  const replay = `SEED=${SEED} npm run simulate -- --scenario "${name}"`;
   expect(findings, [replay, ...trace.slice(-TRACE_LINES)].join('\n')).toEqual([]);
 });
 
