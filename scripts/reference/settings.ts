@@ -175,8 +175,8 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   },
   SESSION_CLAIM_UNION_ID: {
     group: 'sessions',
-    en: 'the claim with the account: a name or a dotted path',
-    zh: '账号取自哪个声明：名称，或用点分隔的路径',
+    en: 'the claim with the account: a name or a dotted path. `0`, `-1`, `null`, `undefined` and `anonymousUser` [are no account](integrate-your-cloud.md#what-a-session-must-say)',
+    zh: '账号取自哪个声明：名称，或用点分隔的路径。`0`、`-1`、`null`、`undefined` 和 `anonymousUser` [不是账号](integrate-your-cloud.md#what-a-session-must-say)',
   },
   SESSION_CLAIM_REGION: { group: 'sessions', en: 'the claim with its country', zh: '账号所属国家取自哪个声明' },
   SESSION_CLAIM_APP: {

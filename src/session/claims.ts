@@ -78,9 +78,9 @@ const REGION_IN_ANY_CASE = new RegExp(ASSIGNED_REGION_PATTERN, 'i');
 /**
  * Reads the principal from claims that {@link parseClaims} returned and that are already verified.
  * @throws BrokerError `session_expired`; `session_invalid`, with a detail that names the claim and the allowed values,
- *   never the actual value; `session_check_unavailable` if an answer of a session server does not say enough: without
- *   an account in mode `forward`, it may be the answer to a failure, and without a time of issue that is a number, the
- *   erasure of an account would refuse also its later sessions
+ *   never the actual value; `session_check_unavailable` if the account is one of {@link NOBODY}, or if an answer of a
+ *   session server does not say enough: without an account in mode `forward`, it may be the answer to a failure, and
+ *   without a time of issue that is a number, the erasure of an account would refuse also its later sessions
  */
 export function principalFrom(claims: object, names: ClaimNames, source: ClaimSource, clock: Clock): Principal {
   const unionId = unionIdFrom(claimAt(claims, names.unionId), names.unionId, source);
@@ -160,12 +160,19 @@ export function isPresent(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
+/**
+ * What frameworks say if nobody is logged in: a database or Go for a missing id, JavaScript and Java for a missing
+ * value, Spring Security for a request without a login. As an account, it would be one that strangers share.
+ */
+const NOBODY: ReadonlySet<string> = new Set(['0', '-1', 'null', 'undefined', 'anonymousUser']);
+
 function unionIdFrom(value: unknown, name: string, source: ClaimSource): string {
   const id = typeof value === 'bigint' ? String(value) : value;
+  if (typeof id === 'string' && NOBODY.has(id)) throw undecidedClaim(name, SESSION_REASONS.nobody(id), source);
   if (typeof id === 'string' && isTextUpTo(UNION_ID_MAX_LENGTH, id)) return id;
   const rule = SESSION_REASONS.account(UNION_ID_MAX_LENGTH);
   if (source !== 'forward') throw invalidClaim(name, rule);
-  throw undecidedClaim(name, isPresent(value) ? rule : SESSION_REASONS.missingAccount);
+  throw undecidedClaim(name, isPresent(value) ? rule : SESSION_REASONS.missingAccount, source);
 }
 
 /** @param rule that the claim breaks, for a session that says it itself */
@@ -173,9 +180,10 @@ export function invalidClaim(name: string, rule: Text): BrokerError {
   return new BrokerError('session_invalid', { detail: SESSION_REASONS.claim(name, rule) });
 }
 
-/** @param rule that the claim breaks, in an answer that may be a mistake of the session server */
-function undecidedClaim(name: string, rule: Text): BrokerError {
-  return sessionCheckUnavailable(new ExplainedError(SESSION_REASONS.answeredClaim(name, rule)));
+/** @param rule that the claim breaks, by what may be a mistake of the customer cloud */
+function undecidedClaim(name: string, rule: Text, source: ClaimSource): BrokerError {
+  const reason = source === 'jwt' ? SESSION_REASONS.claim(name, rule) : SESSION_REASONS.answeredClaim(name, rule);
+  return sessionCheckUnavailable(new ExplainedError(reason));
 }
 
 function regionFrom(value: unknown, name: string): string | undefined {
@@ -224,7 +232,7 @@ function numberFrom(value: unknown, name: string, source: ClaimSource): number |
   if (source === 'jwt') throw invalidClaim(name, SESSION_REASONS.mustBeNumber);
   if (value === null) return undefined;
   if (typeof value === 'string' && WHOLE_NUMBER.test(value)) return Number(value);
-  throw undecidedClaim(name, SESSION_REASONS.noNumber);
+  throw undecidedClaim(name, SESSION_REASONS.noNumber, source);
 }
 
 /** The value of a claim, by its name or path; `undefined` if there is none. */

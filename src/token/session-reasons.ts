@@ -66,6 +66,11 @@ export const SESSION_REASONS = {
     en: 'is missing. It is the account (SESSION_CLAIM_UNION_ID)',
     zh: '不存在。它是账号（SESSION_CLAIM_UNION_ID）',
   },
+  /** @param value one of a fixed list */
+  nobody: (value: string): Text => ({
+    en: `is ${value}, which means that nobody is logged in`,
+    zh: `是 ${value}，表示没有人登录`,
+  }),
   wrongValue: { en: 'has a wrong value', zh: '的值不对' },
   noNumber: { en: 'is not a number', zh: '不是数字' },
   mustBeNumber: { en: 'must be a number', zh: '必须是数字' },

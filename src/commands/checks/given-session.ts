@@ -126,10 +126,30 @@ function claimResult(claim: CheckedClaim, options: SessionOptions, settings: Ses
   if (problem !== undefined) {
     return fail(label, { detail: because(problem), fix: fixFor(name, value, options, settings) });
   }
-  const consequence = isPresent(value) ? undefined : consequenceWithout(name, options.claims, settings);
+  const consequence = isPresent(value)
+    ? riskOfAccount(name, String(value), options.claims)
+    : consequenceWithout(name, options.claims, settings);
   return consequence === undefined
     ? ok(label, shown)
     : warn(label, { detail: because(consequence), fix: fixFor(name, value, options, settings) });
+}
+
+const EMAIL_ADDRESS = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
+/** With its country code, or of mainland China. */
+const PHONE_NUMBER = /^\+[1-9][\d ().-]{6,18}$|^((00)?86[ -]?)?1[3-9]\d([ -]?\d{4}){2}$/;
+
+/** The risk of an account id that may pass to another person; `undefined` if it does not look like one. */
+function riskOfAccount(name: string, value: string, { unionId }: ClaimNames): Text | undefined {
+  if (name !== unionId) return undefined;
+  const kind = EMAIL_ADDRESS.test(value)
+    ? { en: 'an e-mail address', zh: '邮箱地址' }
+    : PHONE_NUMBER.test(value) && { en: 'a phone number', zh: '手机号' };
+  return kind
+    ? {
+        en: `it looks like ${kind.en}: the vendor gets it as unionId, and its next owner would get the account and its cameras`,
+        zh: `看起来像${kind.zh}：它会作为 unionId 发给厂商，而且换了主人之后，新主人会得到该账号和其中的摄像机`,
+      }
+    : undefined;
 }
 
 /** The consequence for an app or an account whose sessions lack this optional claim. */
@@ -330,8 +350,8 @@ function refused(error: BrokerError, claims: readonly CheckedClaim[], options: S
 function fixForRefusal({ code, cause }: BrokerError, claims: readonly CheckedClaim[], options: SessionOptions): Text {
   const { mode } = options;
   const isExplained = claims.some(({ problem }) => problem !== undefined);
-  // A JWT cannot cause it, but a claim in the answer of a session server can.
-  if (code === 'session_check_unavailable' && mode === 'jwt') {
+  const hasWrongSignature = claims.some(({ name, problem }) => name === 'signature' && problem !== undefined);
+  if (code === 'session_check_unavailable' && mode === 'jwt' && hasWrongSignature) {
     return { en: 'See the check of the session keys.', zh: '见会话密钥一项的检查结果。' };
   }
   if (code === 'session_check_unavailable' && !isExplained) {

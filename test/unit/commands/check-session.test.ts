@@ -93,6 +93,7 @@ describe('a JWT', () => {
     ['an end in the past', { exp: START_SECONDS - 10 }, 'exp', /new session/],
     ['no end', { exp: undefined }, 'exp', / SESSION_CLAIM_EXPIRES_AT\./],
     ['no account', { sub: undefined }, 'sub', /^Add the claim sub .* SESSION_CLAIM_UNION_ID\.$/],
+    ['an account that means nobody', { sub: 'anonymousUser' }, 'sub', /^Correct the value of the claim sub /],
     ['a wrong account', { sub: 0.5 }, 'sub', /^Correct the value of the claim sub .* SESSION_CLAIM_UNION_ID\.$/],
     ['a country that is none', { region: 'UK' }, 'region', /^Correct .* claim region .* SESSION_CLAIM_REGION\.$/],
     ['a name that no app has', { app: 'not an app' }, 'app', /^Correct .* claim app .* SESSION_CLAIM_APP\./, WITH_APP],
@@ -159,6 +160,28 @@ describe('a JWT', () => {
     const { warnings, failed } = await check(options, await session(claims));
     expect(failed).toEqual([]);
     expect(warnings).toEqual([{ level: 'warn', name, detail, fix: expect.stringMatching(fix) }]);
+  });
+
+  test.each([
+    ['bob@example.com', 'an e-mail address'],
+    ['+44 20 7946 0958', 'a phone number'],
+    ['13800138000', 'a phone number'],
+    ['+86-138-0013-8000', 'a phone number'],
+    [13_800_138_000, 'a phone number'],
+    ['7f3c9a', undefined],
+    [1_767_225_600_123, undefined],
+    ['12800138000', undefined],
+    ['bob@home', undefined],
+  ])('of the account %s: a warning if its next owner would get the account', async (sub, kind) => {
+    const { warnings, lines } = await check(JWT, await session({ sub, iat: START_SECONDS, region: 'DE' }));
+    expect(lines.at(-1)).toContain('accepted');
+    const warning = {
+      level: 'warn',
+      name: 'session sub',
+      detail: expect.stringContaining(`: it looks like ${kind}: the vendor gets it as unionId`),
+      fix: expect.stringMatching(/SESSION_CLAIM_UNION_ID\.$/),
+    };
+    expect(warnings).toEqual(kind === undefined ? [] : [warning]);
   });
 
   test('without a country where a setting names one: no warning', async () => {
