@@ -44,7 +44,7 @@ export class RecordedRequests {
     isFinal = false,
   ): Promise<Exchange> {
     const about = { kind: 'report', ...terminal, replica, reported: token, ...(isFinal && { isFinal }) } as const;
-    return this.#send(about, session, { 'if-none-match': etag, 'cache-control': 'no-cache' });
+    return this.#send(about, session, { refused: etag.slice(1, -1) });
   }
 
   logOut(terminal: Terminal, session: Session, replica: number): Promise<Exchange> {
@@ -63,13 +63,13 @@ export class RecordedRequests {
   async #send(
     about: Omit<Exchange, 'sentAt' | 'endedAt' | 'status'>,
     session?: Session,
-    headers: Readonly<Record<string, string>> = {},
+    report: Readonly<Record<string, string>> = {},
   ): Promise<Exchange> {
     const { history, replicas } = this.#world;
     const urls = replicas[about.replica]?.urls;
     const exchange = history.sent({ ...about, ...(session && { sessionIssuedAt: session.issuedAt }) });
     const authorization = `Bearer ${session?.text ?? ADMIN_TOKEN}`;
-    history.ended(exchange, await this.#answerTo(urls, about, { authorization, ...headers }));
+    history.ended(exchange, await this.#answerTo(urls, about, { authorization }, report));
     return exchange;
   }
 
@@ -77,12 +77,13 @@ export class RecordedRequests {
     urls: { readonly public: string; readonly internal: string } | undefined,
     { kind, account, uniqueId = '' }: Pick<Exchange, 'kind' | 'account' | 'uniqueId'>,
     headers: Readonly<Record<string, string>>,
+    report: Readonly<Record<string, string>>,
   ): Promise<Pick<Exchange, 'status' | 'code' | 'token' | 'etag'>> {
     if (!urls) return { status: 0 };
     const isInternal = kind === 'erasure' || kind === 'account';
     const path = isInternal
       ? `${urls.internal}/accounts/${encodeURIComponent(account)}`
-      : `${urls.public}/sdk-token?${new URLSearchParams({ uniqueId })}`;
+      : `${urls.public}/sdk-token?${new URLSearchParams({ uniqueId, ...report })}`;
     const method = kind === 'erasure' || kind === 'logout' ? 'DELETE' : 'GET';
     try {
       const answer = await plainRequest(path, { method, headers, timeoutMs: TIMEOUT_MS });

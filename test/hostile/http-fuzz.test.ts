@@ -24,7 +24,7 @@ function templates(session: string): { readonly public: string[]; readonly inter
     public: [
       `GET /sdk-token?uniqueId=phone ${head}\r\n`,
       `GET /sdk-token?uniqueId=phone&regRegion=DE&app=default ${head}If-None-Match: "a"\r\n\r\n`,
-      `GET /sdk-token?uniqueId=phone ${head}If-None-Match: "a"\r\nCache-Control: no-cache\r\n\r\n`,
+      `GET /sdk-token?uniqueId=phone&refused=a ${head}If-None-Match: "a"\r\n\r\n`,
       `DELETE /sdk-token?uniqueId=phone ${head}Content-Length: 2\r\n\r\n{}`,
       `POST /sdk-token ${head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`,
       `GET /openapi.json ${head}\r\n`,

@@ -47,7 +47,7 @@ describe('a refused token', () => {
     setLatency(300);
     const session = await fleet.session('alice');
     const { headers, body } = await fleet.broker(0).getToken(session, 'phone');
-    const report = { headers: { 'if-none-match': String(headers.etag), 'cache-control': 'no-cache' } };
+    const report = { refused: headers.etag };
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, number) => fleet.broker(number).getToken(session, 'phone', report)),
     );
@@ -61,17 +61,27 @@ describe('a refused token', () => {
     expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
   });
 
+  test('is reported by the parameter alone: six questions of fetch(), which adds no-cache to a condition, cause no login', async () => {
+    const session = await fleet.session('fetches');
+    const { headers } = await fleet.broker(0).getToken(session, 'phone');
+    const condition = { authorization: `Bearer ${session}`, 'if-none-match': String(headers.etag) };
+    for (let round = 0; round < 6; round += 1) {
+      const { status } = await fetch(`${fleet.broker(round).url}/sdk-token?uniqueId=phone`, { headers: condition });
+      expect(status).toBe(304);
+    }
+    expect(fleet.vendor.loginsOf('fetches', 'phone')).toBe(1);
+  });
+
   test('reported in a loop is rate-limited, without an effect on other terminals and accounts', async () => {
     const fleet = await startServices({ replicas: 2, env: { LOGIN_LIMIT_PER_HOUR: '60' } });
     const session = await fleet.session('alice');
-    let etag = String((await fleet.broker(0).getToken(session, 'phone')).headers.etag);
+    let refused = (await fleet.broker(0).getToken(session, 'phone')).headers.etag;
     const statuses: number[] = [];
     for (let round = 0; round < 8; round += 1) {
-      const headers = { 'if-none-match': etag, 'cache-control': 'no-cache' };
-      const answer = await fleet.broker(round).getToken(session, 'phone', { headers });
+      const answer = await fleet.broker(round).getToken(session, 'phone', { refused });
       statuses.push(answer.status);
       if (answer.status === 429) expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
-      else etag = String(answer.headers.etag);
+      else refused = answer.headers.etag;
     }
     expect(statuses).toEqual([200, 200, 200, 429, 429, 429, 429, 429]);
     expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);

@@ -153,14 +153,14 @@ describe('a login that could not get a lease because Redis stalled', () => {
     const loginMs = 1_500;
     fleet.vendor.configure({ latencyMs: loginMs });
     await sleep(dueAfterMs - loginMs - 900);
-    const headers = { 'if-none-match': String(first.headers.etag), 'cache-control': 'no-cache' };
+    const refused = first.headers.etag;
     let reporting: Promise<PlainAnswer> | undefined;
     await stalled(
       redis,
       async () => {
         // After this read, the broker knows that Redis does not answer, and asks for no lease.
         await fleet.broker(0).getToken(session, PHONE);
-        reporting = fleet.broker(0).getToken(session, PHONE, { headers });
+        reporting = fleet.broker(0).getToken(session, PHONE, { refused });
         await eventually(() => fleet.vendor.state().requests === 2, { everyMs: 5 });
       },
       500,
@@ -216,8 +216,8 @@ describe('a Redis that went back in time', () => {
       for (const one of [session, loggedOut, erased]) await broker.getToken(one, PHONE);
     }
     await askRedis(redis, (client) => client.save());
-    const headers = { 'if-none-match': String(first.headers.etag), 'cache-control': 'no-cache' };
-    const second = await fleet.broker(0).getToken(session, PHONE, { headers });
+    const refused = first.headers.etag;
+    const second = await fleet.broker(0).getToken(session, PHONE, { refused });
     expect(await logOut(fleet.broker(0), loggedOut)).toMatchObject({ status: 204 });
     expect(await askInternal(fleet.broker(1), 'DELETE /accounts/carol')).toMatchObject({ status: 204 });
     await redis.kill();

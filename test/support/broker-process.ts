@@ -24,6 +24,8 @@ export interface StartOptions {
 interface GetTokenOptions {
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
+  /** The header `ETag` of a token that the vendor has refused. */
+  readonly refused?: string | undefined;
 }
 
 export interface BrokerProcess {
@@ -46,8 +48,9 @@ export interface BrokerProcess {
 
 /** The function `getToken` of a replica with this public API. */
 export function getTokenAt(url: string): BrokerProcess['getToken'] {
-  return (session, uniqueId, { query = {}, headers = {} } = {}) => {
-    const parameters = new URLSearchParams({ uniqueId, ...query });
+  return (session, uniqueId, { query = {}, headers = {}, refused } = {}) => {
+    const report = refused !== undefined && { refused: refused.slice(1, -1) };
+    const parameters = new URLSearchParams({ uniqueId, ...query, ...report });
     return plainRequest(`${url}/sdk-token?${parameters}`, {
       headers: { authorization: `Bearer ${session}`, ...headers },
     });

@@ -15,11 +15,7 @@ interface PlainRequest {
   readonly timeoutMs?: number;
 }
 
-/**
- * Sends one HTTP request on a new connection, with exactly the given headers. `fetch` does not do this: it adds
- * `Cache-Control: no-cache` to every `If-None-Match` (Fetch standard, "HTTP-network-or-cache fetch"). The broker reads
- * that header as a report that the vendor refused the token.
- */
+/** Sends one HTTP request on a new connection, with exactly the given headers. `fetch` adds headers of its own. */
 export async function plainRequest(url: string | URL, options: PlainRequest = {}): Promise<PlainAnswer> {
   const { method = 'GET', headers = {}, body, timeoutMs = 30_000 } = options;
   const outgoing = request(url, { method, headers, agent: false, signal: AbortSignal.timeout(timeoutMs) });

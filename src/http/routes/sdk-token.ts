@@ -10,7 +10,7 @@ import { emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documente
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/request-bodies.ts';
 import { querySchema } from '../server/validation.ts';
-import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../token-answer.ts';
+import { answerToken, conditionHeaders, refused, TOKEN_RESPONSES } from '../token-answer.ts';
 
 const { uniqueId, app, regRegion } = TERMINAL_PARAMETERS;
 /**
@@ -18,7 +18,7 @@ const { uniqueId, app, regRegion } = TERMINAL_PARAMETERS;
  */
 const required = { required: ['uniqueId'] };
 
-export const sdkTokenQuery = querySchema({ uniqueId, app, regRegion });
+export const sdkTokenQuery = querySchema({ uniqueId, app, regRegion, refused });
 export const logOutQuery = querySchema({ uniqueId, app });
 /**
  * With policy `single`, the broker ignores the uniqueId, so it accepts any. The document describes the other policy.
@@ -50,7 +50,8 @@ const LOG_OUT_ERRORS = [
 const getSdkToken = {
   operationId: 'getSdkToken',
   summary: "The terminal's SDK token",
-  description: `Logs in to the vendor if there is no valid token yet. All values are strings. Pass them to the SDK unchanged. ${CONDITIONS}`,
+  description:
+    'Logs in to the vendor if there is no valid token yet. All values are strings. Pass them to the SDK unchanged.',
   tags: ['sdk-token'],
   documentedHeaders: conditionHeaders,
   response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS, PROBLEM_EXAMPLES) },
@@ -86,10 +87,10 @@ export interface TokenReaderOptions extends SubjectRules {
 
 /** Returns the function that reads the token a caller asks for. @throws BrokerError at once or as a rejection */
 export function tokenReader({ tokens, ...rules }: TokenReaderOptions) {
-  return (caller: CachedPrincipal, query: TokenQuery, requestId: string, refused?: string): Promise<ServedToken> => {
+  return (caller: CachedPrincipal, query: TokenQuery, requestId: string): Promise<ServedToken> => {
     const { subject, id } = subjectOf(rules, caller, query);
     const { issuedAt: sessionIssuedAt, region = query.regRegion } = caller;
-    return tokens.read({ subject, id, region, sessionIssuedAt, refused, requestId });
+    return tokens.read({ subject, id, region, sessionIssuedAt, refused: query.refused, requestId });
   };
 }
 
@@ -106,9 +107,9 @@ export const sdkTokenRoutes: FastifyPluginAsyncZod<SdkTokenRoutesOptions> = asyn
   const getSchema = { ...getSdkToken, querystring: sdkTokenQuery.extend(ignored).meta(required) };
   const logOutSchema = { ...logOut, querystring: logOutQuery.extend(ignored).meta(required) };
 
-  app.get('/sdk-token', { schema: getSchema }, (request, reply) => {
-    const { caller, query } = request;
-    return answerToken((refused) => tokenFor(caller, query, request.id, refused), request, reply);
+  app.get('/sdk-token', { schema: getSchema }, async (request, reply) => {
+    const { caller, query, id } = request;
+    return answerToken(await tokenFor(caller, query, id), request, reply);
   });
 
   app.delete('/sdk-token', { schema: logOutSchema }, async (request, reply) => {

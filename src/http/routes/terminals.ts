@@ -8,10 +8,10 @@ import { ADMIN_CALL_ERRORS, emptyResponse, problemResponses } from '../documente
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS, terminalPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/request-bodies.ts';
 import { querySchema } from '../server/validation.ts';
-import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../token-answer.ts';
+import { answerToken, conditionHeaders, refused, TOKEN_RESPONSES } from '../token-answer.ts';
 
 const { app, regRegion } = TERMINAL_PARAMETERS;
-const terminalTokenQuery = querySchema({ app, regRegion });
+const terminalTokenQuery = querySchema({ app, regRegion, refused });
 const terminalQuery = querySchema({
   app: app.meta({ description: 'The app, for example `ios`. Without it, all apps.' }),
 });
@@ -34,7 +34,9 @@ const READ_ERRORS = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !SESSI
 const getTerminalToken = {
   operationId: 'getTerminalToken',
   summary: "The terminal's SDK token",
-  description: `For a cloud that includes it in its own login response. The broker uses \`regRegion\` only for the first login of an account. ${CONDITIONS}`,
+  description:
+    'For a cloud that includes it in its own login response. The broker uses `regRegion` only for the first login of ' +
+    'an account.',
   tags: ['terminals'],
   querystring: terminalTokenQuery,
   documentedHeaders: conditionHeaders,
@@ -75,8 +77,9 @@ export const terminalRoutes: FastifyPluginAsyncZod<TerminalRoutesOptions> = asyn
       audit(request, 'subject', [id]);
       // The caller is the cloud that issues the sessions, so no erasure makes its request too old.
       const sessionIssuedAt = Number.POSITIVE_INFINITY;
-      const read = { subject, id, region: query.regRegion, sessionIssuedAt };
-      return answerToken((refused) => tokens.read({ ...read, refused, requestId: request.id }), request, reply);
+      const { regRegion: region, refused } = query;
+      const token = await tokens.read({ subject, id, region, sessionIssuedAt, refused, requestId: request.id });
+      return answerToken(token, request, reply);
     },
   );
 

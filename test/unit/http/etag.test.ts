@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { noneMatchNames, refusedTag } from '../../../src/http/token-answer.ts';
+import { noneMatchNames } from '../../../src/http/token-answer.ts';
 
 const ETAG = '"abc-_1"';
 
@@ -37,47 +37,4 @@ describe('noneMatchNames', () => {
       }),
     );
   });
-});
-
-describe('refusedTag', () => {
-  const tagOf = (ifNoneMatch: string | undefined, cacheControl: string | undefined) =>
-    refusedTag({
-      ...(ifNoneMatch !== undefined && { 'if-none-match': ifNoneMatch }),
-      ...(cacheControl !== undefined && { 'cache-control': cacheControl }),
-    });
-
-  it.each(['no-cache', 'No-Cache', 'max-age=0, no-cache', 'no-cache,max-age=0', 'no-store , no-cache , x=1'])(
-    'is the tag of the request, with Cache-Control: %s',
-    (cacheControl) => {
-      expect(tagOf(ETAG, cacheControl)).toBe(ETAG);
-    },
-  );
-
-  it('is the strong form of a weak tag', () => {
-    expect(tagOf(`W/${ETAG}`, 'no-cache')).toBe(ETAG);
-  });
-
-  it.each([undefined, '', 'no-store', 'max-age=0', 'no-cachet', 'x-no-cache', 'no-cache=x', 'no cache'])(
-    'is undefined with Cache-Control: %j',
-    (cacheControl) => {
-      expect(tagOf(ETAG, cacheControl)).toBeUndefined();
-      expect(tagOf('*', cacheControl)).toBeUndefined();
-    },
-  );
-
-  it('is undefined without If-None-Match', () => {
-    expect(tagOf(undefined, 'no-cache')).toBeUndefined();
-  });
-
-  it.each(['*', '', `${ETAG}, "x"`, `${ETAG},${ETAG}`, 'abc-_1', '"abc', 'w/"abc"', `W/W/${ETAG}`, '"a"b"'])(
-    'is refused for If-None-Match: %j',
-    (ifNoneMatch) => {
-      expect(() => tagOf(ifNoneMatch, 'no-cache')).toThrow(
-        expect.objectContaining({
-          code: 'request_invalid',
-          message: expect.stringContaining('exactly one entity tag is allowed'),
-        }),
-      );
-    },
-  );
 });

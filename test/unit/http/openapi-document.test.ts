@@ -61,8 +61,8 @@ describe('the OpenAPI document', () => {
       ['query', 'uniqueId', true],
       ['query', 'app', false],
       ['query', 'regRegion', false],
+      ['query', 'refused', false],
       ['header', 'If-None-Match', false],
-      ['header', 'Cache-Control', false],
     ]);
     expect(parametersOf('delete')).toEqual([
       ['query', 'uniqueId', true],

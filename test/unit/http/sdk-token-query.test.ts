@@ -17,6 +17,11 @@ describe('the query of /sdk-token', () => {
     });
   });
 
+  it('turns a reported token into its entity tag, of at most 64 characters', () => {
+    for (const tag of ['abc-_1', 'a'.repeat(64)])
+      expect(check(`uniqueId=a&refused=${tag}`)).toMatchObject({ refused: `"${tag}"` });
+  });
+
   it('decodes percent-encoding', () => {
     expect(check('unique%49d=a%2Bb%25zz%26')).toEqual({ uniqueId: 'a+b%zz&' });
   });
@@ -24,11 +29,18 @@ describe('the query of /sdk-token', () => {
   const UNIQUE_ID = 'uniqueId must be 1 to 128 visible ASCII characters';
   const APP = 'app must be 1 to 64 of the characters A-Z a-z 0-9 . _ -';
   const REGION = 'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case';
-  const UNKNOWN = 'Unknown query parameter; allowed are uniqueId, app, regRegion';
+  const REFUSED =
+    'refused must be the ETag of the refused token without its quotation marks, 1 to 64 of the characters A-Z a-z 0-9 _ -';
+  const UNKNOWN = 'Unknown query parameter; allowed are uniqueId, app, regRegion, refused';
 
   it.each([
     ...['', '=', `=${'a'.repeat(129)}`, '=a+b', '=%C3%A9'].map((value) => [`uniqueId${value}`, UNIQUE_ID]),
     ...['a', 'b'].map((second) => [`uniqueId=a&uniqueId=${second}`, 'uniqueId may be given once']),
+    ...['', '*', '%22a%22', 'W/%22a%22', 'a,b', 'a%0A', 'a'.repeat(65)].map((tag) => [
+      `uniqueId=a&refused=${tag}`,
+      REFUSED,
+    ]),
+    ['uniqueId=a&refused=a&refused=a', 'refused may be given once'],
     ...['', 'a'.repeat(65)].map((app) => [`uniqueId=a&app=${app}`, APP]),
     ...['de', 'ZZ', 'XK', 'EU', 'DE%0A'].map((region) => [`uniqueId=a&regRegion=${region}`, REGION]),
     ...['unionId', 'uniqueID', '__proto__', 'constructor'].map((name) => [`uniqueId=a&${name}=b`, UNKNOWN]),

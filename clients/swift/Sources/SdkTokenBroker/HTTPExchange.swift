@@ -35,8 +35,6 @@ struct HTTPExchange: Sendable {
         var request = URLRequest(url: url)
         request.httpMethod = method
         request.httpBody = body
-        // URLSession may add `no-cache` to a request without this header. To the broker that means a refused token.
-        request.setValue("max-age=0", forHTTPHeaderField: "Cache-Control")
         for (name, value) in headers { request.setValue(value, forHTTPHeaderField: name) }
         let endsAt = deadline ?? newDeadline()
         var session = try await within(endsAt) { if let fixed { fixed } else { try await current() } }

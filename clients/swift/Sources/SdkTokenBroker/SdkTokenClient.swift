@@ -10,7 +10,8 @@ public actor SdkTokenClient {
     /// Seconds for one call.
     public nonisolated var totalDeadline: TimeInterval { exchange.totalDeadline }
     private let logoutUrl: URL
-    private let tokenUrl: URL
+    private let broker: URL
+    private let tokenQuery: [String: String?]
     private let storage: any TokenStorage
     private let exchange: HTTPExchange
     private var waiters: [UUID: CheckedContinuation<SdkToken, any Error>] = [:]
@@ -44,7 +45,8 @@ public actor SdkTokenClient {
     ) {
         requireAddress(broker)
         logoutUrl = endpoint("sdk-token", of: broker, query: ["uniqueId": uniqueId, "app": app])
-        tokenUrl = endpoint("sdk-token", of: broker, query: ["uniqueId": uniqueId, "app": app, "regRegion": regRegion])
+        self.broker = broker
+        tokenQuery = ["uniqueId": uniqueId, "app": app, "regRegion": regRegion]
         self.storage = storage
         exchange = HTTPExchange(
             sessions: sessions, transport: transport, totalDeadline: totalDeadline, attemptTimeout: attemptTimeout)
@@ -290,20 +292,21 @@ public actor SdkTokenClient {
         repeatOtherLogouts()
         while true {
             let known = try stored()
-            let isReport = known?.refused == true && known?.etag != nil
-            let headers = ["If-None-Match": known?.etag, "Cache-Control": isReport ? "no-cache" : "max-age=0"]
-            let accepted: Set = known?.etag == nil || isReport ? [200] : [200, 304]
-            let answer = try await exchange.send(tokenUrl, headers: headers, accepted: accepted, until: deadline)
+            let report = known?.refused == true ? known?.tag : nil
+            let etag = report == nil ? known?.etag : nil
+            let answer = try await exchange.send(
+                endpoint("sdk-token", of: broker, query: tokenQuery.merging(["refused": report]) { $1 }),
+                headers: ["If-None-Match": etag], accepted: etag == nil ? [200] : [200, 304], until: deadline)
             // After a logout, an answer must not restore the token.
             try Task.checkCancellation()
             lastSession = answer.session
             if let known, answer.status == 304 { return known.token }
             let token = try decode(SdkToken.self, from: answer.body)
-            let etag = answer.header("ETag")
+            var next = StoredToken(token: token, etag: answer.header("ETag"))
             // A refused token without an ETag cannot be reported. If the answer is this token again, it has one now.
-            let isRefused = known?.refused == true && !isReport && token == known?.token && etag != nil
-            try store(StoredToken(token: token, etag: etag, refused: isRefused), forKey: Key.token)
-            if !isRefused { return token }
+            next.refused = known?.refused == true && report == nil && token == known?.token && next.tag != nil
+            try store(next, forKey: Key.token)
+            if !next.refused { return token }
         }
     }
 
@@ -376,4 +379,10 @@ private struct StoredToken: Codable {
     var refused = false
     /// The app's own login response contained it, and the SDK has not got it yet.
     var handedIn = false
+
+    /// What is between the quotation marks of the `etag`. `nil` if the broker does not give such an `etag`.
+    var tag: String? {
+        guard let etag, etag.range(of: #"\A(W/)?"[A-Za-z0-9_-]{1,64}"\z"#, options: .regularExpression) != nil else { return nil }
+        return etag.split(separator: "\"").last.map(String.init)
+    }
 }

@@ -27,8 +27,8 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     const { reads, tokens } = recordingTokens();
     const { ask } = await startInternalApp({ tokens, apps: ['ios', 'android'] });
     const { etag } = servedToken();
-    const headers = { 'if-none-match': etag, 'cache-control': 'no-cache' };
-    expect((await ask('GET', `${TOKEN}?regRegion=DE&app=android`, { headers })).status).toBe(200);
+    const query = `regRegion=DE&app=android&refused=${etag.slice(1, -1)}`;
+    expect((await ask('GET', `${TOKEN}?${query}`)).status).toBe(200);
     const android = { ...subject, app: 'android' };
     const [sessionIssuedAt, requestId] = [Number.POSITIVE_INFINITY, expect.any(String)];
     expect(reads).toEqual([
@@ -37,7 +37,7 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
   });
 
   it.each([
-    ['?uniqueId=a', 'Unknown query parameter; allowed are app, regRegion'],
+    ['?uniqueId=a', 'Unknown query parameter; allowed are app, regRegion, refused'],
     ['?regRegion=de', 'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case'],
     ['?app=other', 'app must be one of: ios, android'],
     ['', 'app must be one of: ios, android'],

@@ -34,10 +34,15 @@ data class SdkToken(
 internal data class StoredToken(
     val token: SdkToken, val etag: String?, val refused: Boolean = false, val handedIn: Boolean = false,
 ) {
+    /** What is between the quotation marks of the [etag]; `null` if the broker does not give such an etag. */
+    val tag: String? get() = etag?.let(ETAG::matchEntire)?.groupValues?.last()
+
     fun toText(): String = JSONObject().put("token", token.toJson()).put("etag", etag)
         .put("refused", refused).put("handedIn", handedIn).toString()
 
     companion object {
+        private val ETAG = Regex("(?:W/)?\"([A-Za-z0-9_-]{1,64})\"")
+
         fun of(text: String?): StoredToken? {
             val json = text?.let(::jsonObject) ?: return null
             val token = json.optJSONObject("token")?.let(SdkToken::of) ?: return null

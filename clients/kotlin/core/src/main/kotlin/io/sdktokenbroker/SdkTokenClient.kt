@@ -277,15 +277,14 @@ class SdkTokenClient(
         finishLogoutsBefore(deadline)
         while (true) {
             val before = inOrder { stored() }
-            val reports = before?.refused == true && before.etag != null
-            val etag = before?.etag?.let { "If-None-Match" to it }
-            val headers = listOfNotNull(etag, ("Cache-Control" to "no-cache").takeIf { reports }).toMap()
-            val request = HttpRequest("GET", tokenUrl, headers)
+            val report = before?.takeIf { it.refused }?.tag
+            val condition = before?.etag.takeIf { report == null }?.let { mapOf("If-None-Match" to it) }.orEmpty()
+            val request = HttpRequest("GET", tokenUrl + parameter("refused", report), condition)
             var received: StoredToken? = null
             requests.send(request, user::current, user::renewed, deadline) { answer ->
                 received = when (answer.status) {
                     200 -> answer.json?.let(SdkToken::of)?.let { StoredToken(it, answer.etag) }
-                    304 -> before.takeUnless { reports }
+                    304 -> before.takeIf { report == null }
                     else -> null
                 }
                 received != null
@@ -298,7 +297,7 @@ class SdkTokenClient(
                 val now = stored()
                 // Another request may have stored a newer token since. Then this answer may be the refused one.
                 if (now?.token != before?.token) return@inOrder null
-                val isRefused = now?.refused == true && now.token == after.token && !reports && after.etag != null
+                val isRefused = now?.refused == true && now.token == after.token && report == null && after.tag != null
                 store(after.copy(refused = isRefused))
                 after.token.takeUnless { isRefused }
             }?.let { return it }

@@ -90,9 +90,7 @@ internal class SessionRequests(
         val body = request.body?.toString()?.toByteArray()
         val timeoutMs = attemptTimeout.inWholeMilliseconds
         val answer = try {
-            // Without the first header, HttpURLConnection adds `no-cache`. To the broker that means a refused token.
-            val headers =
-                mapOf("Cache-Control" to "max-age=0") + json + request.headers + sessionHeaders.headersFor(session)
+            val headers = json + request.headers + sessionHeaders.headersFor(session)
             withTimeoutOrNull(attemptTimeout) {
                 exchange(TransportRequest(request.method, request.url, headers, body, timeoutMs))
             }

@@ -20,7 +20,7 @@ fun interface Transport {
 }
 
 /**
- * @property headers to send as they are, without another `Cache-Control`
+ * @property headers to send as they are
  * @property timeoutMs for the whole request. The client cancels a request that takes longer
  */
 class TransportRequest internal constructor(

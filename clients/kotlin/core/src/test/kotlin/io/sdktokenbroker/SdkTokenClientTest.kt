@@ -224,12 +224,14 @@ class SdkTokenClientTest {
     }
 
     @Test
-    fun `a handed-in token without an ETag can be refused, too`() = runBlocking {
-        val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
-        client.useToken("alice", handedIn.body)
-        val first = client.sdkToken()
-        client.tokenWasRefused()
-        assertNotEquals(first.accessToken, client.sdkToken().accessToken)
+    fun `a handed-in token can be refused, too, with its ETag in any form and without it`() = runBlocking {
+        for (change in listOf<(String) -> String?>({ "W/$it" }, { it.trim('"') }, { null })) {
+            val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
+            client.useToken("alice", handedIn.body, change(checkNotNull(handedIn.etag)))
+            val first = client.sdkToken()
+            client.tokenWasRefused()
+            assertNotEquals(first.accessToken, client.sdkToken().accessToken)
+        }
     }
 
     @Test

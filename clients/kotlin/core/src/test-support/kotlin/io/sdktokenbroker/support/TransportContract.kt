@@ -69,15 +69,16 @@ abstract class TransportContract(private val transport: Transport) {
     }
 
     @Test
-    fun `only a report of a refused token says no-cache, and each request has the session`() = runBlocking {
+    fun `only a report of a refused token names it in the query, and each request has the session`() = runBlocking {
         client.sdkToken()
         client.sdkToken()
         client.tokenWasRefused()
         client.sdkToken()
-        val session = "Authorization: Bearer ${sessions.current}"
-        val caching = listOf("max-age=0", "max-age=0", "no-cache").map { listOf(session, "Cache-Control: $it") }
-        assertEquals(caching, lines("Authorization", "Cache-Control"))
-        assertEquals(listOf(0, 1, 1), lines("If-None-Match").map { it.size })
+        val etag = lines("If-None-Match")[1].single().substringAfter(": ")
+        assertEquals(listOf(0, 1, 0), lines("If-None-Match").map { it.size })
+        val queries = proxy.requests.map { it.substringBefore(" HTTP").substringAfter("uniqueId=$PHONE") }
+        assertEquals(listOf("", "", "&refused=${etag.trim('"')}"), queries)
+        assertEquals(List(3) { listOf("Authorization: Bearer ${sessions.current}") }, lines("Authorization"))
     }
 
     @Test
