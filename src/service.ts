@@ -13,8 +13,9 @@ import { LogSampler } from './http/refusal-log.ts';
 import { listenOn } from './http/server/server.ts';
 import { Status } from './http/status.ts';
 import { lostLogLines } from './logger.ts';
-import { userAgentOf } from './session/session-server.ts';
-import { acceptanceRisks, asksServer, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
+import { agentOpener } from './proxies.ts';
+import { SessionConnections, userAgentOf } from './session/session-server.ts';
+import { acceptanceRisks, createSessionVerifier, serverUrl, verifierFor } from './session/session-verifier.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
 import { Fleet } from './telemetry/fleet.ts';
@@ -31,6 +32,7 @@ import type { TokenStore } from './token/ports.ts';
 import { refreshAt } from './token/renewal-timing.ts';
 import { noTracer } from './token/tracer.ts';
 import { POSSIBLE_RESULTS } from './vendor-api/answer.ts';
+import { VendorClient } from './vendor-api/client.ts';
 import { HttpVendorLogin } from './vendor-api/login.ts';
 
 /**
@@ -116,11 +118,14 @@ export async function startService(
   const store = tracing ? tracedStore(plainStore, tracing, redisStore && 'redis') : plainStore;
   const bounds = memoryBounds(config.cacheMaxBytes, log);
   const sessionServer = new ContactHistory(clock);
-  const access = { clock, userAgent: userAgentOf(version), contact: sessionServer };
+  const userAgent = userAgentOf(version);
+  const openAgent = agentOpener(config.proxies);
+  const access = { clock, userAgent, contact: sessionServer, connections: new SessionConnections(openAgent) };
   const sessions = createSessionVerifier(config.session, { ...access, maxBytes: bounds.sessionBytes, observer });
   for (const { risk } of acceptanceRisks(config.session)) log.warn({}, risk.en);
   const { loginQueue: queue, rateLimiter: rates } = store;
-  const vendor = new HttpVendorLogin({ ...config.vendor, queue, rates, clock, log, observer, tracer });
+  const transport = new VendorClient({ clock, connectTimeoutMs: config.vendor.timeoutMs, userAgent, openAgent });
+  const vendor = new HttpVendorLogin({ ...config.vendor, transport, queue, rates, clock, log, observer, tracer });
   const broker = createBroker({
     store,
     vendor: tracing ? tracedLogin(vendor, tracing) : vendor,
@@ -138,7 +143,7 @@ export async function startService(
   const { tokens, accounts, accessIds, cache, worker } = broker;
   const readiness = new Readiness(store.health, clock);
   const replica = hostname();
-  const sessionContact = asksServer(config.session) ? sessionServer : undefined;
+  const sessionContact = serverUrl(config.session) && sessionServer;
   const fleet = new Fleet({
     clock,
     log: logger,

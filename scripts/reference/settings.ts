@@ -10,6 +10,7 @@ export const GROUPS = {
   'internal-api': { en: 'Internal API', zh: '内部 API' },
   vendor: { en: 'Vendor', zh: '厂商' },
   sessions: { en: 'Sessions', zh: '会话' },
+  proxies: { en: 'Proxies', zh: '代理' },
   store: { en: 'Token store', zh: '令牌存储' },
   terminals: { en: 'Terminals', zh: '终端' },
   renewal: { en: 'Renewal', zh: '刷新' },
@@ -172,6 +173,21 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'sessions',
     en: '`jwt`: the algorithms to accept, for example `ES256,RS256`. Without it: all that fit the key',
     zh: '`jwt`：接受的算法，例如 `ES256,RS256`。不设时接受与密钥匹配的所有算法',
+  },
+  HTTPS_PROXY: {
+    group: 'proxies',
+    en: 'the proxy for `https:` URLs, by tunnels (CONNECT)',
+    zh: '访问 `https:` URL 所用的代理（CONNECT 隧道）',
+  },
+  HTTP_PROXY: {
+    group: 'proxies',
+    en: 'the proxy for `http:` URLs, which forwards the requests',
+    zh: '访问 `http:` URL 所用的代理，由它转发请求',
+  },
+  NO_PROXY: {
+    group: 'proxies',
+    en: 'servers that the broker reaches without a proxy: `*`, or host names with all names below them, IP addresses and networks',
+    zh: '不经过代理直接访问的服务器：`*`，或主机名（包括其所有子域名）、IP 地址和网段',
   },
   SESSION_CLAIM_UNION_ID: {
     group: 'sessions',

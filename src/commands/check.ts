@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util';
 import { readConfigParts } from '../config/config.ts';
 import type { Environment } from '../config/environment.ts';
-import { userAgentOf } from '../session/session-server.ts';
+import { agentOpener } from '../proxies.ts';
+import { SessionConnections, userAgentOf } from '../session/session-server.ts';
 import { systemClock, withTimeout } from '../token/clock.ts';
 import { LANGUAGES, type Language, type Text, untranslated } from '../token/text.ts';
 import { type CheckResult, fail } from './checks/check-result.ts';
@@ -78,7 +79,9 @@ export async function check(args: readonly string[], { env, version, out, err }:
 
   const parts = readConfigParts(env);
   const { vendor, session, store } = parts;
-  const access = { clock: systemClock, userAgent: userAgentOf(version) };
+  const openAgent = agentOpener(parts.proxies);
+  const wayOut = { clock: systemClock, userAgent: userAgentOf(version), openAgent };
+  const access = { ...wayOut, connections: new SessionConnections(openAgent) };
   const settings = { ...parts, apps: vendor && [...vendor.apps.keys()] };
   const chosenLogin = vendor && login && chooseLogin(login, vendor);
   const checks = [
@@ -86,7 +89,7 @@ export async function check(args: readonly string[], { env, version, out, err }:
     store && finish(untranslated('Redis'), checkStore(store.redis, systemClock)),
     session && finish({ en: 'sessions', zh: '会话校验' }, checkSessions(session, access)),
     session && headers && finish({ en: 'session', zh: '会话' }, checkSession(session, settings, headers, access)),
-    vendor && finish({ en: 'vendor', zh: '厂商' }, checkVendor(vendor, systemClock, chosenLogin)),
+    vendor && finish({ en: 'vendor', zh: '厂商' }, checkVendor(vendor, wayOut, chosenLogin)),
   ];
   const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);
   out(report(results, language));

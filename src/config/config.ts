@@ -29,8 +29,8 @@ export type RedisConfig = Pick<RedisStoreOptions, 'url' | 'keyPrefix' | 'encrypt
 
 /** The names of the settings of each part of the configuration that commands use alone. */
 const SETTINGS = {
-  vendor: /^VENDOR_/,
-  session: /^SESSION_/,
+  vendor: /^(VENDOR_|HTTPS?_PROXY$|NO_PROXY$)/,
+  session: /^(SESSION_|HTTPS?_PROXY$|NO_PROXY$)/,
   store: /^(REDIS|TOKEN)_/,
   admin: /^ADMIN_/,
 };
@@ -64,6 +64,8 @@ export function readConfigParts(environment: Environment) {
     /** The headers and cookies of a session in mode `forward`. In other modes the session is a bearer token. */
     forwardedSession,
     defaultRegion: values.DEFAULT_REGION,
+    /** The ways to the vendor, the session server and the published keys. */
+    proxies: { HTTPS_PROXY: values.HTTPS_PROXY, HTTP_PROXY: values.HTTP_PROXY, NO_PROXY: values.NO_PROXY ?? [] },
     vendor: ifValid('vendor', vendor),
     session: ifValid('session', session),
     /** Without `redis`, the process keeps the tokens in its memory. */
@@ -77,7 +79,7 @@ export type ConfigParts = Readonly<ReturnType<typeof readConfigParts>>;
 
 /** Reads the configuration from the environment. @throws ConfigError */
 export function loadConfig(environment: Environment) {
-  const { values, problems, vendor, session, store, admin, forwardedSession, defaultRegion } =
+  const { values, problems, vendor, session, store, admin, forwardedSession, defaultRegion, proxies } =
     readConfigParts(environment);
   if (problems.size > 0 || !vendor || !session || !store || !admin)
     throw new ConfigError([...problems.values()].map(({ en }) => en));
@@ -95,6 +97,7 @@ export function loadConfig(environment: Environment) {
     vendor,
     session,
     forwardedSession,
+    proxies,
     redis: store.redis,
     defaultRegion,
     /** `single`: one terminal per account, whatever uniqueId the app sends. */

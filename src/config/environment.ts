@@ -60,11 +60,11 @@ function mayHoldSecret({ secret, isUrl }: Variable<unknown>): boolean {
 /** An empty variable counts as not set, because compose files produce empty variables. An empty file is an error. */
 function readText(
   name: VariableName,
-  { secret }: Variable<unknown>,
+  { secret, hasLowerCaseName }: Variable<unknown>,
   environment: Environment,
   problems: Problems,
 ): string | undefined {
-  const text = environment[name] || undefined;
+  const text = (hasLowerCaseName && environment[name.toLowerCase()]) || environment[name] || undefined;
   const path = environment[`${name}_FILE`];
   if (!path) return text;
   if (!secret) {

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'lossless-json';
 import * as z from 'zod';
 import type { AdminToken } from '../http/admin-access.ts';
@@ -40,6 +41,42 @@ export function httpUrl(meaning: Text) {
 
 /** The broker appends the path of the login, so the URL must have no query and no fragment. */
 export const vendorUrl = url.refine(({ search, hash }) => search === '' && hash === '');
+
+/** As curl reads it: without a scheme it is `http://`, and without a port 1080, or 443 with `https://`. */
+export const proxyUrl = text
+  .transform((value) => {
+    const [, scheme = 'http', rest = ''] = /^(?:(https?):\/\/)?(.*)$/is.exec(value) ?? [];
+    const hasPort = scheme.toLowerCase() === 'https' || /:\d+\/?$/.test(rest);
+    return `${scheme}://${hasPort ? rest : `${rest.replace(/\/$/, '')}:1080`}`;
+  })
+  .pipe(z.url({ protocol: /^https?$/, hostname: /./ }))
+  .transform((value) => new URL(value))
+  .refine(({ username, password, pathname, search, hash }) => {
+    const hasBothOrNone = (username === '') === (password === '');
+    return hasBothOrNone && isPercentEncoded(username + password) && `${pathname}${search}${hash}` === '/';
+  });
+
+function isPercentEncoded(value: string): boolean {
+  return !/%(?![0-9a-f]{2})/i.test(value);
+}
+
+/** `*`, or names with all names below them, IP addresses, and networks. */
+export const withoutProxy = text
+  .transform((value) =>
+    value
+      .toLowerCase()
+      .split(/[\s,]+/)
+      .filter((entry) => entry !== ''),
+  )
+  .transform((entries) => entries.map((entry) => entry.replace(/^\*?\.|\.$/g, '').replace(/^\[(.*)\]$/, '$1')))
+  .refine((entries) => isDeepStrictEqual(entries, ['*']) || entries.every(isHostOrNetwork));
+
+function isHostOrNetwork(entry: string): boolean {
+  const [address = '', bits = '0', ...more] = entry.split('/');
+  const family = isIP(address);
+  if (family === 0) return /^[\w-]+(\.[\w-]+)*$/.test(entry);
+  return /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128) && more.length === 0;
+}
 
 /** `true` or `false`. */
 export const flag = {

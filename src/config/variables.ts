@@ -17,6 +17,7 @@ import {
   keyValues,
   listenAddress,
   oneOf,
+  proxyUrl,
   redisUrl,
   refreshShare,
   regionUrls,
@@ -29,6 +30,7 @@ import {
   vendorUrl,
   visibleAscii,
   wholeNumber,
+  withoutProxy,
 } from './value-schemas.ts';
 
 export interface Variable<T> {
@@ -44,6 +46,8 @@ export interface Variable<T> {
   readonly secret?: true;
   /** Not shown if it is not valid, because it may contain a password. */
   readonly isUrl?: true;
+  /** Its name in lower case, which then takes precedence, is another name for it, as other programs have it. */
+  readonly hasLowerCaseName?: true;
   /** Replicas with the same configuration may differ in it: each may name its own pod and node. */
   readonly replicasMayDiffer?: true;
 }
@@ -98,6 +102,16 @@ function pairs(schema: typeof keyValues, example: string) {
   };
   return { schema, allowed } as const;
 }
+
+const PROXY = {
+  schema: proxyUrl,
+  allowed: {
+    en: 'the URL of an HTTP proxy, like http://user:password@proxy.example:3128, where user and password may be missing, and characters such as @ / : # ? % in them are percent-encoded; not of a SOCKS proxy',
+    zh: 'HTTP 代理的 URL，例如 http://user:password@proxy.example:3128，可以没有用户名和密码，其中的 @ / : # ? % 等字符需做 URL 编码；不支持 SOCKS 代理',
+  },
+  isUrl: true,
+  hasLowerCaseName: true,
+} as const;
 
 /** All environment variables of the service (docs/settings.md). */
 export const VARIABLES = {
@@ -248,6 +262,16 @@ export const VARIABLES = {
   SESSION_FORWARD_ACCEPTED: condition('code=200'),
   SESSION_FORWARD_REFUSED: condition('code=401|403'),
   SESSION_CACHE_SECONDS: { ...wholeNumber(0, 3_600), default: '30' },
+  HTTPS_PROXY: PROXY,
+  HTTP_PROXY: PROXY,
+  NO_PROXY: {
+    schema: withoutProxy,
+    allowed: {
+      en: '* or a comma-separated list of host names (each with all names below it), IP addresses and networks, like localhost,example.com,10.0.0.0/8, without ports',
+      zh: '* 或用逗号分隔的主机名（包括其所有子域名）、IP 地址和网段，例如 localhost,example.com,10.0.0.0/8，不含端口',
+    },
+    hasLowerCaseName: true,
+  },
   DEFAULT_REGION: {
     schema: z.string().regex(ASSIGNED_REGION_PATTERN),
     allowed: {

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { Agent, buildConnector, type Dispatcher, request } from 'undici';
+import { Agent, buildConnector, type Dispatcher, Pool, request } from 'undici';
 import { type Clock, withTimeout } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
@@ -80,6 +80,8 @@ export interface SessionServerAccess {
   readonly userAgent?: string | undefined;
   /** Notes whether the server has answered. */
   readonly contact?: ContactHistory | undefined;
+  /** Default: no proxy. */
+  readonly connections?: SessionConnections | undefined;
 }
 
 export interface SessionServerRequest {
@@ -100,15 +102,15 @@ export interface SessionServerRequest {
 export async function boundedFetch(
   url: string | URL,
   { headers, ...methodAndBody }: SessionServerRequest,
-  { clock, userAgent }: SessionServerAccess,
+  { clock, userAgent, connections = direct }: SessionServerAccess,
   maxBytes = MAX_BYTES,
 ): Promise<Response> {
   const abort = new AbortController();
   const named = { 'user-agent': userAgent, ...headers };
   // Not fetch: it adds headers of a browser, which some clouds take for a sign of one.
   const options = { ...methodAndBody, headers: named, signal: abort.signal };
-  const sent = request(url, { ...options, dispatcher: connections }).catch((error) => {
-    if (endsOfUsed.has(error)) return request(url, { ...options, dispatcher: newConnections });
+  const sent = request(url, { ...options, dispatcher: connections.kept }).catch((error) => {
+    if (endsOfUsed.has(error)) return request(url, { ...options, dispatcher: connections.fresh });
     throw error;
   });
   const answer = sent.then((received) => readBounded(received, maxBytes));
@@ -127,20 +129,39 @@ const CODES_OF_END: ReadonlySet<string | undefined> = new Set(['UND_ERR_SOCKET',
  * if the request has arrived, but the server has not read it.
  */
 const endsOfUsed = new WeakSet<Error>();
-const connect = buildConnector({});
-const connections = new Agent({
-  connect: (options, callback) =>
-    connect(options, (...result) => {
+
+function watchedPool(origin: string | URL, options: Pool.Options): Dispatcher {
+  const connect = typeof options.connect === 'function' ? options.connect : buildConnector({});
+  const watched: buildConnector.connector = (target, callback) =>
+    connect(target, (...result) => {
       const [, socket] = result;
+      // A proxy has already answered on it.
+      const bytesBefore = socket?.bytesRead ?? 0;
       socket?.once('error', (error: NodeJS.ErrnoException) => {
-        if (socket.bytesRead > 0 && CODES_OF_END.has(error.code)) endsOfUsed.add(error);
+        if (socket.bytesRead > bytesBefore && CODES_OF_END.has(error.code)) endsOfUsed.add(error);
       });
       callback(...result);
-    }),
-});
+    });
+  return new Pool(origin, { ...options, connect: watched });
+}
 
-/** After a burst of questions, the server closes several idle connections at once. So another one may be closed too. */
-const newConnections = new Agent({ pipelining: 0 });
+/** The connections to session servers. */
+export class SessionConnections {
+  readonly kept: Dispatcher;
+  /**
+   * For one request each: after a burst of questions, the server closes several idle connections at once. So another
+   * kept one may be closed too.
+   */
+  readonly fresh: Dispatcher;
+
+  /** @param openAgent opens the connections: directly, or through a proxy */
+  constructor(openAgent: (options: Agent.Options) => Dispatcher) {
+    this.kept = openAgent({ factory: watchedPool });
+    this.fresh = openAgent({ pipelining: 0 });
+  }
+}
+
+const direct = new SessionConnections((options) => new Agent(options));
 
 async function readBounded(answer: Dispatcher.ResponseData, maxBytes: number): Promise<Response> {
   const chunks: Uint8Array[] = [];

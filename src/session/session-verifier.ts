@@ -76,9 +76,10 @@ export function createSessionVerifier(
   return new SessionCache(verifierFor(options, environment), { ...environment, ...ofMode, cacheSeconds });
 }
 
-/** Whether checks need a server: the session server, or the one that publishes the keys. */
-export function asksServer(options: SessionOptions): boolean {
-  return options.mode !== 'jwt' || 'jwksUrl' in options.key;
+/** The session server, or the one that publishes the keys; `undefined` if checks need no server. */
+export function serverUrl(options: SessionOptions): URL | undefined {
+  if (options.mode !== 'jwt') return options.url;
+  return 'jwksUrl' in options.key ? options.key.jwksUrl : undefined;
 }
 
 /** Checks each session anew. @throws Error like {@link createSessionVerifier} */

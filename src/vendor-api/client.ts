@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher, errors } from 'undici';
+import { type Agent, type Dispatcher, errors } from 'undici';
 import { type Clock, withTimeout } from '../token/clock.ts';
 import { answerFault, BrokenAnswer, readRetryAfter } from './answer.ts';
 import { type FaultFacts, VendorFault } from './faults.ts';
@@ -54,15 +54,27 @@ export interface VendorResponse {
   readonly retryAfter: number | undefined;
 }
 
+export interface VendorClientOptions {
+  readonly clock: Clock;
+  /** For opening a connection. */
+  readonly connectTimeoutMs: number;
+  /** How the broker names itself. */
+  readonly userAgent: string;
+  /** Opens the connections: directly, or through a proxy. */
+  readonly openAgent: (options: Agent.Options) => Agent;
+}
+
 /** Sends one request and reads one answer. It follows no redirects, does not retry, and keeps connections alive. */
 export class VendorClient {
   readonly #agent: Agent;
   readonly #clock: Clock;
+  /** Firewalls and proxies often refuse requests without them. */
+  readonly #headers: Readonly<Record<string, string>>;
 
-  /** @param connectTimeoutMs for opening a connection */
-  constructor(clock: Clock, connectTimeoutMs: number) {
+  constructor({ clock, connectTimeoutMs, userAgent, openAgent }: VendorClientOptions) {
     this.#clock = clock;
-    this.#agent = new Agent({
+    this.#headers = { accept: 'application/json', 'user-agent': userAgent };
+    this.#agent = openAgent({
       connections: MAX_CONNECTIONS,
       connectTimeout: connectTimeoutMs,
       maxResponseSize: MAX_RESPONSE_BYTES,
@@ -90,10 +102,11 @@ export class VendorClient {
     await this.#agent.destroy();
   }
 
-  async #exchange({ url, headers, body }: PreparedLogin, signal: AbortSignal): Promise<VendorResponse> {
+  async #exchange({ url, headers: signed, body }: PreparedLogin, signal: AbortSignal): Promise<VendorResponse> {
     let facts: FaultFacts = {};
     try {
       const { origin, pathname: path } = url;
+      const headers = { ...this.#headers, ...signed };
       const response = await this.#agent.request({ origin, path, method: 'POST', headers, body, signal });
       const dateHeader = readDate(header(response, 'date'));
       const retryAfter = readRetryAfter(header(response, 'retry-after'), dateHeader ?? this.#clock.now());

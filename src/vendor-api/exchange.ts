@@ -1,6 +1,6 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokenAnswer, parseAnswer, readToken, resultKind } from './answer.ts';
-import { VendorClient, type VendorTransport } from './client.ts';
+import type { VendorTransport } from './client.ts';
 import type { FaultFacts } from './faults.ts';
 import { type LoginParts, newNonce, prepareLogin } from './signed-call.ts';
 
@@ -74,16 +74,13 @@ export function measureOffset(vendorDate: number, sentAt: number, roundTripMs: n
 /**
  * Sends one login. If the vendor refuses the timestamp, it sends another one by the vendor's clock, as the service
  * does.
- * @param timeoutMs of each exchange
  * @throws VendorFault if no valid answer of the vendor arrived
  */
-export async function probeVendor(login: UnsignedLogin, timeoutMs: number, clock: Clock): Promise<VendorExchange> {
-  const transport = new VendorClient(clock, timeoutMs);
-  const send = (offsetMs: number) => exchange(login, { transport, clock, timeoutMs, offsetMs });
-  try {
-    const first = await send(0);
-    return first.kind === 'clock_skew' && first.offsetMs !== undefined ? await send(first.offsetMs) : first;
-  } finally {
-    await transport.close();
-  }
+export async function probeVendor(
+  login: UnsignedLogin,
+  options: Omit<ExchangeOptions, 'offsetMs'>,
+): Promise<VendorExchange> {
+  const first = await exchange(login, { ...options, offsetMs: 0 });
+  const { kind, offsetMs } = first;
+  return kind === 'clock_skew' && offsetMs !== undefined ? exchange(login, { ...options, offsetMs }) : first;
 }

@@ -9,7 +9,7 @@ import type { SdkToken } from '../token/sdk-token.ts';
 import { type AccountId, accountId, subjectId } from '../token/subject.ts';
 import type { Tracer } from '../token/tracer.ts';
 import { SUCCESS } from './answer.ts';
-import { VendorClient, type VendorTransport } from './client.ts';
+import type { VendorTransport } from './client.ts';
 import { type Domain, Domains, type DomainsOptions } from './domains.ts';
 import { exchange } from './exchange.ts';
 import { ruleFor, toBrokerError, VendorFault } from './faults.ts';
@@ -114,8 +114,7 @@ export interface HttpVendorLoginOptions extends DomainsOptions, LoginTurnsOption
   /** Over all replicas. */
   readonly rates: Pick<RateLimiter, 'take'>;
   readonly tracer: Tracer;
-  /** Default: HTTP over a pool of connections. */
-  readonly transport?: VendorTransport;
+  readonly transport: VendorTransport;
 }
 
 /** Logs in at the vendor over HTTP. The region decides the domain, and the subject decides the app. */
@@ -134,8 +133,7 @@ export class HttpVendorLogin implements VendorLogin {
     this.#apps = options.apps;
     this.#domains = new Domains(options);
     this.#waitForTurn = loginTurns(options);
-    const { transport, clock, timeoutMs } = options;
-    this.#transport = transport ?? new VendorClient(clock, timeoutMs);
+    this.#transport = options.transport;
   }
 
   /** Signs each attempt from now on as these apps. */

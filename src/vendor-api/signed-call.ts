@@ -33,7 +33,7 @@ export interface LoginParts {
 export interface PreparedLogin {
   /** The signature covers its `host`: the request must be sent with it as the `Host` header. */
   readonly url: URL;
-  /** All headers except `Host` and `Content-Length`. */
+  /** All headers of the protocol except `Host` and `Content-Length`. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
   readonly stringToSign: string;

@@ -4,7 +4,7 @@ import { allImports, importCircles, type Sources, withoutComments } from './impo
 const rank0 = ['token'];
 const rank1 = ['broker', 'session', 'vendor-api', 'store', 'telemetry'];
 const rank2 = ['http'];
-const aside = ['logger', 'simulator'];
+const aside = ['logger', 'proxies', 'simulator'];
 const upTo2 = [...rank0, ...rank1, ...rank2];
 const all = [...upTo2, ...aside, 'config', 'service', 'commands', 'main'];
 
@@ -17,6 +17,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   http: [...rank0, 'broker'],
   ...Object.fromEntries(rank1.map((module) => [module, rank0])),
   logger: rank0,
+  proxies: [],
   simulator: rank0,
   token: [],
   '../console': [],
@@ -29,7 +30,7 @@ const mayImportTypesOf: Readonly<Record<string, readonly string[]>> = { '../cons
 
 /** Packages that only one part of `src/` may import. */
 const homes: readonly { readonly npm: RegExp; readonly home: RegExp }[] = [
-  { npm: /^undici$/, home: /^(vendor-api|session)\// },
+  { npm: /^undici$/, home: /^((vendor-api|session)\/|proxies\.ts$)/ },
   { npm: /^ioredis$/, home: /^store\/redis\// },
   { npm: /^fengari$/, home: /^store\/memory\// },
   { npm: /^(fastify|fastify-.*|@fastify\/.*)$/, home: /^http\// },

@@ -35,8 +35,37 @@ export interface Target {
 const CERTIFICATE_ERRORS = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(GET|VERIFY)_|ERR_TLS_CERT_)/;
 const TLS_ERRORS = /^(EPROTO$|ERR_SSL_|HPE_)/;
 
-/** Explains a failed connection. @param code the error code of the operating system, Node or TLS */
+/** @param reason the HTTP status by which the proxy refuses, or why there is no connection to it */
+function proxyProblem(reason: string, address: string): Problem {
+  if (!/^\d+$/.test(reason)) {
+    return {
+      detail: {
+        en: `the proxy to ${address} cannot be reached (${reason})`,
+        zh: `无法连接访问 ${address} 所用的代理（${reason}）`,
+      },
+      fix: {
+        en: 'Start the proxy, or correct HTTPS_PROXY or HTTP_PROXY.',
+        zh: '启动该代理，或修正 HTTPS_PROXY 或 HTTP_PROXY。',
+      },
+    };
+  }
+  return {
+    detail: {
+      en: `the proxy does not let the broker reach ${address} (HTTP ${reason})`,
+      zh: `代理拒绝 Broker 访问 ${address}（HTTP ${reason}）`,
+    },
+    fix: {
+      en: 'Correct the user and the password in HTTPS_PROXY or HTTP_PROXY, let the proxy connect to this host, or name the host in NO_PROXY.',
+      zh: '修正 HTTPS_PROXY 或 HTTP_PROXY 中的用户名和密码，或让代理放行该主机，或把该主机加入 NO_PROXY。',
+    },
+  };
+}
+
+/** Explains a failed connection. @param code the error code of the operating system, Node, TLS or the proxy */
 export function networkProblem(code: string, { address, setting }: Target): Problem {
+  // undici hides a forwarded request's status 407 behind this code.
+  const [, ofProxy] = /^PROXY_(.*)/.exec(code === 'UND_ERR_INVALID_ARG' ? 'PROXY_407' : code) ?? [];
+  if (ofProxy !== undefined) return proxyProblem(ofProxy, address);
   const withTls = setting === 'REDIS_URL' ? 'rediss://' : 'https://';
   switch (code) {
     case 'ENOTFOUND':

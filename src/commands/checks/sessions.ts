@@ -11,7 +11,7 @@ import {
   type SessionServerAccess,
   UnexpectedStatus,
 } from '../../session/session-server.ts';
-import { acceptanceRisks, type SessionOptions } from '../../session/session-verifier.ts';
+import { acceptanceRisks, type SessionOptions, serverUrl } from '../../session/session-verifier.ts';
 import { verificationKey } from '../../session/verification-key.ts';
 import { BrokerError } from '../../token/errors.ts';
 import { type Text, untranslated } from '../../token/text.ts';
@@ -44,7 +44,7 @@ const URL_SETTINGS = {
 /** Why the server that checks sessions or publishes their keys cannot be reached; `undefined` if it has answered. */
 export function connectionProblem(error: unknown, session: SessionOptions): Problem | undefined {
   const code = networkErrorCode(error);
-  const url = session.mode === 'jwt' ? 'jwksUrl' in session.key && session.key.jwksUrl : session.url;
+  const url = serverUrl(session);
   if (!code || !url) return undefined;
   return networkProblem(code, { address: withoutQuery(url), setting: URL_SETTINGS[session.mode] });
 }

@@ -1,4 +1,6 @@
 import { type ConfigParts, isProduction } from '../../config/config.ts';
+import { proxyFor } from '../../proxies.ts';
+import { serverUrl } from '../../session/session-verifier.ts';
 import type { Text } from '../../token/text.ts';
 import { type CheckResult, fail, ok, warn } from './check-result.ts';
 
@@ -7,6 +9,7 @@ const ALL_INTERFACES = new Set(['0.0.0.0', '::']);
 
 const CONFIGURATION: Text = { en: 'configuration', zh: '配置' };
 const ENVIRONMENT: Text = { en: 'environment', zh: '运行环境' };
+const WAY_OUT: Text = { en: 'way out', zh: '出站方式' };
 const ADMIN_TOKEN: Text = { en: 'admin token', zh: '管理令牌' };
 
 /** Reports every problem of the configuration, and settings that are allowed but risky. */
@@ -22,7 +25,35 @@ export function checkSettings(parts: ConfigParts): CheckResult[] {
   );
   const configuration =
     problems.length > 0 ? problems : [ok(CONFIGURATION, { en: 'every setting is valid', zh: '所有配置项均有效' })];
-  return [...configuration, ...checkEnvironment(parts), ...checkAdmin(parts)];
+  return [...configuration, ...checkEnvironment(parts), ...checkWaysOut(parts), ...checkAdmin(parts)];
+}
+
+/** The way to each server that the broker may reach through a proxy, if the settings name one. */
+function checkWaysOut({ vendor, session, proxies }: ConfigParts): CheckResult[] {
+  if (!proxies.HTTPS_PROXY && !proxies.HTTP_PROXY) return [];
+  const ofVendor = vendor ? [vendor.baseUrl, ...vendor.regionUrls.values()] : [];
+  const urls = [...ofVendor, session && serverUrl(session)].filter((url) => url !== undefined);
+  const origins = new Set(urls.map(({ origin }) => origin));
+  return [...origins].map((origin) => {
+    const proxy = proxyFor(new URL(origin), proxies);
+    if (!proxy) return ok(WAY_OUT, { en: `${origin}: without a proxy`, zh: `${origin}：不经过代理` });
+    const { setting, url } = proxy;
+    const detail: Text = {
+      en: `${origin}: through the proxy ${url.host} (${setting})`,
+      zh: `${origin}：经过代理 ${url.host}（${setting}）`,
+    };
+    if (!LOOPBACK.test(new URL(origin).hostname)) return ok(WAY_OUT, detail);
+    return warn(WAY_OUT, {
+      detail: {
+        en: `${detail.en}, for which this is an address of its own machine`,
+        zh: `${detail.zh}，而对代理来说，这是代理本机的地址`,
+      },
+      fix: {
+        en: 'Add localhost,127.0.0.0/8,::1 to NO_PROXY.',
+        zh: '在 NO_PROXY 中加上 localhost,127.0.0.0/8,::1。',
+      },
+    });
+  });
 }
 
 function checkEnvironment({ vendor, values }: ConfigParts): CheckResult[] {

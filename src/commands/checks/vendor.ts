@@ -1,6 +1,6 @@
 import type { VendorConfig } from '../../config/config.ts';
-import type { Clock } from '../../token/clock.ts';
 import type { Text } from '../../token/text.ts';
+import { VendorClient, type VendorClientOptions } from '../../vendor-api/client.ts';
 import { probeVendor, type UnsignedLogin, type VendorExchange } from '../../vendor-api/exchange.ts';
 import { VendorFault } from '../../vendor-api/faults.ts';
 import type { VendorApp } from '../../vendor-api/signed-call.ts';
@@ -23,20 +23,24 @@ const CHECK_ACCOUNT = 'sdk-token-broker-check';
  */
 export async function checkVendor(
   vendor: VendorConfig,
-  clock: Clock,
+  wayOut: Omit<VendorClientOptions, 'connectTimeoutMs'>,
   login: UnsignedLogin | undefined,
 ): Promise<CheckResult[]> {
   const domains = new Map([vendor.baseUrl, ...vendor.regionUrls.values()].map((url) => [url.href, url]));
   const timeoutMs = Math.min(vendor.timeoutMs, MAX_ATTEMPT_MS);
+  const { clock } = wayOut;
+  const transport = new VendorClient({ ...wayOut, connectTimeoutMs: timeoutMs });
   const checks = [...domains.values()].map(async (domain) => {
     const calls = [...vendor.apps.values()].map(async (app) => {
       const isLogin = login?.domain.href === domain.href && login.app === app;
       const call = isLogin ? login : callWithoutCountry(domain, app);
-      return { app, isLogin, outcome: await probeVendor(call, timeoutMs, clock).catch(asFault) };
+      return { app, isLogin, outcome: await probeVendor(call, { transport, clock, timeoutMs }).catch(asFault) };
     });
     return resultsOf(domain.host, await Promise.all(calls));
   });
-  return (await Promise.all(checks)).flat();
+  const results = await Promise.all(checks);
+  await transport.close();
+  return results.flat();
 }
 
 interface Call {

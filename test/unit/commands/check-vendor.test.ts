@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { checkVendor } from '../../../src/commands/checks/vendor.ts';
-import { systemClock } from '../../../src/token/clock.ts';
+import { systemClock, withTimeout } from '../../../src/token/clock.ts';
 import { KNOWN_RESULTS } from '../../../src/vendor-api/answer.ts';
-import { IOS } from '../vendor-api/running-vendor-login.ts';
+import { IOS, WAY_OUT } from '../vendor-api/running-vendor-login.ts';
 import { json, SUCCESS, scriptedVendor } from '../vendor-api/scripted-vendor.ts';
 
 const NOW = 1_800_000_000_500;
@@ -14,7 +14,7 @@ async function checkVendorWith(answer: unknown, { aheadMs = 0, isLogin = false, 
   const login = isLogin ? { domain: url, app: IOS, subject, region: 'DE' } : undefined;
   const vendor = { baseUrl: url, regionUrls: new Map(), apps: new Map([['ios', IOS]]), timeoutMs: 5_000 };
   const clock = { ...systemClock, now: () => NOW, monotonic: () => 0 };
-  return { host: url.host, results: await checkVendor({ ...vendor, maxPerSecond: 0 }, clock, login) };
+  return { host: url.host, results: await checkVendor({ ...vendor, maxPerSecond: 0 }, { ...WAY_OUT, clock }, login) };
 }
 
 it.each([
@@ -32,15 +32,27 @@ it.each([
   );
 });
 
+it('check leaves no connection open', async () => {
+  const ends: Promise<unknown>[] = [];
+  const { url } = await scriptedVendor((response) => {
+    ends.push(new Promise((resolve) => response.socket?.once('close', resolve)));
+    response.end(JSON.stringify(SUCCESS));
+  });
+  const apps = new Map([['ios', IOS]]);
+  await checkVendor(
+    { baseUrl: url, regionUrls: new Map(), apps, timeoutMs: 5_000, maxPerSecond: 0 },
+    WAY_OUT,
+    undefined,
+  );
+  // An unused connection would stay open for 3 s or more.
+  expect(await withTimeout(systemClock, 2_000, Promise.all(ends))).toHaveLength(1);
+});
+
 it('a real login takes the place of the call of its app, and of no other call', async () => {
   const { url, seen } = await scriptedVendor(json(SUCCESS));
   const apps = new Map([IOS, { ...IOS, name: 'android', appId: 'android' }].map((app) => [app.name, app]));
   const login = { domain: url, app: IOS, subject: { app: IOS.name, unionId: 'a', uniqueId: 'p' }, region: 'DE' };
-  await checkVendor(
-    { baseUrl: url, regionUrls: new Map(), apps, timeoutMs: 5_000, maxPerSecond: 0 },
-    systemClock,
-    login,
-  );
+  await checkVendor({ baseUrl: url, regionUrls: new Map(), apps, timeoutMs: 5_000, maxPerSecond: 0 }, WAY_OUT, login);
   const countries = seen.map(({ body }) => JSON.parse(String(body))).map(({ appId, regRegion }) => [appId, regRegion]);
   expect(new Map(countries as [string, string][])).toEqual(
     new Map([

@@ -114,6 +114,15 @@ const EFFECTS: Readonly<Record<VariableName, readonly [value: string, made: obje
   SESSION_FORWARD_ACCEPTED: ['code=0', { session: { accepted: { path: 'code', values: ['0'] } } }, FORWARD],
   SESSION_FORWARD_REFUSED: ['code=401', { session: { refused: { path: 'code', values: ['401'] } } }, FORWARD],
   SESSION_CACHE_SECONDS: ['0', { session: { cacheSeconds: 0 } }],
+  HTTPS_PROXY: [
+    'https://user:p%40ss@proxy.example:3128/',
+    { proxies: { HTTPS_PROXY: new URL('https://user:p%40ss@proxy.example:3128') } },
+  ],
+  HTTP_PROXY: ['proxy.example', { proxies: { HTTP_PROXY: new URL('http://proxy.example:1080') } }],
+  NO_PROXY: [
+    'localhost, .Example.COM.,*.svc [::1],10.0.0.0/8,',
+    { proxies: { NO_PROXY: ['localhost', 'example.com', 'svc', '::1', '10.0.0.0/8'] } },
+  ],
   DEFAULT_REGION: ['SG', { defaultRegion: 'SG' }],
   REDIS_URL: [
     'rediss://user:password@redis.example:6380/2',
@@ -244,6 +253,7 @@ describe('a valid environment', () => {
         cacheSeconds: 30,
       },
       forwardedSession: undefined,
+      proxies: { NO_PROXY: [] },
       redis: undefined,
       defaultRegion: undefined,
       terminalPolicy: 'multi',

@@ -51,6 +51,20 @@ const CONDITIONS = [
   'code=|200',
 ];
 
+const PROXIES = [
+  'socks5://proxy.example:1080',
+  'ftp://proxy.example',
+  'http://user@proxy.example:3128',
+  'http://user:canary@ss:word@proxy.example:3128/#',
+  'http://user:100%@proxy.example:3128',
+  'http://user:can#ary@proxy.example:3128',
+  'http://proxy.example:3128/path',
+  'http://proxy.example:3128?x',
+  'proxy.example:port',
+  'http://:3128',
+  '"http://proxy.example:3128"',
+];
+
 /** Values that are refused, of each setting that does not take any text. */
 const BAD: Readonly<Partial<Record<VariableName, readonly string[]>>> = {
   PORT: ['65536', '-1', '80.5', '0x50', '1e3', ' 80', 'http', '٣'],
@@ -181,6 +195,20 @@ const BAD: Readonly<Partial<Record<VariableName, readonly string[]>>> = {
   SESSION_FORWARD_ACCEPTED: CONDITIONS,
   SESSION_FORWARD_REFUSED: CONDITIONS,
   SESSION_CACHE_SECONDS: ['3601', '-1', '30s'],
+  HTTPS_PROXY: PROXIES,
+  HTTP_PROXY: PROXIES,
+  NO_PROXY: [
+    '*,x',
+    'http://x',
+    'x:80',
+    '192.168.*',
+    '10.0.0.0/33',
+    '10.0.0.0/8/8',
+    '10.0.0.0/',
+    'x/8',
+    '[::1',
+    '<local>',
+  ],
   DEFAULT_REGION: ['cn', 'CHN', 'C', 'C1', 'CN\n', 'ZZ', 'EU', 'UK'],
   REDIS_URL: [
     'redis.example:6379',

@@ -4,9 +4,11 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { agentOpener } from '../../../src/proxies.ts';
 import {
   boundedFetch,
   noteContact,
+  SessionConnections,
   sessionCheckUnavailable,
   UnexpectedStatus,
 } from '../../../src/session/session-server.ts';
@@ -113,11 +115,24 @@ describe('a request to a session server', () => {
   });
 });
 
+/** Reaches the server as the proxy for any other one. */
+const throughProxy = () => {
+  const openAgent = agentOpener({ HTTPS_PROXY: undefined, HTTP_PROXY: new URL(server.origin), NO_PROXY: [] });
+  const connections = new SessionConnections(openAgent);
+  return () => boundedFetch('http://cloud.example/me', PLAIN, { clock: systemClock, connections });
+};
+const directly = () => () => fetched();
+
 describe.each([
-  ['closes', 'UND_ERR_SOCKET', (socket: Socket) => socket.end()],
+  ['the server closes', 'UND_ERR_SOCKET', (socket: Socket) => socket.end(), directly],
   // As if the server had not read the request.
-  ['resets', 'ECONNRESET', (socket: Socket) => socket.resetAndDestroy()],
-])('a connection that the server %s without an answer', (_verb, code, close) => {
+  ['the server resets', 'ECONNRESET', (socket: Socket) => socket.resetAndDestroy(), directly],
+  ['the proxy closes', 'UND_ERR_SOCKET', (socket: Socket) => socket.end(), throughProxy],
+] as const)('a connection that %s without an answer', (_verb, code, close, way) => {
+  let fetchThere: () => Promise<Response>;
+  beforeEach(() => {
+    fetchThere = way();
+  });
   const answerOnly = (...requests: number[]) => {
     server.answer = ({ socket }, response) => {
       if (requests.includes(server.received.length)) response.end('answer');
@@ -127,7 +142,7 @@ describe.each([
   /** The connection is free again after the turn of the event loop in which the answer ended. */
   const ask = async () => {
     await setImmediate();
-    return textOf();
+    return (await fetchThere()).text();
   };
 
   it('is replaced by a new one, if it was open before: the server may have closed all that were idle', async () => {

@@ -2,9 +2,9 @@ import type { RequestListener } from 'node:http';
 import { beforeEach, describe, expect, it } from 'vitest';
 import {
   acceptanceRisks,
-  asksServer,
   createSessionVerifier,
   type SessionOptions,
+  serverUrl,
 } from '../../../src/session/session-verifier.ts';
 import type { JwtKey } from '../../../src/session/verification-key.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
@@ -188,8 +188,11 @@ describe('a session that was not issued for the broker', () => {
   });
 
   it('is judged by a server, unless the key of the sessions is configured', () => {
-    expect(asksServer(jwt)).toBe(false);
-    expect(asksServer({ ...jwt, key: { jwksUrl: new URL('https://accounts.customer.example/jwks') } })).toBe(true);
-    expect(['introspection', 'forward'].map((mode) => asksServer(optionsFor(mode as 'forward')))).toEqual([true, true]);
+    const jwksUrl = new URL('https://accounts.customer.example/jwks');
+    expect(serverUrl(jwt)).toBeUndefined();
+    expect(serverUrl({ ...jwt, key: { jwksUrl } })).toBe(jwksUrl);
+    for (const mode of ['introspection', 'forward'] as const) {
+      expect(serverUrl(optionsFor(mode))?.origin).toBe(server.origin);
+    }
   });
 });

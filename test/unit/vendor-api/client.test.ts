@@ -4,10 +4,10 @@ import { type AddressInfo, createServer } from 'node:net';
 import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Clock, systemClock, TIMEOUT_PARTS } from '../../../src/token/clock.ts';
-import { VendorClient } from '../../../src/vendor-api/client.ts';
 import { type FaultKind, VendorFault } from '../../../src/vendor-api/faults.ts';
 import { prepareLogin } from '../../../src/vendor-api/signed-call.ts';
 import { freePort } from '../../support/free-port.ts';
+import { vendorClient } from './running-vendor-login.ts';
 import { json, scriptedVendor } from './scripted-vendor.ts';
 
 const PATIENT_MS = 20_000;
@@ -28,10 +28,8 @@ function login(domain: URL) {
   return prepareLogin({ domain, app: APP, subject, region: 'CN', nonce: 7, timestamp: 1_700_000_000 });
 }
 
-function client(connectMs = PATIENT_MS, clock: Clock = systemClock) {
-  const opened = new VendorClient(clock, connectMs);
-  onTestFinished(() => opened.close());
-  return opened;
+function client(connectTimeoutMs = PATIENT_MS, clock: Clock = systemClock) {
+  return vendorClient({ connectTimeoutMs, clock });
 }
 
 async function faultOf(attempt: Promise<unknown>): Promise<VendorFault> {
@@ -76,7 +74,11 @@ describe('an attempt', () => {
     expect(vendor.seen).toHaveLength(1);
     expect(vendor.seen[0]).toMatchObject({ method: 'POST', path: prepared.url.pathname, body: prepared.body });
     const lowered = Object.entries(prepared.headers).map(([name, value]) => [name.toLowerCase(), value]);
-    expect(vendor.seen[0]?.headers).toMatchObject({ host: prepared.url.host, ...Object.fromEntries(lowered) });
+    expect(vendor.seen[0]?.headers).toEqual({
+      ...{ host: prepared.url.host, connection: 'keep-alive', 'content-length': String(prepared.body.length) },
+      ...{ accept: 'application/json', 'user-agent': 'sdk-token-broker/1.2.3' },
+      ...Object.fromEntries(lowered),
+    });
   });
 
   it('compares a Retry-After date with the vendor’s own clock', async () => {
@@ -290,7 +292,7 @@ it.each<[string, (response: ServerResponse) => unknown, FaultKind, number?]>([
 
 it('a closed client sends nothing', async () => {
   const vendor = await scriptedVendor(json('{}'));
-  const closed = new VendorClient(systemClock, PATIENT_MS);
+  const closed = client();
   await closed.close();
   expect((await faultOf(closed.post(login(vendor.url), PATIENT_MS))).kind).toBe('unreachable');
   expect(vendor.seen).toHaveLength(0);

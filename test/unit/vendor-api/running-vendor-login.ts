@@ -1,7 +1,9 @@
+import { Agent } from 'undici';
 import { expect, onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { noTracer } from '../../../src/token/tracer.ts';
+import { VendorClient, type VendorClientOptions } from '../../../src/vendor-api/client.ts';
 import { HttpVendorLogin, type HttpVendorLoginOptions } from '../../../src/vendor-api/login.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { type Answering, scriptedVendor } from './scripted-vendor.ts';
@@ -29,6 +31,19 @@ export const clockWithoutTimers: Clock = {
   },
 };
 
+export const WAY_OUT = {
+  clock: systemClock,
+  userAgent: 'sdk-token-broker/1.2.3',
+  openAgent: (options: Agent.Options) => new Agent(options),
+};
+
+/** A client that is closed after the test. */
+export function vendorClient(options: Partial<VendorClientOptions> = {}): VendorClient {
+  const client = new VendorClient({ ...WAY_OUT, connectTimeoutMs: 10_000, ...options });
+  onTestFinished(() => client.close());
+  return client;
+}
+
 interface Line {
   readonly level: 'warn' | 'error';
   readonly obj: object;
@@ -44,6 +59,7 @@ export function vendorLoginAt(baseUrl: URL, options: Partial<HttpVendorLoginOpti
     regionUrls: new Map(),
     apps: new Map([IOS, ANDROID].map((app) => [app.name, app])),
     timeoutMs: 10_000,
+    transport: vendorClient(),
     clock: hastyClock,
     observer,
     tracer: noTracer,
