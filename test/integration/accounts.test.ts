@@ -91,22 +91,6 @@ describe('a refused token', () => {
 });
 
 describe('a logout', () => {
-  test('during a login stores no token, and the next read starts a new login', async () => {
-    setLatency(1_500);
-    const requests = countRequests(fleet);
-    const session = await fleet.session('logs-out');
-    const first = fleet.broker(0).getToken(session, 'phone');
-    await eventually(() => requests() === 1);
-    expect((await logOut(fleet.broker(1), session)).status).toBe(204);
-    expect((await first).status).toBe(403);
-    const { terminals = [] } = JSON.parse((await askInternal(fleet.broker(0), 'GET /accounts/logs-out')).body);
-    expect(terminals).toEqual([]);
-    fleet.vendor.configure({ latencyMs: 0 });
-    expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
-    expect(fleet.vendor.loginsOf('logs-out', 'phone')).toBe(2);
-    expect(fleet.vendor.state().concurrent).toBe(0);
-  });
-
   test('during a login also fails a request that waits on another replica, and brings no token back', async () => {
     setLatency(4_000);
     const requests = countRequests(fleet);
@@ -228,21 +212,6 @@ describe('the accessId of an account', () => {
     const unknown = await obtain(otherKey, 'erin', '');
     expect([unknown.status, JSON.parse(unknown.body).code]).toEqual([400, 'request_invalid']);
     expect(requests()).toBe(2);
-  });
-
-  test('is forgotten by an erasure, also by one during the login', async () => {
-    setLatency(1_500);
-    const requests = countRequests(fleet);
-    const obtained = obtain(fleet.broker(0), 'carol');
-    await eventually(() => requests() === 1);
-    expect((await askInternal(fleet.broker(1), 'DELETE /accounts/carol')).status).toBe(204);
-    const answer = await obtained;
-    expect(JSON.parse(answer.body)).toMatchObject({ status: 404, code: 'not_found' });
-    const erased = await askInternal(fleet.broker(1), 'GET /accounts/carol');
-    expect(JSON.parse(erased.body)).toMatchObject({
-      status: 404,
-      detail: expect.stringMatching(/^There is no such account here: it was erased at \d{4}-\d\d-\d\dT[\d:.]+Z$/),
-    });
   });
 });
 

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Fault } from '../../src/simulator/vendor-settings.ts';
 import type { Replica } from '../support/broker-service.ts';
 import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
-import { keysMatching, redisClient } from '../support/redis-client.ts';
+import { keysMatching } from '../support/redis-client.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 
 interface Outcome {
@@ -37,19 +37,9 @@ const OUTCOMES: Readonly<Record<Exclude<Fault, 'none'>, Outcome>> = {
 
 const ENDLESS_ANSWERS = 20;
 const MOST_MEMORY_MB = 200;
-const TOKEN_LIFETIME_MS = 600_000;
-const QUARTER_HOUR_MS = 15 * 60_000;
 
 function keysOf({ keyPrefix }: Fleet<Replica>, kind: string): Promise<string[]> {
   return keysMatching(`${keyPrefix}:*:${kind}`);
-}
-
-/** The times at which a token is due. */
-async function dueTimes(fleet: Fleet<Replica>): Promise<number[]> {
-  const keys = await keysOf(fleet, 'due');
-  const redis = redisClient();
-  const members = await Promise.all(keys.map((key) => redis.zrange(key, '0', '-1', 'WITHSCORES')));
-  return members.flatMap((pairs) => pairs.filter((_, at) => at % 2 === 1).map(Number));
 }
 
 /** The peak memory of a process on Linux; its current memory elsewhere. */
@@ -109,49 +99,4 @@ describe('a vendor that fails', () => {
     expect(memoryMb(pid)).toBeGreaterThan(10);
     expect(memoryMb(pid)).toBeLessThan(MOST_MEMORY_MB);
   });
-});
-
-describe('a vendor whose clock is 15 minutes', () => {
-  let fleet: Fleet<Replica>;
-
-  beforeAll(async () => {
-    fleet = await startServices({ replicas: 2, vendor: { tokenLifetimeSeconds: TOKEN_LIFETIME_MS / 1_000 } });
-    return () => fleet.close();
-  });
-
-  test.each([
-    ['ahead', QUARTER_HOUR_MS],
-    ['behind', -QUARTER_HOUR_MS],
-  ])(
-    '%s gets logins signed by its own clock after one refusal, and its tokens keep their lifetime',
-    async (direction, clockOffsetMs) => {
-      fleet.vendor.configure({ clockOffsetMs });
-      const before = fleet.vendor.state();
-      const logins = () => {
-        const { requests, succeeded, refusalsByCode } = fleet.vendor.state();
-        const refused = (refusalsByCode[10_007] ?? 0) - (before.refusalsByCode[10_007] ?? 0);
-        return { requests: requests - before.requests, succeeded: succeeded - before.succeeded, refused };
-      };
-      const dueBefore = await dueTimes(fleet);
-      const session = await fleet.session(`alice-${direction}`);
-      const sentAt = Date.now();
-      const first = await fleet.broker(0).getToken(session, 'phone');
-      const answeredAt = Date.now();
-      expect(first.status).toBe(200);
-      expect(logins()).toEqual({ requests: 2, succeeded: 1, refused: 1 });
-
-      const expiryByVendor = (at: number) => Math.floor((at + clockOffsetMs + TOKEN_LIFETIME_MS) / 1_000);
-      const expireTime = Number(JSON.parse(first.body).expireTime);
-      expect(expireTime).toBeGreaterThanOrEqual(expiryByVendor(sentAt));
-      expect(expireTime).toBeLessThanOrEqual(expiryByVendor(answeredAt));
-      const [dueAt, ...others] = (await dueTimes(fleet)).filter((at) => !dueBefore.includes(at));
-      expect(others).toEqual([]);
-      expect(dueAt).toBeGreaterThanOrEqual(sentAt + 0.7 * TOKEN_LIFETIME_MS - 2_000);
-      expect(dueAt).toBeLessThanOrEqual(answeredAt + 0.9 * TOKEN_LIFETIME_MS + 2_000);
-
-      expect((await fleet.broker(1).getToken(session, 'phone')).body).toBe(first.body);
-      expect((await fleet.broker(0).getToken(await fleet.session(`bob-${direction}`), 'phone')).status).toBe(200);
-      expect(logins()).toEqual({ requests: 3, succeeded: 2, refused: 1 });
-    },
-  );
 });

@@ -208,34 +208,3 @@ test('a vendor that cannot be reached has the reason in the status, and the line
   });
   for (const text of broker.log()) expect(text).not.toContain('"stack"');
 });
-
-test('five failing logins at night are noticed, although each of two replicas saw fewer', async () => {
-  const { fleet, broker } = await startOnRedis(2);
-  fleet.vendor.configure({ fault: 'too-frequent' });
-  for (let account = 0; account < 5; account += 1) {
-    expect(codesOf(await statusOf(broker))).toEqual([]);
-    const session = await fleet.session(`account-${account}`);
-    expect((await fleet.broker(account).getToken(session, 'phone')).status).toBe(503);
-  }
-  await eventually(async () => {
-    expect((await statusOf(broker)).findings).toMatchObject([{ code: 'vendor_fails_logins', share: 1 }]);
-  }, SOON);
-});
-
-test('the status says when the first token in use ends, and how many end in each hour', async () => {
-  const { fleet, broker } = await startOnRedis(1);
-  fleet.vendor.configure({ tokenLifetimeSeconds: 2 * 3_600 + 1_800 });
-  const [first, later] = [await fleet.session('alice'), await fleet.session('bob')];
-  const { expireTime } = JSON.parse((await broker.getToken(first, 'phone')).body) as { expireTime: string };
-  fleet.vendor.configure({ tokenLifetimeSeconds: 5 * 3_600 + 1_800 });
-  expect((await broker.getToken(later, 'phone')).status).toBe(200);
-  const report = await eventually(async () => {
-    const known = await statusOf(broker);
-    return known.firstEndAt !== null && known;
-  }, SOON);
-  if (!report) throw new Error('the end of the first token is not known');
-  expect(Math.abs(Date.parse(report.firstEndAt ?? '') / 1_000 - Number(expireTime))).toBeLessThanOrEqual(2);
-  const hours = report.schedule?.endNext24Hours ?? [];
-  expect(hours.map((count, hour) => (count > 0 ? hour : -1)).filter((hour) => hour >= 0)).toEqual([2, 5]);
-  expect(hours).toHaveLength(24);
-});

@@ -1,7 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import type { VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
-import { startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { ADMIN_TOKEN, askInternal, logOut } from '../support/internal-api.ts';
@@ -15,30 +13,19 @@ const STALL_MS = 700;
 /** How soon the replicas agree on the token of a terminal after a stall of Redis, and after a restart. */
 const SETTLED_MS = 10_000;
 
-interface World {
-  readonly fleet: Fleet;
-  readonly redis: RedisServer;
-  readonly close: () => Promise<unknown>;
-}
-
-/** The world of the tests that need no settings of their own. Each has its own accounts. */
-let world: World;
+/** Each test has its own accounts. */
+let world: { readonly fleet: Fleet; readonly redis: RedisServer };
 
 beforeAll(async () => {
-  world = await startWorld(2);
-  return world.close;
-});
-
-async function startWorld(
-  replicas: number,
-  vendor: VendorSimulatorOptions = {},
-  more: Readonly<Record<string, string>> = {},
-): Promise<World> {
   const redis = await startRedis();
-  const env = { REDIS_URL: redis.url, ADMIN_TOKEN, ...more };
-  const fleet = await startFleet({ replicas, vendor: { mode: 'replace', ...vendor }, env });
-  return { fleet, redis, close: () => Promise.all([fleet.close(), redis.kill()]) };
-}
+  const fleet = await startFleet({
+    replicas: 2,
+    vendor: { mode: 'replace' },
+    env: { REDIS_URL: redis.url, ADMIN_TOKEN },
+  });
+  world = { fleet, redis };
+  return () => Promise.all([fleet.close(), redis.kill()]);
+});
 
 /** Lets each login take this long until the end of the test. */
 function setLatency(latencyMs: number): void {
@@ -139,68 +126,6 @@ describe('a login that could not get a lease because Redis stalled', () => {
     fleet.vendor.configure({ latencyMs: 0 });
     await expectOneLiveToken(later);
     expect(fleet.vendor.loginsOf('alice', PHONE)).toBe(2);
-  });
-
-  test('for a refused token writes its token at once, so no worker renews the refused one', async () => {
-    const lifeMs = 8_000;
-    const dueAfterMs = 0.7 * lifeMs;
-    const vendor = { latencyMs: 20, tokenLifetimeSeconds: lifeMs / 1_000, expireTimeUnit: 'ms' } as const;
-    const { fleet, redis, close } = await startWorld(2, vendor, { REFRESH_AT: '0.7-0.7' });
-    onTestFinished(async () => void (await close()));
-    const session = await fleet.session('alice');
-    const first = await fleet.broker(0).getToken(session, PHONE);
-    // The login of the report ends shortly before the refused token is due.
-    const loginMs = 1_500;
-    fleet.vendor.configure({ latencyMs: loginMs });
-    await sleep(dueAfterMs - loginMs - 900);
-    const refused = first.headers.etag;
-    let reporting: Promise<PlainAnswer> | undefined;
-    await stalled(
-      redis,
-      async () => {
-        // After this read, the broker knows that Redis does not answer, and asks for no lease.
-        await fleet.broker(0).getToken(session, PHONE);
-        reporting = fleet.broker(0).getToken(session, PHONE, { refused });
-        await eventually(() => fleet.vendor.state().requests === 2, { everyMs: 5 });
-      },
-      500,
-    );
-    const reported = (await reporting) as PlainAnswer;
-    expect(reported).toMatchObject({ status: 200 });
-    const token = accessTokenOf(reported);
-    await sleep(3_000);
-    expect(accessTokenOf(await fleet.broker(0).getToken(session, PHONE))).toBe(token);
-    expect(fleet.vendor.checkToken(token).live).toBe(true);
-    expect(fleet.vendor.loginsOf('alice', PHONE)).toBe(2);
-  });
-
-  test('on a replica that has just started replaces the token of another one, which the vendor has ended', async () => {
-    const { fleet, redis, close } = await startWorld(1);
-    onTestFinished(async () => void (await close()));
-    const session = await fleet.session('alice');
-    expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200 });
-    const started = await startBroker(fleet.env);
-    let second: PlainAnswer | undefined;
-    await stalled(redis, async () => {
-      second = await started.getToken(session, PHONE);
-    });
-    const token = accessTokenOf(second as PlainAnswer);
-    expect(await expectOneLiveToken(session, { ...fleet, brokers: [...fleet.brokers, started] })).toBe(token);
-  });
-
-  test('beside the same login of another replica, soon after a logout: the replicas agree on a token that is valid', async () => {
-    const { fleet, redis } = world;
-    setLatency(50);
-    const session = await fleet.session('logs-in-again');
-    expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200 });
-    expect(await logOut(fleet.broker(0), session)).toMatchObject({ status: 204 });
-    await stalled(redis, async () => {
-      const answers = await Promise.all(fleet.brokers.map((broker) => broker.getToken(session, PHONE)));
-      expect(answers.map(({ status }) => status)).toEqual([200, 200]);
-    });
-    await expectOneLiveToken(session);
-    // One login before the logout, one on each replica without a lease, and one that replaces both tokens.
-    expect(fleet.vendor.loginsOf('logs-in-again', PHONE)).toBeLessThanOrEqual(4);
   });
 });
 

@@ -118,25 +118,6 @@ describe.each([
   });
 });
 
-describe('services on one Redis', () => {
-  test('return known tokens while Redis is down, stay ready and report the reason, and recover', async () => {
-    const redis = await startRedis();
-    const { start, getToken, isLive } = await open(onRedis(redis.url));
-    const service = await start();
-    const token = accessTokenOf(await getToken(service));
-    await redis.kill();
-    const readiness = async () => plainRequest(`${service.url}/readyz`);
-    await eventually(async () => expect((await readiness()).body).toContain('unreachable: serving from memory'));
-    expect((await readiness()).status).toBe(200);
-    const answer = await getToken(service);
-    expect(answer.status).toBe(200);
-    expect(accessTokenOf(answer)).toBe(token);
-    await redis.restart();
-    await eventually(async () => expect((await readiness()).body).toContain('"store":"ok"'));
-    expect(isLive(accessTokenOf(await getToken(service)))).toBe(true);
-  });
-});
-
 describe('a service with a separate Redis', () => {
   test('leaves no connection open, after it closes and after a start that fails', async () => {
     const redis = await startRedis();

@@ -38,16 +38,11 @@ async function getTokenOver(agent: Agent, { url }: BrokerProcess, session: strin
   return { status: incoming.statusCode ?? 0, headers: incoming.headers, body: await text(incoming) };
 }
 
-async function socketTo({ url }: BrokerProcess): Promise<Socket> {
+/** Opens a connection, and sends one request over it. The connection stays open. */
+async function keptConnection({ url }: BrokerProcess): Promise<Socket> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   onTestFinished(() => void socket.destroy());
   await once(socket, 'connect');
-  return socket;
-}
-
-/** Opens a connection, and sends one request over it. The connection stays open. */
-async function keptConnection(broker: BrokerProcess): Promise<Socket> {
-  const socket = await socketTo(broker);
   socket.write('GET /livez HTTP/1.1\r\nHost: broker\r\n\r\n');
   expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /);
   return socket;
@@ -204,19 +199,6 @@ describe('a replica that shuts down', () => {
     expect(elsewhere.map(accessTokenOf)).toEqual(answers.map(accessTokenOf));
     expect(fleet.vendor.state()).toMatchObject({ requests: LOGINS, succeeded: LOGINS });
     expect(await leasesOf(fleet)).toEqual([]);
-  });
-
-  test('does not wait for idle connections, on SIGINT as on SIGTERM', async () => {
-    const fleet = await startFleet({ replicas: 1 });
-    const broker = fleet.broker(0);
-    const silent = await socketTo(broker);
-    const idle = await keptConnection(broker);
-    const closed = Promise.all([silent, idle].map((socket) => once(socket.resume(), 'close')));
-    const { code, tookMs } = await endOf(broker, 'SIGINT');
-    expect(code).toBe(0);
-    // They may stay for 72 s. Without a request, the broker closes one after 2 s.
-    expect(tookMs).toBeLessThan(END_MS);
-    await closed;
   });
 });
 

@@ -68,15 +68,6 @@ describe('the accessId of an account that has never logged in', () => {
     expect((await store.accounts.find('bob')).records).toMatchObject([{ region: 'DE' }]);
   });
 
-  test('holds the lease of a slow login by its heartbeat', async () => {
-    const { pass, vendor, obtain } = createReplicas(2);
-    vendor.latencyMs = 3 * LEASE_MS;
-    const both = Promise.allSettled([obtain(0), obtain(1)]);
-    await pass(4 * LEASE_MS);
-    expect((await both)[0]).toMatchObject({ status: 'fulfilled', value: OBTAINED });
-    expect(vendor.requests).toHaveLength(1);
-  });
-
   test('is that of a login of the same terminal that ended in the meantime', async () => {
     const { clock, pass, first, vendor, obtain } = createReplicas(2);
     const read = first.broker.read({ subject: ONLY, region: 'CN', sessionIssuedAt: clock.now() });
@@ -236,19 +227,6 @@ test('an older erasure of which the replica hears meanwhile is no erasure during
   first.cache.learnErasure(ID, clock.now() - 2_000);
   await pass(5_000);
   expect(await obtained).toEqual(OBTAINED);
-});
-
-test('a caller that comes after the erasure gets an accessId by a login of its own', async () => {
-  const { pass, first, vendor, obtain, store } = createReplicas(2);
-  const before = obtain(0).catch(codeOf);
-  await pass(500);
-  await first.accounts.erase('bob');
-  const after = Promise.all([obtain(0), obtain(1)]);
-  await pass(5_000);
-  expect(await before).toBe('not_found');
-  for (const one of await after) expect(one).toMatchObject(OBTAINED);
-  expect(vendor.requests).toHaveLength(2);
-  expect(await store.accounts.find('bob')).toMatchObject({ identity: OBTAINED });
 });
 
 test('a caller is not told an accessId that cannot be looked up, and the next request needs no login', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { SessionAge } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
-import { type Clock, systemClock } from '../../../src/token/clock.ts';
+import type { Clock } from '../../../src/token/clock.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
 import { brokerParts, PHONE_ID as ID, PHONE, SILENCE, virtualReplica } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
@@ -24,17 +24,6 @@ function createReplicas(clock: Clock) {
 }
 
 describe('when an announcement is lost', () => {
-  test('a replica that waits for another replica’s login still finds its token', async () => {
-    const { vendor, subscribed, unsubscribed, read } = createReplicas(systemClock);
-    vendor.latencyMs = 100;
-    const startedAt = performance.now();
-    const [first, second] = await Promise.all([read(subscribed), read(unsubscribed)]);
-    // Well before the lease expires.
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
-    expect(second.etag).toBe(first.etag);
-    expect(vendor.requests).toHaveLength(1);
-  });
-
   test('a replica serves a token for at most one minute after a logout on another replica', async () => {
     const clock = new TestClock();
     const { vendor, subscribed, unsubscribed, read } = createReplicas(clock);

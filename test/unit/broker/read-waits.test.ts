@@ -349,12 +349,4 @@ describe('the record that a read accepts instead of a login', () => {
     expect((await requestOf()).region).toBe('DE');
     expect((await requestOf(undefined, 'CN')).region).toBe('CN');
   });
-
-  test('is served as read from memory as soon as the store has confirmed it', async () => {
-    const { watched, cache, clock, read } = await partsWithToken();
-    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
-    await read();
-    expect(watched.calls('read')).toBe(1);
-    expect(watched.calls('markRead')).toBe(0);
-  });
 });

@@ -28,24 +28,6 @@ describe('a renewal', () => {
     expect(renewals.filter((renewed) => renewed?.outcome === 'login')).toHaveLength(1);
   });
 
-  test('announces a failure to the waiting replicas, which then do not retry', async () => {
-    const { vendor, replicas } = createReplicas(5);
-    vendor.latencyMs = 100;
-    vendor.failure = new BrokerError('vendor_rejected', { vendorCode: 10901050 });
-    const outcomes = await Promise.allSettled(replicas.map(({ renewal }) => renewal.renew(renewalRequest())));
-    expect(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.code)).toEqual(
-      Array(5).fill('vendor_rejected'),
-    );
-    expect(vendor.requests).toHaveLength(1);
-  });
-
-  test('takes over from a replica that died, once the lease has expired', async () => {
-    const { store, vendor, replicas } = createReplicas(1);
-    await store.terminals.acquire(ID, 300);
-    expect(await replicas[0]?.renewal.renew(renewalRequest())).toMatchObject({ record: { region: 'CN' } });
-    expect(vendor.requests).toHaveLength(1);
-  });
-
   test('keeps its lease while the login runs, even past the original end of the lease', async () => {
     const { clock, pass } = virtualClock();
     const { store, vendor, replicas } = createReplicas(2, 5_000, clock);

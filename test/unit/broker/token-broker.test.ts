@@ -54,15 +54,6 @@ describe('a first read', () => {
     });
     expect(vendor.requests).toHaveLength(0);
   });
-
-  test('throws the vendor’s error and stores nothing; the next read logs in again', async () => {
-    const { vendor, store, read } = parts();
-    vendor.failure = new BrokerError('vendor_unavailable', { vendorCode: 10901060 });
-    await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable', vendorCode: 10901060 });
-    expect((await store.terminals.read(ID)).record).toBeUndefined();
-    vendor.failure = undefined;
-    expect(accessTokenOf(await read())).toBe('token-2');
-  });
 });
 
 describe('a read of a known token', () => {
@@ -74,16 +65,6 @@ describe('a read of a known token', () => {
     expect(vendor.requests).toHaveLength(1);
     expect(watched.calls('read')).toBe(1);
     expect(watched.calls('acquire')).toBe(1);
-  });
-
-  test('returns the same body and entity tag every time until the token is renewed', async () => {
-    const { clock, read } = parts();
-    const first = await read();
-    const second = await read();
-    expect(second.body).toBe(first.body);
-    expect(second.etag).toBe(first.etag);
-    clock.advance(56_000);
-    expect((await read()).etag).not.toBe(first.etag);
   });
 
   test('does not need the country', async () => {
@@ -113,25 +94,6 @@ describe('a read of a known token', () => {
     expect(accessTokenOf(await read())).toBe('token-1');
     clock.advance(12_000);
     expect(accessTokenOf(await read())).toBe('token-2');
-  });
-
-  test('serves the old token when its renewal fails, and does not retry at every read', async () => {
-    const { clock, vendor, read } = parts();
-    await read();
-    clock.advance(55_000);
-    vendor.failure = new BrokerError('vendor_unavailable');
-    for (let round = 0; round < 20; round += 1) expect(accessTokenOf(await read())).toBe('token-1');
-    expect(vendor.requests).toHaveLength(2);
-  });
-
-  test('never serves a token past its expiry margin, even if no other token can be obtained', async () => {
-    const { clock, vendor, read } = parts();
-    await read();
-    vendor.failure = new BrokerError('vendor_timeout');
-    clock.advance(57_000 - 1);
-    expect(accessTokenOf(await read())).toBe('token-1');
-    clock.advance(1);
-    await expect(read()).rejects.toMatchObject({ code: 'vendor_timeout' });
   });
 });
 
@@ -354,17 +316,6 @@ describe('a read during an outage of the store', () => {
     return { ...built, startOutage: () => FAILING_METHODS.forEach((name) => void built.watched.down.add(name)) };
   }
 
-  test('serves a known token from memory without a login until it is near its end', async () => {
-    const { clock, vendor, startOutage, read } = outageParts();
-    await read();
-    startOutage();
-    for (const ms of [30_000, 15_000, 8_000]) {
-      clock.advance(ms);
-      expect(accessTokenOf(await read())).toBe('token-1');
-    }
-    expect(vendor.requests).toHaveLength(1);
-  });
-
   test('renews a token near its end without a lease, and serves it until its expiry margin if that fails', async () => {
     const { clock, vendor, startOutage, read } = outageParts();
     await read();
@@ -542,31 +493,6 @@ describe('a read during an outage of the store', () => {
 });
 
 describe('a subject whose logins fail repeatedly', () => {
-  test('gets no cool-down after one failure, then a cool-down that doubles with each failure', async () => {
-    const { clock, vendor, read } = parts();
-    vendor.failure = new BrokerError('vendor_unavailable');
-    for (const attempts of [1, 2]) {
-      await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
-      expect(vendor.requests).toHaveLength(attempts);
-    }
-    for (const [attempts, coolDownMs] of [
-      [3, 500],
-      [4, 1_000],
-      [5, 2_000],
-    ] as const) {
-      for (let round = 0; round < 20; round += 1) {
-        await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable', retryAfter: expect.any(Number) });
-      }
-      expect(vendor.requests).toHaveLength(attempts - 1);
-      clock.advance(coolDownMs);
-      await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
-      expect(vendor.requests).toHaveLength(attempts);
-    }
-    vendor.failure = undefined;
-    clock.advance(4_000);
-    expect(accessTokenOf(await read())).toBe('token-6');
-  });
-
   test.each([-3_600_000, 3_600_000])(
     'gets the same cool-down, although the clock is set by %i ms after two failures',
     async (jumpMs) => {

@@ -29,20 +29,6 @@ describe('the internal app', () => {
     expect(answer.headers['content-type']).toBe('application/problem+json');
   });
 
-  it('refuses requests during shutdown and closes the connection', async () => {
-    const { ask } = await startInternalApp({ closing: AbortSignal.abort() });
-    const answer = await ask('GET', '/accounts/a');
-    expect(answer.status).toBe(503);
-    expect(answer.headers).toMatchObject({ connection: 'close', 'retry-after': '1' });
-    expect(JSON.parse(answer.body)).toMatchObject({ code: 'shutting_down' });
-  });
-
-  it('sends the request id and the security headers', async () => {
-    const { ask } = await startInternalApp();
-    const { headers } = await ask('GET', '/accounts/a', { headers: { 'x-request-id': 'trace-me' } });
-    expect(headers).toMatchObject({ 'x-request-id': 'trace-me', 'x-content-type-options': 'nosniff' });
-  });
-
   it('logs no account, no terminal and no admin token', async () => {
     const { ask, log } = await startInternalApp({
       tokens: { read: () => Promise.reject(new TypeError('unforeseen')) },

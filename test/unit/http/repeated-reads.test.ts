@@ -125,13 +125,6 @@ describe.each(PATHS)('a repeated read of %s', (path) => {
     expect(JSON.parse((await ask()).body)).toMatchObject({ code: 'session_invalid' });
   });
 
-  it('gets 304 with the ETag of its token', async () => {
-    const { ask } = await startWhole(path);
-    await ask();
-    const etag = headerOf(await ask(), 'etag') ?? '';
-    expect((await ask({ 'if-none-match': etag })).status).toBe(304);
-  });
-
   it('gets its answers in order if it is sent twice at once, and none with a third one', async () => {
     const { ask, askAtOnce } = await startWhole(path);
     await ask();
@@ -144,11 +137,6 @@ describe.each(PATHS)('a repeated read of %s', (path) => {
     ]);
     expect(await askAtOnce(['first', 'second', 'third'])).toBe('');
     expect(await askAtOnce(['first', 'second', 'third'], 'a,b')).toBe('');
-  });
-
-  it('is refused late in a shutdown', async () => {
-    const { ask } = await startWhole(path, { closing: AbortSignal.abort() });
-    for (let i = 0; i < 2; i++) expect(JSON.parse((await ask()).body)).toMatchObject({ code: 'shutting_down' });
   });
 });
 

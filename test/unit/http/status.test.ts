@@ -61,7 +61,9 @@ describe('the status', () => {
         ends: async () => ({ firstAt: Date.parse('2026-11-27T08:00:00.000Z'), byHour: [0, 3], isCut: false }),
       },
     });
-    expect((await status.report()).schedule).toEqual({
+    const { schedule, firstEndAt } = await status.report();
+    expect(firstEndAt).toBe('2026-11-27T08:00:00.000Z');
+    expect(schedule).toEqual({
       due: { now: 5, in1h: 6, in24h: 29, in7d: 173, in30d: 725 },
       // The first interval includes what is due now.
       next24Hours: [6, ...Array.from({ length: 23 }, () => 1)],

@@ -89,12 +89,6 @@ test.each(Object.values(REFUSALS))('%s: refused with %i', async (fault, code) =>
   expect(simulator.state()).toMatchObject({ succeeded: 0, refusalsByCode: { [code]: 1 } });
 });
 
-test('too-frequent: says when to retry', async () => {
-  const response = await loginUnder('too-frequent');
-  expect(response.status).toBe(429);
-  expect(response.headers.get('retry-after')).toBe('2');
-});
-
 test('applies to the given number of logins, not counting refused ones', async () => {
   simulator.configure({ fault: 'maintenance', faultCount: 2 });
   const codes: number[] = [];

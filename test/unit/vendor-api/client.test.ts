@@ -87,15 +87,6 @@ describe('an attempt', () => {
     expect((await client().post(login(vendor.url), PATIENT_MS)).retryAfter).toBe(30);
   });
 
-  it('accepts an answer without Date and Retry-After', async () => {
-    const vendor = await scriptedVendor((response) => {
-      response.sendDate = false;
-      response.end();
-    });
-    const response = await client().post(login(vendor.url), PATIENT_MS);
-    expect(response).toEqual({ status: 200, text: '', dateHeader: undefined, retryAfter: undefined });
-  });
-
   it('uses the first of several headers with one name', async () => {
     const vendor = await scriptedVendor((response) => {
       response.setHeader('Retry-After', ['7', '9']);

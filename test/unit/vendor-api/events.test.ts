@@ -186,15 +186,6 @@ describe('a vendor domain', () => {
     expect(domain).toMatchObject({ lastFailure: { reason: 'outage' }, lastSuccessAt: expect.any(Number) });
   });
 
-  it('reports no offset of its clock without a Date header', async () => {
-    const { vendorLogin } = await loginAt((response) => {
-      response.sendDate = false;
-      response.end(JSON.stringify(SUCCESS));
-    });
-    await vendorLogin.login(REQUEST);
-    expect(vendorLogin.domains()).toMatchObject([{ clockOffsetMs: 0 }]);
-  });
-
   it('has the offset of its clock by the last answer in its report: 0 again when the clocks agree again', async () => {
     const dated = (aheadMs: number) => json(SUCCESS, 200, { Date: new Date(Date.now() + aheadMs).toUTCString() });
     const { vendorLogin } = await loginAt(inTurn(dated(60_000), dated(0)));

@@ -6,6 +6,7 @@ import { accountId } from '../../../src/token/subject.ts';
 import { loginTurns } from '../../../src/vendor-api/login.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
 import { clockWithoutTimers, refusalOf } from './running-vendor-login.ts';
 
 const ACCOUNT = accountId('account');
@@ -86,33 +87,18 @@ describe('a turn', () => {
     });
   });
 
-  it('may start at the last moment, and not 1 ms later', async () => {
-    const { waitForTurn } = turnsBy(() => ({ granted: true, waitMs: 5 }), 20, new TestClock());
-    const latest = new TestClock().monotonic() + 5;
-    await waitForTurn(ACCOUNT, 'foreground', latest);
-    expect(await refusalOf(waitForTurn(ACCOUNT, 'foreground', latest - 1))).toMatchObject({
-      code: 'vendor_busy',
-      retryAfter: 1,
-    });
-  });
-
-  it('that is free, but too late, is vendor_busy with Retry-After 1 s', async () => {
-    const { waitForTurn } = turnsBy(() => AT_ONCE, 20, new TestClock());
-    const latest = new TestClock().monotonic();
-    await waitForTurn(ACCOUNT, 'foreground', latest);
-    expect(await refusalOf(waitForTurn(ACCOUNT, 'foreground', latest - 1))).toMatchObject({
-      code: 'vendor_busy',
-      retryAfter: 1,
-    });
-  });
-
-  it('that would start too late is vendor_busy at once', async () => {
-    const { waitForTurn } = turnsBy(() => ({ granted: true, waitMs: 3_600_000 }));
-    const latest = systemClock.monotonic() + 3_599_000;
-    expect(await refusalOf(waitForTurn(ACCOUNT, 'foreground', latest))).toMatchObject({
-      code: 'vendor_busy',
-      retryAfter: 3_600,
-    });
+  it.each([
+    [0, 1],
+    [5, 1],
+    [3_600_000, 3_600],
+  ])('that comes in %i ms may start at the last moment; 1 ms later it is vendor_busy at once', async (...row) => {
+    const [waitMs, retryAfter] = row;
+    const { clock, pass } = virtualClock();
+    const { waitForTurn } = turnsBy(() => ({ granted: true, waitMs }), 20, clock);
+    const late = waitForTurn(ACCOUNT, 'foreground', clock.monotonic() + waitMs - 1);
+    expect(await refusalOf(late)).toMatchObject({ code: 'vendor_busy', retryAfter });
+    const turn = waitForTurn(ACCOUNT, 'foreground', clock.monotonic() + waitMs);
+    await Promise.all([turn, pass(waitMs)]);
   });
 });
 

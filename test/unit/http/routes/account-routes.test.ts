@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BrokerError } from '../../../../src/token/errors.ts';
 import type { StoredAccount } from '../../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../../src/token/sdk-token.ts';
 import { wellFormedText } from '../../../support/any-text.ts';
@@ -101,25 +100,9 @@ describe('GET /accounts/{unionId}', () => {
     });
     expect(answer.body).not.toContain('canary');
   });
-
-  it('does not report a failing store as not_found', async () => {
-    const accounts = {
-      ...recordingAccounts().accounts,
-      find: () => Promise.reject(new BrokerError('store_unavailable')),
-    };
-    const { ask } = await startInternalApp({ accounts });
-    expect((await ask('GET', '/accounts/a')).status).toBe(503);
-  });
 });
 
 describe('DELETE /accounts/{unionId}', () => {
-  it('erases the account and answers without a body', async () => {
-    const { accounts, erased } = recordingAccounts();
-    const { ask } = await startInternalApp({ accounts });
-    expect(await ask('DELETE', '/accounts/user-1')).toMatchObject({ status: 204, body: '' });
-    expect(erased).toEqual(['user-1']);
-  });
-
   it('refuses a query, so that no caller expects to erase only a part of an account', async () => {
     const { accounts, erased } = recordingAccounts();
     const { ask } = await startInternalApp({ accounts });

@@ -239,15 +239,6 @@ it.each([
   for (let round = 0; round < 3; round += 1) expect(await isAnswered(await openUsed())).toBe(true);
 });
 
-it('what a caller sends beyond that is not handled', async () => {
-  const { open, running, log } = await startBounded();
-  const refused = await open(SLOW + SLOW.repeat(60));
-  await eventually(() => expect(refused.resume().closed).toBe(true));
-  await sleep(50);
-  expect(running()).toBe(0);
-  expect(log.lines().filter(({ msg }) => !String(msg).startsWith('Server listening'))).toEqual([]);
-});
-
 it('nothing is parsed behind a request that was refused', async () => {
   const { app, open } = await startBounded();
   let parsed = 0;
