@@ -144,12 +144,17 @@ export const FINDINGS_EN: Findings = {
     text: `${count === 1 ? '1 replica does' : `${capital(plural(count, 'replica', 'replicas', f))} do`} not answer since ${f.minute(Date.parse(since))}: ${replicas.join(', ')}. ${count === 1 ? 'It' : 'Each'} has ended without a shutdown, hangs, or cannot reach Redis.`,
     next: 'See whether the process runs. If it does, repair its way to Redis. If not, see why it ended, and whether a new one took its place.',
   }),
-  configuration_differs: ({ count, replicas = [] }, f) => ({
+  configuration_differs: ({ count, reason, replicas = [] }, f) => ({
     text:
-      count === undefined
-        ? `The versions or configurations differ between ${replicas.join(' and ')}.`
-        : `${plural(count, 'replica has', 'replicas have', f)} another version or configuration: ${replicas.join(', ')}.`,
-    next: 'Finish the roll-out, or make all replicas read the secrets again.',
+      reason !== undefined
+        ? `The replicas encrypt with different keys, so they cannot read each other's tokens: ${reason}.`
+        : count === undefined
+          ? `The versions or configurations differ between ${replicas.join(' and ')}.`
+          : `${plural(count, 'replica has', 'replicas have', f)} another version or configuration: ${replicas.join(', ')}.`,
+    next:
+      reason !== undefined
+        ? 'Append the missing keys to TOKEN_ENCRYPTION_KEYS, so that every replica has all keys.'
+        : 'Finish the roll-out, or make all replicas read the secrets again.',
   }),
   clock_differs: ({ host, seconds, replicas = ['this host'] }, f) => ({
     text: `The clocks of ${replicas.join(', ')} and of ${host ?? 'Redis'} differ${seconds === undefined ? '' : ` by ${f.duration(seconds * 1_000)}`}.`,

@@ -125,12 +125,17 @@ export const FINDINGS_ZH: Findings = {
     text: `自 ${f.minute(Date.parse(since))} 起有${some(count, f)}个副本没有响应：${replicas.join('、')}。可能未经停机流程就结束了，可能已挂起，也可能连不上 Redis。`,
     next: '查看进程是否在运行。如果在运行，修复它到 Redis 的网络；否则查明它为何终止，以及新副本是否已接替。',
   }),
-  configuration_differs: ({ count, replicas = [] }, f) => ({
+  configuration_differs: ({ count, reason, replicas = [] }, f) => ({
     text:
-      count === undefined
-        ? `副本之间的版本或配置不一致：${replicas.join('、')}。`
-        : `有 ${f.number(count)} 个副本的版本或配置不同：${replicas.join('、')}。`,
-    next: '完成滚动升级，或让所有副本重新读取密钥。',
+      reason !== undefined
+        ? `副本使用不同的加密密钥，互相读不出对方的令牌：${reason}。`
+        : count === undefined
+          ? `副本之间的版本或配置不一致：${replicas.join('、')}。`
+          : `有 ${f.number(count)} 个副本的版本或配置不同：${replicas.join('、')}。`,
+    next:
+      reason !== undefined
+        ? '把缺少的密钥加到 TOKEN_ENCRYPTION_KEYS 的末尾，让每个副本都有全部密钥。'
+        : '完成滚动升级，或让所有副本重新读取密钥。',
   }),
   clock_differs: ({ host, seconds, replicas = ['本机'] }, f) => ({
     text: `${replicas.join('、')} 与 ${host ?? 'Redis'} 的时钟${seconds === undefined ? '不一致' : `相差 ${f.duration(seconds * 1_000)}`}。`,

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { createBroker } from './broker/create-broker.ts';
 import { Readiness } from './broker/readiness.ts';
 import type { Config } from './config/config.ts';
-import { ConfigError } from './config/environment.ts';
+import { ConfigError, keyRingOf } from './config/environment.ts';
 import { AdminTokens } from './http/admin-access.ts';
 import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
@@ -151,6 +151,7 @@ export async function startService(
     replica,
     version,
     configuration: () => current.digest,
+    keyRing: () => current.redis && keyRingOf(current.redis.encryptionKeys),
     facts: () => ({
       now: clock.now(),
       monotonic: clock.monotonic(),
@@ -237,7 +238,10 @@ export async function startService(
     adminTokens.replace(next.admin.tokens);
     vendor.useApps(next.vendor.apps);
     if (next.redis) redisStore?.useSecrets(next.redis);
-    if (changed.includes('redis')) warnIfUnencrypted(next, log);
+    if (changed.includes('redis')) {
+      warnIfUnencrypted(next, log);
+      void reportUnreadable(redisStore, next, log);
+    }
     if (next.tracing) tracing?.useHeaders(next.tracing.headers);
     current = next;
     return changed;
@@ -278,6 +282,7 @@ export async function startService(
     // A proxy without health checks sends requests as soon as the port is open. Before the connection to the store is
     // open, they would log in without a lease. The wait has a bound, and a store that is down ends it.
     await readiness.report();
+    await reportUnreadable(redisStore, current, log);
     const url = stop?.aborted ? '' : await listenOn(publicApp, http, 'HOST and PORT');
     const adminUrl = url && (await listenOn(internalApp, admin, 'ADMIN_HOST and ADMIN_PORT'));
     const ready = readiness.start();
@@ -357,6 +362,18 @@ async function openMemoryStore({ terminalsPerAccount }: Config, clock: Clock, lo
 function warnIfUnencrypted({ redis }: Config, log: Log): void {
   if (redis?.encryptionKeys.length !== 0) return;
   log.warn({}, 'TOKEN_ENCRYPTION_KEYS has no key: everyone who can read Redis can read the SDK tokens');
+}
+
+/** Never throws. */
+async function reportUnreadable(store: RedisStore | undefined, { redis }: Config, log: Log): Promise<void> {
+  const { lookedAt = 0, inTheClear = 0, unreadable = 0, keyIds = [] } = (await store?.sample()) ?? {};
+  if (lookedAt === 0 || inTheClear + unreadable < lookedAt) return;
+  const needed = [...keyIds, ...(inTheClear > 0 ? ['off'] : [])];
+  log.error(
+    { lookedAt, keys: redis?.encryptionKeys.map(({ id }) => id), needed },
+    'this replica can read none of the stored tokens that it has looked at, so each costs it a login: append the needed ' +
+      'keys to TOKEN_ENCRYPTION_KEYS, docs/key-rotation.md#what-no-key-opens',
+  );
 }
 
 /** Differences that need a restart, although they are in settings that hold secrets. */

@@ -110,8 +110,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
     zh: `未经停机流程的副本 ${seconds(silentMs)} 秒没有在 Redis 中留下消息。显示 ${minutes(missingMs)} 分钟`,
   },
   configuration_differs: {
-    en: `for ${minutes(configurationMs)} minutes. ${MAY_DIFFER.join(', ')} may differ`,
-    zh: `持续 ${minutes(configurationMs)} 分钟。${MAY_DIFFER.join('、')} 可以不同`,
+    en: `for ${minutes(configurationMs)} minutes; at once if a replica lacks the key with which another one encrypts. ${MAY_DIFFER.join(', ')} may differ`,
+    zh: `持续 ${minutes(configurationMs)} 分钟；若某个副本缺少其他副本用来加密的密钥，则立即出现。${MAY_DIFFER.join('、')} 可以不同`,
   },
   clock_differs: {
     en: `by ${seconds(clockMs)} s from Redis or the vendor`,

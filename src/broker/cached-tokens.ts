@@ -6,7 +6,7 @@ import { type AccountId, accountOf, type SubjectId } from '../token/subject.ts';
 export interface RecordFacts {
   /**
    * When the store was asked for it, or to save it, by the monotonic clock. `-Infinity`: the store has not confirmed
-   * it, or a newer token was announced. Another replica may have stored a newer one.
+   * it. Another replica may have stored a newer one.
    */
   readonly checkedAt: number;
   /** Epoch ms of the account's last erasure. Older sessions are refused. */
@@ -29,6 +29,8 @@ export interface CachedToken
     ServedToken,
     Omit<SdkToken, 'fields'>,
     Omit<TokenRecord, 'token' | 'subject' | 'region'> {
+  /** A newer token was announced, or that the store knows more of this one. */
+  readonly isReplaced: boolean;
   /** The subject and its country: a JSON array in pure ASCII. */
   readonly names: string;
 }
@@ -45,6 +47,7 @@ export function cachedToken(record: TokenRecord, facts: TokenFacts): CachedToken
     checkedAt,
     erasedAt,
     renewFrom,
+    isReplaced: false,
     issuedAt,
     expiresAt,
     generation,
@@ -137,9 +140,9 @@ export class CachedTokens {
     this.#change(id, { renewFrom }, (token) => token.generation === generation);
   }
 
-  /** Makes a token unconfirmed if it is older than `generation`. */
+  /** The store must be asked before a token that is older than `generation` is served. */
   invalidate(id: SubjectId, generation: number): void {
-    this.#change(id, { checkedAt: Number.NEGATIVE_INFINITY }, (token) => token.generation < generation);
+    this.#change(id, { isReplaced: true }, (token) => token.generation < generation);
   }
 
   /** Removes the token of a terminal, or the tokens of an account, up to `generation`. */

@@ -179,6 +179,8 @@ export class TokenBroker {
       const stored = await terminals.read(id);
       if (stored.erasedAt !== undefined) cache.learnErasure(id, stored.erasedAt);
       const { record, erasedAt } = this.#withLostRemovals(id, stored, checkedAt);
+      const own = cache.ownBeside(id, stored.unreadable ?? 0);
+      if (own) return { entry: own, erasedAt, outcome: 'memory' };
       const facts = { checkedAt, erasedAt };
       const entry = record ? cache.put(record, facts, id) : await this.#restore(id, facts);
       const isNewer = record && entry && entry.generation > record.generation;
@@ -241,7 +243,8 @@ export class TokenBroker {
     const known = cache.tokens.find(id);
     if (!known || writeBack.hasRecordOf(id)) return known;
     const record = recordOf(known);
-    const ageMs = Math.min(clock.monotonic() - known.checkedAt, (terminals.clockFor(id) ?? 0) - record.generation);
+    const confirmedMs = known.isReplaced ? Number.POSITIVE_INFINITY : clock.monotonic() - known.checkedAt;
+    const ageMs = Math.min(confirmedMs, (terminals.clockFor(id) ?? 0) - record.generation);
     if (clock.now() < servableUntil(record.token) && ageMs < LOGOUT_KNOWN_MS) {
       const outcome = await writeBack.write(id, record);
       const isStored = outcome === 'saved' || outcome === 'suspect';

@@ -49,10 +49,19 @@ export class TokenCache {
   /** Returns the entry if it may be served without asking the store. @param now by the monotonic clock */
   getFresh(id: SubjectId, now: number): CachedToken | undefined {
     const entry = this.tokens.find(id);
-    if (!entry) return undefined;
-    const { checkedAt } = entry;
-    const isAnnounced = checkedAt >= (this.#options.announcements.completeSince() ?? Number.POSITIVE_INFINITY);
-    return now - checkedAt < (isAnnounced ? FRESH_ANNOUNCED_MS : FRESH_UNANNOUNCED_MS) ? entry : undefined;
+    if (!entry || entry.isReplaced) return undefined;
+    const freshMs = this.#isAnnounced(entry) ? FRESH_ANNOUNCED_MS : FRESH_UNANNOUNCED_MS;
+    return now - entry.checkedAt < freshMs ? entry : undefined;
+  }
+
+  /**
+   * Returns this replica's own token if the store has a later one that it cannot decrypt, and if no logout came since
+   * the store had the own one. A login would end the token of the other replica in turn.
+   * @param unreadable the generation of the later one
+   */
+  ownBeside(id: SubjectId, unreadable: number): CachedToken | undefined {
+    const entry = this.tokens.find(id);
+    return entry && entry.generation < unreadable && this.#isAnnounced(entry) ? entry : undefined;
   }
 
   /**
@@ -150,6 +159,11 @@ export class TokenCache {
         // The store knows more of the same generation.
         this.tokens.invalidate(announcement.id, announcement.generation + 1);
     }
+  }
+
+  /** Whether no announcement was missed since the store confirmed the token. */
+  #isAnnounced({ checkedAt }: CachedToken): boolean {
+    return checkedAt >= (this.#options.announcements.completeSince() ?? Number.POSITIVE_INFINITY);
   }
 
   /** When the last change of the subject or its account was announced, by the monotonic clock. */

@@ -151,3 +151,12 @@ export function configurationDigest(values: Values): string {
       : createHmac('sha256', Buffer.concat([Buffer.from('configuration'), ...keys.map(({ key }) => key)]));
   return hash.update(text).digest('hex').slice(0, DIGEST_LENGTH);
 }
+
+/**
+ * The key that encrypts, and a digest of each key that decrypts: whether replicas can read each other's tokens. As with
+ * {@link configurationDigest}, the random bits of a key protect it.
+ */
+export function keyRingOf(keys: readonly { readonly id: string; readonly key: Buffer }[]) {
+  const digests = keys.map(({ key }) => createHmac('sha256', key).update('key ring').digest('hex').slice(0, 8));
+  return { id: keys[0]?.id ?? 'off', digests: keys.length > 0 ? digests : ['off'] };
+}

@@ -92,6 +92,12 @@ export const NO_COUNTS = {
 
 export type RecentCounts = Readonly<typeof NO_COUNTS>;
 
+/** The counts of several replicas, added up. */
+export function sumOf<Counts extends Readonly<Record<keyof Counts, number>>>(counts: readonly Counts[]): Counts {
+  const names = Object.keys(counts[0] ?? {}) as (keyof Counts)[];
+  return Object.fromEntries(names.map((key) => [key, counts.reduce((sum, one) => sum + one[key], 0)])) as Counts;
+}
+
 /** The facts that one replica knows. Times are epoch ms, or of the monotonic clock if their name says so. */
 export interface ReplicaFacts {
   readonly now: number;

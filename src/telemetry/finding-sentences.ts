@@ -45,8 +45,10 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
     `${part(share, `${percent(share)} of the logins`) || 'Logins'} take more than ${THRESHOLDS.slowLoginMs / SECOND_MS} s at the vendor. Ask the vendor.`,
   replica_missing: ({ replicas = [] }) =>
     `Replicas do not answer: ${replicas.join(', ')}. Each has ended without a shutdown, hangs, or cannot reach Redis. See which.`,
-  configuration_differs: ({ count, replicas = [] }) =>
-    `${count === undefined ? 'The versions or configurations differ between' : 'Replicas have another version or configuration:'} ${replicas.join(', ')}. Finish the roll-out, or reload the secrets.`,
+  configuration_differs: ({ count, reason, replicas = [] }) =>
+    reason !== undefined
+      ? `Replicas cannot read each other's tokens, because they encrypt with different keys: ${reason}. Give each of them all keys.`
+      : `${count === undefined ? 'The versions or configurations differ between' : 'Replicas have another version or configuration:'} ${replicas.join(', ')}. Finish the roll-out, or reload the secrets.`,
   clock_differs: ({ host, seconds, replicas = ['this host'] }, part) =>
     `The clocks of ${replicas.join(', ')} and of ${host ?? 'Redis'} differ${part(seconds, ` by ${Math.abs(seconds ?? 0)} s`)}. Correct NTP.`,
 };

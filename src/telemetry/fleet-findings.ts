@@ -6,6 +6,8 @@ export interface FleetReplica {
   readonly replica: string;
   readonly version: string;
   readonly configuration: string;
+  /** The id of the key with which it encrypts, and digests of that key and of the others with which it decrypts. */
+  readonly keyRing?: { readonly id: string; readonly digests: readonly string[] } | undefined;
   readonly configuredAt: number;
   /** Epoch ms of the last summary of a replica that ended without a shutdown; `undefined`: it is alive. */
   readonly missingSince: number | undefined;
@@ -28,7 +30,11 @@ export function fleetFindings(
     const since = Math.min(...missing.map(({ missingSince }) => missingSince ?? now));
     found.push({ code: 'replica_missing', count: missing.length, since, replicas: namesOf(missing) });
   }
-  if (differentSince !== undefined && now - differentSince >= THRESHOLDS.configurationMs) {
+  const strangers = differentSince === undefined ? [] : withoutCommonKey(alive);
+  if (strangers.length > 0) {
+    const [reason, since] = [keysOf(strangers), differentSince];
+    found.push({ code: 'configuration_differs', reason, since, replicas: namesOf(strangers) });
+  } else if (differentSince !== undefined && now - differentSince >= THRESHOLDS.configurationMs) {
     const different = differing(alive);
     // Without a count, none of them is the odd one.
     const count = different.length < alive.length ? { count: different.length } : {};
@@ -61,11 +67,28 @@ function differing(alive: readonly FleetReplica[]): readonly FleetReplica[] {
   return others[0]?.length === largest?.length ? alive : others.flat();
 }
 
-/** The replicas by version and configuration. */
-function groupsOf(replicas: readonly FleetReplica[]): Map<string, FleetReplica[]> {
+/** The replicas that lack the key with which another one encrypts, and those whose key another one lacks. */
+function withoutCommonKey(alive: readonly FleetReplica[]): readonly FleetReplica[] {
+  const lacks = ({ keyRing: own }: FleetReplica, { keyRing: its }: FleetReplica) =>
+    own !== undefined && its !== undefined && !own.digests.includes(its.digests[0] ?? '');
+  return alive.filter((one) => alive.some((other) => lacks(one, other) || lacks(other, one)));
+}
+
+/** The keys with which replicas encrypt: `k1 (a, b), k2 (c)`. Two keys may have the same id. */
+function keysOf(replicas: readonly FleetReplica[]): string {
+  const byKey = groupsOf(replicas, ({ keyRing }) => `${keyRing?.id} ${keyRing?.digests[0]}`);
+  const sides = [...byKey].map(([key, group]) => `${key.split(' ')[0]} (${namesOf(group).join(', ')})`);
+  return sides.sort().join(', ');
+}
+
+/** The replicas by name: by version and configuration, unless `nameOf` is given. */
+function groupsOf(
+  replicas: readonly FleetReplica[],
+  nameOf = ({ version, configuration }: FleetReplica) => `${version} ${configuration}`,
+): Map<string, FleetReplica[]> {
   const groups = new Map<string, FleetReplica[]>();
   for (const replica of replicas) {
-    const name = `${replica.version} ${replica.configuration}`;
+    const name = nameOf(replica);
     groups.set(name, [...(groups.get(name) ?? []), replica]);
   }
   return groups;

@@ -12,6 +12,7 @@ import {
   SECOND_MS,
   type StandingShares,
   shareNames,
+  sumOf,
   THRESHOLDS,
 } from './finding-facts.ts';
 import { asFinding } from './finding-sentences.ts';
@@ -33,7 +34,6 @@ const FORGOTTEN_MS = 60_000;
 const count = z.int().min(0).max(1e9).catch(0);
 const instant = z.number().min(0).max(8e15);
 const name = z.string().max(256);
-
 const word = z.string().transform((text) => text.slice(0, 60));
 
 /** A finding without its sentence and the replicas. A later version may have other codes. */
@@ -53,6 +53,10 @@ const summary = z.object({
   replica: name,
   version: name,
   configuration: name,
+  keyRing: z
+    .object({ id: word, digests: z.array(word).max(100).readonly() })
+    .optional()
+    .catch(undefined),
   startedAt: instant,
   configuredAt: instant,
   clockOffsetMs: z.number().min(-1e14).max(1e14).optional(),
@@ -83,6 +87,7 @@ export interface FleetOptions {
   readonly version: string;
   /** The digest of the present configuration. */
   readonly configuration: () => string;
+  readonly keyRing: () => FleetReplica['keyRing'];
   readonly facts: () => ReplicaFacts;
 }
 
@@ -247,13 +252,14 @@ export class Fleet {
   }
 
   #summary({ clockOffsetMs, counts, lately, now }: ReplicaFacts, own: readonly Finding[]): Summary {
-    const { replica, version, configuration } = this.#options;
+    const { replica, version, configuration, keyRing } = this.#options;
     const digest = configuration();
     if (digest !== this.#configuration.digest) this.#configuration = { digest, since: now };
     return {
       replica,
       version,
       configuration: digest,
+      keyRing: keyRing(),
       startedAt: this.#startedAt,
       configuredAt: this.#configuration.since,
       clockOffsetMs,
@@ -377,11 +383,6 @@ function withoutOthers({ replicas: names, ...finding }: FoundFacts, all: readonl
 /** Each host of the vendor has a finding of its own. */
 function idOf({ code, host = '' }: FoundFacts): string {
   return `${code} ${host}`;
-}
-
-function sumOf<Counts extends Readonly<Record<keyof Counts, number>>>(counts: readonly Counts[]): Counts {
-  const names = Object.keys(counts[0] ?? {}) as (keyof Counts)[];
-  return Object.fromEntries(names.map((key) => [key, counts.reduce((sum, one) => sum + one[key], 0)])) as Counts;
 }
 
 /** After an outage, logins that still fail are no new fault: they have failed since it began. */

@@ -34,7 +34,7 @@ export interface FindingFacts {
   readonly share?: number | undefined;
   /** The vendor's domain. */
   readonly host?: string | undefined;
-  /** Why, in a word: the kind of failure, or the code of an error. */
+  /** Why, in a word: the kind of failure, or the code of an error. Or the ids of keys, each with its replicas. */
   readonly reason?: string | undefined;
   /** The vendor's result code. */
   readonly vendorCode?: number | undefined;

@@ -76,6 +76,8 @@ export interface AccountIdentity {
 
 export interface StoredTerminal {
   readonly record: TokenRecord | undefined;
+  /** Instead of `record`: the generation of a token that this replica cannot decrypt. */
+  readonly unreadable?: number | undefined;
   /** Epoch ms of the account's last erasure. Sessions issued before it are not valid. */
   readonly erasedAt: number | undefined;
 }

@@ -7,10 +7,12 @@ import { Rekey } from '../../src/store/redis/rekey.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import type { Subject } from '../../src/token/subject.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { Chance } from '../support/chance.ts';
 import { startCommand } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { fillStore, keyRing, newKey, openRedisStore, sealedUnder, type TestKey } from '../support/filled-store.ts';
 import { type Fleet, lateCommands, startFleet } from '../support/fleet.ts';
+import { ADMIN_TOKEN, statusOf } from '../support/internal-api.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { accessTokenOf, wasTaken } from '../support/served-token.ts';
 
@@ -215,6 +217,67 @@ describe('a thousand tokens encrypted with key A', () => {
     expect(told).toMatch(/ sealed under key B, which is not among them$/m);
     expect(told).toMatch(/^No key decrypts [\d,]+ of the records\. If you still have their key, append it /m);
   }, 300_000);
+});
+
+describe('a roll-out that replaces the key instead of adding it', () => {
+  const subjects = SUBJECTS.slice(0, 40).map(({ unionId }) => ({ app: 'default', unionId, uniqueId: 'phone' }));
+
+  test.each(['overlap', 'replace'] as const)(
+    'costs each replica one login per terminal: %s',
+    async (mode) => {
+      const limits = { ADMIN_TOKEN, LOGIN_LIMIT_PER_HOUR: '60' };
+      const fleet = await startFleet({
+        replicas: 1,
+        vendor: { mode },
+        env: { ...limits, TOKEN_ENCRYPTION_KEYS: keyRing(A) },
+      });
+      const sessions = await Promise.all(subjects.map(({ unionId }) => fleet.session(unionId)));
+      const read = (broker: BrokerProcess, number: number, options = {}) =>
+        broker.getToken(sessions[number % sessions.length] ?? '', 'phone', options);
+      for (const number of sessions.keys()) expect((await read(fleet.broker(0), number)).status).toBe(200);
+
+      const other = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(B) });
+      const brokers = [fleet.broker(0), other] as const;
+      await eventually(
+        async () => {
+          for (const broker of brokers) {
+            const { findings } = await statusOf(broker);
+            expect(findings).toMatchObject([
+              { code: 'configuration_differs', reason: expect.stringMatching(/^A \(.*\), B \(.*\)$/) },
+            ]);
+          }
+        },
+        { timeoutMs: 10_000, everyMs: 500 },
+      );
+      const isError = (line: string) => line.includes('can read none of the stored tokens');
+      const isServing = (line: string) => line.includes('"msg":"ready"');
+      const [said, served] = [isError, isServing].map((matches) => other.log().findIndex(matches));
+      expect(JSON.parse(other.log()[said ?? -1] ?? '')).toMatchObject({ level: 'error', keys: ['B'], needed: ['A'] });
+      expect(said).toBeLessThan(served ?? -1);
+
+      const chance = new Chance(12);
+      const statuses = new Set<number>();
+      for (let round = 0; round < 15; round += 1) {
+        // Each account asks a replica at random, as behind a load balancer.
+        const answers = await Promise.all(sessions.map((_, number) => read(chance.pick(brokers), number)));
+        for (const { status } of answers) statuses.add(status);
+      }
+      expect([...statuses]).toEqual([200]);
+      const late = await lateCommands({ brokers });
+      const logins = () => subjects.map(({ unionId }) => fleet.vendor.loginsOf(unionId, 'phone'));
+      expect(logins().reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(2 * subjects.length + late);
+
+      // The login of the other replica may have ended its token. The app reports it, and gets another one.
+      const { headers, ...ended } = await read(fleet.broker(0), 0);
+      const { live } = fleet.vendor.checkToken(accessTokenOf(ended));
+      expect(live).toBe(mode === 'overlap');
+      const replacement = await read(fleet.broker(0), 0, { refused: headers.etag });
+      expect(replacement.status).toBe(200);
+      expect(fleet.vendor.checkToken(accessTokenOf(replacement)).live).toBe(true);
+      expect(accessTokenOf(replacement)).not.toBe(accessTokenOf(ended));
+    },
+    120_000,
+  );
 });
 
 describe('rekey', () => {

@@ -1,5 +1,6 @@
 import type { RedisConfig } from '../../config/config.ts';
-import { probeRedis, type TokenSample } from '../../store/redis/probe.ts';
+import { probeRedis } from '../../store/redis/probe.ts';
+import type { TokenSample } from '../../store/redis/token-sample.ts';
 import type { Clock } from '../../token/clock.ts';
 import { type Text, untranslated } from '../../token/text.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';

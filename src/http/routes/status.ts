@@ -37,7 +37,10 @@ const finding = open({
   count: count.optional().meta({ description: 'Number of events, accounts, tokens or replicas.' }),
   share: z.number().min(0).max(1).optional().meta({ description: 'Of all events of their kind.' }),
   host: z.string().optional().meta({ description: "The vendor's domain." }),
-  reason: z.string().optional().meta({ description: 'The kind of failure, or the code of an error.' }),
+  reason: z
+    .string()
+    .optional()
+    .meta({ description: 'The kind of failure, the code of an error, or keys with their replicas.' }),
   vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
   seconds: z.number().optional().meta({ description: 'How late, or how far apart.' }),
   replicas: z.array(z.string()).optional().meta({

@@ -16,6 +16,7 @@ import { type EncryptionKey, TokenCipher } from './records/token-cipher.ts';
 import { RedisDueQueue, redisRates } from './schedule.ts';
 import type { StoreContext } from './store-context.ts';
 import { RedisTerminals } from './terminals.ts';
+import { sampleTokens, type TokenSample } from './token-sample.ts';
 
 /** At the end, commands that were sent get this long. */
 const QUIT_MS = 1_000;
@@ -23,6 +24,7 @@ const QUIT_MS = 1_000;
 const CONNECT_WAIT_MS = 2_000;
 /** How long a ping waits for a connection that is being replaced, for example because Redis was read-only. */
 const RECONNECT_WAIT_MS = 250;
+const SAMPLE_MS = 1_000;
 
 export interface RedisStoreOptions {
   readonly url: string;
@@ -42,6 +44,8 @@ export interface RedisStore extends TokenStore, Pick<RedisCommands, 'contact' | 
   useSecrets(secrets: Pick<RedisStoreOptions, 'url' | 'encryptionKeys'>): void;
   /** The clock of this host minus that of Redis; `undefined` before its first answer. */
   clockOffsetMs(): number | undefined;
+  /** Looks at a few stored tokens, within a second. */
+  sample(): Promise<TokenSample | undefined>;
   /** The last loss of each kind that this replica has found. */
   losses(): readonly DataLoss[];
 }
@@ -96,6 +100,7 @@ export function redisStoreOn(connection: RedisClient, subscriber: Redis, options
       const now = redis.now(keys.changes(0));
       return now === undefined ? undefined : Math.round(clock.now() - now);
     },
+    sample: () => withTimeout(clock, SAMPLE_MS, sampleTokens(connection, keys, cipher)),
     losses: () => announcements.losses(),
     useSecrets(secrets) {
       cipher.useKeys(secrets.encryptionKeys);

@@ -38,7 +38,7 @@ export class RedisTerminals implements TerminalStore {
     const key = keys.account(accountOf(id));
     const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
     const [bytes, erasedAt] = await redis.command<(Buffer | null)[]>('hmget', key, ...fields);
-    return { record: this.#recordIn(bytes, id, key), erasedAt: instantOf(erasedAt) };
+    return { ...this.#recordIn(bytes, id, key), erasedAt: instantOf(erasedAt) };
   }
 
   async markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean> {
@@ -65,7 +65,7 @@ export class RedisTerminals implements TerminalStore {
       default: {
         const [generation, bytes, region, erasedAt] = details;
         const lease = { id, ownerId, generation: Number(generation), durationMs };
-        const current = this.#recordIn(bytes, id, keys.account(accountOf(id)));
+        const { record: current } = this.#recordIn(bytes, id, keys.account(accountOf(id)));
         return { kind: 'granted', lease, current, region: regionOf(region), erasedAt: instantOf(erasedAt), endedRead };
       }
     }
@@ -199,12 +199,12 @@ export class RedisTerminals implements TerminalStore {
   }
 
   /** A record that no key opens counts as missing: if its key is lost, it must cost no more than a login. */
-  #recordIn(bytes: Buffer | null | undefined, id: SubjectId, key: string): TokenRecord | undefined {
+  #recordIn(bytes: Buffer | null | undefined, id: SubjectId, key: string): Omit<StoredTerminal, 'erasedAt'> {
     const { records, log } = this.#context;
     const record = records.decode(bytes, id, key);
-    const reason = bytes && !record ? records.whyUnreadable(bytes, id, key) : undefined;
-    if (reason !== undefined) log.warn({ subject: id, reason }, UNREADABLE);
-    return record;
+    const unreadable = bytes && !record ? records.unreadable(bytes, id, key) : undefined;
+    if (unreadable) log.warn({ subject: id, reason: unreadable.reason }, UNREADABLE);
+    return { record, unreadable: unreadable?.generation };
   }
 
   /**

@@ -121,7 +121,7 @@ describe('tokens in memory', () => {
             expect(memory.find(token.id)).toEqual(known);
           } else if (kind === 'invalidate') {
             memory.invalidate(token.id, generation);
-            if (known) model.set(token.id, { ...known, checkedAt: Number.NEGATIVE_INFINITY });
+            if (known) model.set(token.id, { ...known, isReplaced: true });
           } else {
             const owner = kind === 'remove' ? token.id : account;
             memory.remove(owner, generation);

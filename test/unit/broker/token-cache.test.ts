@@ -66,6 +66,19 @@ describe('the token cache', () => {
     },
   );
 
+  test.each<[string, (parts: Parts) => unknown, number | undefined]>([
+    ['serves its own token', () => undefined, 1],
+    ['serves no token that the other one is not later than', ({ put }) => put(2), undefined],
+    ['serves no token that was logged out', ({ announce }) => announce('removed', 1), undefined],
+    ['serves no token that may have been logged out', ({ clock, lose }) => [clock.advance(1), lose()], undefined],
+  ])('%s beside one that it cannot decrypt', (_, change, generation) => {
+    const parts = createCache();
+    parts.put(1);
+    parts.announce('saved', 2);
+    change(parts);
+    expect(parts.cache.ownBeside(ID, 2)?.generation).toBe(generation);
+  });
+
   type Parts = ReturnType<typeof createCache>;
   test.each<[string, (parts: Parts) => unknown, string]>([
     ['a newer one is announced', ({ put, announce }) => [put(1), announce('saved', 2)], 'stale 1'],

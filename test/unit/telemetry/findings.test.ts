@@ -345,6 +345,34 @@ describe('what only a fleet shows', () => {
     ]);
   });
 
+  describe('at once the ids of the keys, by replica, if one lacks the key with which another encrypts', () => {
+    const replicaWith = (replica: string, id: string, ...digests: string[]) => {
+      return { ...REPLICA, replica, configuration: digests.join(), keyRing: { id, digests }, configuredAt: NOW };
+    };
+    const [old, appended, moved, replaced] = [
+      replicaWith('a', 'k1', '1'),
+      replicaWith('b', 'k1', '1', '2'),
+      replicaWith('c', 'k2', '2', '1'),
+      replicaWith('d', 'k2', '2'),
+    ];
+    test.each([
+      [[old, replaced], 'k1 (a), k2 (d)'],
+      [[old, moved], 'k1 (a), k2 (c)'],
+      [[old, { ...old, replica: 'b' }, appended, replaced], 'k1 (a, b, b), k2 (d)'],
+      [[old, replicaWith('d', 'k1', '3')], 'k1 (a), k1 (d)'],
+      [[replicaWith('a', 'off', 'off'), old], 'k1 (a), off (a)'],
+      [[old, appended], undefined],
+      [[appended, moved], undefined],
+      [[moved, replaced], undefined],
+      // Of an earlier version.
+      [[old, { ...replaced, keyRing: undefined }], undefined],
+    ])('%#', (replicas, reason) => {
+      const found = foundNow(replicas, OUTLOOK);
+      expect(found).toMatchObject(reason === undefined ? [] : [{ code: 'configuration_differs', reason, since: NOW }]);
+      for (const one of found) expect(asFinding(one, NOW).message).toContain(`different keys: ${reason}. Give`);
+    });
+  });
+
   test.each([
     ['configuration', { configuration: 'c2' }],
     ['version', { version: '1.1.0' }],

@@ -20,6 +20,7 @@ function createFleet<const Names extends readonly string[]>(...names: Names) {
       /** As the counts, if it is not set. */
       lately: undefined as ShareCounts | undefined,
       configuration,
+      keyRing: { id: 'k1', digests: ['1'] },
       alive: true,
       fullSince: 0,
       downMs: 0,
@@ -54,6 +55,7 @@ function createFleet<const Names extends readonly string[]>(...names: Names) {
       replica,
       version: '1.0.0',
       configuration: () => state.configuration,
+      keyRing: () => state.keyRing,
       facts: () => ({
         ...factsAt(clock),
         counts: state.counts,
@@ -454,6 +456,18 @@ describe('a fleet', () => {
     expect(one.report().findings).toEqual([]);
     await pass(15_000);
     expect(one.report().findings).toMatchObject([{ code: 'replica_missing' }]);
+  });
+
+  test('shows within 10 s that replicas encrypt with different keys', async () => {
+    const [{ pass }, one, other] = createFleet('a', 'b');
+    await pass(60_000);
+    Object.assign(other.state, { configuration: 'c2', keyRing: { id: 'k2', digests: ['2'] } });
+    await pass(6_000);
+    expect(one.report().findings).toMatchObject([{ code: 'configuration_differs', reason: 'k1 (a), k2 (b)' }]);
+    Object.assign(other.state, { keyRing: { id: 'k2', digests: ['2', '1'] } });
+    Object.assign(one.state, { keyRing: { id: 'k1', digests: ['1', '2'] } });
+    await pass(6_000);
+    expect(one.report().findings).toEqual([]);
   });
 
   test.each([

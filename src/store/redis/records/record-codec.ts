@@ -133,10 +133,13 @@ export class RecordCodec {
     return { subject, region, token, generation, answeredAt, read, suspect, unreadRenewals };
   }
 
-  /** See {@link TokenCipher.whyUnreadable}; `undefined` when the bytes are no record. */
-  whyUnreadable(bytes: Buffer, id: SubjectId, key: string): string | undefined {
+  /**
+   * The generation of a record that {@link decode} cannot open, and why (see {@link TokenCipher.whyUnreadable});
+   * `undefined` when the bytes are no record.
+   */
+  unreadable(bytes: Buffer, id: SubjectId, key: string) {
     const field = this.sealedField(bytes, id, key);
-    return field && this.#cipher.whyUnreadable(field.sealed);
+    return field && { generation: bytes.readUIntBE(4, 6), reason: this.#cipher.whyUnreadable(field.sealed) };
   }
 }
 
