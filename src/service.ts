@@ -125,7 +125,17 @@ export async function startService(
   for (const { risk } of acceptanceRisks(config.session)) log.warn({}, risk.en);
   const { loginQueue: queue, rateLimiter: rates } = store;
   const transport = new VendorClient({ clock, connectTimeoutMs: config.vendor.timeoutMs, userAgent, openAgent });
-  const vendor = new HttpVendorLogin({ ...config.vendor, transport, queue, rates, clock, log, observer, tracer });
+  const vendor = new HttpVendorLogin({
+    ...config.vendor,
+    transport,
+    queue,
+    openOwnQueue: async () => (await openMemoryStore(config, clock, log)).loginQueue,
+    rates,
+    clock,
+    log,
+    observer,
+    tracer,
+  });
   const broker = createBroker({
     store,
     vendor: tracing ? tracedLogin(vendor, tracing) : vendor,

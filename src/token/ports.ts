@@ -1,5 +1,5 @@
 import type { BrokerError, ErrorCode } from './errors.ts';
-import type { Pace, Place, reservePlace, returningMs, Urgency } from './login-queue.ts';
+import type { Pace, Place, returningMs, Urgency } from './login-queue.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
 import type { TokenEnds } from './token-ends.ts';
@@ -266,8 +266,8 @@ export interface RateLimiter {
 /** The queue of vendor logins, shared by all replicas. */
 export interface LoginQueue {
   /**
-   * Reserves the next place (see {@link reservePlace}). A foreground login that gets one makes its account a returning
-   * one for {@link returningMs}.
+   * Reserves the next place. A foreground login that gets one makes its account a returning one for
+   * {@link returningMs}. The others are newcomers.
    * @throws BrokerError `store_unavailable`
    */
   reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place>;

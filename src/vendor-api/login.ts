@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { type Clock, sleep, withTimeout } from '../token/clock.ts';
 import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
-import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/login-queue.ts';
+import type { Pace, Place, Urgency } from '../token/login-queue.ts';
 import type { LoginOutcome, Observer } from '../token/observer.ts';
 import type { LoginQueue, LoginRequest, RateLimiter, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
@@ -33,6 +33,8 @@ export interface LoginTurnsOptions extends Pick<DomainsOptions, 'clock' | 'log'>
   readonly observer: Observer;
   /** The queue of logins over all replicas. */
   readonly queue: Pick<LoginQueue, 'reserve'>;
+  /** Opens the queue of this replica alone. Called once, when the shared one is unavailable for the first time. */
+  readonly openOwnQueue: () => Promise<Pick<LoginQueue, 'reserve'>>;
   /** The login budget: logins per second over all replicas; 0: no limit. */
   readonly maxPerSecond: number;
 }
@@ -43,8 +45,12 @@ export interface LoginTurnsOptions extends Pick<DomainsOptions, 'clock' | 'log'>
  * monotonic clock, would be useless.
  * @throws BrokerError `vendor_busy` as a rejection
  */
-export function loginTurns({ queue, maxPerSecond, clock, log, observer }: LoginTurnsOptions) {
-  const localQueue = new LocalLoginQueue();
+export function loginTurns({ queue, openOwnQueue, maxPerSecond, clock, log, observer }: LoginTurnsOptions) {
+  let ownQueue: ReturnType<typeof openOwnQueue> | undefined;
+  const reserveOwn = async (urgency: Urgency, account: AccountId): Promise<Place> => {
+    ownQueue ??= openOwnQueue();
+    return (await ownQueue).reserve(paceOf(maxPerSecond * LOCAL_SHARE), urgency, account);
+  };
   const useShare = (fields: object) =>
     log.debug(fields, 'the shared login queue is unavailable: this replica uses its share of the login budget');
   const reserve = async (urgency: Urgency, account: AccountId): Promise<Place | undefined> => {
@@ -61,9 +67,7 @@ export function loginTurns({ queue, maxPerSecond, clock, log, observer }: LoginT
   };
   return async (account: AccountId, urgency: Urgency, latestAt: number): Promise<void> => {
     if (maxPerSecond === 0) return;
-    const { granted, waitMs } =
-      (await reserve(urgency, account)) ??
-      localQueue.reserve(clock.monotonic(), paceOf(maxPerSecond * LOCAL_SHARE), urgency, account);
+    const { granted, waitMs } = (await reserve(urgency, account)) ?? (await reserveOwn(urgency, account));
     if (!granted || clock.monotonic() + waitMs > latestAt) {
       observer.budgetDenied(urgency);
       throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)), waitMs });

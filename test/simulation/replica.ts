@@ -3,6 +3,7 @@ import type { Accounts } from '../../src/broker/accounts.ts';
 import { type Broker, createBroker } from '../../src/broker/create-broker.ts';
 import { Readiness } from '../../src/broker/readiness.ts';
 import type { TokenBroker } from '../../src/broker/token-broker.ts';
+import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, withTimeout } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
 import { loginBudget } from '../../src/token/login-queue.ts';
@@ -68,6 +69,7 @@ export class Replica {
       apps: new Map([[APP.name, APP]]),
       timeoutMs: vendorTimeoutMs,
       queue: store.loginQueue,
+      openOwnQueue: async () => createMemoryStore({ clock, terminalsPerAccount: 1 }).loginQueue,
       rates: store.rateLimiter,
       maxPerSecond: options.maxLoginsPerSecond,
       clock,

@@ -30,6 +30,7 @@ test.each([
         apps: new Map([[IOS.name, IOS]]),
         timeoutMs: 5_000,
         queue: store.loginQueue,
+        openOwnQueue: async () => store.loginQueue,
         rates: store.rateLimiter,
         maxPerSecond: perSecond,
         clock,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Pace, Place, Urgency } from '../../../src/token/login-queue.ts';
@@ -13,7 +14,17 @@ const ACCOUNT = accountId('account');
 const NEVER = Number.POSITIVE_INFINITY;
 const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-const OPTIONS = { maxPerSecond: 20, clock: systemClock, log: QUIET, observer: silentObserver };
+const OPTIONS = {
+  maxPerSecond: 20,
+  clock: systemClock,
+  log: QUIET,
+  observer: silentObserver,
+  openOwnQueue: async () => ownQueueBy(systemClock),
+};
+
+function ownQueueBy(clock: Clock) {
+  return createMemoryStore({ clock, terminalsPerAccount: 1 }).loginQueue;
+}
 
 /** Turns of a queue that answers with `place()` and records its requests. */
 function turnsBy(place: () => Place, maxPerSecond = 20, clock: Clock = systemClock) {
@@ -24,7 +35,10 @@ function turnsBy(place: () => Place, maxPerSecond = 20, clock: Clock = systemClo
       return place();
     },
   };
-  return { waitForTurn: loginTurns({ ...OPTIONS, queue, maxPerSecond, clock }), asked };
+  return {
+    waitForTurn: loginTurns({ ...OPTIONS, queue, maxPerSecond, clock, openOwnQueue: async () => ownQueueBy(clock) }),
+    asked,
+  };
 }
 
 const AT_ONCE: Place = { granted: true, waitMs: 0 };

@@ -65,6 +65,7 @@ export function vendorLoginAt(baseUrl: URL, options: Partial<HttpVendorLoginOpti
     tracer: noTracer,
     maxPerSecond: 0,
     queue: { reserve: () => Promise.reject(new Error('the queue must not be used')) },
+    openOwnQueue: () => Promise.reject(new Error('the queue must not be used')),
     rates: { take: async () => 0 },
     log: {
       debug: () => undefined,

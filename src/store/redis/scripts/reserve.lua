@@ -1,4 +1,9 @@
--- Reserves the next place in the queue of vendor logins: reservePlace of token/login-queue.ts on the clock of Redis.
+-- Reserves the next place in the queue of vendor logins (generic cell rate algorithm with a queue; a place is a point in
+-- time).
+--
+-- Newcomers go first, which are foreground logins of accounts without a recent one. Then returning accounts, then the
+-- background. While a login waits, the priorities below it get at most every second place together. So they let a
+-- newcomer wait for at most half a second, and none of them starves.
 --
 -- KEYS[1] login queue
 -- KEYS[2] mark of an account with a recent foreground login

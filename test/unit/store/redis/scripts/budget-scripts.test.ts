@@ -1,15 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import fc from 'fast-check';
 import { expect, inject, test } from 'vitest';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
-import {
-  EMPTY_PACE,
-  type PaceState,
-  type Priority,
-  reservePlace,
-  returningMs,
-  type Urgency,
-} from '../../../../../src/token/login-queue.ts';
+import { returningMs, type Urgency } from '../../../../../src/token/login-queue.ts';
 import { type AccountId, accountId } from '../../../../../src/token/subject.ts';
 import { openRedisStore } from '../../../../support/filled-store.ts';
 import { redisClient } from '../../../../support/redis-client.ts';
@@ -33,69 +25,14 @@ async function openQueue() {
       const [seconds, microseconds] = (await redis.time()).map(Number);
       return (seconds ?? 0) * 1_000 + Math.floor((microseconds ?? 0) / 1_000);
     },
-    async write(state: PaceState | undefined): Promise<void> {
-      await redis.del(key);
-      if (state) await redis.hset(key, state);
-    },
-    async read(): Promise<PaceState> {
-      const stored = await redis.hgetall(key);
-      return inState((name) => Number(stored[name] ?? 0));
+    async read() {
+      const { next, foregroundUntil } = await redis.hgetall(key);
+      return { next: Number(next), foregroundUntil: Number(foregroundUntil) };
     },
     lifeMs: () => redis.pttl(key),
-    mark: (account: AccountId) => redis.set(keys.recentLogin(account), '1', 'PX', 60_000),
     markLifeMs: (account: AccountId) => redis.pttl(keys.recentLogin(account)),
   };
 }
-
-/** Redis stores times in ms with three decimals. */
-function rounded(state: PaceState): PaceState {
-  return inState((name) => Math.round(state[name] * 100) / 100);
-}
-
-function inState(value: (name: keyof PaceState) => number): PaceState {
-  const names = Object.keys(EMPTY_PACE) as (keyof PaceState)[];
-  return Object.fromEntries(names.map((name) => [name, value(name)])) as unknown as PaceState;
-}
-
-// Times relative to now: long past, just past, soon, and later than any login queues.
-const span = fc.oneof(fc.integer({ min: -2_500, max: 2_500 }), fc.constantFrom(-10_000_000, 2_040, 2_060, 3_600_000));
-const spans = fc.record({
-  next: span,
-  newcomersUntil: span,
-  foregroundUntil: span,
-  nextYielding: span,
-  nextReturning: span,
-});
-const pace = fc.record({ intervalMs: fc.constantFrom(50, 1_000 / 7, 1_000, 4), burst: fc.integer({ min: 1, max: 5 }) });
-const priority = fc.constantFrom<Priority>('newcomer', 'returning', 'background');
-
-test('the script reserves the same places as reservePlace, from any state', async () => {
-  const { store, now, write, read, mark } = await openQueue();
-  await fc.assert(
-    fc.asyncProperty(fc.option(spans, { nil: undefined }), pace, priority, async (ahead, pace, priority) => {
-      const from = await now();
-      const before = ahead && inState((name) => from + ahead[name]);
-      const account = accountId(randomUUID());
-      // A recent login of the account changes nothing for a background login.
-      if (priority !== 'newcomer') await mark(account);
-      const urgency = priority === 'background' ? priority : 'foreground';
-      await write(before);
-      const earliest = await now();
-      const place = await store.loginQueue.reserve(pace, urgency, account);
-      const latest = await now();
-      const after = rounded(await read());
-      // The script ran at one of these times.
-      const expected = Array.from({ length: latest - earliest + 1 }, (_, ms) => {
-        const answer = reservePlace(before ?? EMPTY_PACE, earliest + ms, pace, priority);
-        const { granted, waitMs } = answer.place;
-        const state = granted ? answer.state : (before ?? EMPTY_PACE);
-        return { place: { granted, waitMs: Math.ceil(waitMs) }, after: rounded(state) };
-      });
-      expect(expected).toContainEqual({ place, after });
-    }),
-    { numRuns: 400 },
-  );
-});
 
 test('the queue expires when its state has no effect any more, and not before', async () => {
   const { store, now, read, lifeMs } = await openQueue();
