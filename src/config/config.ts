@@ -50,7 +50,6 @@ export function readConfigParts(environment: Environment) {
   const session = readSessionConfig(values, problems);
   const redis = readRedisConfig(values, problems);
   const tokens = readAdminTokens(values, problems);
-  refuseSharedPort(values, problems);
   if (isProduction(values)) refuseGuessable(values, problems);
   const ifValid = <T>(part: keyof typeof SETTINGS, value: T) =>
     problemsOf(part, problems).length === 0 ? value : undefined;
@@ -159,21 +158,6 @@ function refreshModeOf({ REFRESH_MODE: mode, TERMINAL_POLICY: policy }: Values):
 
 function showsApiDocs(values: Values): boolean {
   return values.API_DOCS ?? !isProduction(values);
-}
-
-/** The two APIs cannot listen on one port of one address. 0 is any free port. */
-function refuseSharedPort(values: Values, problems: Problems): void {
-  const { HOST: host, PORT: port, ADMIN_HOST: adminHost, ADMIN_PORT: adminPort } = values;
-  if (port === 0 || port !== adminPort || problems.has('PORT') || problems.has('ADMIN_PORT')) return;
-  if (!haveCommonAddress(host, adminHost)) return;
-  problems.set('ADMIN_PORT', PROBLEMS.sharedPort);
-}
-
-/** `::` includes all addresses, and `0.0.0.0` includes those of IPv4. */
-function haveCommonAddress(...hosts: [string, string]): boolean {
-  const [one, other] = hosts;
-  if (one === other || hosts.includes('::')) return true;
-  return hosts.includes('0.0.0.0') && !hosts.some((host) => host.includes(':'));
 }
 
 function readAdminTokens({ ADMIN_TOKEN: token, ADMIN_TOKENS: others = [] }: Values, problems: Problems): AdminToken[] {

@@ -77,15 +77,10 @@ function readText(
   }
   try {
     // A device such as /dev/zero has no end, and a FIFO blocks the broker until another process writes to it.
-    if (!statSync(path).isFile()) {
-      problems.set(name, PROBLEMS.noRegularFile(name, path));
-      return undefined;
-    }
-    const bytes = readFileSync(path);
+    const bytes = statSync(path).isFile() ? readFileSync(path) : Buffer.of();
     const content = bytes.toString().replace(/\r?\n$/, '');
     if (content && isUtf8(bytes)) return content;
-    if (content) problems.set(name, PROBLEMS.noTextFile(name, path));
-    else problems.set(name, PROBLEMS.emptyFile(name, path));
+    problems.set(name, PROBLEMS.unusableFile(name, path));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
     problems.set(name, PROBLEMS.unreadableFile(name, code));

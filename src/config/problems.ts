@@ -29,17 +29,9 @@ export const PROBLEMS = {
     en: `${name}_FILE has no effect, because ${name} is not a secret: set ${name} instead`,
     zh: `${name}_FILE 不起作用，因为 ${name} 不是机密：请改为设置 ${name}`,
   }),
-  emptyFile: (name: string, path: string): Text => ({
-    en: `${name}_FILE names a file that is empty: ${path}`,
-    zh: `${name}_FILE 指定的文件是空的：${path}`,
-  }),
-  noTextFile: (name: string, path: string): Text => ({
-    en: `${name}_FILE names a file that is not UTF-8 text: ${path}`,
-    zh: `${name}_FILE 指定的文件不是 UTF-8 文本：${path}`,
-  }),
-  noRegularFile: (name: string, path: string): Text => ({
-    en: `${name}_FILE names something that is not a regular file: ${path}`,
-    zh: `${name}_FILE 指定的不是普通文件：${path}`,
+  unusableFile: (name: string, path: string): Text => ({
+    en: `${name}_FILE must name a regular file with UTF-8 text that is not empty, not ${path}`,
+    zh: `${name}_FILE 应为普通文件，内容是 UTF-8 文本且不为空，而不是 ${path}`,
   }),
   unreadableFile: (name: string, code: string): Text => ({
     en: `${name}_FILE names a file that cannot be read (${code})`,
@@ -69,10 +61,6 @@ export const PROBLEMS = {
   repeatedToken: {
     en: 'ADMIN_TOKENS must not repeat ADMIN_TOKEN, nor its name, which is default',
     zh: 'ADMIN_TOKENS 中不能再次出现 ADMIN_TOKEN 的值，也不能使用它的名称 default',
-  },
-  sharedPort: {
-    en: 'ADMIN_PORT must differ from PORT, because HOST and ADMIN_HOST have an address in common',
-    zh: 'ADMIN_PORT 不能与 PORT 相同，因为 HOST 和 ADMIN_HOST 有共同的地址',
   },
   guessable: (name: string): Text => ({
     en: `${name} can be guessed, because it is not random: ${RANDOM_VALUE.en}`,

@@ -8,9 +8,6 @@ interface TokenEntry {
   readonly expiresAt: number;
 }
 
-/** The vendor's areas and some of their regions. */
-const REGIONS = { cn: ['CN'], sg: ['SG', 'VN', 'IN'], de: ['DE', 'FR', 'GB'], us: ['US', 'CA', 'MX'] };
-
 /** Every token that the simulated vendor has issued, and whether it is still valid. */
 export class IssuedTokens {
   readonly #tokens = new Map<string, TokenEntry>();
@@ -32,7 +29,7 @@ export class IssuedTokens {
       /** A signed 64-bit integer. Every login of a terminal gets the same one. */
       terminalId: stableInt64(['terminal', unionId, uniqueId]),
       /** JSON in a string. */
-      expand: JSON.stringify({ area: areaOf(regRegion), regRegion }),
+      expand: JSON.stringify({ area: regRegion.toLowerCase(), regRegion }),
       /** Epoch ms. */
       expiresAt: now + lifetimeMs,
     };
@@ -57,10 +54,6 @@ export type IssuedToken = Readonly<ReturnType<IssuedTokens['issue']>>;
 
 function stableInt64(parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest().readBigInt64BE().toString();
-}
-
-function areaOf(region: string): string {
-  return Object.entries(REGIONS).find(([, regions]) => regions.includes(region))?.[0] ?? 'unknown';
 }
 
 const MAX_ATTEMPTS = 10_000;

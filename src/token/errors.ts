@@ -12,15 +12,15 @@ interface ErrorKind {
    * terminal already, by a logout or an erasure, and memory must forget it. `account`: the vendor has ended all tokens
    * of the account, and the store must forget them too.
    */
-  readonly endsTokens: 'memory' | 'account' | undefined;
+  readonly endsTokens?: 'memory' | 'account';
 }
 
 /** Every error code of the APIs, with its HTTP status. */
 export const ERRORS = {
-  request_invalid: { status: 400, title: 'The request is not valid', retryable: false, endsTokens: undefined },
-  session_missing: { status: 401, title: 'A session is required', retryable: false, endsTokens: undefined },
+  request_invalid: { status: 400, title: 'The request is not valid', retryable: false },
+  session_missing: { status: 401, title: 'A session is required', retryable: false },
   session_invalid: { status: 401, title: 'The session is not valid', retryable: false, endsTokens: 'memory' },
-  session_expired: { status: 401, title: 'The session has expired', retryable: false, endsTokens: undefined },
+  session_expired: { status: 401, title: 'The session has expired', retryable: false },
   session_forbidden: {
     status: 403,
     title: 'The session does not permit this',
@@ -33,22 +33,21 @@ export const ERRORS = {
     retryable: false,
     endsTokens: 'account',
   },
-  terminal_limit: { status: 403, title: 'The account has too many terminals', retryable: false, endsTokens: undefined },
-  not_found: { status: 404, title: 'There is nothing at this address', retryable: false, endsTokens: undefined },
-  rate_limited: { status: 429, title: 'Too many requests', retryable: true, endsTokens: undefined },
-  internal: { status: 500, title: 'The broker failed', retryable: true, endsTokens: undefined },
-  vendor_rejected: { status: 502, title: 'The vendor refused the login', retryable: false, endsTokens: undefined },
-  vendor_unavailable: { status: 503, title: 'The vendor cannot be reached', retryable: true, endsTokens: undefined },
-  vendor_busy: { status: 503, title: 'Too many vendor logins at this moment', retryable: true, endsTokens: undefined },
+  terminal_limit: { status: 403, title: 'The account has too many terminals', retryable: false },
+  not_found: { status: 404, title: 'There is nothing at this address', retryable: false },
+  rate_limited: { status: 429, title: 'Too many requests', retryable: true },
+  internal: { status: 500, title: 'The broker failed', retryable: true },
+  vendor_rejected: { status: 502, title: 'The vendor refused the login', retryable: false },
+  vendor_unavailable: { status: 503, title: 'The vendor cannot be reached', retryable: true },
+  vendor_busy: { status: 503, title: 'Too many vendor logins at this moment', retryable: true },
   session_check_unavailable: {
     status: 503,
     title: 'The session cannot be checked at this moment',
     retryable: true,
-    endsTokens: undefined,
   },
-  store_unavailable: { status: 503, title: 'The token store cannot be used', retryable: true, endsTokens: undefined },
-  shutting_down: { status: 503, title: 'This replica is shutting down', retryable: true, endsTokens: undefined },
-  vendor_timeout: { status: 504, title: 'The vendor did not answer in time', retryable: true, endsTokens: undefined },
+  store_unavailable: { status: 503, title: 'The token store cannot be used', retryable: true },
+  shutting_down: { status: 503, title: 'This replica is shutting down', retryable: true },
+  vendor_timeout: { status: 504, title: 'The vendor did not answer in time', retryable: true },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERRORS;

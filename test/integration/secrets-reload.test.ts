@@ -112,7 +112,7 @@ test('an invalid configuration changes no secret at all, and the log says why', 
   const known = await session('alice');
   const REFUSED: readonly [Secrets, RegExp][] = [
     [{ TOKEN_ENCRYPTION_KEYS: 'canary-broken' }, /^TOKEN_ENCRYPTION_KEYS must be /],
-    [{ SESSION_JWT_SECRET: '' }, /^SESSION_JWT_SECRET_FILE names a file that is empty/],
+    [{ SESSION_JWT_SECRET: '' }, /^SESSION_JWT_SECRET_FILE must name a regular file with UTF-8 text that is not empty/],
     [{ VENDOR_APPS: JSON.stringify({ other: APPS[0] }) }, /^VENDOR_APPS: only a restart can add/],
     [{ REDIS_URL: 'redis://canary.example' }, /^REDIS_URL: only the user and the password can change/],
   ];

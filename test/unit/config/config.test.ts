@@ -309,36 +309,6 @@ describe('the problems of a configuration', () => {
   });
 });
 
-describe('the port of both APIs', () => {
-  const same = (hosts: Environment) => problemsOf({ ...USABLE, PORT: '8080', ADMIN_PORT: '8080', ...hosts });
-
-  test.each([
-    ['127.0.0.1', '127.0.0.1'],
-    ['0.0.0.0', '127.0.0.1'],
-    ['10.0.0.7', '0.0.0.0'],
-    ['::', '127.0.0.1'],
-    ['0.0.0.0', '::'],
-    ['::1', '::'],
-    ['localhost', 'localhost'],
-    ['broker.internal', '0.0.0.0'],
-  ])('cannot be the same on %s and %s', (HOST, ADMIN_HOST) => {
-    expect(same({ HOST, ADMIN_HOST })).toEqual([
-      'ADMIN_PORT must differ from PORT, because HOST and ADMIN_HOST have an address in common',
-    ]);
-  });
-
-  test.each([
-    ['127.0.0.1', '10.0.0.7'],
-    ['0.0.0.0', '::1'],
-  ])('may be the same on %s and %s', (HOST, ADMIN_HOST) => expect(same({ HOST, ADMIN_HOST })).toEqual([]));
-
-  test('may be any free port, and is not compared if it is not valid', () => {
-    expect(same({ PORT: '0', ADMIN_PORT: '0' })).toEqual([]);
-    expect(same({ PORT: '9090', ADMIN_PORT: 'x' })).toEqual([expect.stringContaining('must be a whole number')]);
-    expect(same({ PORT: 'x' })).toEqual([expect.stringContaining('PORT must be a whole number')]);
-  });
-});
-
 describe('tokens in Redis', () => {
   const REDIS_URL = 'redis://127.0.0.1:6379';
 

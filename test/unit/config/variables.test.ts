@@ -283,13 +283,16 @@ test.each([
 });
 
 test.each([
-  ['that is no text', () => fileWith(Buffer.from(`${SECRET}\xff`, 'latin1')), 'a file that is not UTF-8 text'],
-  ['that is a device', () => '/dev/zero', 'something that is not a regular file'],
-  ['that is a folder', () => '/dev', 'something that is not a regular file'],
-])('a file with a secret %s is refused, with its name', (_, start, what) => {
+  ['that is no text', () => fileWith(Buffer.from(`${SECRET}\xff`, 'latin1'))],
+  ['that is empty', () => fileWith('\n')],
+  ['that is a device', () => '/dev/zero'],
+  ['that is a folder', () => '/dev'],
+])('a file with a secret %s is refused, with its name', (_, start) => {
   const { VENDOR_APP_KEY: _key, ...others } = USABLE;
   const path = start();
-  expect(problemsOf({ ...others, VENDOR_APP_KEY_FILE: path })).toEqual([`VENDOR_APP_KEY_FILE names ${what}: ${path}`]);
+  expect(problemsOf({ ...others, VENDOR_APP_KEY_FILE: path })).toEqual([
+    `VENDOR_APP_KEY_FILE must name a regular file with UTF-8 text that is not empty, not ${path}`,
+  ]);
 });
 
 test('every setting that does not take any text is refused with a wrong value', () => {
