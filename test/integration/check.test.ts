@@ -165,8 +165,7 @@ test('reports ok if nothing is wrong, logs nobody in and leaves nothing in Redis
   const host = `127\\.0\\.0\\.1:${vendor.port}`;
   for (const expected of [
     /configuration +— every setting is valid/,
-    /Redis +— connected to 127\.0\.0\.1:\d+ without a password; PING takes \d+ ms/,
-    /Redis version +— \d+\.\d+\.\d+/,
+    /Redis +— connected to 127\.0\.0\.1:\d+ \(version \d+\.\d+\.\d+\) without a password; PING takes \d+ ms/,
     /Redis scripts +— a script wrote a key, published a message and deleted the key; the user may subscribe/,
     /Redis memory +— Redis evicts no keys/,
     /Redis persistence +— no append-only file/,
@@ -298,11 +297,9 @@ test('refuses a short admin token, and names the callers of the internal API wit
 
 test('warns of settings that are allowed but risky, without a failure', async () => {
   const { REDIS_URL: _, ...rest } = await validEnv();
-  const unwise = { ADMIN_HOST: '0.0.0.0', REDIS_URL: '' };
-  const { code, problems } = await check({ ...rest, ...unwise });
+  const { code, problems } = await check({ ...rest, REDIS_URL: '' });
   expect(code).toBe(0);
   expect(problems).toEqual([
-    expect.stringMatching(/^warn admin token — ADMIN_HOST=0\.0\.0\.0 opens/),
     expect.stringMatching(/^warn Redis — REDIS_URL is not set: this process alone keeps the tokens/),
   ]);
 });
@@ -334,10 +331,7 @@ describe('Redis', () => {
       expect.stringMatching(/^FAIL Redis — .*\(WRONGPASS\)\nTo fix it: .*percent-encoded/),
     ]);
     const right = await check(withPassword(password));
-    expect([right.problems, right.out]).toEqual([
-      [],
-      expect.stringContaining(`connected to 127.0.0.1:${port} with a password`),
-    ]);
+    expect([right.problems, right.out]).toEqual([[], expect.stringContaining(`with a password`)]);
   });
 
   test('that is a replica, writable or not', async () => {
@@ -407,7 +401,7 @@ describe('Redis', () => {
     const { code, problems } = await check({ REDIS_URL, TOKEN_ENCRYPTION_KEYS: 'off' });
     expect(code).toBe(0);
     expect(problems).toEqual([
-      expect.stringMatching(/^warn Redis version — the version is unknown/),
+      expect.stringMatching(/^warn Redis memory — its policy is unknown/),
       expect.stringMatching(/^warn token encryption — off/),
     ]);
   });

@@ -111,26 +111,6 @@ export function networkProblem(code: string, { address, setting }: Target): Prob
           zh: `检查服务器是否要求 TLS。如果是，请在 ${setting} 中使用 ${withTls}。`,
         },
       };
-    case 'CERT_NOT_YET_VALID':
-    case 'CERT_HAS_EXPIRED':
-      return {
-        detail: {
-          en: `by the clock of this machine, the certificate of ${address} is not valid now (${code})`,
-          zh: `按本机时钟，${address} 的证书目前不在有效期内（${code}）`,
-        },
-        fix: {
-          en: 'Correct the clock of this machine (NTP) if it is wrong. Otherwise renew the certificate.',
-          zh: '如果本机时钟不准，请用 NTP 校准。否则请更新证书。',
-        },
-      };
-    case 'unknown':
-      return {
-        detail: { en: `${address} answers with an unexpected protocol`, zh: `${address} 响应所用的协议不对` },
-        fix: {
-          en: `Correct the host, the port and the scheme in ${setting}.`,
-          zh: `修正 ${setting} 中的主机名、端口和协议。`,
-        },
-      };
   }
   if (CERTIFICATE_ERRORS.test(code)) {
     return {
@@ -139,8 +119,8 @@ export function networkProblem(code: string, { address, setting }: Target): Prob
         zh: `${address} 的证书不受信任（${code}）`,
       },
       fix: {
-        en: `Renew the certificate, or set NODE_EXTRA_CA_CERTS to the file of its CA. The certificate must cover the host in ${setting}.`,
-        zh: `更新证书，或把 NODE_EXTRA_CA_CERTS 设为其 CA 的文件路径。证书必须包含 ${setting} 中的主机名。`,
+        en: `Renew the certificate, or set NODE_EXTRA_CA_CERTS to the file of its CA. The certificate must cover the host in ${setting}, and be valid now by the clock of this machine.`,
+        zh: `更新证书，或把 NODE_EXTRA_CA_CERTS 设为其 CA 的文件路径。证书必须包含 ${setting} 中的主机名，并且按本机时钟目前有效。`,
       },
     };
   }

@@ -5,7 +5,6 @@ import type { Text } from '../../token/text.ts';
 import { type CheckResult, fail, ok, warn } from './check-result.ts';
 
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
-const ALL_INTERFACES = new Set(['0.0.0.0', '::']);
 
 const CONFIGURATION: Text = { en: 'configuration', zh: '配置' };
 const ENVIRONMENT: Text = { en: 'environment', zh: '运行环境' };
@@ -89,25 +88,13 @@ function checkEnvironment({ vendor, values }: ConfigParts): CheckResult[] {
 
 function checkAdmin({ admin }: ConfigParts): CheckResult[] {
   if (!admin) return [];
-  const { host, tokens } = admin;
-  if (tokens.length === 0) {
+  if (admin.tokens.length === 0) {
     const detail = {
       en: 'not set: the internal API serves only health and metrics',
       zh: '未设置：内部 API 只提供健康检查和指标',
     };
     return [ok(ADMIN_TOKEN, detail)];
   }
-  if (ALL_INTERFACES.has(host)) {
-    const detail = {
-      en: `ADMIN_HOST=${host} opens the internal API, which returns tokens, to every network`,
-      zh: `ADMIN_HOST=${host} 使内部 API 对所有网络开放，而它会返回令牌`,
-    };
-    const fix = {
-      en: 'Set ADMIN_HOST to an internal address, or let only your own services reach ADMIN_PORT.',
-      zh: '把 ADMIN_HOST 设为内网地址，或只允许你自己的服务访问 ADMIN_PORT。',
-    };
-    return [warn(ADMIN_TOKEN, { detail, fix })];
-  }
-  const callers = tokens.map(({ name }) => name).join(', ');
+  const callers = admin.tokens.map(({ name }) => name).join(', ');
   return [ok(ADMIN_TOKEN, { en: `callers: ${callers}`, zh: `调用方：${callers}` })];
 }

@@ -5,9 +5,6 @@ import type { Clock } from '../../token/clock.ts';
 import { type Text, untranslated } from '../../token/text.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
 
-/** Major and minor version of the oldest Redis that the broker supports. */
-const OLDEST_REDIS = [6, 2] as const;
-
 const FULL_DISK: Text = {
   en: 'See the log of Redis. Its disk may be full or not writable.',
   zh: '查看 Redis 的日志。磁盘可能已满，或不可写。',
@@ -178,46 +175,33 @@ export async function checkStore(redis: RedisConfig | undefined, clock: Clock): 
     return [fail(REDIS, redisProblem(probe.trouble, address, redis.keyPrefix)), checkEncryption(redis)];
   }
   const { info, roundTripMs, scriptTrouble, sample } = probe;
+  const version = info.get('redis_version') ?? '?';
   // A writable replica accepts the script, but loses what it wrote at its next synchronisation.
   const scriptError = scriptTrouble ?? (info.get('role') === 'slave' ? 'READONLY' : undefined);
   return [
     ok(REDIS, {
-      en: `connected to ${address} ${password ? 'with' : 'without'} a password; PING takes ${roundTripMs} ms`,
-      zh: `已连接 ${address}，${password ? '使用' : '没有'}密码；PING 耗时 ${roundTripMs} 毫秒`,
+      en: `connected to ${address} (version ${version}) ${password ? 'with' : 'without'} a password; PING takes ${roundTripMs} ms`,
+      zh: `已连接 ${address}（版本 ${version}），${password ? '使用' : '没有'}密码；PING 耗时 ${roundTripMs} 毫秒`,
     }),
-    checkVersion(info.get('redis_version')),
     scriptError ? fail(SCRIPTS, redisProblem(scriptError, address, redis.keyPrefix)) : ok(SCRIPTS, SCRIPT_SUCCEEDED),
-    ...checkMemory(info),
+    checkMemory(info),
     ...checkPersistence(info),
     checkStoredTokens(redis, sample) ?? checkEncryption(redis),
   ];
 }
 
-function checkVersion(version: string | undefined): CheckResult {
-  const name = { en: 'Redis version', zh: 'Redis 版本' };
-  const oldest = OLDEST_REDIS.join('.');
-  if (version === undefined) {
-    const fix = {
-      en: `Allow the user to run INFO, or make sure that the version is ${oldest} or later.`,
-      zh: `允许该用户执行 INFO，或自行确认版本不低于 ${oldest}。`,
-    };
-    return warn(name, { detail: { en: 'the version is unknown', zh: '版本未知' }, fix });
-  }
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const isSupported = major > OLDEST_REDIS[0] || (major === OLDEST_REDIS[0] && minor >= OLDEST_REDIS[1]);
-  if (isSupported) return ok(name, untranslated(version));
-  return fail(name, {
-    detail: { en: `${version} is too old`, zh: `${version} 过旧` },
-    fix: { en: `Upgrade Redis to ${oldest} or later.`, zh: `把 Redis 升级到 ${oldest} 或更高版本。` },
-  });
-}
-
-function checkMemory(info: ReadonlyMap<string, string>): CheckResult[] {
+function checkMemory(info: ReadonlyMap<string, string>): CheckResult {
   const name = { en: 'Redis memory', zh: 'Redis 内存' };
   const policy = info.get('maxmemory_policy');
-  if (policy === undefined) return [];
   if (policy === 'noeviction') {
-    return [ok(name, { en: 'Redis evicts no keys (noeviction)', zh: 'Redis 不淘汰键（noeviction）' })];
+    return ok(name, { en: 'Redis evicts no keys (noeviction)', zh: 'Redis 不淘汰键（noeviction）' });
+  }
+  if (policy === undefined) {
+    const fix = {
+      en: 'Allow the user to run INFO, or make sure that maxmemory-policy is noeviction.',
+      zh: '允许该用户执行 INFO，或自行确认 maxmemory-policy 为 noeviction。',
+    };
+    return warn(name, { detail: { en: 'its policy is unknown', zh: '淘汰策略未知' }, fix });
   }
   const detail = {
     en: `maxmemory-policy ${policy} lets Redis evict erasures: the broker then accepts sessions from before them again. Each evicted token costs a login`,
@@ -228,7 +212,7 @@ function checkMemory(info: ReadonlyMap<string, string>): CheckResult[] {
     zh: '把 maxmemory-policy 设为 noeviction，并留足 maxmemory。',
   };
   // Without a limit, Redis evicts nothing yet.
-  return [info.get('maxmemory') === '0' ? warn(name, { detail, fix }) : fail(name, { detail, fix })];
+  return info.get('maxmemory') === '0' ? warn(name, { detail, fix }) : fail(name, { detail, fix });
 }
 
 function checkPersistence(info: ReadonlyMap<string, string>): CheckResult[] {
