@@ -7,7 +7,7 @@ import { Format, type Language, preferredLanguage } from './format.ts';
 import { type Answer, type Failure, InternalApi } from './internal-api.ts';
 import { plainCall, SealedCalls } from './sealed-calls.ts';
 import { isSendable } from './sendable-input.ts';
-import { endsChart, endsMatter, firstEndIn, showStatus, type Writing } from './status-view.ts';
+import { endsMatter, showStatus, type Writing } from './status-view.ts';
 import { EN, type Texts } from './texts-en.ts';
 import { ZH } from './texts-zh.ts';
 
@@ -123,7 +123,7 @@ function verdict(): Verdict {
         ? texts().appsGetErrors(shareOf(errors))
         : undefined;
     const { text, kept } = sentences(first);
-    const details = [...ends(report), ...findingDetails(first), ...others.map(otherFinding)];
+    const details = [firstEndOf(report), ...findingDetails(first), ...others.map(otherFinding)];
     const isEnding = report.firstEndAt !== null && Date.parse(report.firstEndAt) <= writing().now;
     return { level: first.level, text: joined(lead, text, errors || isEnding ? undefined : kept), details };
   }
@@ -140,16 +140,15 @@ function shareOf({ share }: Finding): string {
 }
 
 /** While no new token comes from the vendor: until when the ones in use last. */
-function ends(report: StatusReport): (HTMLElement | undefined)[] {
-  if (!endsMatter(report)) return [];
-  return [element('p', { class: 'first-end' }, firstEndText(report)), endsChart(report, writing())];
+function firstEndOf(report: StatusReport): HTMLElement | undefined {
+  return endsMatter(report) ? element('p', { class: 'first-end' }, firstEndText(report)) : undefined;
 }
 
-function firstEndText({ firstEndAt: at, endsCut }: StatusReport): string {
+function firstEndText({ firstEndAt: at }: StatusReport): string {
   const { firstEnd, firstEnded, firstEndUnknown } = texts();
   if (at === null) return firstEndUnknown;
   const { now } = writing();
-  return Date.parse(at) > now ? firstEnd(firstEndIn(at, endsCut, writing()), format.since(at, now)) : firstEnded;
+  return Date.parse(at) > now ? firstEnd(format.relative(at, now), format.since(at, now)) : firstEnded;
 }
 
 function findingDetails(finding: Finding): HTMLElement[] {

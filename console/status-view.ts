@@ -195,19 +195,6 @@ function table(heads: readonly string[], rows: readonly HTMLElement[], caption?:
   );
 }
 
-/** The chart of the tokens in use that end, if the broker knows them. */
-export function endsChart({ schedule, endsCut }: StatusReport, writing: Writing): HTMLElement | undefined {
-  const counts = schedule?.endNext24Hours;
-  const { endsPerHour, endsPerHourCut } = writing.texts;
-  return counts ? hourChart(endsCut ? endsPerHourCut : endsPerHour, counts, 'bad', writing) : undefined;
-}
-
-/** How far away it is that the first token in use ends. */
-export function firstEndIn(firstEndAt: string, endsCut: boolean, { texts, format, now }: Writing): string {
-  const time = format.relative(firstEndAt, now);
-  return endsCut ? texts.orSooner(time) : time;
-}
-
 function hourChart(title: string, counts: readonly number[], tone: string, writing: Writing): HTMLElement {
   const { texts, format, now } = writing;
   const hour = (at: number) => `${format.minute(now + at * 3_600_000)}–${format.minute(now + (at + 1) * 3_600_000)}`;
@@ -227,10 +214,10 @@ function countsChart(
   return chart({ title, series: [{ tone, label: '', counts }], summary, axis, interval, hasLegend: false }, writing);
 }
 
-function due({ schedule, tokensEnded, firstEndAt, endsCut }: StatusReport, writing: Writing): HTMLElement[] {
+function due({ schedule, tokensEnded, firstEndAt }: StatusReport, writing: Writing): HTMLElement[] {
   const { texts, format, now } = writing;
   const ends: readonly (readonly [string, string])[] = [
-    [texts.firstEndAt, firstEndAt === null ? texts.unknown : firstEndIn(firstEndAt, endsCut, writing)],
+    [texts.firstEndAt, firstEndAt === null ? texts.unknown : format.relative(firstEndAt, now)],
     [texts.ended, format.number(tokensEnded)],
   ];
   if (!schedule) return [element('p', { class: 'muted' }, texts.dueUnknown), numbers(ends)];

@@ -2,7 +2,6 @@ import { type Clock, withTimeout } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import { FINDINGS, type Finding, runbookOf } from '../token/findings.ts';
 import type { LeftSummary, ScheduleOutlook, TokenStore } from '../token/ports.ts';
-import type { TokenEnds } from '../token/token-ends.ts';
 import { isoTime } from './documented-responses.ts';
 import type { StatusReport } from './routes/status.ts';
 
@@ -19,9 +18,8 @@ const HOURS_MS = Array.from({ length: 25 }, (_, hour) => hour * HOUR_MS);
 const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
 const HORIZONS_MS = [...HOURS_MS, ...DAYS_MS];
 
-/** For the ends of tokens, the store looks at up to 50,000 tokens. With many tokens, only a later report has them. */
-const ENDS_CACHE_MS = 60_000;
-const ENDS_WAIT_MS = 20;
+/** How long the first end of a token is shown. The store looks at up to 50,000 tokens for it. */
+const FIRST_END_MS = 60_000;
 
 interface CountedFailures {
   /** Counts by code. */
@@ -58,45 +56,18 @@ export interface StatusOptions {
   };
 }
 
-/**
- * Returns the function that gives an answer of the store that costs much and changes slowly. All callers share one
- * question, and its answer for a while. A caller waits only if the last answer is much too old.
- * @param maxAgeMs how old an answer may be. Of twice that age it is of no use: then an error of `ask` is thrown
- */
-function slowAnswer<Answer>(clock: Clock, maxAgeMs: number, ask: () => Promise<Answer>): () => Promise<Answer> {
-  let asking: Promise<Answer> | undefined;
-  let newest: { readonly askedAt: number; readonly answer: Answer } | undefined;
-  return async () => {
-    const askedAt = clock.monotonic();
-    const ageMs = askedAt - (newest?.askedAt ?? Number.NEGATIVE_INFINITY);
-    if (newest && ageMs < maxAgeMs) return newest.answer;
-    asking ??= ask()
-      .then((answer) => {
-        newest = { askedAt, answer };
-        return answer;
-      })
-      .finally(() => {
-        asking = undefined;
-      });
-    if (!newest || ageMs >= 2 * maxAgeMs) return asking;
-    // The next report has the new answer.
-    asking.catch(() => undefined);
-    return newest.answer;
-  };
-}
-
 /** Reports the state of the service for `GET /status`. */
 export class Status {
   readonly #options: StatusOptions;
   readonly #startedAt: string;
-  readonly #ends: () => Promise<TokenEnds>;
+  #firstEndAt: number | undefined;
+  /** By the monotonic clock. */
+  #nextEndAt = Number.NEGATIVE_INFINITY;
   #cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
 
   constructor(options: StatusOptions) {
     this.#options = options;
     this.#startedAt = isoTime(options.clock.now());
-    const { clock, store } = options;
-    this.#ends = slowAnswer(clock, ENDS_CACHE_MS, () => store.dueQueue.ends());
   }
 
   /** Never fails: a value that cannot be read is `null`. It asks the store at most once per second. */
@@ -108,12 +79,12 @@ export class Status {
 
   async #ask(): Promise<StatusReport> {
     const { version, replica, clock, store, cache, redis, sessions, counts } = this.#options;
-    const [others, isReachable, outlook, nextPlace, ends] = await Promise.all([
+    this.#askForFirstEnd();
+    const [others, isReachable, outlook, nextPlace] = await Promise.all([
       this.#answer(store.replicas.others()),
       this.#answer(store.health.ping().then(() => true)),
       this.#answer(store.dueQueue.outlook(HORIZONS_MS)),
       this.#answer(store.loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
-      this.#answer(this.#ends(), ENDS_WAIT_MS),
     ]);
     const { failedRequests, failedRenewals } = counts;
     const fleet = this.#options.fleet.report(others, outlook);
@@ -129,8 +100,7 @@ export class Status {
       }),
       replicas: fleet.replicas,
       tokensEnded: fleet.tokensEnded,
-      firstEndAt: ends?.firstAt === undefined ? null : isoTime(ends.firstAt),
-      endsCut: ends?.isCut ?? false,
+      firstEndAt: this.#firstEndAt === undefined ? null : isoTime(this.#firstEndAt),
       vendorDomains: this.#options.vendorDomains().map(({ host, circuit, clockOffsetMs, ...contact }) => {
         return { host, circuit, clockOffsetSeconds: clockOffsetMs / SECOND_MS, ...contactReport(contact) };
       }),
@@ -142,7 +112,7 @@ export class Status {
         ...contactReport(redis?.contact ?? {}),
       },
       sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
-      schedule: outlook ? scheduleReport(outlook, ends) : null,
+      schedule: outlook ? scheduleReport(outlook) : null,
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
       lastHour: counts.lastHour(),
@@ -150,12 +120,28 @@ export class Status {
   }
 
   /** Returns `undefined` if the store fails, or does not answer in time. */
-  #answer<Answer>(asked: Promise<Answer>, timeoutMs = STORE_TIMEOUT_MS): Promise<Answer | undefined> {
+  #answer<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
     const { clock } = this.#options;
     return withTimeout(
       clock,
-      timeoutMs,
+      STORE_TIMEOUT_MS,
       asked.catch(() => undefined),
+    );
+  }
+
+  /** With many tokens, only a later report has the answer. */
+  #askForFirstEnd(): void {
+    const { clock, store } = this.#options;
+    if (clock.monotonic() < this.#nextEndAt) return;
+    this.#nextEndAt = clock.monotonic() + FIRST_END_MS;
+    store.dueQueue.firstEnd().then(
+      (at) => {
+        this.#firstEndAt = at;
+      },
+      () => {
+        this.#firstEndAt = undefined;
+        this.#nextEndAt = Number.NEGATIVE_INFINITY;
+      },
     );
   }
 
@@ -170,10 +156,7 @@ export class Status {
   }
 }
 
-function scheduleReport(
-  { dueWithin, total, overdueMs }: ScheduleOutlook,
-  ends: TokenEnds | undefined,
-): StatusReport['schedule'] {
+function scheduleReport({ dueWithin, total, overdueMs }: ScheduleOutlook): StatusReport['schedule'] {
   const [now = 0, ...hours] = dueWithin.slice(0, HOURS_MS.length);
   const days = dueWithin.slice(HOURS_MS.length);
   const [in1h, in24h, in7d, in30d] = [hours[0] ?? 0, hours[23] ?? 0, days[6] ?? 0, days[29] ?? 0];
@@ -181,7 +164,6 @@ function scheduleReport(
     due: { now, in1h, in24h, in7d, in30d },
     next24Hours: differences(hours),
     next30Days: differences(days),
-    endNext24Hours: ends ? [...ends.byHour] : null,
     total,
     oldestOverdueSeconds: overdueMs / SECOND_MS,
   };

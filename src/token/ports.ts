@@ -2,7 +2,6 @@ import type { BrokerError, ErrorCode } from './errors.ts';
 import type { Pace, Place, returningMs, Urgency } from './login-queue.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
-import type { TokenEnds } from './token-ends.ts';
 
 export interface LoginRequest {
   readonly subject: Subject;
@@ -245,9 +244,11 @@ export interface DueQueue {
   /**
    * Looks at the tokens that are due first, until none of the others can end sooner, and at 50,000 at most. Changes
    * nothing, but is not cheap.
+   * @returns epoch ms at which the first of those ends that an app has read since their last renewal; `undefined` for
+   *   none
    * @throws BrokerError `store_unavailable`
    */
-  ends(): Promise<TokenEnds>;
+  firstEnd(): Promise<number | undefined>;
 }
 
 /** A rate limit shared by all replicas (GCRA): one per `intervalMs` on average, `burst` at once. */

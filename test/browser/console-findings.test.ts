@@ -28,7 +28,6 @@ const FINE: StatusReport = {
     due: { now: 0, in1h: 4, in24h: 90, in7d: 600, in30d: 900 },
     next24Hours: Array.from({ length: 24 }, () => 4),
     next30Days: Array.from({ length: 30 }, () => 30),
-    endNext24Hours: [0, 0, 0, 0, 0, 3, ...Array.from({ length: 18 }, () => 12)],
     total: 900,
     oldestOverdueSeconds: 0,
   },
@@ -139,31 +138,14 @@ describe('the verdict', () => {
     expect(await opened.problems()).toEqual([]);
   });
 
-  test('shows first when the first token in use ends, and how many by hour, while no login succeeds', async () => {
+  test('shows first when the first token in use ends while no login succeeds', async () => {
     const opened = await show({ ...FINE, findings: [finding('vendor_down')] });
     await opened.verdict(/^No login succeeds at the vendor: timeout\. Known tokens are served\.$/);
     const details = opened.page.locator('#verdict-details');
     expect(await details.locator(':scope > :first-child').textContent()).toBe(
       'The first token in use ends in 5 h (13:20).',
     );
-    const chart = details.getByRole('img');
-    expect(await chart.getAttribute('aria-label')).toContain('219 tokens in all, 12 at most');
-    expect(await details.locator('rect').count()).toBe(19);
   });
-
-  test.each([
-    ['en', 'The first token in use ends in 5 h or sooner (13:20).', 'end, per hour: at least'],
-    ['zh', '第一个使用中的令牌将在 5 小时后（或更早）过期（13:20）。', '每小时至少过期'],
-  ])(
-    'says that more tokens may end, and sooner, if there are too many to look at: %s',
-    async (locale, first, title) => {
-      const opened = await show({ ...FINE, endsCut: true, findings: [finding('vendor_down')] }, { ...PHONE, locale });
-      await opened.verdict(/timeout/);
-      const details = opened.page.locator('#verdict-details');
-      expect(await details.locator(':scope > :first-child').textContent()).toBe(first);
-      expect(await details.getByRole('img').getAttribute('aria-label')).toContain(title);
-    },
-  );
 
   test.each<[string, readonly FindingCode[], RegExp]>([
     ['no longer says that known tokens are served', ['vendor_down'], /^No login succeeds at the vendor: timeout\.$/],

@@ -79,11 +79,9 @@ const statusReport = open({
     description: 'Tokens in use that ended without a renewal, in the last hour, over all replicas.',
   }),
   firstEndAt: instant.nullable().meta({
-    description: 'When the first token in use ends, unless it is renewed; `null` if there is none, or it is not known.',
-  }),
-  endsCut: z.boolean().meta({
     description:
-      '`true`: too many tokens are due to look at each. `firstEndAt` may be too late, and `endNext24Hours` too small.',
+      'When the first token in use ends, unless it is renewed; `null` if there is none, or it is not known. Of the 50,000 ' +
+      'tokens that are due first.',
   }),
   vendorDomains: z.array(
     open({
@@ -118,9 +116,6 @@ const statusReport = open({
     }),
     next24Hours: z.array(count).meta({ description: 'Tokens that fall due in each of the next 24 hours.' }),
     next30Days: z.array(count).meta({ description: 'The same for each of the next 30 days.' }),
-    endNext24Hours: z.array(count).nullable().meta({
-      description: 'Tokens in use that end in each of the next 24 hours, unless they are renewed; `null` if not known.',
-    }),
     total: count,
     oldestOverdueSeconds: z.number().min(0).meta({
       description: 'A renewal that failed is due at its next try, within 8 minutes. Until then it is not overdue.',

@@ -2,7 +2,6 @@ import { returningMs } from '../../token/login-queue.ts';
 import type { DueQueue, DueSubjects, LoginQueue, RateLimiter, ScheduleOutlook } from '../../token/ports.ts';
 import { HIDDEN_MS } from '../../token/renewal-timing.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
-import { EndsSearch, type TokenEnds } from '../../token/token-ends.ts';
 import { initialsIn, SHARDS } from './keys.ts';
 import type { StoreContext } from './store-context.ts';
 
@@ -30,7 +29,7 @@ export function redisRates({ redis, keys }: StoreContext): RateLimiter & LoginQu
 
 const SUBJECT_ID = /^[\w-]{44}$/;
 
-/** A search for the ends of tokens looks at so many tokens at once, which takes half a millisecond, and in all. */
+/** A search for the end of tokens looks at so many tokens at once, which takes half a millisecond, and in all. */
 const ENDS_AT_ONCE = 100;
 const MAX_ENDS = 50_000;
 
@@ -94,16 +93,18 @@ export class RedisDueQueue implements DueQueue {
     };
   }
 
-  async ends(): Promise<TokenEnds> {
-    const search = new EndsSearch(this.#context.clock.now());
+  async firstEnd(): Promise<number | undefined> {
+    let first = Number.POSITIVE_INFINITY;
     // One after the other, because other commands go first.
-    for (let shard = 0; shard < SHARDS; shard += 1) await this.#searchIn(shard, search);
-    return search;
+    for (let shard = 0; shard < SHARDS; shard += 1) first = await this.#firstEndIn(shard, first);
+    return Number.isFinite(first) ? first : undefined;
   }
 
-  async #searchIn(shard: number, search: EndsSearch): Promise<void> {
+  /** @param known the first end in the shards before */
+  async #firstEndIn(shard: number, known: number): Promise<number> {
     const { redis, keys } = this.#context;
     const due = keys.due(shard);
+    let first = known;
     for (let from = 0; from < MAX_ENDS / SHARDS; from += ENDS_AT_ONCE) {
       const to = from + ENDS_AT_ONCE - 1;
       const answer = await redis.command<Buffer[]>('zrange', due, from, to, 'WITHSCORES');
@@ -111,11 +112,12 @@ export class RedisDueQueue implements DueQueue {
       const ids = entries.filter((entry) => SUBJECT_ID.test(entry)) as SubjectId[];
       const own = ids.filter((id) => keys.dueOf(accountOf(id)) === due);
       const accounts = own.map((id) => keys.account(accountOf(id)));
-      const ends = own.length > 0 ? await redis.script('endsOf', accounts, own.map(terminalOf)) : [];
-      for (const end of ends as number[]) if (end > 0) search.add(end);
-      if (entries.length < 2 * ENDS_AT_ONCE || search.isComplete(Number(entries.at(-1)))) return;
+      const ends = own.length > 0 ? ((await redis.script('endsOf', accounts, own.map(terminalOf))) as number[]) : [];
+      first = Math.min(first, ...ends.filter((end) => end > 0));
+      // A token is due before it ends.
+      if (entries.length < 2 * ENDS_AT_ONCE || Number(entries.at(-1)) >= first) break;
     }
-    search.isCut = true;
+    return first;
   }
 
   async #claimIn(claims: readonly ShardClaim[]): Promise<DueSubjects[]> {

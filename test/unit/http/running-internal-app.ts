@@ -20,7 +20,6 @@ export const STATUS: StatusReport = {
   replicas: [],
   tokensEnded: 0,
   firstEndAt: null,
-  endsCut: false,
   vendorDomains: [
     {
       host: 'vendor.example:8443',

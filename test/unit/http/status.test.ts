@@ -5,7 +5,6 @@ import { virtualClock } from '../../support/virtual-clock.ts';
 
 const HOUR_MS = 3_600_000;
 const NO_EVENTS = { within: () => ({}) };
-const NO_ENDS = async () => ({ firstAt: undefined, byHour: [], isCut: false });
 const NO_COUNTS: StatusOptions['counts'] = {
   failedRequests: NO_EVENTS,
   failedRenewals: NO_EVENTS,
@@ -22,7 +21,7 @@ function createStatus({
   ...changes
 }: Partial<StatusOptions> & {
   readonly health?: Pick<Store['health'], 'ping'>;
-  readonly dueQueue?: Pick<Store['dueQueue'], 'outlook' | 'ends'>;
+  readonly dueQueue?: Pick<Store['dueQueue'], 'outlook' | 'firstEnd'>;
   readonly loginQueue?: Pick<Store['loginQueue'], 'nextPlaceInMs'>;
 } = {}) {
   const { clock, pass } = virtualClock();
@@ -36,7 +35,12 @@ function createStatus({
     version: '1.2.3',
     replica: 'broker-1',
     clock,
-    store: { health, dueQueue: dueQueue ?? { outlook, ends: NO_ENDS }, loginQueue, replicas } as unknown as Store,
+    store: {
+      health,
+      dueQueue: dueQueue ?? { outlook, firstEnd: async () => undefined },
+      loginQueue,
+      replicas,
+    } as unknown as Store,
     loginsPerSecond: 10,
     loginsSentPerSecond: () => 2.5,
     cache: { size: 7, bytes: 7_000 },
@@ -58,7 +62,7 @@ describe('the status', () => {
         outlook: async (horizonsMs) => {
           return { dueWithin: horizonsMs.map((ms) => 5 + ms / HOUR_MS), total: 9_999, overdueMs: 1_500 };
         },
-        ends: async () => ({ firstAt: Date.parse('2026-11-27T08:00:00.000Z'), byHour: [0, 3], isCut: false }),
+        firstEnd: async () => undefined,
       },
     });
     const { schedule, firstEndAt } = await status.report();
@@ -68,7 +72,6 @@ describe('the status', () => {
       // The first interval includes what is due now.
       next24Hours: [6, ...Array.from({ length: 23 }, () => 1)],
       next30Days: [29, ...Array.from({ length: 29 }, () => 24)],
-      endNext24Hours: [0, 3],
       total: 9_999,
       oldestOverdueSeconds: 1.5,
     });
@@ -101,12 +104,6 @@ describe('the status', () => {
       },
       { ...closed, host: 'refused.example', lastFailure: refusal, failingSince: since },
     ]);
-  });
-
-  test.each([true, false])('says whether the search for the ends of tokens was cut: %s', async (isCut) => {
-    const outlook = async () => ({ dueWithin: [], total: 80_000, overdueMs: 0 });
-    const { status } = createStatus({ dueQueue: { outlook, ends: async () => ({ ...(await NO_ENDS()), isCut }) } });
-    expect((await status.report()).endsCut).toBe(isCut);
   });
 
   test('has the failures of the last 5 and 60 minutes by code, and the counts of the last hour by minute', async () => {
@@ -147,19 +144,20 @@ describe('the status', () => {
     expect(asked.times).toBe(2);
   });
 
-  test('searches for the ends of tokens once a minute', async () => {
+  test('searches for the first end of a token once a minute', async () => {
     let searches = 0;
-    const ends = () => {
+    const firstEnd = async () => {
       searches += 1;
-      return NO_ENDS();
+      return Date.parse('2026-11-27T08:00:00.000Z');
     };
     const outlook = async () => ({ dueWithin: [], total: 1, overdueMs: 0 });
-    const { status, pass } = createStatus({ dueQueue: { outlook, ends } });
+    const { status, pass } = createStatus({ dueQueue: { outlook, firstEnd } });
     for (let second = 0; second < 120; second += 1) {
       await status.report();
       await pass(1_000);
     }
     expect(searches).toBe(2);
+    expect((await status.report()).firstEndAt).toBe('2026-11-27T08:00:00.000Z');
   });
 
   test.each([
@@ -168,7 +166,7 @@ describe('the status', () => {
   ])('says so within a second if the store %s, and has the rest', async (_, answer) => {
     const { status, pass } = createStatus({
       health: { ping: answer },
-      dueQueue: { outlook: answer, ends: answer },
+      dueQueue: { outlook: answer, firstEnd: answer },
       loginQueue: { nextPlaceInMs: answer },
     });
     const reporting = status.report();

@@ -7,8 +7,6 @@ import { openRedisStore, saveToken } from '../../../support/filled-store.ts';
 import { redisClient } from '../../../support/redis-client.ts';
 import { monitorRedis } from '../../../support/redis-monitor.ts';
 
-/** More than a search looks at in one shard. */
-const WAITING = 3_300;
 /** More than a search reads at once. */
 const FOREIGN = 150;
 
@@ -24,15 +22,7 @@ async function openStore() {
   return { url, store, redis, account: accountOf(id), due: new Keys(keyPrefix).dueOf(accountOf(id)) };
 }
 
-test('a search for the ends of tokens says that it was cut if more tokens wait than it looks at', async () => {
-  const { store, redis, account, due } = await openStore();
-  expect((await store.dueQueue.ends()).isCut).toBe(false);
-  const terminals = Array.from({ length: WAITING }, (_, number) => `${account}${digest(`${number}`)}`);
-  await redis.zadd(due, ...terminals.flatMap((id) => ['1', id]));
-  expect((await store.dueQueue.ends()).isCut).toBe(true);
-});
-
-test('a search for the ends of tokens asks Redis for 100 at once', async () => {
+test('a search for the first end of a token asks Redis for 100 at once', async () => {
   const { url, store, redis, account, due } = await openStore();
   const parts = new Set<string>();
   await monitorRedis(url, ({ words: [command, key, from, to] }) => {
@@ -41,14 +31,14 @@ test('a search for the ends of tokens asks Redis for 100 at once', async () => {
   const terminals = Array.from({ length: FOREIGN }, (_, number) => `${account}${digest(`${number}`)}`);
   await redis.zadd(due, ...terminals.flatMap((id) => ['1', id]));
   // On a busy machine, Redis may not answer in time.
-  await eventually(() => store.dueQueue.ends());
+  await eventually(() => store.dueQueue.firstEnd());
   await eventually(() => expect([...parts]).toEqual(['0 to 99', '100 to 199']));
 });
 
-test('a search for the ends of tokens finds one behind many entries that no broker wrote', async () => {
+test('a search for the first end of a token finds one behind many entries that no broker wrote', async () => {
   const { store, redis, due } = await openStore();
-  const { firstAt } = await store.dueQueue.ends();
+  const firstAt = await store.dueQueue.firstEnd();
   expect(firstAt).toBeTypeOf('number');
   await redis.zadd(due, ...Array.from({ length: FOREIGN }, (_, number) => ['1', `foreign ${number}`]).flat());
-  expect((await store.dueQueue.ends()).firstAt).toBe(firstAt);
+  expect(await store.dueQueue.firstEnd()).toBe(firstAt);
 });
