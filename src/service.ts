@@ -259,10 +259,10 @@ export async function startService(
   const reloadSecrets = (read: () => Config): readonly string[] => {
     try {
       const changed = replaceSecrets(read());
-      observer.secretsReloaded(changed.length > 0 ? 'changed' : 'unchanged');
+      observer.secretsReloaded(true);
       return changed;
     } catch (error) {
-      observer.secretsReloaded('refused');
+      observer.secretsReloaded(false);
       throw error;
     }
   };

@@ -18,11 +18,9 @@ const CHINESE: Readonly<Record<string, string>> = {
   logins_total: '厂商登录次数，按结果和最后的结果码',
   login_duration_seconds: '一次登录的耗时，包括重试和等待登录配额',
   login_budget_wait_seconds: '登录尝试等待登录配额的时间',
-  secret_reloads_total: '重新读取凭据的次数，按结果',
   secrets_refused: '为 1 时，副本保留旧凭据，因为使用新凭据的配置无效',
   session_checks_total: '会话校验次数，按结果。共用一次校验的多个调用方只计一次',
   rate_limit_refusals_total: '以 `rate_limited` 拒绝的请求数，按达到的限制',
-  unasked_renewals_read_total: '后台刷新之后被 App 读取过的令牌数',
   cool_downs_total: '未登录就拒绝的刷新次数，因为该账号刚刚连续几次登录都以此错误失败',
   write_backs_total: '写回存储的令牌数，按结果',
   tokens_expired_unrenewed_total: 'App 读取过、Broker 本应刷新却没有刷新就过期的令牌数',
@@ -195,15 +193,6 @@ const LABELS: readonly LabelText[] = [
     values: {
       en: '`missing` (no bearer token), `wrong`',
       zh: '`missing`（没有 Bearer 令牌）、`wrong`',
-    },
-  },
-  {
-    metrics: ['secret_reloads_total'],
-    label: 'outcome',
-    of: { en: 'reloads', zh: '重载' },
-    values: {
-      en: '`changed` (at least one secret), `unchanged`, `refused` (a line at `error` has the reason)',
-      zh: '`changed`（至少一项凭据变化）、`unchanged`、`refused`（原因在一行 `error` 级别的日志中）',
     },
   },
 ];

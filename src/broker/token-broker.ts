@@ -265,14 +265,11 @@ export class TokenBroker {
    * tokens are stored as read. If the store fails, the next read of the token tries again.
    */
   #markRead(id: SubjectId, record: TokenRecord): void {
-    const { terminals, cache, policy, log, observer } = this.#options;
-    terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).then(
-      (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
-      (error: unknown) => {
-        cache.tokens.setRead(id, record.generation, false);
-        log.debug({ subject: id, err: error }, 'the read of a token could not be stored');
-      },
-    );
+    const { terminals, cache, policy, log } = this.#options;
+    terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).catch((error: unknown) => {
+      cache.tokens.setRead(id, record.generation, false);
+      log.debug({ subject: id, err: error }, 'the read of a token could not be stored');
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { BrokerError, type BrokerErrorOptions, ERRORS, type ErrorCode } from '../token/errors.ts';
+import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import { PROBLEM_CONTENT_TYPE, problem, problemAnswer, WAIT_STATUSES } from './problem.ts';
 
 /** The errors of an operation that needs a bearer token and calls only the store. */
@@ -82,19 +82,14 @@ function documentedHeaders(...names: readonly HeaderName[]): DocumentedResponse[
 
 const EXAMPLE_REQUEST_ID = '5f0c2b8e-6a5e-4a0d-9d53-0b8a1f1d7c11';
 
-type Examples = Readonly<Partial<Record<ErrorCode, BrokerErrorOptions>>>;
-
-/**
- * The responses for these errors by status, with an example of each error.
- * @param examples more about some of the errors
- */
-export function problemResponses(codes: readonly ErrorCode[], examples: Examples): Record<number, DocumentedResponse> {
+/** The responses for these errors by status, with an example of each error. */
+export function problemResponses(codes: readonly ErrorCode[]): Record<number, DocumentedResponse> {
   const statuses = [...new Set(codes.map((code) => ERRORS[code].status))].sort((one, other) => one - other);
   const codesOf = (status: number) => codes.filter((code) => ERRORS[code].status === status);
-  return Object.fromEntries(statuses.map((status) => [status, problemResponse(status, codesOf(status), examples)]));
+  return Object.fromEntries(statuses.map((status) => [status, problemResponse(status, codesOf(status))]));
 }
 
-function problemResponse(status: number, codes: readonly ErrorCode[], examples: Examples): DocumentedResponse {
+function problemResponse(status: number, codes: readonly ErrorCode[]): DocumentedResponse {
   const headers: HeaderName[] = [];
   if (WAIT_STATUSES.has(status)) headers.push('Retry-After');
   if (status === 401) headers.push('WWW-Authenticate');
@@ -104,13 +99,13 @@ function problemResponse(status: number, codes: readonly ErrorCode[], examples: 
     content: {
       [PROBLEM_CONTENT_TYPE]: {
         schema: problem,
-        examples: Object.fromEntries(codes.map((code) => [code, { value: exampleOf(code, examples[code]) }])),
+        examples: Object.fromEntries(codes.map((code) => [code, { value: exampleOf(code) }])),
       },
     },
   };
 }
 
-function exampleOf(code: ErrorCode, options: BrokerErrorOptions = {}): unknown {
-  const answer = problemAnswer(new BrokerError(code, options), EXAMPLE_REQUEST_ID);
+function exampleOf(code: ErrorCode): unknown {
+  const answer = problemAnswer(new BrokerError(code), EXAMPLE_REQUEST_ID);
   return JSON.parse(JSON.stringify(answer.problem));
 }

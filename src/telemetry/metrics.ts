@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
-import type { LoginOutcome, Observer, ReadOutcome, ReloadOutcome } from '../token/observer.ts';
+import type { LoginOutcome, Observer, ReadOutcome } from '../token/observer.ts';
 import { coolsDown } from '../token/renewal-timing.ts';
 import { type WatchedState, watchState } from './watched-state.ts';
 
@@ -154,12 +154,6 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
     labelNames: ['urgency'],
     buckets: WAITS,
   });
-  const countReload = countBy<ReloadOutcome>({
-    name: 'sdk_token_broker_secret_reloads_total',
-    help: 'Times that the secrets were read again, by result.',
-    label: 'outcome',
-    values: ['changed', 'unchanged', 'refused'],
-  });
   const secretsRefused = new Gauge({
     registers,
     name: 'sdk_token_broker_secrets_refused',
@@ -193,10 +187,6 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
     }),
     renewalEnded: (cause, outcome) => renewals.inc({ cause, outcome }),
     renewalFailed: (cause, error) => renewals.inc({ cause, outcome: errorCodeOf(error) }),
-    backgroundRenewalRead: count(
-      'sdk_token_broker_unasked_renewals_read_total',
-      'Tokens that were renewed in the background and then read by an app.',
-    ),
     coolingDown: countBy({
       name: 'sdk_token_broker_cool_downs_total',
       help: 'Renewals refused without a login, because several logins of the account had just failed with this error.',
@@ -258,9 +248,6 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
       label: 'reason',
       values: ['missing', 'wrong'],
     }),
-    secretsReloaded(outcome) {
-      countReload(outcome);
-      secretsRefused.set(outcome === 'refused' ? 1 : 0);
-    },
+    secretsReloaded: (isUsable) => secretsRefused.set(isUsable ? 0 : 1),
   };
 }

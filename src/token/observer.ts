@@ -78,9 +78,6 @@ export type RedisErrorKind =
 /** Why the internal API refused a request: it had no bearer token, or a wrong one. */
 export type AdminRefusal = 'missing' | 'wrong';
 
-/** The result of reading the secrets again. `refused`: the configuration was not usable, so the old secrets stay. */
-export type ReloadOutcome = 'changed' | 'unchanged' | 'refused';
-
 /**
  * Receives the events of all modules, for metrics. A call is cheap and never throws. No metric identifies an account.
  */
@@ -92,8 +89,6 @@ export interface Observer {
 
   renewalEnded(cause: RenewalCause, outcome: RenewalOutcome): void;
   renewalFailed(cause: RenewalCause, error: unknown): void;
-  /** An app has read a token from a background renewal for the first time. */
-  backgroundRenewalRead(): void;
   /** A renewal was refused because earlier ones failed with this code. */
   coolingDown(code: ErrorCode): void;
   /** A token that the store had missed was written back, unless the store had a newer one or knew of a logout. */
@@ -135,8 +130,8 @@ export interface Observer {
   /** Redis has lost changes that this replica knows of. */
   storeLostData(history: 'lost' | 'went_back'): void;
   adminRefused(reason: AdminRefusal): void;
-  /** The secrets were read again. */
-  secretsReloaded(outcome: ReloadOutcome): void;
+  /** The secrets were read again. @param isUsable `false`: the old ones stay, because the configuration is not usable */
+  secretsReloaded(isUsable: boolean): void;
 }
 
 /** Returns an observer that reports each event to `observer`, and to `listener` if it listens to this event. */

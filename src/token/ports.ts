@@ -92,9 +92,8 @@ export interface TerminalStore {
    * Notes that an app has read this generation. The first read also makes the token due at `dueAt`, unless it is due
    * earlier.
    * @param dueAt epoch ms
-   * @returns whether this was the first read of the generation
    */
-  markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean>;
+  markRead(id: SubjectId, generation: number, dueAt: number): Promise<void>;
 
   /**
    * Grants the lease of the subject with its next generation, unless another owner holds it. Deletes an expired token.

@@ -49,10 +49,6 @@ export const lookupBody = z.strictObject(
   { error: 'must be a JSON object {"accessIds": […]} and nothing else' },
 );
 
-const ACCOUNT_EXAMPLES = {
-  request_invalid: { detail: 'The unionId in the path must be 1 to 128 Unicode characters, percent-encoded as UTF-8' },
-};
-
 /** The fields of an account that never change. */
 const identity = {
   accessId: z.string().meta({ description: "The vendor's name for the account: an opaque string." }),
@@ -122,10 +118,7 @@ const getAccount = {
   querystring: noQuery,
   response: {
     200: responseWithBody('The account.', { schema: account, example: EXAMPLE_ACCOUNT }),
-    ...problemResponses([...ADMIN_CALL_ERRORS, 'not_found'], {
-      ...ACCOUNT_EXAMPLES,
-      not_found: { detail: 'There is no such account here: it was erased at 2023-11-07T09:39:48.000Z' },
-    }),
+    ...problemResponses([...ADMIN_CALL_ERRORS, 'not_found']),
   },
 };
 
@@ -141,9 +134,7 @@ const lookUpAccounts = {
       schema: lookup,
       example: { '-9223371996052586423': 'user-1' },
     }),
-    ...problemResponses(ADMIN_CALL_ERRORS, {
-      request_invalid: { detail: 'accessIds[3] must be a string, not a number: JSON readers round 64-bit integers' },
-    }),
+    ...problemResponses(ADMIN_CALL_ERRORS),
   },
 };
 
@@ -158,7 +149,7 @@ const eraseAccount = {
   querystring: noQuery,
   response: {
     204: emptyResponse('The account is erased. The broker keeps only the time of the erasure.'),
-    ...problemResponses(ADMIN_CALL_ERRORS, ACCOUNT_EXAMPLES),
+    ...problemResponses(ADMIN_CALL_ERRORS),
   },
 };
 
@@ -187,11 +178,7 @@ const obtainAccessId = {
       schema: knownAccount,
       example: { accessId: '-9223371996052586423', region: 'DE' },
     }),
-    ...problemResponses([...ADMIN_CALL_ERRORS, 'not_found', ...LOGIN_ERRORS], {
-      ...ACCOUNT_EXAMPLES,
-      not_found: { detail: 'The account was erased while its accessId was being obtained' },
-      vendor_rejected: { vendorCode: 10016 },
-    }),
+    ...problemResponses([...ADMIN_CALL_ERRORS, 'not_found', ...LOGIN_ERRORS]),
   },
 };
 

@@ -42,7 +42,7 @@ const getConsole = {
       example: '<!doctype html>…',
       mediaType: 'text/html',
     }),
-    ...problemResponses(['not_found', 'internal', 'shutting_down'], { not_found: NO_TOKEN }),
+    ...problemResponses(['not_found', 'internal', 'shutting_down']),
   },
 };
 

@@ -12,10 +12,6 @@ export interface HealthRoutesOptions extends Pick<AppContext, 'closing'> {
 
 const CLOSING: ReadinessReport = { ready: false, checks: { replica: 'shutting down' } };
 
-const HEAD_TOO_LARGE = {
-  request_invalid: { detail: 'The request line and the headers together may have 16 KiB, in 100 header lines' },
-};
-
 const liveness = z.looseObject({ status: z.literal('ok') }).meta({ id: 'Liveness' });
 
 const livezSchema = {
@@ -24,7 +20,7 @@ const livezSchema = {
   tags: ['health'],
   response: {
     200: responseWithBody('The process is alive.', { schema: liveness, example: { status: 'ok' } }),
-    ...problemResponses(['request_invalid'], HEAD_TOO_LARGE),
+    ...problemResponses(['request_invalid']),
   },
 };
 
@@ -48,7 +44,7 @@ const readyzSchema = {
       schema: readiness,
       example: { status: 'not ready', checks: { store: 'unreachable' } },
     }),
-    ...problemResponses(['request_invalid', 'internal'], HEAD_TOO_LARGE),
+    ...problemResponses(['request_invalid', 'internal']),
   },
 };
 
@@ -80,7 +76,7 @@ const metricsSchema = {
   tags: ['metrics'],
   response: {
     200: responseWithBody('The metrics.', { schema: z.string(), example: METRICS_EXAMPLE, mediaType: 'text/plain' }),
-    ...problemResponses(['request_invalid', 'internal', 'shutting_down'], HEAD_TOO_LARGE),
+    ...problemResponses(['request_invalid', 'internal', 'shutting_down']),
   },
 };
 

@@ -30,13 +30,6 @@ const ignoredUniqueId = {
     .optional(),
 };
 
-const PROBLEM_EXAMPLES = {
-  request_invalid: { detail: 'uniqueId must be 1 to 128 visible ASCII characters' },
-  session_forbidden: { detail: 'The session is bound to an app other than the requested one' },
-  rate_limited: { detail: 'An account may send 60 requests per minute' },
-  vendor_rejected: { vendorCode: 10016 },
-};
-
 const READ_ERRORS = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => code !== 'not_found');
 
 const LOG_OUT_ERRORS = [
@@ -54,7 +47,7 @@ const getSdkToken = {
     'Logs in to the vendor if there is no valid token yet. All values are strings. Pass them to the SDK unchanged.',
   tags: ['sdk-token'],
   documentedHeaders: conditionHeaders,
-  response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS, PROBLEM_EXAMPLES) },
+  response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS) },
 };
 
 const logOut = {
@@ -66,7 +59,7 @@ const logOut = {
   tags: ['sdk-token'],
   response: {
     204: emptyResponse('There is no token any more.'),
-    ...problemResponses(LOG_OUT_ERRORS, PROBLEM_EXAMPLES),
+    ...problemResponses(LOG_OUT_ERRORS),
   },
 };
 

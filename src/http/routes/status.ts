@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import { FINDING_CODES } from '../../token/findings.ts';
-import { instant, open, problemResponses, responseWithBody } from '../documented-responses.ts';
+import { ADMIN_CALL_ERRORS, instant, open, problemResponses, responseWithBody } from '../documented-responses.ts';
 import { noQuery } from './accounts.ts';
 
 const count = z.int().min(0);
@@ -152,10 +152,7 @@ const getStatus = {
   querystring: noQuery,
   response: {
     200: responseWithBody('The state.', { schema: statusReport }),
-    ...problemResponses(
-      ['request_invalid', 'session_missing', 'session_invalid', 'rate_limited', 'internal', 'shutting_down'],
-      { request_invalid: { detail: 'The query has an unknown parameter' } },
-    ),
+    ...problemResponses(ADMIN_CALL_ERRORS.filter((code) => code !== 'store_unavailable')),
   },
 };
 

@@ -16,11 +16,6 @@ const terminalQuery = querySchema({
   app: app.meta({ description: 'The app, for example `ios`. Without it, all apps.' }),
 });
 
-const EXAMPLES = {
-  request_invalid: { detail: 'The uniqueId in the path must be 1 to 128 visible ASCII characters, percent-encoded' },
-  vendor_rejected: { vendorCode: 10016 },
-};
-
 /** The errors that only a session can cause. */
 const SESSION_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'session_expired',
@@ -40,7 +35,7 @@ const getTerminalToken = {
   tags: ['terminals'],
   querystring: terminalTokenQuery,
   documentedHeaders: conditionHeaders,
-  response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS, EXAMPLES) },
+  response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS) },
 };
 
 const logTerminalOut = {
@@ -51,7 +46,7 @@ const logTerminalOut = {
   querystring: terminalQuery,
   response: {
     204: emptyResponse('There is no token any more.'),
-    ...problemResponses(ADMIN_CALL_ERRORS, EXAMPLES),
+    ...problemResponses(ADMIN_CALL_ERRORS),
   },
 };
 

@@ -41,11 +41,11 @@ export class RedisTerminals implements TerminalStore {
     return { ...this.#recordIn(bytes, id, key), erasedAt: instantOf(erasedAt) };
   }
 
-  async markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean> {
+  async markRead(id: SubjectId, generation: number, dueAt: number): Promise<void> {
     const { redis, keys } = this.#context;
     const account = accountOf(id);
     const args = [terminalOf(id), generation, id, this.#msUntil(dueAt)];
-    return (await redis.script('markRead', [keys.account(account), keys.dueOf(account)], args)) === 1;
+    await redis.script('markRead', [keys.account(account), keys.dueOf(account)], args);
   }
 
   async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {

@@ -2,8 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { accountId } from '../../../src/token/subject.ts';
-import { brokerParts, PHONE_ID as ID, PHONE } from '../../support/broker-parts.ts';
-import { eventually } from '../../support/eventually.ts';
+import { brokerParts, PHONE } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
@@ -75,32 +74,5 @@ describe('the events of a renewal', () => {
       ['new', 'login'],
       ['refused', 'login'],
     ]);
-  });
-});
-
-describe('a token from a background renewal', () => {
-  test('is reported at its first read; a token from another renewal is not', async () => {
-    const { first, eventsOf, read } = parts();
-    await read();
-    await read();
-    expect(eventsOf('backgroundRenewalRead')).toHaveLength(0);
-    await first.renewInBackground(ID);
-    expect(eventsOf('backgroundRenewalRead')).toHaveLength(0);
-    for (let time = 0; time < 5; time += 1) await read();
-    await eventually(() => eventsOf('backgroundRenewalRead').length === 1);
-    expect(eventsOf('renewalEnded')).toContainEqual(['background', 'login']);
-  });
-
-  test('is reported as read only after the store has stored the read', async () => {
-    const { first, watched, eventsOf, read } = parts();
-    await read();
-    await first.renewInBackground(ID);
-    watched.down.add('markRead');
-    await read();
-    await eventually(() => watched.calls('markRead') === 1);
-    expect(eventsOf('backgroundRenewalRead')).toHaveLength(0);
-    watched.down.delete('markRead');
-    await read();
-    await eventually(() => eventsOf('backgroundRenewalRead').length === 1);
   });
 });

@@ -277,11 +277,13 @@ describe('a read after the store has lost its data', () => {
     await read();
     goBack();
     if (record) await past.terminals.restore(record, clock.now());
+    const storedIn = { read: past.terminals.read.bind(past.terminals) };
     past.terminals.read = async () => ({ record: undefined, erasedAt: undefined });
     const markRead = vi.spyOn(past.terminals, 'markRead');
     await read();
     expect(markRead).toHaveBeenCalledOnce();
-    expect(await markRead.mock.results[0]?.value).toBe(true);
+    await markRead.mock.results[0]?.value;
+    expect((await storedIn.read(ID)).record?.read).toBe(true);
   });
 
   test('does not wait for the read mark of a token that the store gets back', async () => {
