@@ -46,11 +46,11 @@ async function reencrypt(config: RedisConfig, report: RekeyReport, stopped: Abor
   };
   const store = new Rekey({ ...config, log: { info: () => undefined, warn } });
   try {
-    const totals = await store.walk(stopped, (share, soFar) => report.progress('re-encrypting', share, soFar));
+    const totals = await store.walk(stopped, (soFar) => report.progress('re-encrypting', soFar));
     report.totals(totals);
     if (stopped.aborted) return report.stopped();
     if (changedNothing(totals)) return report.done(totals);
-    const second = await store.walk(stopped, (share, soFar) => report.progress('checking', share, soFar));
+    const second = await store.walk(stopped, (soFar) => report.progress('checking', soFar));
     if (stopped.aborted) return report.stopped();
     return changedNothing(second) ? report.done(second) : report.olderKeyInUse(second);
   } catch (error) {
@@ -83,12 +83,11 @@ class RekeyReport {
     this.#keyId = keyId;
   }
 
-  progress(activity: string, share: number, { lookedAt, resealed }: RekeyTotals): void {
+  progress(activity: string, { lookedAt, resealed }: RekeyTotals): void {
     const now = systemClock.now();
     if (now - this.#progressAt < LINE_INTERVAL_MS) return;
     this.#progressAt = now;
-    const percent = `${Math.floor(share * 100)} %`.padStart(5);
-    this.#line(`${activity.padEnd(13)}${percent}  ${format(lookedAt)} read, ${format(resealed)} re-encrypted`);
+    this.#line(`${activity}: ${format(lookedAt)} read, ${format(resealed)} re-encrypted`);
   }
 
   totals({ lookedAt, resealed, current, changed, unreadable }: RekeyTotals): void {

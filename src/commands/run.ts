@@ -30,10 +30,6 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'print a signed login, to settle the vendor error 10007',
     load: async () => (await import('./sign.ts')).sign,
   },
-  digest: {
-    summary: 'print the digests of an account and a terminal, to search the log for them',
-    load: async () => (await import('./digest.ts')).digest,
-  },
   rekey: {
     summary: 're-encrypt the records in Redis with the first key of TOKEN_ENCRYPTION_KEYS',
     load: async () => exitAfter((await import('./rekey.ts')).rekey),

@@ -104,15 +104,9 @@ function flagValue<Value>(flag: string, text: string, rule: Rule<Value>): Value 
 }
 
 function vendorBanner(vendor: VendorSimulator, apps: Apps): string {
-  const { mode, tokenLifetimeSeconds, latencyMs, maxLoginsPerSecond, fault } = vendor.state().settings;
   // The token and the key of a real app are secret, and its other settings are known.
   const settings = apps === DEMO_APPS ? vendor.brokerEnvironment : { VENDOR_BASE_URL: vendor.url };
   return table('Vendor simulator', vendor.url, [
-    ['mode', mode],
-    ['lifetime', `${tokenLifetimeSeconds} s`],
-    ['latency', `${latencyMs} ms`],
-    ['limit', maxLoginsPerSecond === 0 ? 'none' : `${maxLoginsPerSecond} logins/s`],
-    ['fault', fault],
     ['apps', [...apps].map(([name, { appId }]) => `${name} (appId ${appId})`).join(', ')],
     ...settingsRows(Object.entries(settings)),
     ['control', 'GET  /simulator/state'],

@@ -22,7 +22,7 @@ import { accessTokenOf } from '../support/served-token.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SESSION_ENV = { SESSION_JWT_SECRET: 's'.repeat(32), SESSION_JWT_ISSUER: 'issuer', SESSION_JWT_AUDIENCE: 'us' };
 const STACK_TRACE = /^\s+at .+:\d+/m;
-const COMMANDS = ['serve', 'demo', 'simulate-vendor', 'check', 'digest', 'rekey', 'sign', 'openapi'];
+const COMMANDS = ['serve', 'demo', 'simulate-vendor', 'check', 'rekey', 'sign', 'openapi'];
 const APP = { appId: 'app-1', appToken: 'token-of-app-1', appKey: 'key-of-app-1' };
 const VENDOR_ENV = { VENDOR_APP_ID: APP.appId, VENDOR_APP_TOKEN: APP.appToken, VENDOR_APP_KEY: APP.appKey };
 

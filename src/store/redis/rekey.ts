@@ -52,10 +52,10 @@ export class Rekey {
 
   /**
    * Walks through all accounts once. When `signal` aborts, the walk ends after its batch, and keeps what it has done.
-   * @param report gets the approximate share of the walk (0 to 1) after each batch
+   * @param report gets the totals after each batch
    * @throws BrokerError `store_unavailable` when a command fails or the connection is lost. What was done stays
    */
-  async walk(signal: AbortSignal, report: (share: number, totals: RekeyTotals) => void): Promise<RekeyTotals> {
+  async walk(signal: AbortSignal, report: (totals: RekeyTotals) => void): Promise<RekeyTotals> {
     const totals: RekeyTotals = { lookedAt: 0, resealed: 0, current: 0, changed: 0, unreadable: new Map() };
     try {
       // A cluster client knows the nodes only when it is ready.
@@ -64,10 +64,7 @@ export class Rekey {
         signal.addEventListener('abort', resolve);
       });
       if (this.#redis.status !== 'ready') await withTimeout(systemClock, CONNECT_WAIT_MS, ready);
-      const nodes = mastersOf(this.#redis);
-      for (const [index, node] of nodes.entries()) {
-        await this.#walkNode(node, signal, totals, (share) => report((index + share) / nodes.length, totals));
-      }
+      for (const node of mastersOf(this.#redis)) await this.#walkNode(node, signal, totals, report);
     } catch (error) {
       // A command may fail after an abort.
       if (!signal.aborted) throw storeUnavailable(error);
@@ -79,15 +76,14 @@ export class Rekey {
     this.#redis.disconnect();
   }
 
-  async #walkNode(node: Redis, signal: AbortSignal, totals: RekeyTotals, report: (share: number) => void) {
+  async #walkNode(node: Redis, signal: AbortSignal, totals: RekeyTotals, report: (totals: RekeyTotals) => void) {
     const pattern = this.#keys.accountPattern;
     let isLost = false;
     node.once('close', () => {
       isLost = true;
     });
-    const size = await node.dbsize();
     let cursor = '0';
-    for (let seen = SCAN_COUNT; !signal.aborted; seen += SCAN_COUNT) {
+    while (!signal.aborted) {
       const [next, keys] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT);
       // ioredis has sent the command again, perhaps to a Redis that scans its keys in another order: the cursor is
       // wrong.
@@ -95,7 +91,7 @@ export class Rekey {
       for (let at = 0; at < keys.length && !signal.aborted; at += BATCH) {
         const outcomes = await this.#resealAccounts(keys.slice(at, at + BATCH));
         for (const outcome of outcomes) count(totals, outcome);
-        report(Math.min(1, (seen - SCAN_COUNT * Math.max(0, 1 - (at + BATCH) / keys.length)) / size));
+        report(totals);
       }
       if (next === '0') return;
       cursor = next;
