@@ -130,7 +130,7 @@ export interface Observer {
   /** Redis has lost changes that this replica knows of. */
   storeLostData(history: 'lost' | 'went_back'): void;
   adminRefused(reason: AdminRefusal): void;
-  /** The secrets were read again. @param isUsable `false`: the old ones stay, because the configuration is not usable */
+  /** The secrets were read again. @param isUsable `false`: the old ones stay, because the configuration is wrong */
   secretsReloaded(isUsable: boolean): void;
 }
 
