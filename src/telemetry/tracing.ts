@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type Context,
   context,
@@ -27,7 +28,7 @@ import {
 import { type Clock, withTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
-import type { RequestTracer, SpanFacts, TracedRequest, TracedResponse, Tracer } from '../token/tracer.ts';
+import type { RequestTracer, SpanFacts, Tracer } from '../token/tracer.ts';
 
 export interface TracingOptions {
   readonly endpoint: URL;
@@ -123,7 +124,7 @@ export class Tracing implements Tracer, RequestTracer {
     recordedSpan()?.setAttributes(facts);
   }
 
-  request(incoming: TracedRequest, response: TracedResponse, work: () => void): void {
+  request(incoming: IncomingMessage, response: ServerResponse, work: () => void): void {
     const active = UNTRACED_PATHS.test(incoming.url ?? '') ? undefined : this.#contextOf(incoming, response);
     if (active) context.with(active, work);
     else work();
@@ -149,7 +150,7 @@ export class Tracing implements Tracer, RequestTracer {
   }
 
   /** Starts the span of a request. `undefined`: the request is not sampled. */
-  #contextOf(incoming: TracedRequest, response: TracedResponse): Context | undefined {
+  #contextOf(incoming: IncomingMessage, response: ServerResponse): Context | undefined {
     const { method = 'GET', headers } = incoming;
     const parent = this.#propagator.extract(ROOT_CONTEXT, headers, defaultTextMapGetter);
     const attributes = { 'http.request.method': method };

@@ -27,15 +27,9 @@ export interface RequestTracer {
    * Runs `work`, which answers the request, in a span that ends with the response. The caller's `traceparent` may be
    * its parent.
    */
-  request(request: TracedRequest, response: TracedResponse, work: () => void): void;
+  request(request: IncomingMessage, response: ServerResponse, work: () => void): void;
   /** Runs `work` in the span of the request, where Node has lost it: after the events of a request body. */
   resume(request: object, work: () => void): void;
   /** The current request has this route, like `/accounts/:unionId`; `undefined` if there is none for its URL. */
   matched(method: string, route: string | undefined): void;
 }
-
-/** The part of Node's request that a span needs. */
-export type TracedRequest = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
-
-/** The part of Node's response that a span needs. */
-export type TracedResponse = Pick<ServerResponse, 'statusCode' | 'writableFinished' | 'once'>;

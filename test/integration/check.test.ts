@@ -170,7 +170,7 @@ test('reports ok if nothing is wrong, logs nobody in and leaves nothing in Redis
     /Redis memory +— Redis evicts no keys/,
     /Redis persistence +— no append-only file/,
     /token encryption +— AES-256-GCM with key new; old can still decrypt/,
-    /session keys +— http.*\/jwks\.json publishes 1 key, usable for ES256\n/,
+    /session keys +— http.*\/jwks\.json publishes 1 key; accepted: .*ES256/,
     new RegExp(`vendor ${host} +— answered in \\d+ ms`),
     new RegExp(`clock of ${host} +— agrees with the clock of this machine`),
     new RegExp(`app default at ${host} +— signature accepted: .*empty country \\(10001\\).*--login`),
@@ -511,7 +511,7 @@ describe('the vendor', () => {
     const { out, problems } = await check({}, LOGIN);
     expect([problems, out]).toEqual([
       [],
-      expect.stringMatching(/login default at .*— succeeded: accessId …\d{4}, .* 30 days\n/),
+      expect.stringMatching(/login default at .*— succeeded: accessId …\d{4}, a token for 720\.0 h\n/),
     ]);
     expect(vendor.loginsOf(LOGIN[2] ?? '', LOGIN[4] ?? '')).toBe(1);
     const wrong = await check({ VENDOR_APP_TOKEN: canary('wrong-token') }, LOGIN);
@@ -548,7 +548,7 @@ test('with --lang zh every line is in Chinese', async () => {
   const { code, out, err } = await outputOf(checkCommand, args, env);
   expect([code, err]).toEqual([1, '']);
   expect(out).toMatch(/^FAIL {2}会话 region +— UK：会话的声明 region 必须是 ISO 3166-1 .*\n {6}修正方法：/m);
-  expect(out).toMatch(/ 登录 default +— 成功：accessId …\d{4}，令牌有效期 30 天$/m);
+  expect(out).toMatch(/ 登录 default +— 成功：accessId …\d{4}，令牌有效期 720.0 小时$/m);
   const lines = out.split('\n').filter((line) => line !== '');
   expect(lines.length).toBeGreaterThan(15);
   expect(lines.filter((line) => !/\p{Script=Han}/u.test(line))).toEqual([]);

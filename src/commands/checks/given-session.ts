@@ -248,32 +248,20 @@ function fixFor(name: string, value: unknown, options: SessionOptions, settings:
   );
 }
 
+const UNITS = { s: { en: 'seconds', zh: '秒' }, ms: { en: 'milliseconds', zh: '毫秒' } };
+
 /** @returns `undefined` if the claim is not a time */
 function fixForTime(name: string, { issuedAt, expiresAt, timeUnit }: SessionOptions['claims']): Text | undefined {
-  const clocks = {
-    en: 'If the unit is right, correct the clock of this host or of the issuer.',
-    zh: '如果单位正确，请校准本机或签发方的时钟。',
-  };
-  if (name === 'nbf') {
-    return {
-      en: `Issue sessions with nbf in seconds since 1970. ${clocks.en}`,
-      zh: `以秒为单位（Unix 时间戳）签发 nbf。${clocks.zh}`,
-    };
-  }
-  const [unit, other] =
-    timeUnit === 's' ? [{ en: 'seconds', zh: '秒' }, 'ms'] : [{ en: 'milliseconds', zh: '毫秒' }, 's'];
+  if (!['nbf', issuedAt, expiresAt].includes(name)) return undefined;
+  const unit = UNITS[name === 'nbf' ? 's' : timeUnit];
+  const setting = name === 'nbf' ? '' : ` (SESSION_CLAIM_TIME_UNIT=${timeUnit === 's' ? 'ms' : 's'})`;
+  const renew =
+    name === expiresAt ? { en: 'Let the app get a new session. ', zh: '让 App 更新会话。' } : untranslated('');
   const claim = visible(name);
-  const rule: Text = {
-    en: `with ${claim} in ${unit.en} since 1970, as a number, or set SESSION_CLAIM_TIME_UNIT=${other}. ${clocks.en}`,
-    zh: `以${unit.zh}为单位（Unix 时间戳，数字）签发 ${claim}，或设置 SESSION_CLAIM_TIME_UNIT=${other}。${clocks.zh}`,
+  return {
+    en: `${renew.en}Issue sessions with ${claim} in ${unit.en} since 1970, as a number, or correct the unit${setting} or the clock of this host or of the issuer.`,
+    zh: `${renew.zh}签发会话时，${claim} 应为以${unit.zh}为单位的 Unix 时间戳，数字；否则请修正单位${setting}，或校准本机或签发方的时钟。`,
   };
-  if (name === expiresAt) {
-    return {
-      en: `Let the app get a new session. If it is new, issue it ${rule.en}`,
-      zh: `让 App 更新会话。如果会话是新的，请${rule.zh}`,
-    };
-  }
-  return name === issuedAt ? { en: `Issue sessions ${rule.en}`, zh: `请${rule.zh}` } : undefined;
 }
 
 /** If several settings name one claim, the first one counts. */

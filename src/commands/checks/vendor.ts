@@ -135,10 +135,10 @@ function loginResult(name: Text, exchange: VendorExchange): CheckResult {
   if (!exchange.token) return fail(name, refusalProblem(exchange));
   const { fields, issuedAt, expiresAt } = exchange.token;
   const end = fields['accessId']?.slice(-4);
-  const life = duration(expiresAt - issuedAt);
+  const hours = ((expiresAt - issuedAt) / 3_600_000).toFixed(1);
   return ok(name, {
-    en: `succeeded: accessId …${end}, a token for ${life.en}`,
-    zh: `成功：accessId …${end}，令牌有效期 ${life.zh}`,
+    en: `succeeded: accessId …${end}, a token for ${hours} h`,
+    zh: `成功：accessId …${end}，令牌有效期 ${hours} 小时`,
   });
 }
 
@@ -270,12 +270,4 @@ function faultProblem({ kind, facts }: VendorFault, address: string): Problem {
       zh: `修正 ${setting}。路径只写 /openapi/… 之前的部分。确认没有代理代替厂商响应。`,
     },
   };
-}
-
-function duration(ms: number): Text {
-  const seconds = Math.round(ms / 1_000);
-  if (seconds < 120) return { en: `${seconds} s`, zh: `${seconds} 秒` };
-  const [minutes, hours, days] = [60, 3_600, 86_400].map((unit) => Math.round(seconds / unit));
-  if (seconds < 7_200) return { en: `${minutes} min`, zh: `${minutes} 分钟` };
-  return seconds < 172_800 ? { en: `${hours} h`, zh: `${hours} 小时` } : { en: `${days} days`, zh: `${days} 天` };
 }

@@ -63,19 +63,13 @@ export interface MetricsRoutesOptions {
   readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
 }
 
-const METRICS_EXAMPLE = [
-  '# HELP sdk_token_broker_reads_total Reads of a token, by the source of the token or by the code of the error.',
-  '# TYPE sdk_token_broker_reads_total counter',
-  'sdk_token_broker_reads_total{outcome="memory"} 1027',
-].join('\n');
-
 const metricsSchema = {
   operationId: 'getMetrics',
   summary: 'The metrics of this replica, for Prometheus',
   description: 'In the Prometheus text format 0.0.4. No label identifies an account or a terminal.',
   tags: ['metrics'],
   response: {
-    200: responseWithBody('The metrics.', { schema: z.string(), example: METRICS_EXAMPLE, mediaType: 'text/plain' }),
+    200: responseWithBody('The metrics.', { schema: z.string(), mediaType: 'text/plain' }),
     ...problemResponses(['request_invalid', 'internal', 'shutting_down']),
   },
 };

@@ -1,7 +1,11 @@
-import fengari, { type LuaState } from 'fengari';
+// @ts-expect-error It has no types. Its functions are those of the C API: https://www.lua.org/manual/5.3.
+import fengari from 'fengari';
 import { LUA_SCRIPTS, type ScriptName } from '../redis/lua-scripts.ts';
 
 const { lua, lauxlib, lualib, to_luastring: bytes } = fengari;
+
+/** A running script, with its stack of values. */
+type LuaState = unknown;
 
 /** The answer of a command or a script. A string has one character for each byte (Latin-1). */
 export type Reply = string | number | null | readonly Reply[];
@@ -68,7 +72,7 @@ function load(code: string): void {
 function define(library: string, functions: Readonly<Record<string, (running: LuaState) => void>>): void {
   lua.lua_newtable(state);
   for (const [name, run] of Object.entries(functions)) {
-    lua.lua_pushcfunction(state, (running) => {
+    lua.lua_pushcfunction(state, (running: LuaState) => {
       try {
         run(running);
       } catch (error) {

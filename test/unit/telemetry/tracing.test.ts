@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { context, diag, trace } from '@opentelemetry/api';
 import { globalErrorHandler } from '@opentelemetry/core';
 import { expect, onTestFinished, test, vi } from 'vitest';
@@ -38,7 +38,8 @@ async function startTracing(options: Partial<TracingOptions> = {}, receiver?: Ot
 /** Runs `work` as a request with this header. */
 function request(tracing: Tracing, work: () => void, traceparent?: string): void {
   const response = Object.assign(new EventEmitter(), { statusCode: 200, writableFinished: true }) as ServerResponse;
-  tracing.request({ method: 'GET', url: '/', headers: traceparent ? { traceparent } : {} }, response, work);
+  const incoming = { method: 'GET', url: '/', headers: traceparent ? { traceparent } : {} } as IncomingMessage;
+  tracing.request(incoming, response, work);
   response.emit('close');
 }
 
