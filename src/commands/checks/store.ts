@@ -5,35 +5,39 @@ import type { Clock } from '../../token/clock.ts';
 import { type Text, untranslated } from '../../token/text.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
 
-const FULL_DISK: Text = {
-  en: 'See the log of Redis. Its disk may be full or not writable.',
-  zh: '查看 Redis 的日志。磁盘可能已满，或不可写。',
-};
+/** Redis says in a word why it takes no writes now. */
+function noWrites(code: string): Problem {
+  return {
+    detail: { en: `it takes no writes now (${code})`, zh: `Redis 目前不接受写入（${code}）` },
+    fix: {
+      en: 'See the log of Redis. It may be loading its data, have no memory left (maxmemory), or be unable to write to its disk.',
+      zh: '查看 Redis 的日志：可能正在加载数据、内存已用完（maxmemory），或无法写入磁盘。',
+    },
+  };
+}
 
 const REDIS = untranslated('Redis');
 
+const WRONG_PASSWORD: Problem = {
+  detail: {
+    en: 'it requires another user or password than REDIS_URL has',
+    zh: 'Redis 要求的用户名或密码与 REDIS_URL 中的不同',
+  },
+  fix: {
+    en: 'Correct them: redis://:password@host or redis://user:password@host. Characters such as @ / : # % must be percent-encoded.',
+    zh: '请修正：redis://:password@host 或 redis://user:password@host。其中的 @ / : # % 等字符需做 URL 编码。',
+  },
+};
+
+const START_SERVERS: Text = {
+  en: 'Check that they run at the addresses in REDIS_URL. If they require TLS, add ?tls=true, and set NODE_EXTRA_CA_CERTS if they use a CA of your own. The password of Sentinels must be in ?sentinelPassword=….',
+  zh: '检查它们是否在 REDIS_URL 中的各地址上运行。如果要求 TLS，加上 ?tls=true；如果使用自己的 CA，设置 NODE_EXTRA_CA_CERTS。Sentinel 的密码必须写在 ?sentinelPassword=… 中。',
+};
+
 /** By the error code of Redis or of the probe. */
 const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
-  NOAUTH: {
-    detail: {
-      en: 'it requires a password, but REDIS_URL has none (NOAUTH)',
-      zh: 'Redis 要求密码，但 REDIS_URL 中没有（NOAUTH）',
-    },
-    fix: {
-      en: 'Add the password to the URL: redis://:password@host or redis://user:password@host.',
-      zh: '在 URL 中加上密码：redis://:password@host 或 redis://user:password@host。',
-    },
-  },
-  WRONGPASS: {
-    detail: {
-      en: 'it rejects the user or the password in REDIS_URL (WRONGPASS)',
-      zh: 'Redis 拒绝 REDIS_URL 中的用户名或密码（WRONGPASS）',
-    },
-    fix: {
-      en: 'Correct them. In a URL, characters such as @ / : # % must be percent-encoded.',
-      zh: '修正用户名和密码。URL 中的 @ / : # % 等字符需做 URL 编码。',
-    },
-  },
+  NOAUTH: WRONG_PASSWORD,
+  WRONGPASS: WRONG_PASSWORD,
   DENIED: {
     detail: {
       en: 'it accepts connections from its own machine only (DENIED, protected mode)',
@@ -51,21 +55,9 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
     },
     fix: { en: 'Set REDIS_URL to the primary.', zh: '把 REDIS_URL 改为主节点。' },
   },
-  MISCONF: {
-    detail: {
-      en: 'it refuses to write because it cannot save to disk (MISCONF)',
-      zh: 'Redis 无法保存到磁盘，因此拒绝写入（MISCONF）',
-    },
-    fix: FULL_DISK,
-  },
-  OOM: {
-    detail: { en: 'it has no memory left (OOM)', zh: 'Redis 内存已用完（OOM）' },
-    fix: { en: 'Raise its maxmemory.', zh: '调高 maxmemory。' },
-  },
-  LOADING: {
-    detail: { en: 'it is still loading its data (LOADING)', zh: 'Redis 仍在加载数据（LOADING）' },
-    fix: { en: 'Wait, then run the check again.', zh: '稍等，再运行一次检查。' },
-  },
+  MISCONF: noWrites('MISCONF'),
+  OOM: noWrites('OOM'),
+  LOADING: noWrites('LOADING'),
   MOVED: {
     detail: {
       en: 'it is a node of a Redis Cluster, but REDIS_URL has another scheme (MOVED)',
@@ -112,17 +104,11 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
   },
   NOSENTINEL: {
     detail: { en: 'no Sentinel answers', zh: '没有 Sentinel 响应' },
-    fix: {
-      en: 'Check that the Sentinels run at the addresses in REDIS_URL. If they require TLS, add ?tls=true, and set NODE_EXTRA_CA_CERTS if they use a CA of your own. If they require a password, it must be in ?sentinelPassword=….',
-      zh: '检查 REDIS_URL 中的各地址上是否运行着 Sentinel。如果要求 TLS，加上 ?tls=true；如果使用自己的 CA，设置 NODE_EXTRA_CA_CERTS。如果要求密码，密码必须写在 ?sentinelPassword=… 中。',
-    },
+    fix: START_SERVERS,
   },
   NONODE: {
     detail: { en: 'no node of the cluster answers', zh: '集群中没有节点响应' },
-    fix: {
-      en: 'Check that the nodes run at the addresses in REDIS_URL. If they require TLS, add ?tls=true, and set NODE_EXTRA_CA_CERTS if they use a CA of your own.',
-      zh: '检查 REDIS_URL 中的各节点是否在运行。如果要求 TLS，加上 ?tls=true；如果使用自己的 CA，设置 NODE_EXTRA_CA_CERTS。',
-    },
+    fix: START_SERVERS,
   },
   ERR: {
     detail: { en: 'it refuses a command of the broker (ERR)', zh: 'Redis 拒绝 Broker 的某个命令（ERR）' },
@@ -185,7 +171,6 @@ export async function checkStore(redis: RedisConfig | undefined, clock: Clock): 
     }),
     scriptError ? fail(SCRIPTS, redisProblem(scriptError, address, redis.keyPrefix)) : ok(SCRIPTS, SCRIPT_SUCCEEDED),
     checkMemory(info),
-    ...checkPersistence(info),
     checkStoredTokens(redis, sample) ?? checkEncryption(redis),
   ];
 }
@@ -213,22 +198,6 @@ function checkMemory(info: ReadonlyMap<string, string>): CheckResult {
   };
   // Without a limit, Redis evicts nothing yet.
   return info.get('maxmemory') === '0' ? warn(name, { detail, fix }) : fail(name, { detail, fix });
-}
-
-function checkPersistence(info: ReadonlyMap<string, string>): CheckResult[] {
-  const name = { en: 'Redis persistence', zh: 'Redis 持久化' };
-  const aof = info.get('aof_enabled');
-  if (aof === undefined) return [];
-  if (info.get('rdb_last_bgsave_status') === 'err' || info.get('aof_last_write_status') === 'err') {
-    const detail = { en: 'the last attempt of Redis to save to disk failed', zh: 'Redis 最近一次保存到磁盘失败' };
-    return [warn(name, { detail, fix: FULL_DISK })];
-  }
-  if (aof === '1') return [ok(name, { en: 'append-only file', zh: '已开启 AOF' })];
-  const detail = {
-    en: 'no append-only file: after a crash, each token since the last snapshot costs a login',
-    zh: '未开启 AOF：崩溃之后，上次快照以来的每个令牌都要重新登录',
-  };
-  return [ok(name, detail)];
 }
 
 const ENCRYPTION: Text = { en: 'token encryption', zh: '令牌加密' };

@@ -158,13 +158,9 @@ function refusalProblem({ code, reason, kind }: Extract<VendorExchange, { token:
         fix: { en: 'Use another --union-id.', zh: '换一个 --union-id。' },
       };
     case 'too_frequent':
-      return {
-        detail: { en: `the vendor says that calls are too frequent (${code})`, zh: `厂商提示调用过于频繁（${code}）` },
-        fix: RETRY_LATER,
-      };
     case 'maintenance':
       return {
-        detail: { en: `the vendor is under maintenance (${code})`, zh: `厂商正在维护（${code}）` },
+        detail: { en: `the vendor takes no calls at this moment (${code})`, zh: `厂商目前不接受调用（${code}）` },
         fix: RETRY_LATER,
       };
     case 'unknown':
@@ -178,72 +174,39 @@ function refusalProblem({ code, reason, kind }: Extract<VendorExchange, { token:
     case 'clock_skew':
     case 'configuration':
       if (code === 10_007) return signatureProblem(reason);
-      return (
-        APP_PROBLEMS[code] ?? {
-          detail: { en: `the vendor refuses the call (${code})`, zh: `厂商拒绝该调用（${code}）` },
-          fix: { en: 'Ask the vendor why.', zh: '向厂商咨询原因。' },
-        }
-      );
+      return {
+        detail: { en: `the vendor refuses the app (${code})`, zh: `厂商拒绝该 App（${code}）` },
+        fix: {
+          en: 'Correct its appId and appToken, and its accessId if you set one (VENDOR_APP_… or VENDOR_APPS). They must belong to one app, which may be known at one domain only. If the vendor has frozen it (10901051), ask the vendor.',
+          zh: '修正 appId 和 appToken；如果设置了 accessId，也请核对（VENDOR_APP_… 或 VENDOR_APPS）。它们必须属于同一个 App，而有些 App 只在某一个域名下有效。如果 App 已被厂商冻结（10901051），请联系厂商。',
+        },
+      };
   }
 }
 
 const RETRY_LATER: Text = { en: 'Wait a minute, then run the check again.', zh: '等一分钟，再运行一次检查。' };
 
-const APP_PROBLEMS: Readonly<Record<number, Problem>> = {
-  10901050: {
-    detail: {
-      en: 'the vendor says that the identity of the app is wrong (10901050)',
-      zh: '厂商提示 App 的身份不对（10901050）',
-    },
-    fix: {
-      en: 'Correct its appToken (VENDOR_APP_TOKEN or VENDOR_APPS). appId, appToken and appKey must belong to one app.',
-      zh: '修正 appToken（VENDOR_APP_TOKEN 或 VENDOR_APPS）。appId、appToken 和 appKey 必须属于同一个 App。',
-    },
-  },
-  10901051: {
-    detail: { en: 'the vendor has frozen the app (10901051)', zh: '厂商已冻结该 App（10901051）' },
-    fix: { en: 'Ask the vendor to unfreeze it.', zh: '请厂商解冻。' },
-  },
-  10901052: {
-    detail: { en: 'the vendor does not know the app (10901052)', zh: '厂商没有这个 App（10901052）' },
-    fix: {
-      en: 'Correct its appId, and its accessId if you set one. Some apps are known at one domain only.',
-      zh: '修正 appId；如果设置了 accessId，也请核对。有些 App 只在某一个域名下有效。',
-    },
-  },
-};
-
 function signatureProblem(reason: string | undefined): Problem {
   const shown = `10007${reason === undefined ? '' : `:${reason}`}`;
-  switch (reason) {
-    case '-2':
-      return {
-        detail: {
-          en: `the vendor refuses the timestamp, even one by its own Date header (${shown})`,
-          zh: `厂商拒绝时间戳，即使它取自厂商自己的 Date 响应头（${shown}）`,
-        },
-        fix: {
-          en: 'Set the clock of this machine by NTP. If it is right, ask the vendor about its clock.',
-          zh: '用 NTP 校准本机时钟。如果本机时钟没有问题，请厂商检查它的时钟。',
-        },
-      };
-    case '-1':
-      return {
-        detail: { en: `the vendor cannot read the body of the call (${shown})`, zh: `厂商无法读取请求体（${shown}）` },
-        fix: {
-          en: 'Make sure that no proxy changes the request: its bytes are signed.',
-          zh: '确认没有代理改动请求：签名覆盖每一个字节。',
-        },
-      };
-    default:
-      return {
-        detail: { en: `the vendor says that the signature is wrong (${shown})`, zh: `厂商提示签名错误（${shown}）` },
-        fix: {
-          en: 'Correct its appKey (VENDOR_APP_KEY or VENDOR_APPS), and its accessId if you set one. Make sure that no proxy changes the Host header. The command `sign` prints a signed login to compare with the vendor.',
-          zh: '修正 appKey（VENDOR_APP_KEY 或 VENDOR_APPS）；如果设置了 accessId，也请核对。确认没有代理改动 Host 请求头。`sign` 命令会打印一次签名后的登录，可与厂商核对。',
-        },
-      };
+  if (reason === '-2') {
+    return {
+      detail: {
+        en: `the vendor refuses the timestamp, even one by its own Date header (${shown})`,
+        zh: `厂商拒绝时间戳，即使它取自厂商自己的 Date 响应头（${shown}）`,
+      },
+      fix: {
+        en: 'Set the clock of this machine by NTP. If it is right, ask the vendor about its clock.',
+        zh: '用 NTP 校准本机时钟。如果本机时钟没有问题，请厂商检查它的时钟。',
+      },
+    };
   }
+  return {
+    detail: { en: `the vendor says that the signature is wrong (${shown})`, zh: `厂商提示签名错误（${shown}）` },
+    fix: {
+      en: 'Correct its appKey (VENDOR_APP_KEY or VENDOR_APPS), and its accessId if you set one. Make sure that no proxy changes the Host header or the body. The command `sign` prints a signed login to compare with the vendor.',
+      zh: '修正 appKey（VENDOR_APP_KEY 或 VENDOR_APPS）；如果设置了 accessId，也请核对。确认没有代理改动 Host 请求头或请求体。`sign` 命令会打印一次签名后的登录，可与厂商核对。',
+    },
+  };
 }
 
 /** Explains why there is no valid answer. */
