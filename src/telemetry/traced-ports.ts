@@ -13,14 +13,6 @@ export function tracedLogin(vendor: VendorLogin, tracer: Tracer): VendorLogin {
   return { login: (request) => tracer.span('login', () => vendor.login(request)) };
 }
 
-/** Operations whose own name does not say what they act on. */
-const OPERATIONS: Readonly<Record<string, string>> = {
-  find: 'find_account',
-  identify: 'identify_account',
-  take: 'take_permit',
-  giveBack: 'give_back_permit',
-  reserve: 'reserve_login',
-};
 const UNTRACED: ReadonlySet<string> = new Set(['extend', 'clockFor', 'nextPlaceInMs']);
 
 /**
@@ -33,7 +25,7 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
     new Proxy(part, {
       get(_, name: string) {
         const method = Reflect.get(part, name) as (...args: unknown[]) => unknown;
-        const operation = OPERATIONS[name] ?? name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+        const operation = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
         const facts = system ? { 'db.system.name': system, 'db.operation.name': operation } : undefined;
         return (...args: unknown[]) => {
           const call = () => Reflect.apply(method, part, args);
