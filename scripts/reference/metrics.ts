@@ -21,7 +21,6 @@ const CHINESE: Readonly<Record<string, string>> = {
   secrets_refused: '为 1 时，副本保留旧凭据，因为使用新凭据的配置无效',
   session_checks_total: '会话校验次数，按结果。共用一次校验的多个调用方只计一次',
   rate_limit_refusals_total: '以 `rate_limited` 拒绝的请求数，按达到的限制',
-  cool_downs_total: '未登录就拒绝的刷新次数，因为该账号刚刚连续几次登录都以此错误失败',
   write_backs_total: '写回存储的令牌数，按结果',
   tokens_expired_unrenewed_total: 'App 读取过、Broker 本应刷新却没有刷新就过期的令牌数',
   login_attempts_total: '发给厂商的登录请求数。一次登录最多发送三个',
@@ -39,7 +38,6 @@ const CHINESE: Readonly<Record<string, string>> = {
   vendor_clock_offset_seconds: '厂商域名的时钟减去本机的时钟；没有已知的偏差时为 0',
   vendor_failing: '恒为 1。本副本在某个厂商域名的登录失败期间才有，带有最近一次失败的原因',
   cached_tokens: '本副本内存中的令牌数',
-  cached_tokens_bytes: '这些令牌占用的内存（字节），不超过 `CACHE_MAX_MB`',
 };
 
 interface LabelText {
@@ -103,15 +101,6 @@ const LABELS: readonly LabelText[] = [
       zh: '`login`、`waited`（另一个调用方的登录），或错误的 `code`',
     },
     orError: true,
-  },
-  {
-    metrics: ['cool_downs_total'],
-    label: 'code',
-    of: { en: 'cool-downs', zh: '冷却' },
-    values: {
-      en: '`vendor_unavailable`, `vendor_timeout`',
-      zh: '`vendor_unavailable`、`vendor_timeout`',
-    },
   },
   {
     metrics: ['write_backs_total'],

@@ -133,7 +133,7 @@ export class LeasedLogins<Result> {
    *   time
    */
   async logIn(request: LoginRequest, steps: LoginSteps<Result>): Promise<Result> {
-    const { terminals, clock, observer, tracer, loginBudgetMs } = this.#options;
+    const { terminals, clock, tracer, loginBudgetMs } = this.#options;
     const beganAt = terminals.clockFor(request.id) ?? 0;
     // Until then it may take the lease. Its own login may end one login budget later.
     const deadline = clock.monotonic() + 2 * loginBudgetMs + LEASE_MS;
@@ -142,7 +142,6 @@ export class LeasedLogins<Result> {
       const answer = await this.acquire(request.id);
       if (answer.kind === 'terminal_limit') throw new BrokerError('terminal_limit');
       if (answer.kind === 'cooling') {
-        observer.coolingDown(answer.code);
         throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
       }
       if (answer.kind === 'held') {

@@ -1,7 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { LoginOutcome, Observer, ReadOutcome } from '../token/observer.ts';
-import { coolsDown } from '../token/renewal-timing.ts';
 import { type WatchedState, watchState } from './watched-state.ts';
 
 export interface MetricsOptions {
@@ -187,12 +186,6 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
     }),
     renewalEnded: (cause, outcome) => renewals.inc({ cause, outcome }),
     renewalFailed: (cause, error) => renewals.inc({ cause, outcome: errorCodeOf(error) }),
-    coolingDown: countBy({
-      name: 'sdk_token_broker_cool_downs_total',
-      help: 'Renewals refused without a login, because several logins of the account had just failed with this error.',
-      label: 'code',
-      values: CODES.filter(coolsDown),
-    }),
     wroteBack: countBy({
       name: 'sdk_token_broker_write_backs_total',
       help: 'Tokens written back to the store, by outcome.',

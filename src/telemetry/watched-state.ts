@@ -4,7 +4,7 @@ import { reasonOf } from './findings.ts';
 
 /** The values that each scrape reads. */
 export interface WatchedState {
-  readonly cache: { readonly size: number; readonly bytes: number };
+  readonly cache: { readonly size: number };
   /** The digest of the present configuration. */
   readonly configuration: () => string;
   /** Number of replicas that ended without a shutdown; `undefined` if the store does not answer. */
@@ -81,14 +81,6 @@ export function watchState(registry: Registry, version: string, state: WatchedSt
     help: "Tokens in this replica's memory.",
     collect() {
       this.set(cache.size);
-    },
-  });
-  new Gauge({
-    registers,
-    name: 'sdk_token_broker_cached_tokens_bytes',
-    help: 'Memory of these tokens in bytes, at most `CACHE_MAX_MB`.',
-    collect() {
-      this.set(cache.bytes);
     },
   });
 }

@@ -89,8 +89,6 @@ export interface Observer {
 
   renewalEnded(cause: RenewalCause, outcome: RenewalOutcome): void;
   renewalFailed(cause: RenewalCause, error: unknown): void;
-  /** A renewal was refused because earlier ones failed with this code. */
-  coolingDown(code: ErrorCode): void;
   /** A token that the store had missed was written back, unless the store had a newer one or knew of a logout. */
   wroteBack(outcome: 'saved' | 'outdated'): void;
   rateLimited(limit: LimitName): void;

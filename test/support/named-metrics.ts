@@ -5,7 +5,7 @@ import { reportEveryEvent } from '../unit/telemetry/every-event.ts';
 import { type MetricFamily, parsePrometheus } from './prometheus-text.ts';
 
 export const WATCHED: WatchedState = {
-  cache: { size: 1, bytes: 1 },
+  cache: { size: 1 },
   configuration: () => '0123456789ab',
   missingReplicas: async () => 1,
   vendorDomains: () => [

@@ -8,7 +8,6 @@ export const silentObserver: Observer = {
   readFailed: ignore,
   renewalEnded: ignore,
   renewalFailed: ignore,
-  coolingDown: ignore,
   wroteBack: ignore,
   rateLimited: ignore,
   renewalClaimed: ignore,

@@ -240,12 +240,11 @@ describe('a renewal', () => {
     ],
     ['of one terminal too many is refused', { kind: 'terminal_limit', endedRead: false }, { code: 'terminal_limit' }],
   ])('%s', async (_, answer, expected) => {
-    const { pass, answers, told, renew } = createReplica();
+    const { pass, answers, renew } = createReplica();
     answers.push(answer);
     const renewal = renew();
     await pass(0);
     expect(renewal.result).toMatchObject(expected);
-    expect(told('coolingDown')).toEqual(answer.kind === 'cooling' ? [[answer.code]] : []);
   });
 
   test('logs in without a lease if the store does not answer within 180 ms, and gives back a late lease', async () => {

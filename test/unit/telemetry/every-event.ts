@@ -10,7 +10,6 @@ import type {
   RenewalOutcome,
   SessionOutcome,
 } from '../../../src/token/observer.ts';
-import { coolsDown } from '../../../src/token/renewal-timing.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { FAULT_KINDS } from '../vendor-api/every-fault.ts';
 
@@ -47,7 +46,6 @@ export const EVENTS: { readonly [Event in keyof Observer]: readonly Parameters<O
   renewalFailed: CAUSES.flatMap((cause) =>
     CODES.map((code): [RenewalCause, unknown] => [cause, new BrokerError(code)]),
   ),
-  coolingDown: CODES.filter(coolsDown).map((code) => [code]),
   wroteBack: all<Parameters<Observer['wroteBack']>[0]>({ saved: true, outdated: true }).map((outcome) => [outcome]),
   rateLimited: LIMITS.map((limit) => [limit]),
   renewalClaimed: [[2_500]],

@@ -59,18 +59,17 @@ describe('a scrape', () => {
     expect(text).toContain(`${PREFIX}renewals_total{cause="background",outcome="vendor_timeout"} 0\n`);
     expect(text).toContain(`${PREFIX}login_duration_seconds_bucket{le="5",outcome="success"} 0\n`);
     expect(shown('redis_errors_total')).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    expect(shown('cool_downs_total')).toEqual([0, 0]);
     expect(shown('tokens_expired_unrenewed_total')).toEqual([0]);
   });
 
   test('shows the process, the version and the current size of the cache', async () => {
     const { watch, value, scraped } = newMetrics();
-    const cache = { size: 0, bytes: 0 };
+    const cache = { size: 0 };
     let configuration = 'former';
     watch({ ...WATCHED, cache, configuration: () => configuration, missingReplicas: async () => undefined });
     expect(await value('cached_tokens')).toBe(0);
-    Object.assign(cache, { size: 3, bytes: 4_711 });
-    expect([await value('cached_tokens'), await value('cached_tokens_bytes')]).toEqual([3, 4_711]);
+    cache.size = 3;
+    expect(await value('cached_tokens')).toBe(3);
     const build = { version: '1.2.3', node_version: process.version };
     expect(await value('build_info', { ...build, configuration: 'former' })).toBe(1);
     configuration = 'present';
