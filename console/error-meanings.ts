@@ -32,6 +32,11 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     zh: '地址错误；在内部 API 上还可能是：Broker 不知道该账号',
     actor: 'app',
   },
+  method_not_allowed: {
+    en: 'the address is right, but the method is not. `Allow` names the methods that it has',
+    zh: '地址正确，但方法不对。`Allow` 列出允许的方法',
+    actor: 'app',
+  },
   rate_limited: {
     en: 'the account asks too often, or reports too many refused tokens',
     zh: '该账号请求过于频繁，或上报的被拒令牌过多',

@@ -23,6 +23,7 @@ export const APP_TEXTS: Readonly<Record<ErrorCode, Texts>> = {
     zh: '停止请求。请用户在另一部手机上登出',
   },
   not_found: { en: 'correct the address', zh: '修正地址' },
+  method_not_allowed: { en: 'correct the method', zh: '修正方法' },
   rate_limited: { en: 'wait, then ask again. Look for a loop in the app', zh: '等待后重试。检查 App 是否在循环请求' },
   internal: { en: 'wait, then ask again', zh: '等待后重试' },
   vendor_rejected: {

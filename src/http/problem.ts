@@ -30,7 +30,6 @@ const FRAMEWORK_DETAILS: Readonly<Record<string, string>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'A body needs Content-Type: application/json',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body must be JSON',
   FST_ERR_CTP_EMPTY_JSON_BODY: 'The body must be JSON, but it is empty',
-  FST_ERR_ROUTE_MISSING_CONTENT_TYPE: 'The method QUERY needs a Content-Type',
 };
 
 /**
@@ -56,12 +55,12 @@ export function rawProblemAnswer(error: BrokerError, requestId: string): string 
 
 /** The body of an error's answer, and its headers except `WWW-Authenticate`. */
 export function problemAnswer(error: BrokerError, requestId: string) {
-  const { status, title, retryable } = ERRORS[error.code];
+  const { status, retryable } = ERRORS[error.code];
   const retryAfter = error.retryAfter ?? (WAIT_STATUSES.has(status) ? DEFAULT_RETRY_AFTER_SECONDS : undefined);
   return {
     problem: {
       type: `urn:sdk-token-broker:problem:${error.code}`,
-      title,
+      title: error.title,
       status,
       code: error.code,
       detail: error.detail,

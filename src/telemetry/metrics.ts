@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
+import { BrokerError, ERRORS, type ErrorCode, READ_ERRORS } from '../token/errors.ts';
 import type { LoginOutcome, Observer, ReadOutcome } from '../token/observer.ts';
 import { type WatchedState, watchState } from './watched-state.ts';
 
@@ -93,7 +93,7 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
     name: 'sdk_token_broker_reads_total',
     help: 'Reads of a token, by the source of the token or by the code of the error.',
     label: 'outcome',
-    values: ['memory', 'redis', 'login', 'waited', 'fallback', ...CODES.filter((code) => code !== 'not_found')],
+    values: ['memory', 'redis', 'login', 'waited', 'fallback', ...READ_ERRORS],
   });
   const remainingLife = new Histogram({
     registers,

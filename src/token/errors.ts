@@ -35,10 +35,11 @@ export const ERRORS = {
   },
   terminal_limit: { status: 403, title: 'The account has too many terminals', retryable: false },
   not_found: { status: 404, title: 'There is nothing at this address', retryable: false },
+  method_not_allowed: { status: 405, title: 'This address has no such method', retryable: false },
   rate_limited: { status: 429, title: 'Too many requests', retryable: true },
   internal: { status: 500, title: 'The broker failed', retryable: true },
   vendor_rejected: { status: 502, title: 'The vendor refused the login', retryable: false },
-  vendor_unavailable: { status: 503, title: 'The vendor cannot be reached', retryable: true },
+  vendor_unavailable: { status: 503, title: 'The vendor cannot be used at this moment', retryable: true },
   vendor_busy: { status: 503, title: 'Too many vendor logins at this moment', retryable: true },
   session_check_unavailable: {
     status: 503,
@@ -51,6 +52,11 @@ export const ERRORS = {
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERRORS;
+
+const OF_ADDRESSES: readonly ErrorCode[] = ['not_found', 'method_not_allowed'];
+
+/** The errors that a read of a token can end with. */
+export const READ_ERRORS = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !OF_ADDRESSES.includes(code));
 
 /** The errors that a login at the vendor can end with. */
 export const LOGIN_ERRORS = [
@@ -72,6 +78,8 @@ export function isErrorCode(text: string): text is ErrorCode {
 }
 
 export interface BrokerErrorOptions {
+  /** Instead of the title in {@link ERRORS}, if it can say more. */
+  readonly title?: string | undefined;
   /** Text for the caller: the mistake and the allowed values. Never contains a secret, a token or an account id. */
   readonly detail?: string | Text;
   /** Seconds after which a retry makes sense, a whole number. */
@@ -94,6 +102,7 @@ export interface BrokerErrorOptions {
 export class BrokerError extends ExplainedError {
   override readonly name: string = 'BrokerError';
   readonly code: ErrorCode;
+  readonly title: string;
   readonly detail: string | undefined;
   readonly retryAfter: number | undefined;
   readonly waitMs: number | undefined;
@@ -103,9 +112,10 @@ export class BrokerError extends ExplainedError {
   readonly #isUnsent: boolean | undefined;
 
   constructor(code: ErrorCode, options: BrokerErrorOptions = {}) {
-    const { detail } = options;
-    super(typeof detail === 'object' ? detail : untranslated(detail ?? ERRORS[code].title), { cause: options.cause });
+    const { detail, title = ERRORS[code].title } = options;
+    super(typeof detail === 'object' ? detail : untranslated(detail ?? title), { cause: options.cause });
     this.code = code;
+    this.title = title;
     this.detail = detail === undefined ? undefined : this.message;
     this.retryAfter = options.retryAfter;
     this.waitMs = options.waitMs;

@@ -102,12 +102,14 @@ const RETRY_AFTER = 2;
 
 /** The error for the caller of a failed login. */
 export function toBrokerError(fault: VendorFault): BrokerError {
-  const { code, detail } = ruleFor(fault);
+  const { code, detail, message } = ruleFor(fault);
   const { vendorCode, retryAfter } = fault.facts;
   const isTransient = code === 'vendor_unavailable' || code === 'vendor_timeout';
   return new BrokerError(code, {
     cause: fault,
     isUnsent: fault.kind === 'circuit_open',
+    // All of these have one code, and the message says what the vendor did.
+    ...(code === PASSING.code && fault.kind !== 'circuit_open' && { title: `The ${message.split(':')[0]}` }),
     ...(detail && { detail }),
     // 0 is the vendor's code for success, so it does not explain a failure.
     ...(vendorCode && { vendorCode }),

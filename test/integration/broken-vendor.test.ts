@@ -11,6 +11,7 @@ import { accessTokenOf } from '../support/served-token.ts';
 interface Outcome {
   readonly status: number;
   readonly code: string;
+  readonly title: string;
   readonly vendorCode?: number;
   /** Whether a retry may help. */
   readonly retryable: boolean;
@@ -19,20 +20,29 @@ interface Outcome {
 }
 
 const unavailable = { status: 503, code: 'vendor_unavailable', retryable: true, attempts: 3 };
+const unreachable = { ...unavailable, title: 'The vendor cannot be reached' };
+const refused = { status: 502, retryable: false, attempts: 1 };
+const broken = { ...unavailable, title: "The vendor's answer does not follow its protocol" };
 
 const OUTCOMES: Readonly<Record<Exclude<Fault, 'none'>, Outcome>> = {
-  'no-token': unavailable,
-  'past-expiry': unavailable,
-  html: unavailable,
-  'cut-off': unavailable,
-  endless: unavailable,
-  'http-500': unavailable,
-  reset: unavailable,
-  hang: { ...unavailable, status: 504, code: 'vendor_timeout' },
-  maintenance: { ...unavailable, vendorCode: 10_901_060 },
-  'too-frequent': { ...unavailable, vendorCode: 10_015 },
-  'frozen-app': { status: 502, code: 'vendor_rejected', vendorCode: 10_901_051, retryable: false, attempts: 1 },
-  'account-closed': { status: 403, code: 'account_disabled', vendorCode: 10_902_013, retryable: false, attempts: 1 },
+  'no-token': broken,
+  'past-expiry': broken,
+  html: broken,
+  'cut-off': unreachable,
+  endless: { ...unavailable, title: "The vendor's answer is too large for a login answer" },
+  'http-500': { ...unavailable, title: 'The vendor answered with an HTTP error and no result code' },
+  reset: unreachable,
+  hang: { ...unavailable, status: 504, code: 'vendor_timeout', title: 'The vendor did not answer in time' },
+  maintenance: { ...unavailable, vendorCode: 10_901_060, title: 'The vendor is under maintenance' },
+  'too-frequent': { ...unavailable, vendorCode: 10_015, title: 'The vendor limits the rate of logins' },
+  'frozen-app': { ...refused, code: 'vendor_rejected', vendorCode: 10_901_051, title: 'The vendor refused the login' },
+  'account-closed': {
+    ...refused,
+    status: 403,
+    code: 'account_disabled',
+    vendorCode: 10_902_013,
+    title: 'The vendor has closed the account',
+  },
 };
 
 const ENDLESS_ANSWERS = 20;
@@ -60,8 +70,8 @@ describe('a vendor that fails', () => {
       vendor.configure({ fault });
       const failed = await getToken(session, 'phone');
       const tried = vendor.state().requests - before;
-      const { status, code, vendorCode, retryable } = JSON.parse(failed.body);
-      const told = { status, code, retryable, ...(vendorCode !== undefined && { vendorCode }) };
+      const { status, code, title, vendorCode, retryable } = JSON.parse(failed.body);
+      const told = { status, code, title, retryable, ...(vendorCode !== undefined && { vendorCode }) };
       expect({ fault, http: failed.status, ...told }).toEqual({ fault, http: outcome.status, ...outcome });
       expect(failed.headers['content-type']).toBe('application/problem+json');
       expect(failed.headers['retry-after'], fault).toEqual(retryable ? expect.stringMatching(/^[1-9]\d*$/) : undefined);

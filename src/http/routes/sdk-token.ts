@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
-import { ERRORS, type ErrorCode } from '../../token/errors.ts';
+import { READ_ERRORS } from '../../token/errors.ts';
 import type { CachedPrincipal, LatestSubject } from '../../token/principal.ts';
 import type { ServedToken } from '../../token/sdk-token.ts';
 import { subjectIdIn } from '../../token/subject.ts';
@@ -29,8 +29,6 @@ const ignoredUniqueId = {
     .transform(() => undefined)
     .optional(),
 };
-
-const READ_ERRORS = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => code !== 'not_found');
 
 const LOG_OUT_ERRORS = [
   ...STORE_CALL_ERRORS,

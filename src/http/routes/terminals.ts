@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
-import { ERRORS, type ErrorCode } from '../../token/errors.ts';
+import { type ErrorCode, READ_ERRORS } from '../../token/errors.ts';
 import { subjectId } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
 import { ADMIN_CALL_ERRORS, emptyResponse, problemResponses } from '../documented-responses.ts';
@@ -21,10 +21,7 @@ const SESSION_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'session_expired',
   'session_forbidden',
   'session_check_unavailable',
-  'not_found',
 ]);
-
-const READ_ERRORS = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !SESSION_ERRORS.has(code));
 
 const getTerminalToken = {
   operationId: 'getTerminalToken',
@@ -35,7 +32,7 @@ const getTerminalToken = {
   tags: ['terminals'],
   querystring: terminalTokenQuery,
   documentedHeaders: conditionHeaders,
-  response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS) },
+  response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS.filter((code) => !SESSION_ERRORS.has(code))) },
 };
 
 const logTerminalOut = {

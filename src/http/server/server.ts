@@ -130,18 +130,8 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   });
   // Before any route: a route keeps the error handler of the time when it was registered.
   app.setErrorHandler(replyWithProblem);
-  const methods = new Map<string, string[]>();
-  app.addHook('onRoute', ({ url, method }) => {
-    const added = [method].flat().filter((name) => name !== 'HEAD');
-    methods.set(url, [...(methods.get(url) ?? []), ...added]);
-  });
-  app.setNotFoundHandler((request, reply) => {
-    const [url = ''] = request.url.split('?');
-    const allowed = methods.get(url);
-    const detail = allowed && `${url} takes ${allowed.join(' and ')}, not ${request.method}`;
-    replyWithProblem(new BrokerError('not_found', detail === undefined ? {} : { detail }), request, reply);
-  });
   addRequestHooks(app, options);
+  refuseUnknownRoutes(app);
   const drain = () => {
     connections.drain(QUIET_MS);
     // The process may end before the last request does.
@@ -154,6 +144,30 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   });
   app.addHook('onClose', async () => refusals.end());
   return app;
+}
+
+/**
+ * Answers requests without a route: 405 if the path knows other methods, else 404. As a hook, because Fastify would
+ * read their bodies first.
+ */
+function refuseUnknownRoutes(app: FastifyInstance): void {
+  const routes: { readonly segments: readonly string[]; readonly methods: readonly string[] }[] = [];
+  app.addHook('onRoute', ({ url, method }) => {
+    routes.push({ segments: url.split('/'), methods: [method].flat() });
+  });
+  app.addHook('onRequest', ({ is404, url, method }, reply, done) => {
+    if (!is404) return done();
+    const [path = ''] = url.split('?');
+    const sent = path.split('/');
+    const isOfPath = (segments: readonly string[]) =>
+      segments.length === sent.length &&
+      segments.every((segment, at) => segment === sent[at] || segment.startsWith(':'));
+    const allowed = routes.flatMap(({ segments, methods }) => (isOfPath(segments) ? methods : []));
+    if (allowed.length === 0) return done(new BrokerError('not_found'));
+    reply.header('allow', allowed.join(', '));
+    // The path may hold an account.
+    done(new BrokerError('method_not_allowed', { detail: `This address takes ${allowed.join(', ')}, not ${method}` }));
+  });
 }
 
 /**

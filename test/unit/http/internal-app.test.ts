@@ -29,6 +29,20 @@ describe('the internal app', () => {
     expect(answer.headers['content-type']).toBe('application/problem+json');
   });
 
+  it.each([
+    ['PATCH', '/accounts/canary%2F1', 'GET, HEAD, DELETE'],
+    ['PUT', '/accounts/lookup', 'GET, HEAD, POST, DELETE'],
+    ['GET', '/accounts/canary/access-id?regRegion=DE', 'PUT'],
+    ['HEAD', '/accounts/canary/terminals/canary', 'DELETE'],
+    ['OPTIONS', '/accounts/canary/terminals/canary/sdk-token', 'GET, HEAD'],
+    ['DELETE', '/status', 'GET, HEAD'],
+  ])('tells the methods of an address, and no account: %s %s', async (method, path, allow) => {
+    const { ask } = await startInternalApp();
+    const answer = await ask(method, path);
+    expect(answer).toMatchObject({ status: 405, headers: { allow, 'content-type': 'application/problem+json' } });
+    expect(answer.body).not.toContain('canary');
+  });
+
   it('logs no account, no terminal and no admin token', async () => {
     const { ask, log } = await startInternalApp({
       tokens: { read: () => Promise.reject(new TypeError('unforeseen')) },

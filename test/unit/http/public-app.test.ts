@@ -1,56 +1,58 @@
 import { describe, expect, it, test } from 'vitest';
-import { BrokerError } from '../../../src/token/errors.ts';
+import { BrokerError, ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { ACCESS_TOKEN, type AppSettings, SESSION, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
 
-describe('an unknown path', () => {
+describe('a request without a route', () => {
   it.each([
     ['GET', '/nowhere', undefined],
-    ['POST', '/sdk-token', '/sdk-token takes GET and DELETE, not POST'],
-    ['OPTIONS', '/sdk-token?uniqueId=phone', '/sdk-token takes GET and DELETE, not OPTIONS'],
-    ['PROPFIND', '/livez', '/livez takes GET, not PROPFIND'],
+    ['POST', '/sdk-token', 'GET, HEAD, DELETE'],
+    ['OPTIONS', '/sdk-token?uniqueId=phone', 'GET, HEAD, DELETE'],
+    ['QUERY', '/sdk-token?uniqueId=phone', 'GET, HEAD, DELETE'],
+    ['PROPFIND', '/livez', 'GET, HEAD'],
     ['GET', '/metrics', undefined],
     ['GET', '/SDK-token', undefined],
     ['GET', '/*a', undefined],
     ['GET', '/:a(^(a+)+$)', undefined],
     ['GET', '/sdk-token/', undefined],
     ['GET', '/docs/static/nothing.js', undefined],
-  ])('or method is a not_found problem: %s %s', async (method, path, detail) => {
+  ])('is told the methods of the address, or that it is none: %s %s', async (method, path, allow) => {
     const { origin } = await startApp();
-    const response = await fetch(origin + path, { method });
-    expect(response.status).toBe(404);
-    expect(response.headers.get('content-type')).toBe('application/problem+json');
-    expect(response.headers.get('cache-control')).toBe('no-store');
-    const problem = (await response.json()) as { readonly detail?: string };
-    expect(problem).toMatchObject({ code: 'not_found', requestId: response.headers.get('x-request-id') });
-    expect(problem.detail).toBe(detail);
-  });
-});
-
-describe('a request that Fastify refuses', () => {
-  const json = { 'content-type': 'application/json' };
-  const post = (body: string, headers = json) => ({ method: 'POST', body, headers });
-
-  it.each([
-    ['a body that is too large', '/nowhere', post(JSON.stringify('x'.repeat(2000)))],
-    ['a body that is not JSON', '/nowhere', post('{canary')],
-    ['a media type that is none', '/nowhere', post('canary', { 'content-type': 'canary' })],
-    ['a path that is not percent-encoded', '/sdk-token%zzcanary', { method: 'GET' }],
-    ['QUERY without a media type', '/sdk-token?uniqueId=canary', { method: 'QUERY' }],
-  ])('is a request_invalid problem: %s', async (_what, path, sent) => {
-    const { origin } = await startApp();
-    const response = await fetch(origin + path, sent);
-    expect(response.status).toBe(400);
-    expect(response.headers.get('content-type')).toBe('application/problem+json');
-    const text = await response.text();
-    expect(JSON.parse(text)).toMatchObject({
-      code: 'request_invalid',
-      detail: expect.any(String),
+    // Nobody reads the body, so it may be anything.
+    const sent = method === 'GET' ? {} : { body: 'x'.repeat(2_000), headers: { 'content-type': 'canary' } };
+    const response = await fetch(origin + path, { method, ...sent });
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'content-type': 'application/problem+json',
+      'cache-control': 'no-store',
+    });
+    expect(response.headers.get('allow') ?? undefined).toBe(allow);
+    expect(await response.json()).toEqual({
+      ...(allow === undefined
+        ? { ...problemOf('not_found'), status: 404 }
+        : { ...problemOf('method_not_allowed'), status: 405, detail: `This address takes ${allow}, not ${method}` }),
       requestId: response.headers.get('x-request-id'),
     });
-    expect(text).not.toContain('canary');
   });
 });
+
+it('a path that is not percent-encoded is a request_invalid problem', async () => {
+  const { origin } = await startApp();
+  const response = await fetch(`${origin}/sdk-token%zzcanary`);
+  expect(response.status).toBe(400);
+  expect(response.headers.get('content-type')).toBe('application/problem+json');
+  const text = await response.text();
+  expect(JSON.parse(text)).toMatchObject({
+    code: 'request_invalid',
+    detail: expect.any(String),
+    requestId: response.headers.get('x-request-id'),
+  });
+  expect(text).not.toContain('canary');
+});
+
+function problemOf(code: ErrorCode) {
+  const { title, retryable } = ERRORS[code];
+  return { type: `urn:sdk-token-broker:problem:${code}`, title, code, retryable };
+}
 
 describe('an unexpected error', () => {
   it('is an internal problem without details, and is logged with its request id', async () => {

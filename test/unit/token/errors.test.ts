@@ -19,6 +19,7 @@ const STATUSES: Record<ErrorCode, number> = {
   account_disabled: 403,
   terminal_limit: 403,
   not_found: 404,
+  method_not_allowed: 405,
   rate_limited: 429,
   internal: 500,
   vendor_rejected: 502,
@@ -91,6 +92,7 @@ describe('a broker error', () => {
     expect({ ...error }).toEqual({
       name: 'BrokerError',
       code: 'vendor_rejected',
+      title: 'The vendor refused the login',
       detail: 'no',
       retryAfter: 3,
       vendorCode: 10007,

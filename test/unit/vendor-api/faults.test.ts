@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ERRORS } from '../../../src/token/errors.ts';
 import {
   type FaultFacts,
   type FaultKind,
@@ -59,6 +60,14 @@ describe('the error for the app', () => {
 
   it.each(FAULT_KINDS)('says whether the login was sent: %s', (kind) => {
     expect(errorFor(kind).isUnsent).toBe(kind === 'circuit_open');
+  });
+
+  it('names what the vendor did in its title, with the code vendor_unavailable', () => {
+    expect(errorFor('unreachable').title).toBe('The vendor cannot be reached');
+    expect(errorFor('unknown').title).toBe('The vendor answered with an unknown result code');
+    expect(errorFor('broken_answer').title).toBe("The vendor's answer does not follow its protocol");
+    expect(errorFor('circuit_open').title).toBe(ERRORS.vendor_unavailable.title);
+    expect(errorFor('request').title).toBe(ERRORS.vendor_rejected.title);
   });
 
   it('says which fields the vendor may have refused', () => {

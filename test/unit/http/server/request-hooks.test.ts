@@ -65,6 +65,7 @@ describe('a request with a Content-Type, but without a body', () => {
   it.each([
     ...['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method) => [`${method} /nowhere`, 404, 404] as const),
     ['DELETE /sdk-token?uniqueId=phone', 204, 404],
+    ['PUT /livez', 405, 405],
     ['DELETE /accounts/user-1', 404, 204],
     ['POST /accounts/lookup', 404, 400],
   ] as const)('gets an answer to %s: %i from the public API, %i from the internal one', async (line, ...statuses) => {
