@@ -51,7 +51,7 @@ Exit code 0: no check failed. Exit code 1: a check failed.`,
                        而运行中的 Broker 可能仍使用 kid 相同的旧密钥，最多 10 分钟
   --login              改为真实登录一次，这样也能检验 appToken。可能使该手机上 SDK 的登录失效：请使用测试账号
   --union-id ID        账号
-  --unique-id ID       手机：1 到 128 个可见 ASCII 字符
+  --unique-id ID       手机：1 到 128 个可见 ASCII 字符，不能只是 . 或 ..
   --region CC          账号所属的国家，两个大写字母
   --app NAME           VENDOR_APPS 配置了多个 App 时，指定其中一个（默认：第一个）
   --lang en|zh         输出的语言（默认取终端的语言：LC_ALL、LC_MESSAGES 或 LANG）

@@ -1,5 +1,5 @@
 import type { VendorConfig } from '../config/config.ts';
-import { ASSIGNED_REGION_PATTERN, UNIQUE_ID_PATTERN } from '../token/subject.ts';
+import { ASSIGNED_REGION_PATTERN, UNIQUE_ID_PATTERN, UNIQUE_ID_RULE } from '../token/subject.ts';
 import type { UnsignedLogin } from '../vendor-api/exchange.ts';
 import { UsageError } from './command-line.ts';
 
@@ -13,7 +13,7 @@ export const LOGIN_OPTIONS = {
 
 export const LOGIN_FLAGS_HELP = `\
   --union-id ID        the account
-  --unique-id ID       the phone: 1 to 128 visible ASCII characters
+  --unique-id ID       the phone: ${UNIQUE_ID_RULE}
   --region CC          the country of the account, two upper-case letters
   --app NAME           the app, if VENDOR_APPS configures several (default: the first)`;
 
@@ -23,7 +23,7 @@ type LoginFlags = Readonly<Partial<Record<keyof typeof LOGIN_OPTIONS, string>>>;
 export function readLogin(flags: LoginFlags, help: string) {
   const { 'union-id': unionId, 'unique-id': uniqueId = '', region = '', app: appName } = flags;
   if (!unionId) throw new UsageError(`--union-id is required\n\n${help}`);
-  if (!UNIQUE_ID_PATTERN.test(uniqueId)) throw new UsageError('--unique-id must be 1 to 128 visible ASCII characters');
+  if (!UNIQUE_ID_PATTERN.test(uniqueId)) throw new UsageError(`--unique-id must be ${UNIQUE_ID_RULE}`);
   if (!ASSIGNED_REGION_PATTERN.test(region))
     throw new UsageError(
       '--region must be an assigned country code (ISO 3166-1 alpha-2), two upper-case letters like CN',

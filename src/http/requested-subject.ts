@@ -9,10 +9,10 @@ import {
   type Subject,
   UNION_ID_MAX_LENGTH,
   UNIQUE_ID_PATTERN,
+  UNIQUE_ID_RULE,
 } from '../token/subject.ts';
 import { queryParameter } from './server/validation.ts';
 
-const UNIQUE_ID = '1 to 128 visible ASCII characters';
 const APP = '1 to 64 of the characters A-Z a-z 0-9 . _ -';
 const REGION = 'an assigned country code of ISO 3166-1 alpha-2, two letters in upper case';
 const UNION_ID = `1 to ${UNION_ID_MAX_LENGTH} Unicode characters, percent-encoded as UTF-8`;
@@ -21,7 +21,7 @@ const UNION_ID = `1 to ${UNION_ID_MAX_LENGTH} Unicode characters, percent-encode
 export const TERMINAL_PARAMETERS = {
   uniqueId: queryParameter(
     UNIQUE_ID_PATTERN,
-    UNIQUE_ID,
+    UNIQUE_ID_RULE,
     'The terminal (phone). With `TERMINAL_POLICY=single` an account has one terminal: the broker ignores this value, and it may be left out.',
   ),
   app: queryParameter(
@@ -49,7 +49,7 @@ export const accountPath = z.strictObject({
  * so.
  */
 export function terminalPath(policy: TerminalPolicy) {
-  const allowed = `${UNIQUE_ID}, percent-encoded`;
+  const allowed = `${UNIQUE_ID_RULE} (percent-encoded)`;
   const uniqueId = z.string().meta({ description: `The terminal (phone): ${allowed}.` });
   return accountPath
     .extend({ uniqueId })
@@ -85,7 +85,7 @@ export function requestedSubject(
 ): Subject {
   const uniqueId = rules.terminalPolicy === 'single' ? unionId : requested.uniqueId;
   if (uniqueId === undefined) {
-    throw new BrokerError('request_invalid', { detail: `uniqueId is required: ${UNIQUE_ID}` });
+    throw new BrokerError('request_invalid', { detail: `uniqueId is required: ${UNIQUE_ID_RULE}` });
   }
   return { app: requestedApp(rules.apps, app, requested.app), unionId, uniqueId };
 }

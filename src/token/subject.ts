@@ -19,8 +19,13 @@ export type AccountId = string & { readonly __brand: 'AccountId' };
 /** Length of a digest: 128 bits of SHA-256 in base64url. */
 export const DIGEST_LENGTH = 22;
 
-/** Allowed `uniqueId`: 1 to 128 visible ASCII characters. The vendor's protocol accepts no others. */
-export const UNIQUE_ID_PATTERN = /^[\x21-\x7e]{1,128}$/;
+/**
+ * Allowed `uniqueId`. The vendor's protocol accepts no other characters. URL parsers remove `.` and `..` from a path,
+ * also percent-encoded, so a call of the internal API for such a terminal would have another address.
+ */
+export const UNIQUE_ID_PATTERN = /^(?!\.\.?$)[\x21-\x7e]{1,128}$/;
+/** {@link UNIQUE_ID_PATTERN} in words: completes the sentence "The uniqueId must be …". */
+export const UNIQUE_ID_RULE = '1 to 128 visible ASCII characters, and not . or .. alone';
 
 /** Allowed name of an app: a key of `VENDOR_APPS`, the `app` parameter and the app claim. */
 export const APP_NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;

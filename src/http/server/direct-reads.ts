@@ -8,7 +8,7 @@ import { hasBody } from './request-bodies.ts';
 import { type AppContext, isSingleHost } from './request-hooks.ts';
 
 /** A read as nearly every app sends it: one terminal, nothing percent-encoded, no other parameter. */
-const PLAIN_READ = /^\/sdk-token\?uniqueId=([\w.~-]{1,128})$/;
+const PLAIN_READ = /^\/sdk-token\?uniqueId=(?!\.\.?$)([\w.~-]{1,128})$/;
 
 interface DirectReadsOptions extends Pick<AppContext, 'closing' | 'tracer'> {
   /** The caller of the route `GET /sdk-token`, by the headers of its request. */

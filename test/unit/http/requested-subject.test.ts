@@ -67,7 +67,7 @@ describe('the terminal', () => {
     expect(() => requestedSubject(ONE, account, {})).toThrow(
       expect.objectContaining({
         code: 'request_invalid',
-        message: 'uniqueId is required: 1 to 128 visible ASCII characters',
+        message: 'uniqueId is required: 1 to 128 visible ASCII characters, and not . or .. alone',
       }),
     );
   });

@@ -26,7 +26,7 @@ describe('the query of /sdk-token', () => {
     expect(check('unique%49d=a%2Bb%25zz%26')).toEqual({ uniqueId: 'a+b%zz&' });
   });
 
-  const UNIQUE_ID = 'uniqueId must be 1 to 128 visible ASCII characters';
+  const UNIQUE_ID = 'uniqueId must be 1 to 128 visible ASCII characters, and not . or .. alone';
   const APP = 'app must be 1 to 64 of the characters A-Z a-z 0-9 . _ -';
   const REGION = 'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case';
   const REFUSED =
@@ -34,7 +34,10 @@ describe('the query of /sdk-token', () => {
   const UNKNOWN = 'Unknown query parameter; allowed are uniqueId, app, regRegion, refused';
 
   it.each([
-    ...['', '=', `=${'a'.repeat(129)}`, '=a+b', '=%C3%A9'].map((value) => [`uniqueId${value}`, UNIQUE_ID]),
+    ...['', '=', '=.', '=..', '=%2E%2e', `=${'a'.repeat(129)}`, '=a+b', '=%C3%A9'].map((value) => [
+      `uniqueId${value}`,
+      UNIQUE_ID,
+    ]),
     ...['a', 'b'].map((second) => [`uniqueId=a&uniqueId=${second}`, 'uniqueId may be given once']),
     ...['', '*', '%22a%22', 'W/%22a%22', 'a,b', 'a%0A', 'a'.repeat(65)].map((tag) => [
       `uniqueId=a&refused=${tag}`,

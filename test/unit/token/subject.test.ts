@@ -43,11 +43,11 @@ describe('a subject id', () => {
 });
 
 describe('a uniqueId', () => {
-  test.each(['x', '!', '~', 'a'.repeat(128), '{"quoted":1}'])('may be %j', (uniqueId) => {
+  test.each(['x', '!', '~', 'a'.repeat(128), '{"quoted":1}', '...', '.a', 'a.', './'])('may be %j', (uniqueId) => {
     expect(UNIQUE_ID_PATTERN.test(uniqueId)).toBe(true);
   });
 
-  test.each(['', ' ', 'a b', 'a\n', '\x7f', 'é', 'a'.repeat(129)])('may not be %j', (uniqueId) => {
+  test.each(['', ' ', 'a b', 'a\n', '\x7f', 'é', 'a'.repeat(129), '.', '..', '..\n'])('may not be %j', (uniqueId) => {
     expect(UNIQUE_ID_PATTERN.test(uniqueId)).toBe(false);
   });
 });

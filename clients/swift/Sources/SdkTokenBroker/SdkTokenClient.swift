@@ -33,7 +33,8 @@ public actor SdkTokenClient {
 
     /// - Parameters:
     ///   - broker: base URL of the broker. Anything but an absolute `http` or `https` URL stops the app, as a mistake in it.
-    ///   - uniqueId: names the phone: 1 to 128 visible ASCII characters, the same for as long as the app is installed.
+    ///   - uniqueId: names the phone: 1 to 128 visible ASCII characters, and not `.` or `..` alone. It is the same for as long
+    ///     as the app is installed.
     ///   - app: only if the broker serves several apps and the sessions do not name theirs.
     ///   - regRegion: country of the account (ISO 3166-1 alpha-2), only if neither the sessions nor the broker know it.
     ///   - totalDeadline: seconds for one call, with its waits and attempts. `finishLogout()` has them for each user.

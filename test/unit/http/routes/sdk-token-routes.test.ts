@@ -236,8 +236,9 @@ describe('DELETE /sdk-token', () => {
   });
 
   it.each([
-    ['', 'uniqueId is required: 1 to 128 visible ASCII characters'],
+    ['', 'uniqueId is required: 1 to 128 visible ASCII characters, and not . or .. alone'],
     ['?uniqueId=a&regRegion=DE', 'Unknown query parameter; allowed are uniqueId, app'],
+    ['?uniqueId=..', 'uniqueId must be 1 to 128 visible ASCII characters, and not . or .. alone'],
     ['?uniqueId=a&uniqueId=b', 'uniqueId may be given once'],
     ['?uniqueId=a&app=other', 'app must be one of: default'],
   ])('refuses the query %j and logs no terminal out', async (query, detail) => {

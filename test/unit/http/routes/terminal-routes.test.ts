@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../src/token/errors.ts';
 import { subjectId } from '../../../../src/token/subject.ts';
+import { sendRaw } from '../../../support/raw-connection.ts';
 import { recordingTokens, servedToken } from '../running-app.ts';
-import { recordingAccounts, startInternalApp } from '../running-internal-app.ts';
+import { ADMIN_TOKEN, recordingAccounts, startInternalApp } from '../running-internal-app.ts';
 
 const TOKEN = '/accounts/user%2F1/terminals/phone%2F1/sdk-token';
 const subject = { app: 'default', unionId: 'user/1', uniqueId: 'phone/1' };
@@ -96,10 +97,30 @@ describe('the uniqueId in the path', () => {
         expect(answer.status).toBe(400);
         expect(JSON.parse(answer.body)).toMatchObject({
           code: 'request_invalid',
-          detail: 'The uniqueId in the path must be 1 to 128 visible ASCII characters, percent-encoded',
+          detail:
+            'The uniqueId in the path must be 1 to 128 visible ASCII characters, and not . or .. alone (percent-encoded)',
         });
       }
       expect(loggedOut).toEqual([]);
+    },
+  );
+
+  it.each(['.', '..', '%2e', '%2E%2e'])(
+    'is refused if it shortens the path, and the shortened one changes nothing: %s',
+    async (id) => {
+      const { accounts, loggedOut, erased } = recordingAccounts();
+      const { ask, origin } = await startInternalApp({ accounts });
+      const path = `/accounts/alice/terminals/${id}`;
+      const head = `Host: x\r\nAuthorization: Bearer ${ADMIN_TOKEN}\r\nConnection: close\r\n\r\n`;
+      for (const line of [`DELETE ${path}`, `GET ${path}/sdk-token`]) {
+        const { ended, received, socket } = await sendRaw(origin, `${line} HTTP/1.1\r\n${head}`);
+        await ended(5_000);
+        socket.destroy();
+        expect(received()).toMatch(/^HTTP\/1\.1 400 .*and not \. or \.\. alone/s);
+      }
+      // The URL parser of this client shortens it.
+      expect([400, 404]).toContain((await ask('DELETE', path)).status);
+      expect([loggedOut, erased]).toEqual([[], []]);
     },
   );
 

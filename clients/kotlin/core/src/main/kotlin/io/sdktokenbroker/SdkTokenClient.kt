@@ -15,7 +15,8 @@ import kotlinx.coroutines.sync.*
  * threads only. Calls take effect in the order in which you make them, also if you do not wait for the first one.
  *
  * @param brokerUrl an http or https URL, such as `https://broker.example`
- * @param uniqueId names the phone: 1 to 128 visible ASCII characters, always the same while the app is installed
+ * @param uniqueId names the phone: 1 to 128 visible ASCII characters, and not `.` or `..` alone. It is always the same
+ *   while the app is installed
  * @param app the app, for example `android`, if the broker knows several and the session names none
  * @param regRegion ISO 3166-1 alpha-2, if neither the session nor the broker's settings name the account's country
  * @param totalDeadline for one call, with all its waits and attempts
@@ -54,8 +55,8 @@ class SdkTokenClient(
     private var otherLogouts: Job? = null
 
     init {
-        val isName = uniqueId.length in 1..128 && uniqueId.all { it in '!'..'~' }
-        require(isName) { "uniqueId must be 1 to 128 visible ASCII characters" }
+        val isName = uniqueId.length in 1..128 && uniqueId.all { it in '!'..'~' } && uniqueId !in listOf(".", "..")
+        require(isName) { "uniqueId must be 1 to 128 visible ASCII characters, and not . or .. alone" }
     }
 
     /** A logout that is under way. */

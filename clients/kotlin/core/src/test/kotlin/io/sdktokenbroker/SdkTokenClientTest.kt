@@ -265,9 +265,9 @@ class SdkTokenClientTest {
             val directory = assertThrows<IllegalArgumentException>(url) { CloudShareDirectory(url, sessions) }
             assertTrue("cloudUrl must be an http or https URL" in directory.message.orEmpty())
         }
-        for (name in listOf("", "a b", "手机", "a".repeat(129))) {
+        for (name in listOf("", "a b", "手机", "a".repeat(129), ".", "..")) {
             val error = assertThrows<IllegalArgumentException> { SdkTokenClient(broker.url, name, sessions, storage) }
-            assertEquals("uniqueId must be 1 to 128 visible ASCII characters", error.message)
+            assertEquals("uniqueId must be 1 to 128 visible ASCII characters, and not . or .. alone", error.message)
         }
         SdkTokenClient("HTTPS://[::1]:8443/a/", "a".repeat(128), sessions, storage)
     }
