@@ -6,6 +6,7 @@ import type { AccountId, SubjectId } from '../token/subject.ts';
 import { rateLimit } from './account-limit.ts';
 import { bearerCredential } from './credentials.ts';
 import { LogSampler } from './refusal-log.ts';
+import { withSession } from './server/connections.ts';
 import type { AppContext } from './server/request-hooks.ts';
 
 /** A token of the internal API. */
@@ -102,6 +103,7 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
       done(refusal);
       return;
     }
+    withSession.add(request.raw.socket);
     // Fastify's onResponse does not run if the caller closes the connection before the answer.
     reply.raw.once('close', () => {
       const status = reply.raw.headersSent ? reply.statusCode : undefined;

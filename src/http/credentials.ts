@@ -5,6 +5,7 @@ import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
 import { SESSION_REASONS } from '../token/session-reasons.ts';
 import { rateLimit } from './account-limit.ts';
+import { withSession } from './server/connections.ts';
 
 const BEARER_HEADER = /^bearer +(.+)$/i;
 /** With a b64token (RFC 6750 §2.1). */
@@ -143,5 +144,6 @@ export function requireSession(app: FastifyInstance, callerOf: ReturnType<typeof
   app.decorateRequest('caller');
   app.addHook('onRequest', async (request) => {
     request.caller = await callerOf(request.headers);
+    withSession.add(request.raw.socket);
   });
 }

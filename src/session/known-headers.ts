@@ -87,8 +87,9 @@ function partsOf(jwt: string) {
 /** Length of r and s together (RFC 7518 §3.4). Signatures of ES384 and ES512 are longer, and slow to verify. */
 const ES256_BYTES = 64;
 
-/** RSA keys up to this length are quick to verify with. */
+/** RSA keys up to this length and exponent are quick to verify with. Nearly all have the exponent 65,537. */
 const QUICK_RSA_BITS = 2048;
+const QUICK_RSA_EXPONENT = 2n ** 32n;
 
 type VerifyKey = Parameters<typeof verify>[2];
 
@@ -98,8 +99,8 @@ type VerifyKey = Parameters<typeof verify>[2];
  * callers: a forged signature costs as much as a genuine one.
  */
 export function signatureCheck(algorithm: string, key: KeyObject): SignatureCheck | undefined {
-  const { modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
-  if (modulusLength > QUICK_RSA_BITS) return undefined;
+  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  if (modulusLength > QUICK_RSA_BITS || publicExponent > QUICK_RSA_EXPONENT) return undefined;
   const hash = `sha${algorithm.slice(2)}`;
   const check = (digest: string | null, signed: string, by: VerifyKey, signature: Buffer) =>
     verify(digest, Buffer.from(signed), by, signature);

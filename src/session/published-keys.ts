@@ -30,6 +30,9 @@ const MAX_AGE_UNREACHABLE_MS = 3_600_000;
 /** How long a session with a known key waits for newer keys after a fetch has failed. */
 const WAIT_AFTER_FAILURE_MS = 100;
 
+/** Sessions that wait for a fetch. A stranger can name unknown keys on each of its connections. */
+const MAX_WAITING = 1_000;
+
 const ACCEPT_JSON = { headers: { accept: 'application/json, application/jwk-set+json' } };
 
 /**
@@ -89,6 +92,7 @@ export class PublishedKeys {
   /** Why the latest fetch failed; `undefined` if it succeeded. */
   #failure: unknown;
   #fetching: Promise<void> | undefined;
+  #waiting = 0;
 
   constructor(url: URL, access: SessionServerAccess) {
     this.#url = url;
@@ -117,6 +121,7 @@ export class PublishedKeys {
   readonly current = (): KeySet | undefined => (this.#areYoungerThan(MAX_AGE_MS) ? this.#keys : undefined);
 
   async #replaceOutdated(): Promise<void> {
+    if (this.#waiting >= MAX_WAITING && this.#hasUsableKeys()) return;
     const mayWaitLess = this.#hasUsableKeys() && this.#failure !== undefined;
     const fetched = this.#fetchUnlessCoolingDown();
     await (mayWaitLess ? withTimeout(this.#access.clock, WAIT_AFTER_FAILURE_MS, fetched) : fetched);
@@ -143,7 +148,11 @@ export class PublishedKeys {
       this.#attemptedAt = now;
       this.#fetching = this.#fetch();
     }
+    if (!this.#fetching) return;
+    if (this.#waiting >= MAX_WAITING) throw new Error('Too many sessions wait for the keys');
+    this.#waiting += 1;
     await this.#fetching;
+    this.#waiting -= 1;
   }
 
   /** A set without keys withdraws the old ones, but says nothing about a session: it may be a fault of the server. */

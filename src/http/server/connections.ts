@@ -12,14 +12,19 @@ const ANSWER_TIMEOUT_MS = 400_000;
 /** From the end of a last answer until the broker destroys a socket that the caller has not closed. */
 const LINGER_MS = 1_000;
 export const SWEEP_MS = 1_000;
-/** Part of the idle connections that make room at once, so that one pass makes room for many. */
+/** Part of the connections of a kind that make room at once, so that one pass makes room for many. */
 const ROOM_SHARE = 1 / 8;
+/** While at most this part of the connections has no session, others make room: a newcomer has none at first. */
+const NEWCOMER_SHARE = 1 / 4;
+
+/** The connections that carried a request with a session, or an admin token, that was accepted. */
+export const withSession = new WeakSet<Socket>();
 
 interface Connection {
   readonly socket: Socket;
   /** To the requests that were not answered yet or have not arrived completely: at most two, in order. */
   readonly responses: ServerResponse[];
-  /** When its last request began or ended, in ms; 0 before the first. */
+  /** When it opened, or its last request began or ended, in ms. */
   usedAt: number;
   /** When the sweep first saw that the caller leaves bytes unread, in ms. */
   unreadSince: number | undefined;
@@ -32,7 +37,7 @@ function currentOf({ responses }: Connection): ServerResponse | undefined {
   return responses.find(({ closed, req }) => !closed && req.complete);
 }
 
-/** Whether its caller waits for an answer. Then the connection is never closed to make room. */
+/** Whether its caller waits for an answer. */
 function isAnswering(connection: Connection): boolean {
   const current = currentOf(connection);
   return current !== undefined && (!current.writableEnded || connection.socket.writableLength === 0);
@@ -45,7 +50,7 @@ interface HttpSocket extends Socket {
 
 interface ConnectionsOptions {
   readonly max: number;
-  /** Called when a connection opens although there are `max`: unused ones are closed, or else this one. */
+  /** Called when a connection opens although there are `max`: others are closed, or else this one. */
   readonly onFull: () => void;
   /** The bytes of the answer to a request that Node cannot read. @param code of Node's error */
   readonly answerTo: (code: string) => string;
@@ -146,7 +151,8 @@ export class Connections {
       onFull();
       if (this.#connections.size >= max) return void socket.destroy();
     }
-    const connection: Connection = { socket, responses: [], usedAt: 0, unreadSince: undefined, isRefused: false };
+    const usedAt = performance.now();
+    const connection: Connection = { socket, responses: [], usedAt, unreadSince: undefined, isRefused: false };
     this.#connections.set(socket, connection);
     socket.on('error', () => undefined).once('close', () => this.#connections.delete(socket));
     // One request may wait. At the head of another one, nothing is parsed any more. Node has no public way to stop its
@@ -165,13 +171,15 @@ export class Connections {
   }
 
   /**
-   * Closes the oldest connections without a request first, because an honest caller sends one at once, then those that
-   * were used least recently. A new caller is thus served although others hold every connection.
+   * Closes the longest unused of the connections that had no session, also while they wait for an answer. If they are
+   * few, it closes the longest unused ones that had a session and do not wait.
    */
   #makeRoom(): void {
-    const idle = [...this.#connections.values()].filter((connection) => !isAnswering(connection));
-    idle.sort((a, b) => a.usedAt - b.usedAt);
-    for (const connection of idle.slice(0, Math.ceil(idle.length * ROOM_SHARE))) this.#close(connection);
+    const all = [...this.#connections.values()].sort((a, b) => a.usedAt - b.usedAt);
+    const strangers = all.filter(({ socket }) => !withSession.has(socket));
+    const idle = all.filter((connection) => withSession.has(connection.socket) && !isAnswering(connection));
+    const closed = strangers.length > this.#options.max * NEWCOMER_SHARE || idle.length === 0 ? strangers : idle;
+    for (const connection of closed.slice(0, Math.ceil(closed.length * ROOM_SHARE))) this.#close(connection);
   }
 
   #close({ socket }: Connection): void {

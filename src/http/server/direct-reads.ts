@@ -4,6 +4,7 @@ import type { callerFinder } from '../credentials.ts';
 import type { tokenReader } from '../routes/sdk-token.ts';
 import { TOKEN_HEADERS } from '../token-answer.ts';
 import { requestIdOf, SECURITY_HEADERS } from './answer-headers.ts';
+import { withSession } from './connections.ts';
 import { hasBody } from './request-bodies.ts';
 import { type AppContext, isSingleHost } from './request-hooks.ts';
 
@@ -56,6 +57,7 @@ export class DirectReads {
     const requestId = requestIdOf(request);
     try {
       caller = await callerOf(request.headers);
+      withSession.add(request.socket);
       const { etag, body } = await tokenFor(caller, { uniqueId }, requestId);
       const own = ['etag', etag, 'content-length', String(body.length), 'x-request-id', requestId];
       // Node would wait for an open connection.

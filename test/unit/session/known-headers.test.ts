@@ -1,4 +1,4 @@
-import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { describe, expect, it, test } from 'vitest';
 import type { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
@@ -62,6 +62,17 @@ describe('a session with the header of an accepted one', () => {
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 3_072 });
     const verifier = jwtVerifier({ publicKeyPem: publicKey.export({ type: 'spki', format: 'pem' }).toString() });
     const sign = () => new SignJWT(claimsWith({})).setProtectedHeader({ alg: 'RS256' }).sign(privateKey);
+    await verifier.verify(await sign());
+    expect(verifier.verify(await sign())).toBeInstanceOf(Promise);
+  });
+
+  it('is left to another thread if the RSA key has a long exponent, which takes 40 times as long', async () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+    const { e = '', d = '', ...numbers } = privateKey.export({ format: 'jwk' });
+    const key = createPrivateKey({ key: { ...numbers, e: d, d: e, dp: e, dq: e }, format: 'jwk' });
+    const pem = createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString();
+    const verifier = jwtVerifier({ publicKeyPem: pem });
+    const sign = () => new SignJWT(claimsWith({})).setProtectedHeader({ alg: 'RS256' }).sign(key);
     await verifier.verify(await sign());
     expect(verifier.verify(await sign())).toBeInstanceOf(Promise);
   });

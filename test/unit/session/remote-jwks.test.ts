@@ -205,6 +205,22 @@ describe('a session is neither accepted nor refused without its key', () => {
     expect(server.received).toHaveLength(3);
   });
 
+  it('and at most 1,000 wait for a server that hangs, of which none has a known key', async () => {
+    await verifyAll(first, 1);
+    server.answer = () => undefined;
+    clock.advance(599_999);
+    const unknown = await second.sign();
+    const waiting = Array.from({ length: 1_000 }, () => expectRefused(verifier, unknown, 'session_check_unavailable'));
+    const startedAt = performance.now();
+    const refused = await expectRefused(verifier, unknown, 'session_check_unavailable');
+    expect(inspect(refused.cause)).toContain('Too many sessions wait for the keys');
+    clock.advance(1);
+    expect(await verifyAll(first, 3)).toEqual(Array(3).fill(ACCOUNT));
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    await Promise.all(waiting);
+    expect(server.received).toHaveLength(2);
+  });
+
   it('and the keys are fetched once per cool-down while the answer is not usable', async () => {
     await verifyAll(first, 1);
     server.answer = (_request, response) => response.writeHead(503).end();

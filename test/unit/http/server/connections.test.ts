@@ -4,13 +4,16 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { withSession } from '../../../../src/http/server/connections.ts';
 import { createBaseApp } from '../../../../src/http/server/server.ts';
 import { captureLog } from '../../../support/captured-log.ts';
 import { eventually } from '../../../support/eventually.ts';
 
 const MAX = 8;
 const REQUEST = 'GET /quick HTTP/1.1\r\nHost: x\r\n\r\n';
-const SLOW = 'GET /slow HTTP/1.1\r\nHost: x\r\n\r\n';
+const WITH_SESSION = 'GET /quick HTTP/1.1\r\nHost: x\r\nAuthorization: accepted\r\n\r\n';
+const SLOW_STRANGER = 'GET /slow HTTP/1.1\r\nHost: x\r\n\r\n';
+const SLOW = 'GET /slow HTTP/1.1\r\nHost: x\r\nAuthorization: accepted\r\n\r\n';
 const HALF_BODY = 'GET /quick HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1';
 const HALF = 'GET /quick HTTP/1.1\r\nHost: x\r\n';
 
@@ -30,6 +33,9 @@ async function startBounded() {
     maxConnections: MAX,
   });
   onTestFinished(() => app.close());
+  app.addHook('onRequest', async ({ headers, raw }) => {
+    if (headers.authorization === 'accepted') withSession.add(raw.socket);
+  });
   app.get('/quick', { schema: {} }, async () => 'quick');
   app.get('/last', { schema: {} }, async (_request, reply) => reply.header('connection', 'close').send('last'));
   app.get('/large', { schema: {} }, async () => Buffer.alloc(32 * 2 ** 20));
@@ -50,8 +56,8 @@ async function startBounded() {
     return socket;
   };
   /** Opens a connection, and waits until it got the answer to one request. */
-  const openUsed = async (): Promise<Socket> => {
-    const socket = await open(REQUEST);
+  const openUsed = async (request = REQUEST): Promise<Socket> => {
+    const socket = await open(request);
     await once(socket, 'data');
     return socket;
   };
@@ -89,9 +95,9 @@ async function isAnswered(socket: Socket): Promise<boolean> {
 }
 
 describe('a listener with all its connections in use', () => {
-  it('closes the oldest connection that has carried no request', async () => {
+  it('closes the oldest connection of those without a session', async () => {
     const { open, openUsed } = await startBounded();
-    const used = await several(2, openUsed);
+    const used = await several(2, () => openUsed(WITH_SESSION));
     const [oldest, ...half] = await several(MAX - 2, () => open(HALF));
     const newcomer = await openUsed();
     expect(await text(oldest as Socket)).toBe('');
@@ -100,9 +106,36 @@ describe('a listener with all its connections in use', () => {
     for (const socket of [...used, newcomer]) expect(await isAnswered(socket)).toBe(true);
   });
 
+  it('counts the age of a connection that has carried no request from its opening', async () => {
+    const { open, openUsed } = await startBounded();
+    const [oldest] = await several(MAX - 1, () => openUsed());
+    const silent = await open();
+    await openUsed();
+    await eventually(() => expect(oldest?.closed).toBe(true));
+    expect(await isAnswered(silent)).toBe(true);
+  });
+
+  it('closes a connection that waits without a session before an idle one with a session', async () => {
+    const { open, openUsed, running } = await startBounded();
+    const known = await openUsed(WITH_SESSION);
+    const [oldest] = await several(MAX - 1, () => open(SLOW_STRANGER));
+    await eventually(() => expect(running()).toBe(MAX - 1));
+    expect(await isAnswered(await open())).toBe(true);
+    await eventually(() => expect(oldest?.resume().closed).toBe(true));
+    expect(await isAnswered(known)).toBe(true);
+  });
+
+  it('closes an idle connection with a session if few have none, so that newcomers stay', async () => {
+    const { open, openUsed } = await startBounded();
+    const [oldest, ...known] = await several(MAX - 2, () => openUsed(WITH_SESSION));
+    const newcomers = await several(3, () => open());
+    await eventually(() => expect(oldest?.closed).toBe(true));
+    for (const socket of [...known, ...newcomers]) expect(await isAnswered(socket)).toBe(true);
+  });
+
   it('closes the connection that was used least recently, if all have carried requests', async () => {
     const { openUsed } = await startBounded();
-    const [first, second, ...others] = (await several(MAX, openUsed)) as [Socket, Socket, ...Socket[]];
+    const [first, second, ...others] = (await several(MAX, () => openUsed())) as [Socket, Socket, ...Socket[]];
     expect(await isAnswered(first)).toBe(true);
     const newcomer = await openUsed();
     await eventually(() => expect(second.closed).toBe(true));
@@ -111,12 +144,12 @@ describe('a listener with all its connections in use', () => {
 
   it('closes a connection whose second request is still arriving', async () => {
     const { openUsed } = await startBounded();
-    const sockets = await several(MAX, openUsed);
+    const sockets = await several(MAX, () => openUsed());
     for (const socket of sockets) socket.write(HALF);
     expect(await isAnswered(await openUsed())).toBe(true);
   });
 
-  it('closes no connection that waits for an answer, refuses newcomers, and says so in the log once a second', async () => {
+  it('closes no connection that waits with a session, refuses newcomers, and says so in the log once a second', async () => {
     const { open, answerSlow, running, log } = await startBounded();
     const waiting = await several(MAX, () => open(SLOW));
     await eventually(() => expect(running()).toBe(MAX));
