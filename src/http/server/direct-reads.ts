@@ -6,7 +6,7 @@ import { TOKEN_HEADERS } from '../token-answer.ts';
 import { requestIdOf, SECURITY_HEADERS } from './answer-headers.ts';
 import { withSession } from './connections.ts';
 import { hasBody } from './request-bodies.ts';
-import { type AppContext, isSingleHost } from './request-hooks.ts';
+import { type AppContext, namesOneHost } from './request-hooks.ts';
 
 /** A read as nearly every app sends it: one terminal, nothing percent-encoded, no other parameter. */
 const PLAIN_READ = /^\/sdk-token\?uniqueId=(?!\.\.?$)([\w.~-]{1,128})$/;
@@ -73,10 +73,9 @@ export class DirectReads {
   }
 }
 
-/** Conditional requests, and requests with a body or without `Host`, are left to Fastify. */
+/** Conditional requests, and requests with a body or not one `Host`, are left to Fastify. */
 function plainUniqueId(request: IncomingMessage): string | undefined {
   const { method, url = '', headers } = request;
   if (method !== 'GET' || headers['if-none-match'] !== undefined) return undefined;
-  if (headers.host === undefined || !isSingleHost(headers.host)) return undefined;
-  return hasBody(request) ? undefined : PLAIN_READ.exec(url)?.[1];
+  return hasBody(request) || !namesOneHost(request) ? undefined : PLAIN_READ.exec(url)?.[1];
 }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { BrokerError, type ErrorCode } from '../../token/errors.ts';
 import type { RequestTracer } from '../../token/tracer.ts';
@@ -24,11 +25,9 @@ function addTracing(app: FastifyInstance, tracer: RequestTracer): void {
   app.addHook('preValidation', (request, _reply, done) => tracer.resume(request.raw, done));
 }
 
-/**
- * Whether the request has one header `Host` (RFC 9112 §3.2). Node joins several with commas, which no host name has.
- */
-export function isSingleHost(host: string): boolean {
-  return !host.includes(',');
+/** Whether the request names one host (RFC 9112 §3.2). Node joins several with commas, which no host name has. */
+export function namesOneHost({ headers: { host }, httpVersionMinor }: IncomingMessage): boolean {
+  return host === undefined ? httpVersionMinor === 0 : !host.includes(',');
 }
 
 /** The options that the public and the internal API share. */
@@ -52,11 +51,7 @@ export function addRequestHooks(app: FastifyInstance, { logger, closing, tracer 
   });
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY_HEADERS).headers({ 'cache-control': 'no-store', 'x-request-id': request.id });
-    const { host } = request.headers;
-    if (host === undefined && request.raw.httpVersionMinor > 0) {
-      return done(new BrokerError('request_invalid', { detail: 'The header Host is missing' }));
-    }
-    if (host !== undefined && !isSingleHost(host)) {
+    if (!namesOneHost(request.raw)) {
       return done(new BrokerError('request_invalid', { detail: 'There must be one header Host' }));
     }
     const refused = performance.now() >= refusesFrom && !HEALTH_PATHS.has(request.routeOptions.url ?? '');

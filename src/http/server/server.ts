@@ -132,13 +132,11 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   app.setErrorHandler(replyWithProblem);
   addRequestHooks(app, options);
   refuseUnknownRoutes(app);
-  const drain = () => {
+  options.closing.addEventListener('abort', () => {
     connections.drain(QUIET_MS);
     // The process may end before the last request does.
     refusals.end();
-  };
-  if (options.closing.aborted) drain();
-  else options.closing.addEventListener('abort', drain);
+  });
   app.addHook('preClose', async () => {
     if (!options.closing.aborted) connections.drain(0);
   });
