@@ -10,7 +10,11 @@ const ATTACK_MS = 4_000;
 const ATTACKERS = 40;
 
 test('forged sessions of a published RSA key with an exponent of 2,047 bits do not delay reads of known tokens', async () => {
-  const { e = '', d = '', ...numbers } = generateKeyPairSync('rsa', { modulusLength: 2_048 }).privateKey.export({
+  const {
+    e = '',
+    d = '',
+    ...numbers
+  } = generateKeyPairSync('rsa', { modulusLength: 2_048 }).privateKey.export({
     format: 'jwk',
   });
   const key = createPrivateKey({ key: { ...numbers, e: d, d: e, dp: e, dq: e }, format: 'jwk' });
