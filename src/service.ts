@@ -229,6 +229,7 @@ export async function startService(
     ...common,
     accountStore: store.accounts,
     accessIds,
+    hostNames: admin.hostNames,
     adminTokens,
     observer,
     onRefusal: (code) => tracing?.note({ 'error.type': code }),

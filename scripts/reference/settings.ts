@@ -58,6 +58,11 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     zh: '内部 API 的监听地址。绝不能让互联网访问到它',
   },
   ADMIN_PORT: { group: 'internal-api', en: 'port of the internal API', zh: '内部 API 的端口' },
+  ADMIN_HOST_NAMES: {
+    group: 'internal-api',
+    en: 'the names under which your programs and browsers call the internal API, if they have a public domain. It refuses such names otherwise: a web page could resolve its own name to the address of the broker (DNS rebinding). It always answers to `ADMIN_HOST`, IP addresses, names without a dot, and names below `svc`, `cluster.local`, `internal` and `localhost`',
+    zh: '你的程序和浏览器访问内部 API 时使用的公网域名。未列出的公网域名会被拒绝，因为网页可以把自己的域名解析到 Broker 的地址（DNS 重绑定）。`ADMIN_HOST` 的值、IP 地址、不含点的名称，以及 `svc`、`cluster.local`、`internal`、`localhost` 之下的名称始终可用',
+  },
   ADMIN_TOKEN: {
     group: 'internal-api',
     en: 'bearer token of its callers, at least 16 characters: the output of `openssl rand -base64 32`. The log calls this caller `default`. Without a token, the internal API serves only health and metrics',

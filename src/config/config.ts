@@ -70,7 +70,12 @@ export function readConfigParts(environment: Environment) {
     /** Without `redis`, the process keeps the tokens in its memory. */
     store: ifValid('store', { redis }),
     /** Without tokens, the internal API serves only health and metrics. */
-    admin: ifValid('admin', { host: values.ADMIN_HOST, port: values.ADMIN_PORT, tokens }),
+    admin: ifValid('admin', {
+      host: values.ADMIN_HOST,
+      port: values.ADMIN_PORT,
+      hostNames: [values.ADMIN_HOST.toLowerCase(), ...(values.ADMIN_HOST_NAMES ?? [])],
+      tokens,
+    }),
   };
 }
 

@@ -85,6 +85,9 @@ export const flag = {
   values: ['true', 'false'],
 } as const;
 const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
+export const hostNames = commaList
+  .transform((names) => names.map((name) => name.toLowerCase()))
+  .refine((names) => names.every((name) => /^\w([\w.-]*\w)?$/.test(name)));
 export const algorithms = commaList.refine((names) => names.every((name) => /^[A-Za-z0-9]+$/.test(name)));
 
 /**

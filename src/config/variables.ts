@@ -13,6 +13,7 @@ import {
   flag,
   headerNames,
   headerValues,
+  hostNames,
   httpUrl,
   keyValues,
   listenAddress,
@@ -120,6 +121,14 @@ export const VARIABLES = {
   PORT: { ...wholeNumber(0, 65_535), default: '8080', replicasMayDiffer: true },
   ADMIN_HOST: { ...LISTEN_ADDRESS, default: '127.0.0.1', replicasMayDiffer: true },
   ADMIN_PORT: { ...wholeNumber(0, 65_535), default: '9090', replicasMayDiffer: true },
+  ADMIN_HOST_NAMES: {
+    schema: hostNames,
+    allowed: {
+      en: 'a comma-separated list of host names without a port, like broker.example.com',
+      zh: '用逗号分隔的主机名，不含端口，例如 broker.example.com',
+    },
+    replicasMayDiffer: true,
+  },
   ADMIN_TOKEN: {
     schema: z.string().regex(ADMIN_TOKEN_PATTERN),
     allowed: {

@@ -1,4 +1,6 @@
 import type { FastifyInstance } from 'fastify';
+import { BrokerError } from '../token/errors.ts';
+import { isForeignHost } from '../token/host-names.ts';
 import { type AdminAccessOptions, requireAdminToken } from './admin-access.ts';
 import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
 import { type ConsoleRoutesOptions, consoleRoutes } from './routes/console.ts';
@@ -18,13 +20,24 @@ type GuardedRoutesOptions = AccountRoutesOptions & TerminalRoutesOptions & Statu
 type OpenRoutesOptions = ConsoleRoutesOptions & HealthRoutesOptions & MetricsRoutesOptions;
 
 /** If `adminTokens` is empty, the API has only health and metrics. */
-export type InternalAppOptions = AppContext & AdminAccessOptions & GuardedRoutesOptions & OpenRoutesOptions;
+export type InternalAppOptions = AppContext &
+  AdminAccessOptions &
+  GuardedRoutesOptions &
+  OpenRoutesOptions & {
+    /** Host names that callers may use, in lower case, besides addresses and local names. */
+    readonly hostNames: readonly string[];
+  };
 
 /** In bytes. A lookup of 1000 accessIds of 128 characters with 4 bytes each fits. */
 const BODY_LIMIT = 512 * 1_024;
 /** Most open connections, from Prometheus and the customer's own services. */
 const MAX_CONNECTIONS = 512;
 const DESCRIPTOR_SHARE = 1 / 8;
+const FOREIGN_HOST = new BrokerError('request_invalid', {
+  detail:
+    'The header Host must be an IP address, a name without a dot, a name below svc, cluster.local, internal or ' +
+    'localhost, or one in ADMIN_HOST_NAMES',
+});
 
 /**
  * The internal API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections.
@@ -35,6 +48,9 @@ export async function createInternalApp(options: InternalAppOptions): Promise<Fa
     realm: 'sdk-token-broker-internal',
     bodyLimit: BODY_LIMIT,
     maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
+  });
+  app.addHook('onRequest', ({ headers: { host } }, _reply, done) => {
+    done(host !== undefined && isForeignHost(host, options.hostNames) ? FOREIGN_HOST : undefined);
   });
   if (!options.adminTokens.isEmpty) {
     await app.register(async (guarded) => {

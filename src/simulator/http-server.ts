@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { isForeignHost } from '../token/host-names.ts';
 
 const MAX_BODY_BYTES = 65_536;
 
@@ -41,9 +42,6 @@ export function sendJson(response: ServerResponse, value: unknown, status = 200,
   response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
 }
 
-/** Names that a page of another site cannot have: an address, or a name without a dot, as in a compose network. */
-const LOCAL_HOST = /^(\[[\da-f:.]+\]|\d+(\.\d+){3}|[\w-]+)(:\d+)?$/i;
-
 /**
  * Refuses a request under the host name of a site, so that a page whose name resolves to this address (DNS rebinding)
  * cannot read anything. Refuses changes that a page of another site causes.
@@ -51,7 +49,7 @@ const LOCAL_HOST = /^(\[[\da-f:.]+\]|\d+(\.\d+){3}|[\w-]+)(:\d+)?$/i;
  */
 export function refuseForeign({ method, headers }: IncomingMessage): void {
   const { host = '', origin } = headers;
-  if (!LOCAL_HOST.test(host)) throw new BadRequest('call it by its address, or by a host name without a dot', 403);
+  if (isForeignHost(host)) throw new BadRequest('call it by its address, or by a host name without a dot', 403);
   if (method === 'GET') return;
   const site = headers['sec-fetch-site'] ?? 'same-origin';
   if (site !== 'same-origin' || (origin !== undefined && origin !== `http://${host}`)) {

@@ -37,6 +37,10 @@ const EFFECTS: Readonly<Record<VariableName, readonly [value: string, made: obje
   PORT: ['0', { http: { port: 0 } }],
   ADMIN_HOST: ['10.0.0.7', { admin: { host: '10.0.0.7' } }],
   ADMIN_PORT: ['0', { admin: { port: 0 } }],
+  ADMIN_HOST_NAMES: [
+    'Broker.example.com, b2.example',
+    { admin: { hostNames: ['127.0.0.1', 'broker.example.com', 'b2.example'] } },
+  ],
   ADMIN_TOKEN: [
     'canary-admin/token+1==',
     { admin: { tokens: [{ name: 'default', token: 'canary-admin/token+1==' }] } },
@@ -235,7 +239,7 @@ describe('a valid environment', () => {
       digest: expect.any(String),
       logLevel: 'info',
       http: { host: '0.0.0.0', port: 8080, apiDocs: true },
-      admin: { host: '127.0.0.1', port: 9090, tokens: [] },
+      admin: { host: '127.0.0.1', port: 9090, hostNames: ['127.0.0.1'], tokens: [] },
       vendor: {
         baseUrl: new URL('https://vendor.example'),
         regionUrls: new Map(),

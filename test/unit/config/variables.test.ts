@@ -71,6 +71,7 @@ const BAD: Readonly<Partial<Record<VariableName, readonly string[]>>> = {
   HOST: ADDRESSES,
   ADMIN_HOST: ADDRESSES,
   ADMIN_PORT: ['65536', '-1', 'off'],
+  ADMIN_HOST_NAMES: ['*', 'broker.example:9090', 'http://broker.example', 'a..b,', '-a'],
   ADMIN_TOKEN: [
     'sixteen or more words',
     'abcdefgh,ijklmnop',

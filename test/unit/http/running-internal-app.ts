@@ -91,6 +91,7 @@ export async function startInternalApp(settings: InternalSettings = {}): Promise
     terminalPolicy: 'multi',
     refreshAt: () => 0,
     terminalLimit: 20,
+    hostNames: [],
     status: async () => STATUS,
     metrics: async () => ({ contentType: 'text/plain; version=0.0.4; charset=utf-8', body: METRICS }),
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
