@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { runbookPages } from './runbook-pages.mjs';
 import { billOfMaterials } from './sbom.mjs';
@@ -16,7 +17,8 @@ const { filename: __filename, dirname: __dirname } = import.meta;
 const STATIC = `static/: swagger-ui (Apache-2.0), https://github.com/swagger-api/swagger-ui, as @fastify/swagger-ui
 publishes it. The text of the Apache License 2.0 is that of @opentelemetry/api below.`;
 const SWAGGER_UI = 'node_modules/@fastify/swagger-ui/static';
-const SWAGGER_UI_FILES = ['favicon-32x32.png', 'index.css', 'swagger-ui-bundle.js', 'swagger-ui.css'];
+const SWAGGER_UI_FILES = ['favicon-32x32.png', 'index.css'];
+const COMPRESSED_FILES = ['swagger-ui-bundle.js', 'swagger-ui.css'];
 
 process.chdir(join(import.meta.dirname, '..'));
 await rm('dist', { recursive: true, force: true });
@@ -45,6 +47,9 @@ const { metafile } = await build({
 await cp('src/store/redis/scripts', 'dist/lib/scripts', { recursive: true });
 // The files of /docs and /openapi.json (src/http/routes/pages.ts), and of the command openapi.
 for (const file of SWAGGER_UI_FILES) await cp(`${SWAGGER_UI}/${file}`, `dist/static/${file}`);
+for (const file of COMPRESSED_FILES) {
+  await writeFile(`dist/static/${file}.gz`, gzipSync(await readFile(`${SWAGGER_UI}/${file}`), { level: 9 }));
+}
 await cp('openapi', 'dist/static', { recursive: true });
 // The page of GET /console: src/http/routes/pages.ts.
 await build({

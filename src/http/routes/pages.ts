@@ -1,6 +1,10 @@
+import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import { BrokerError } from '../../token/errors.ts';
+import { endSoon } from '../server/connections.ts';
+import { noneMatchNames } from '../token-answer.ts';
 
 /**
  * scripts/build.mjs writes the files to dist/static/, next to dist/lib/ where this code is then. From source, those of
@@ -60,13 +64,39 @@ const DOCS_FILES = {
   '/docs/docs.js': 'docs.js',
   '/docs/favicon-32x32.png': 'favicon-32x32.png',
   '/docs/index.css': 'index.css',
-  '/docs/swagger-ui-bundle.js': 'swagger-ui-bundle.js',
-  '/docs/swagger-ui.css': 'swagger-ui.css',
   '/openapi.json': 'openapi.json',
 };
+
+/** Compressed by scripts/build.mjs. Only browsers load them, and all of those accept gzip. */
+const LARGE_DOCS_FILES = ['swagger-ui-bundle.js', 'swagger-ui.css'];
+/**
+ * Answers with such a file that callers have not read yet. The system takes a whole file, so an answer counts until its
+ * connection is closed.
+ */
+const MAX_UNREAD = 16;
 
 /** `GET /openapi.json`: the committed OpenAPI document of the public API. `GET /docs`: Swagger UI, which shows it. */
 export async function docsRoutes(app: FastifyInstance): Promise<void> {
   serveFiles(app, { '/docs': 'docs.html' }, { 'cache-control': 'no-store', 'content-security-policy': DOCS_CSP });
   serveFiles(app, DOCS_FILES);
+  let unread = 0;
+  for (const name of LARGE_DOCS_FILES) {
+    const file = readStaticFile(`${name}.gz`);
+    const etag = `"${hash('sha256', file, 'base64url')}"`;
+    const headers = { 'cache-control': 'no-cache', 'content-encoding': 'gzip', etag };
+    app.get(`/docs/${name}`, { schema: { hide: true } }, async ({ headers: sent, raw: { socket } }, reply) => {
+      reply.headers(headers).type(TYPES[extname(name)] ?? '');
+      if (noneMatchNames(sent['if-none-match'], etag)) return reply.code(304).send();
+      if (unread >= MAX_UNREAD) {
+        throw new BrokerError('rate_limited', { detail: `${MAX_UNREAD} callers load such files now`, retryAfter: 1 });
+      }
+      unread += 1;
+      socket.once('close', () => {
+        unread -= 1;
+      });
+      reply.raw.shouldKeepAlive = false;
+      reply.raw.prependOnceListener('finish', () => endSoon(socket, '', true));
+      return reply.send(file);
+    });
+  }
 }

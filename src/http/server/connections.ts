@@ -204,11 +204,12 @@ export class Connections {
 
 /**
  * Ends the connection. To destroy it at once would reset it while the caller still sends, and the caller would lose the
- * answer.
+ * answer. @param isLong whether the system may hold a long answer. It would keep it after `destroy`
  */
-function endSoon(socket: Socket, lastBytes = ''): void {
+export function endSoon(socket: Socket, lastBytes = '', isLong = false): void {
   socket.end(lastBytes);
   // Node destroys the socket of a last answer as soon as all is sent. It decides so in this turn.
   process.nextTick(() => socket.off('finish', socket.destroy));
-  setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  if (isLong) setTimeout(() => socket.resetAndDestroy(), READ_TIMEOUT_MS).unref();
+  else setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }

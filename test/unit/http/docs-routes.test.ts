@@ -33,6 +33,21 @@ describe('the documentation', () => {
     for (const { socket } of callers) socket.resetAndDestroy();
   });
 
+  it('compresses its large files, ends their connections, and answers 304 to a caller that has them', async () => {
+    const { origin } = await startApp();
+    for (const file of ['swagger-ui-bundle.js', 'swagger-ui.css']) {
+      const url = `${origin}/docs/${file}`;
+      // One after the other, each frees its place at once.
+      for (let time = 0; time < 40; time += 1) expect((await plainRequest(url)).headers.connection).toBe('close');
+      const { headers, body } = await plainRequest(url);
+      expect(headers).toMatchObject({ 'content-encoding': 'gzip', 'cache-control': 'no-cache' });
+      expect(Number(headers['content-length'])).toBeLessThan(500_000);
+      expect(body).not.toBe('');
+      const known = await plainRequest(url, { headers: { 'if-none-match': headers.etag ?? '' } });
+      expect([known.status, known.body]).toEqual([304, '']);
+    }
+  });
+
   it('opens at /docs with a policy that allows only its own files, which have less than 2 MB', async () => {
     const { origin } = await startApp();
     const page = await plainRequest(`${origin}/docs`, { headers: { 'x-request-id': 'mine' } });
