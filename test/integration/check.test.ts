@@ -517,11 +517,11 @@ describe('the vendor', () => {
     expect(vendor.loginsOf(LOGIN[2] ?? '', LOGIN[4] ?? '')).toBe(1);
     const wrong = await check({ VENDOR_APP_TOKEN: canary('wrong-token') }, LOGIN);
     expect(wrong.problems).toEqual([
-      expect.stringMatching(/^FAIL login default .*\(10901050\)\nTo fix it: Correct its appToken/),
+      expect.stringMatching(/^FAIL login default .*\(10901050\)\nTo fix it: Correct its appId and appToken/),
     ]);
     vendor.configure({ fault: 'maintenance', faultCount: 1 });
     expect((await check({}, LOGIN)).problems).toEqual([
-      expect.stringMatching(/maintenance \(10901060\)\nTo fix it: Wait/),
+      expect.stringMatching(/takes no calls at this moment \(10901060\)\nTo fix it: Wait/),
     ]);
   });
 });

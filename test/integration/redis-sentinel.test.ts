@@ -26,7 +26,7 @@ describe('behind Sentinels', () => {
   test('the check command finds the master and no problem', async () => {
     const findings = await findingsOf(sentinels.url);
     expect(findings.filter(({ level }) => level === 'FAIL')).toEqual([]);
-    expect(JSON.stringify(findings)).toContain(`${sentinels.url.split('/')[2]} without a password`);
+    expect(JSON.stringify(findings)).toContain(`connected to ${sentinels.url.split('/')[2]} (version `);
   });
 
   test('the check command and the log report a master name that the Sentinels do not know', async () => {

@@ -62,7 +62,7 @@ describe('the status', () => {
         outlook: async (horizonsMs) => {
           return { dueWithin: horizonsMs.map((ms) => 5 + ms / HOUR_MS), total: 9_999, overdueMs: 1_500 };
         },
-        firstEnd: async () => undefined,
+        firstEnd: async () => Date.parse('2026-11-27T08:00:00.000Z'),
       },
     });
     const { schedule, firstEndAt } = await status.report();
