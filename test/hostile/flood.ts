@@ -8,8 +8,8 @@ interface FloodOptions {
   /** Connections that stay open. Beyond them, the oldest is closed. */
   readonly held: number;
   readonly perSecond: number;
-  /** What each connection sends once it is open. */
-  readonly request: string;
+  /** What a connection sends once it is open. */
+  readonly request: (number: number) => string;
   readonly localAddress?: string;
 }
 
@@ -23,7 +23,7 @@ export async function startFlood(url: string, { held, perSecond, request, localA
     opened += 1;
     open.add(socket);
     socket.on('error', () => {}).on('close', () => open.delete(socket));
-    socket.resume().write(request);
+    socket.resume().write(request(opened));
     const [oldest] = open;
     if (open.size > held) oldest?.destroy();
   };
@@ -32,10 +32,11 @@ export async function startFlood(url: string, { held, perSecond, request, localA
   const timer = setInterval(() => {
     for (let number = 0; number < perTick; number += 1) openOne();
   }, TICK_MS);
-  onTestFinished(() => {
+  const stop = () => {
     clearInterval(timer);
     for (const socket of open) socket.destroy();
-  });
+  };
+  onTestFinished(stop);
   await new Promise<void>((resolve) => {
     const isFull = setInterval(() => {
       if (opened < held) return;
@@ -43,7 +44,7 @@ export async function startFlood(url: string, { held, perSecond, request, localA
       resolve();
     }, TICK_MS);
   });
-  return { opened: () => opened };
+  return { opened: () => opened, stop };
 }
 
 /** Sends a request `delayMs` after its connection is open. @returns the status; 0 if the connection was closed */

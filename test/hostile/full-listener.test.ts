@@ -38,7 +38,7 @@ test.each([150, 400])(
     const fleet = await startFleet({ replicas: 1, descriptors: FEW_DESCRIPTORS });
     const [broker, session] = [fleet.broker(0), await fleet.session('honest')];
     await broker.getToken(session, 'phone');
-    await startFlood(broker.url, { held: HELD, perSecond: PER_SECOND, request: LIVEZ });
+    await startFlood(broker.url, { held: HELD, perSecond: PER_SECOND, request: () => LIVEZ });
     const { failed } = await readsDuring(broker.url, session, delayMs);
     expect(failed).toBe(0);
   },
@@ -55,7 +55,7 @@ test('2,200 connections that name unknown keys, while the JWKS URL hangs, close 
   server.answer = () => undefined;
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const forged = `${part({ alg: 'ES256', kid: 'unknown' })}.${part({ sub: 'mallory' })}.${'A'.repeat(86)}`;
-  await startFlood(url, { held: 2_200, perSecond: 750, request: readWith(forged) });
+  await startFlood(url, { held: 2_200, perSecond: 750, request: () => readWith(forged) });
   const [{ failed, durations }, health] = await Promise.all([
     readsDuring(url, session, 0),
     Promise.all(

@@ -4,11 +4,16 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
+import { getTokenAt } from '../support/broker-process.ts';
+import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet, startServices } from '../support/fleet.ts';
+import { freePort } from '../support/free-port.ts';
 import { durationsDuring, expectPrompt, isMeasured } from '../support/honest-reads.ts';
+import { NGINX, startNginx } from '../support/nginx.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { introspectionAt } from '../unit/session/recording-server.ts';
+import { startFlood } from './flood.ts';
 
 const MADE_UP = 600;
 /** They arrive within this time. */
@@ -142,3 +147,49 @@ test('junk cookies beside a valid one are no new question, and displace nobody',
   for (const session of KNOWN) expect(await read(`sid=${session}`)).toBe(200);
   expect(server.questions).toBe(KNOWN.length);
 });
+
+/** Each made-up session takes the session server this long, so it answers 160 a second. */
+const SLOW_SEARCH_MS = 300;
+const NEWCOMERS = 50;
+
+test.skipIf(!NGINX)(
+  'behind the nginx.conf of the page, a flood from one address keeps out no newcomer of others',
+  {
+    timeout: 120_000,
+  },
+  async () => {
+    const server = await startSessionServer(async (request, response) => {
+      const sub = await tokenIn(request);
+      const answer = sub.startsWith('newcomer-') ? { active: true, sub, region: 'DE' } : { active: false };
+      if (!answer.active) await sleep(SLOW_SEARCH_MS);
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
+    });
+    const fleet = await startFleet({ replicas: 1, env: introspectionAt(server.url) });
+    const { url, getToken } = fleet.broker(0);
+    const port = await freePort();
+    const config = readFile('deploy/compose/nginx.conf')
+      .replace('listen 443 ssl', `listen 127.0.0.1:${port}`)
+      .replaceAll(/^ *ssl_.*$/gm, '')
+      .replaceAll(/127\.0\.0\.1:808[01] /g, `${new URL(url).host} `);
+    startNginx(config);
+    const proxy = `http://127.0.0.1:${port}`;
+    await eventually(async () => expect((await plainRequest(`${proxy}/livez`)).status).toBe(200));
+    const servedAt = async (target: string) => {
+      const request = (number: number) =>
+        `GET /sdk-token?uniqueId=x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer made-up-${number}\r\n\r\n`;
+      const flood = await startFlood(target, { held: 200, perSecond: 1_000, request, localAddress: '127.0.0.2' });
+      const read = target === url ? getToken : getTokenAt(target);
+      const statuses: number[] = [];
+      for (let number = 0; number < NEWCOMERS; number += 1) {
+        statuses.push((await read(`newcomer-${flood.opened()}`, 'phone')).status);
+        await sleep(50);
+      }
+      flood.stop();
+      const served = statuses.filter((status) => status === 200).length;
+      if (isMeasured) process.stdout.write(`${served} of ${NEWCOMERS} newcomers served, flooded at ${target}\n`);
+      return served;
+    };
+    expect(await servedAt(proxy)).toBe(NEWCOMERS);
+    if (isMeasured) await servedAt(url);
+  },
+);

@@ -12,15 +12,15 @@ import { plainRequest } from '../support/plain-request.ts';
 const LEARNS_AFTER_MS = 700;
 const CALLERS = 4;
 
-/** A real nginx that keeps connections to the replicas, and sends no request twice. */
-async function startProxy(urls: readonly string[]) {
+/** A real nginx that keeps connections to the replicas. @param next `error`: it sends a request again */
+async function startProxy(urls: readonly string[], next: string) {
   const port = await freePort();
   const to = (replicas: readonly string[]) => `
-    upstream brokers { ${replicas.map((url) => `server ${new URL(url).host};`).join(' ')} keepalive 32; }
+    upstream brokers { ${replicas.map((url) => `server ${new URL(url).host} fail_timeout=2s;`).join(' ')} keepalive 32; }
     server {
       listen 127.0.0.1:${port};
       location / { proxy_pass http://brokers; proxy_http_version 1.1; proxy_set_header Connection "";
-        proxy_next_upstream off; }
+        proxy_next_upstream ${next}; }
     }`;
   const reload = startNginx(to(urls));
   const url = `http://127.0.0.1:${port}`;
@@ -28,10 +28,16 @@ async function startProxy(urls: readonly string[]) {
   return { url, use: (replicas: readonly string[]) => reload(to(replicas)) };
 }
 
-test.skipIf(!NGINX)('two replicas are restarted behind nginx, and no request fails', async () => {
+test.skipIf(!NGINX).each([
+  ['takes out the one that ends', true, 'off'],
+  ['sends requests again, as nginx.conf says', false, 'error'],
+])('two replicas are restarted behind nginx, which %s, and no request fails', async (_, learns, next) => {
   const fleet = await startFleet({ replicas: 2 });
   const replicas = [...fleet.brokers];
-  const nginx = await startProxy(replicas.map(({ url }) => url));
+  const nginx = await startProxy(
+    replicas.map(({ url }) => url),
+    next,
+  );
   const session = await fleet.session('alice');
   // On a new connection to nginx each time: a reload of nginx ends those that its callers keep.
   const read = () =>
@@ -56,7 +62,7 @@ test.skipIf(!NGINX)('two replicas are restarted behind nginx, and no request fai
     if (!ending || !other) throw new Error('no replica');
     ending.signal('SIGTERM');
     await sleep(LEARNS_AFTER_MS);
-    nginx.use([other.url]);
+    if (learns) nginx.use([other.url]);
     expect((await ending.exit).code).toBe(0);
     const started = await startBroker(fleet.env);
     onTestFinished(() => started.signal('SIGKILL'));

@@ -72,7 +72,8 @@ export class Connections {
 
   /** Bounds the connections of this server from now on. */
   watch(server: Server): void {
-    const timer = setInterval(() => this.#sweep(), SWEEP_MS).unref();
+    // After this turn has read what had arrived: it may be a request on a connection that would be closed.
+    const timer = setInterval(() => setImmediate(() => this.#sweep()), SWEEP_MS).unref();
     server.on('connection', (socket) => this.#add(socket));
     // `server.close()` calls it, and would close a connection on which a proxy has just sent a request.
     server.closeIdleConnections = () => undefined;

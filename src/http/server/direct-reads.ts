@@ -21,12 +21,6 @@ interface DirectReadsOptions extends Pick<AppContext, 'closing' | 'tracer'> {
 /** Names and values in turn. An object for each answer takes 39 % more CPU of a read from memory (Node.js 20). */
 const FIXED_HEADERS = Object.entries({ ...SECURITY_HEADERS, ...TOKEN_HEADERS }).flat();
 
-interface FailedRead {
-  readonly error: Error;
-  /** Known if the session was accepted. */
-  readonly caller: CachedPrincipal | undefined;
-}
-
 /**
  * Answers plain `GET /sdk-token` without Fastify, by the functions that its route uses. It remembers nothing. An error
  * goes to Fastify, which answers with the problem. Fastify takes a quarter of the CPU of a read from memory, and a
@@ -34,8 +28,8 @@ interface FailedRead {
  */
 export class DirectReads {
   readonly #options: DirectReadsOptions;
-  /** The failures of requests that it took, for Fastify to answer with. */
-  readonly failures = new WeakMap<IncomingMessage, FailedRead>();
+  /** The failures of requests that it took, for Fastify to answer with. `caller`: if the session was accepted. */
+  readonly failures = new WeakMap<IncomingMessage, { error: Error; caller: CachedPrincipal | undefined }>();
 
   constructor(options: DirectReadsOptions) {
     this.#options = options;

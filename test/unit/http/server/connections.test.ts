@@ -20,6 +20,7 @@ const HALF = 'GET /quick HTTP/1.1\r\nHost: x\r\n';
 /** An app with at most {@link MAX} connections. `/slow` answers when `answerSlow` is called. */
 async function startBounded() {
   const log = captureLog('info');
+  const closing = new AbortController();
   let running = 0;
   let answerSlow = () => {};
   const slow = new Promise<void>((resolve) => {
@@ -27,7 +28,7 @@ async function startBounded() {
   });
   const app = createBaseApp({
     logger: log.logger,
-    closing: new AbortController().signal,
+    closing: closing.signal,
     realm: 'test',
     bodyLimit: 100,
     maxConnections: MAX,
@@ -62,7 +63,7 @@ async function startBounded() {
     return socket;
   };
   const connectionCount = promisify(app.server.getConnections.bind(app.server));
-  return { app, open, openUsed, connectionCount, answerSlow, running: () => running, log };
+  return { app, closing, open, openUsed, connectionCount, answerSlow, running: () => running, log };
 }
 
 /** Bytes that arrive after a request that waits, and the number of answers to all of them. */
@@ -193,6 +194,20 @@ it.each(PIPELINED)('a shutdown lets a request get its answer if the caller sent 
   answerSlow();
   await closed;
   await eventually(() => expect(received()).toMatch(/^HTTP\/1\.1 200 .*slow/s));
+});
+
+it('a shutdown answers a request that arrived on an idle connection before the event loop came to close it', async () => {
+  const { closing, openUsed } = await startBounded();
+  const idle = await openUsed();
+  closing.abort();
+  const now = performance.now.bind(performance);
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 2_000);
+  onTestFinished(() => clock.mockRestore());
+  idle.write(REQUEST);
+  // When this turn is over, the timer is due, and the request has not been read.
+  for (const end = now() + 1_100; now() < end; );
+  // From this moment on, a request gets `shutting_down`.
+  expect(await text(idle)).toMatch(/^HTTP\/1\.1 503 /);
 });
 
 it('a caller gets the answers to two requests that it sends at once, in order; a third one closes the connection', async () => {
