@@ -291,8 +291,8 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   },
   REDIS_KEY_PREFIX: {
     group: 'store',
-    en: 'the prefix of every key: 1 to 64 letters, digits, dots, underscores, colons and hyphens',
-    zh: 'Redis 中所有键的前缀：1 到 64 个字母、数字、点、下划线、冒号或连字符',
+    en: 'the prefix of every key: 1 to 64 letters, digits, dots, underscores, colons and hyphens. In braces, all keys are in one slot of a cluster: [for its proxy](production.md#redis-as-a-service)',
+    zh: 'Redis 中所有键的前缀：1 到 64 个字母、数字、点、下划线、冒号或连字符。放在花括号中时，所有键都在集群的同一个槽中：[用于集群代理](production.md#redis-as-a-service)',
   },
   TOKEN_ENCRYPTION_KEYS: {
     group: 'store',

@@ -297,10 +297,10 @@ export const VARIABLES = {
     secret: true,
   },
   REDIS_KEY_PREFIX: {
-    schema: z.string().regex(/^[A-Za-z0-9._:-]{1,64}$/),
+    schema: z.string().regex(/^(?:[A-Za-z0-9._:-]{1,64}|\{[A-Za-z0-9._:-]{1,62}\})$/),
     allowed: {
-      en: '1 to 64 letters, digits, dots, underscores, colons and hyphens',
-      zh: '1 到 64 个字母、数字、点、下划线、冒号或连字符',
+      en: '1 to 64 letters, digits, dots, underscores, colons and hyphens; for a proxy of a cluster, in braces',
+      zh: '1 到 64 个字母、数字、点、下划线、冒号或连字符；经集群代理连接时，放在花括号中',
     },
     default: 'sdkt',
   },

@@ -22,6 +22,8 @@ import { exitOf } from '../support/child-process.ts';
 import { readFile } from '../support/documents.ts';
 import { fillStore, keyRing, newKey, openRedisStore, type TestKey } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
+import { HAPROXY, startHaproxy } from '../support/haproxy.ts';
+import { startOneNode } from '../support/redis-cluster.ts';
 import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
 
 const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
@@ -166,7 +168,7 @@ test('reports ok if nothing is wrong, logs nobody in and leaves nothing in Redis
   for (const expected of [
     /configuration +— every setting is valid/,
     /Redis +— connected to 127\.0\.0\.1:\d+ \(version \d+\.\d+\.\d+\) without a password; PING takes \d+ ms/,
-    /Redis scripts +— a script wrote a key, published a message and deleted the key; the user may subscribe/,
+    /Redis scripts +— a script wrote a key and deleted it; a message that it published arrived/,
     /Redis memory +— Redis evicts no keys/,
     /token encryption +— AES-256-GCM with key new; old can still decrypt/,
     /session keys +— http.*\/jwks\.json publishes 1 key; accepted: .*ES256/,
@@ -354,12 +356,12 @@ describe('Redis', () => {
       await admin.call('ACL', 'SETUSER', 'broker', 'reset', 'on', `>${password}`, ...rules);
       return (await check({ REDIS_URL: `redis://broker:${password}@127.0.0.1:${port}` })).problems;
     };
-    const lacking = expect.stringMatching(/^FAIL Redis scripts — .*\(NOPERM\)\nTo fix it: Allow scripts, /);
-    expect(await checkWith('~other:*', '&*', '+@all')).toEqual([lacking]);
-    expect(await checkWith('~*', '&other:*', '+@all')).toEqual([lacking]);
+    const failing = (why: string) => [expect.stringMatching(`^FAIL Redis scripts — .*${why}\nTo fix it: Allow them, `)];
+    expect(await checkWith('~other:*', '&*', '+@all')).toEqual(failing('\\(NOPERM\\)'));
+    expect(await checkWith('~*', '&other:*', '+@all')).toEqual(failing('\\(NOPERM\\)'));
     const [problem] = await checkWith('~*', '&*', '+@all', '-set');
-    expect(problem).toEqual(lacking);
-    expect(await checkWith('~*', '&*', '+@all', '-subscribe')).toEqual([lacking]);
+    expect([problem]).toEqual(failing('commands of the broker: SET'));
+    expect(await checkWith('~*', '&*', '+@all', '-publish', '-subscribe')).toEqual(failing(': PUBLISH, SUBSCRIBE'));
     const rules = problem?.split('ACL SETUSER … ')[1]?.split(' ') ?? [];
     expect(await checkWith(...rules)).toEqual([]);
   });
@@ -417,6 +419,37 @@ describe('Redis', () => {
         ),
       );
     }
+  });
+
+  test('that lacks commands, in scripts or at all', async () => {
+    const without = (...commands: string[]) => ownRedis(...commands.flatMap((name) => ['--rename-command', name, '']));
+    for (const [{ url }, names] of [
+      [await without('XADD', 'publish'), 'PUBLISH, XADD'],
+      [await without('EVALSHA'), 'EVALSHA'],
+      [await without('subscribe', 'TIME'), 'SUBSCRIBE, TIME'],
+    ] as const) {
+      const { problems } = await check({ REDIS_URL: url });
+      expect(problems).toEqual([
+        expect.stringMatching(`^FAIL Redis scripts — it refuses commands of the broker: ${names}\n`),
+      ]);
+    }
+  });
+
+  test('that is the only node of a cluster, at the URL of one Redis', async () => {
+    const { url } = await startOneNode();
+    const { problems } = await check({ REDIS_URL: url });
+    expect(problems).toEqual([
+      expect.stringMatching(/^FAIL Redis scripts — .*\(CROSSSLOT\)\nTo fix it: .*redis-cluster:\/\/.*braces/),
+    ]);
+    expect((await check({ REDIS_URL: url, REDIS_KEY_PREFIX: '{checked}' })).problems).toEqual([]);
+  });
+
+  test.skipIf(!HAPROXY)('whose messages do not arrive, because a proxy divides the connections', async () => {
+    const servers = [await ownRedis(), await ownRedis()];
+    const { problems } = await check({ REDIS_URL: await startHaproxy(...servers) });
+    expect(problems).toEqual([
+      expect.stringMatching(/^FAIL Redis scripts — a message .* did not arrive.*\nTo fix it: /),
+    ]);
   });
 
   test('without cluster mode, at the URL of a cluster', async () => {

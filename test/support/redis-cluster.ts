@@ -48,6 +48,14 @@ export async function startRedisCluster(args: readonly string[] = []): Promise<R
   return { url: `redis-cluster://${seeds.join(',')}`, nodes, waitUntilServing, close };
 }
 
+/** A cluster of one node, which refuses a script with keys in several slots, as a proxy of a cluster does. */
+export async function startOneNode(): Promise<RedisServer> {
+  const node = await startRedis({ args: ['--cluster-enabled', 'yes'] });
+  await askRedis(node, (redis) => redis.call('CLUSTER', 'ADDSLOTSRANGE', 0, SLOTS - 1));
+  await eventually(() => isServingAllSlots(node), { everyMs: 50 });
+  return node;
+}
+
 async function startNode(parent: string, args: readonly string[]): Promise<RedisServer> {
   const port = await freePort();
   // A replica writes the data that it gets from its master into this folder.

@@ -18,6 +18,8 @@ interface RedisOptions {
   readonly args?: readonly string[];
   /** Working directory of the server. Default: a new directory. */
   readonly dir?: string;
+  /** Default: `redis-server`. */
+  readonly program?: string;
 }
 
 export interface RedisServer {
@@ -91,9 +93,13 @@ async function stop({ child, exit }: Running): Promise<void> {
   await end(child, exit, 5_000);
 }
 
-async function spawnRedis(port: number, { args = [] }: RedisOptions, dir: string): Promise<Running> {
+async function spawnRedis(
+  port: number,
+  { args = [], program = redisBinary() }: RedisOptions,
+  dir: string,
+): Promise<Running> {
   const own = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no'];
-  const child = spawn(redisBinary(), [...own, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, [...own, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const exit = exitOf(child);
   const log = linesOf(child, 100);
   const died = exit.then(({ code, signal }) => {

@@ -1,5 +1,5 @@
 import type { RedisConfig } from '../../config/config.ts';
-import { probeRedis } from '../../store/redis/probe.ts';
+import { probeRedis, type RedisProbe } from '../../store/redis/probe.ts';
 import type { TokenSample } from '../../store/redis/token-sample.ts';
 import type { Clock } from '../../token/clock.ts';
 import { type Text, untranslated } from '../../token/text.ts';
@@ -68,6 +68,36 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
       zh: '使用集群的写法：redis-cluster://host:port,host:port。',
     },
   },
+  CROSSSLOT: {
+    detail: {
+      en: 'it is a node of a Redis Cluster, or a proxy in front of one: the keys of a script must be in one slot (CROSSSLOT)',
+      zh: '它是 Redis Cluster 的节点，或集群的代理：一个脚本的所有键必须在同一个槽中（CROSSSLOT）',
+    },
+    fix: {
+      en: 'Use the scheme for a cluster, with the addresses of its nodes: redis-cluster://host:port,host:port. If there is only a proxy, put REDIS_KEY_PREFIX into braces: docs/production.md#redis-as-a-service.',
+      zh: '使用集群的写法，并填写各节点的地址：redis-cluster://host:port,host:port。如果只有代理地址，给 REDIS_KEY_PREFIX 加上花括号：docs/zh/production.md#云上的-redis。',
+    },
+  },
+  KEYS: {
+    detail: {
+      en: 'it accepts only scripts in which each key is written as KEYS[…]',
+      zh: '它只接受所有键都写成 KEYS[…] 的脚本',
+    },
+    fix: {
+      en: 'Switch this check off (Tair: script_check_enable 0), or use the direct connection with redis-cluster://: docs/production.md#redis-as-a-service.',
+      zh: '关闭这项检查（Tair：script_check_enable 设为 0），或使用直连地址和 redis-cluster://：docs/zh/production.md#云上的-redis。',
+    },
+  },
+  UNHEARD: {
+    detail: {
+      en: 'a message that a script published did not arrive at a subscriber',
+      zh: '脚本发布的消息没有到达订阅者',
+    },
+    fix: {
+      en: 'Let all connections reach the same server, without a proxy between: docs/production.md#redis-as-a-service.',
+      zh: '让所有连接到达同一台服务器，中间不经过代理：docs/zh/production.md#云上的-redis。',
+    },
+  },
   NOCLUSTER: {
     detail: {
       en: 'it runs without cluster mode, but REDIS_URL has the scheme for a cluster',
@@ -110,23 +140,42 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
     detail: { en: 'no node of the cluster answers', zh: '集群中没有节点响应' },
     fix: START_SERVERS,
   },
-  ERR: {
-    detail: { en: 'it refuses a command of the broker (ERR)', zh: 'Redis 拒绝 Broker 的某个命令（ERR）' },
-    fix: {
-      en: 'Check that the server is Redis 6.2 or later with scripts.',
-      zh: '检查服务器是否为支持脚本的 Redis 6.2 或更高版本。',
-    },
-  },
 };
 
+type Refusal = Pick<Extract<RedisProbe, { connected: true }>, 'refused' | 'said'>;
+
 /** @param code as in `RedisProbe` */
-function redisProblem(code: string, address: string, keyPrefix: string): Problem {
-  if (code === 'NOPERM') {
+function redisProblem(code: string, address: string, keyPrefix: string, refusal?: Refusal): Problem {
+  const { refused = [], said = '' } = refusal ?? {};
+  if (code === 'NOPERM' || code === 'REFUSED') {
+    const names = refused.join(', ');
     return {
-      detail: { en: 'its user lacks a permission (NOPERM)', zh: '用户缺少权限（NOPERM）' },
+      detail:
+        code === 'NOPERM'
+          ? { en: 'its user lacks a permission (NOPERM)', zh: '用户缺少权限（NOPERM）' }
+          : { en: `it refuses commands of the broker: ${names}`, zh: `Redis 拒绝 Broker 的命令：${names}` },
       fix: {
-        en: `Allow scripts, PING, SUBSCRIBE, the keys ${keyPrefix}:* and the channel ${keyPrefix}:*. For example: ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
-        zh: `允许脚本、PING、SUBSCRIBE、键 ${keyPrefix}:* 和频道 ${keyPrefix}:*。例如：ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
+        en: `Allow them, the keys ${keyPrefix}:* and the channels ${keyPrefix}:*, in scripts too. A managed service may need another setting: docs/production.md#redis-as-a-service. With ACLs, for example: ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
+        zh: `允许这些命令、键 ${keyPrefix}:* 和频道 ${keyPrefix}:*，在脚本中也要允许。云服务可能要修改设置：docs/zh/production.md#云上的-redis。使用 ACL 时，例如：ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
+      },
+    };
+  }
+  if (code === 'ERR') {
+    return {
+      detail: { en: `it answers a script with: ${said}`, zh: `Redis 对脚本的响应是：${said}` },
+      fix: {
+        en: 'Check that the server is Redis 6.2 or later with scripts: docs/production.md#redis-as-a-service.',
+        zh: '检查服务器是否为支持脚本的 Redis 6.2 或更高版本：docs/zh/production.md#云上的-redis。',
+      },
+    };
+  }
+  if (code === 'closed') {
+    const { detail, fix } = networkProblem(code, { address, setting: 'REDIS_URL' });
+    return {
+      detail,
+      fix: {
+        en: `${fix.en} A proxy that closes connections with INFO or SUBSCRIBE, for example twemproxy, cannot be used.`,
+        zh: `${fix.zh}如果代理遇到 INFO 或 SUBSCRIBE 就关闭连接（例如 twemproxy），则无法使用。`,
       },
     };
   }
@@ -137,8 +186,8 @@ const CONNECT_TIMEOUT_MS = 4_000;
 
 const SCRIPTS: Text = { en: 'Redis scripts', zh: 'Redis 脚本' };
 const SCRIPT_SUCCEEDED: Text = {
-  en: 'a script wrote a key, published a message and deleted the key; the user may subscribe',
-  zh: '脚本写入了一个键，发布了一条消息，并删除了该键；用户可以订阅',
+  en: 'a script wrote a key and deleted it; a message that it published arrived',
+  zh: '脚本写入并删除了一个键；它发布的消息已送达订阅者',
 };
 
 /** Checks that the broker can use Redis, that Redis does not lose tokens, and that the broker has their keys. */
@@ -160,7 +209,7 @@ export async function checkStore(redis: RedisConfig | undefined, clock: Clock): 
   if (!probe.connected) {
     return [fail(REDIS, redisProblem(probe.trouble, address, redis.keyPrefix)), checkEncryption(redis)];
   }
-  const { info, roundTripMs, scriptTrouble, sample } = probe;
+  const { info, roundTripMs, scriptTrouble, sample, refused, said } = probe;
   const version = info.get('redis_version') ?? '?';
   // A writable replica accepts the script, but loses what it wrote at its next synchronisation.
   const scriptError = scriptTrouble ?? (info.get('role') === 'slave' ? 'READONLY' : undefined);
@@ -169,7 +218,9 @@ export async function checkStore(redis: RedisConfig | undefined, clock: Clock): 
       en: `connected to ${address} (version ${version}) ${password ? 'with' : 'without'} a password; PING takes ${roundTripMs} ms`,
       zh: `已连接 ${address}（版本 ${version}），${password ? '使用' : '没有'}密码；PING 耗时 ${roundTripMs} 毫秒`,
     }),
-    scriptError ? fail(SCRIPTS, redisProblem(scriptError, address, redis.keyPrefix)) : ok(SCRIPTS, SCRIPT_SUCCEEDED),
+    scriptError
+      ? fail(SCRIPTS, redisProblem(scriptError, address, redis.keyPrefix, { refused, said }))
+      : ok(SCRIPTS, SCRIPT_SUCCEEDED),
     checkMemory(info),
     checkStoredTokens(redis, sample) ?? checkEncryption(redis),
   ];

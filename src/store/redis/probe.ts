@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { Cluster } from 'ioredis';
+import { withTimeout } from '../../token/clock.ts';
 import { databaseOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, connectSubscriber, isOfSelect, SCRIPT_MAY_NOT } from './connection/connection.ts';
 import { Keys, SHARDS } from './keys.ts';
@@ -16,7 +18,9 @@ export interface RedisProbeOptions extends Pick<RedisStoreOptions, 'url' | 'keyP
  * The result of a probe. A trouble is the system's error code, the first word of Redis's error (`NOAUTH`), `NOSENTINEL`
  * or `NONODE` (no Sentinel or node answers), `NOMASTER` (the Sentinels do not know the master), `NODATABASE` (Redis
  * refuses to select it), `NOCLUSTER` (Redis runs without cluster mode), `CLUSTERDOWN` (the cluster is not ready),
- * `timeout`, `closed` (by the server), or `unknown`.
+ * `CROSSSLOT` (the keys of a script must be in one slot), `KEYS` (each key in a script must be written as `KEYS[…]`),
+ * `REFUSED` (commands), `UNHEARD` (a message of a script does not arrive), `timeout`, `closed` (by the server), or
+ * `unknown`.
  */
 export type RedisProbe =
   | { readonly connected: false; readonly trouble: string }
@@ -28,8 +32,21 @@ export type RedisProbe =
       readonly info: ReadonlyMap<string, string>;
       /** Why a script could not write a key, publish, and delete the key, or why PING or SUBSCRIBE failed. */
       readonly scriptTrouble: string | undefined;
+      /** The commands that Redis refuses or does not know. */
+      readonly refused: readonly string[];
+      /** The words of Redis, if the trouble is `ERR`. */
+      readonly said: string | undefined;
       readonly sample: TokenSample;
     };
+
+interface Failure {
+  readonly command: string;
+  readonly error: Error;
+}
+
+/** How long the messages of the scripts may take. */
+const HEARD_MS = 2_000;
+const MAX_SAID = 120;
 
 const SILENT = { info: () => undefined, warn: () => undefined };
 
@@ -43,24 +60,65 @@ export async function probeRedis(options: RedisProbeOptions): Promise<RedisProbe
     const trouble = await troubleConnecting(redis, timeoutMs);
     if (trouble) return { connected: false, trouble };
     const askedAt = clock.monotonic();
-    const pingTrouble = await redis.ping().then(() => undefined, codeOf);
+    const failures: Failure[] = [];
+    const failing = (command: string) => (error: Error) => void failures.push({ command, error });
+    await redis.ping().catch(failing('PING'));
     const roundTripMs = Math.round(clock.monotonic() - askedAt);
     const info = await redis.info().then(fieldsOf, () => new Map());
-    // One node of a cluster, at the URL of a single Redis, accepts only the keys that it holds.
-    const scripts = Array.from({ length: SHARDS }, (_, shard) =>
-      runScript(redis, ['probe', [keys.probe(shard)], [keys.announcements]]),
-    );
-    const scriptTrouble =
-      (await Promise.all(scripts).then(() => undefined, codeOf)) ??
-      pingTrouble ??
-      (await troubleConnecting(subscriber, timeoutMs)) ??
-      (await subscriber.subscribe(keys.announcements).then(() => undefined, codeOf));
+    const channel = keys.beats(randomUUID());
+    const heard = new Promise<true>((resolve) => {
+      let messages = 0;
+      subscriber.on('message', () => ++messages === SHARDS && resolve(true));
+    });
+    const subscriberTrouble = await troubleConnecting(subscriber, timeoutMs);
+    if (!subscriberTrouble) await subscriber.subscribe(keys.announcements, channel).catch(failing('SUBSCRIBE'));
+    failures.push(...(await failuresOfScripts(redis, keys, channel)));
+    const refused = failures.filter(({ error }) => REFUSAL.test(error.message)).map(nameOf);
+    const [first] = failures;
+    const code = refused.length > 0 ? 'REFUSED' : first ? codeOf(first.error) : subscriberTrouble;
+    const isHeard = code !== undefined || (await withTimeout(clock, HEARD_MS, heard));
     const sample = await sampleTokens(redis, keys, new TokenCipher(encryptionKeys));
-    return { connected: true, roundTripMs, info, scriptTrouble, sample };
+    return {
+      connected: true,
+      roundTripMs,
+      info,
+      scriptTrouble: isHeard ? code : 'UNHEARD',
+      refused: [...new Set(refused)].sort(),
+      said: code === 'ERR' ? first?.error.message.slice(0, MAX_SAID) : undefined,
+      sample,
+    };
   } finally {
     redis.disconnect();
     subscriber.disconnect();
   }
+}
+
+async function failuresOfScripts(redis: RedisClient, keys: Keys, channel: string): Promise<Failure[]> {
+  const scripts = Array.from({ length: SHARDS }, async (_, shard): Promise<Failure[]> => {
+    // Unless Redis is a cluster, some scripts use keys of several shards.
+    const shards = redis.isCluster ? [shard] : [shard, (shard + 1) % SHARDS];
+    try {
+      const call = runScript(redis, ['probe', shards.map((one) => keys.probe(one)), [channel]]);
+      const failed = ((await call) as Buffer[]).map(String);
+      return Array.from({ length: failed.length / 2 }, (_, at) => {
+        return { command: failed[2 * at] ?? '', error: new Error(failed[2 * at + 1]) };
+      });
+    } catch (error) {
+      return [{ command: 'EVALSHA', error: error as Error }];
+    }
+  });
+  return (await Promise.all(scripts)).flat();
+}
+
+/** The messages of Redis, Valkey and Tair about a command that the user may not run, or that they do not know. */
+const REFUSAL = /no permissions to run|can't run this command|unknown (\w+ )?command|command \w+ not support/i;
+
+/** The name of a refused command. A script begins with TIME, whose failure names the script alone. */
+function nameOf({ command, error: { message } }: Failure): string {
+  if (command !== 'EVALSHA') return command;
+  const [, name = /called from/.test(message) ? 'TIME' : command] =
+    /(?:the |command )'?([a-z]+)'?(?: command|,| not support)/i.exec(message) ?? [];
+  return name.toUpperCase();
 }
 
 function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<string | undefined> {
@@ -90,6 +148,8 @@ function codeOf(error: Error): string {
   if (/^(Command timed out|Socket timeout)/.test(error.message)) return 'timeout';
   if (error.message.includes('cluster support disabled')) return 'NOCLUSTER';
   if (SCRIPT_MAY_NOT.test(error.message)) return 'NOPERM';
+  if (error.message.includes('same slot')) return 'CROSSSLOT';
+  if (error.message.includes('using the KEYS array')) return 'KEYS';
   return /^[A-Z]{2,} /.exec(error.message)?.[0].trim() ?? 'unknown';
 }
 

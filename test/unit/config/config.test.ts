@@ -132,7 +132,7 @@ const EFFECTS: Readonly<Record<VariableName, readonly [value: string, made: obje
     'rediss://user:password@redis.example:6380/2',
     { redis: { url: 'rediss://user:password@redis.example:6380/2' } },
   ],
-  REDIS_KEY_PREFIX: ['my:prefix-1', { redis: { keyPrefix: 'my:prefix-1' } }, REDIS],
+  REDIS_KEY_PREFIX: ['{my:prefix-1}', { redis: { keyPrefix: '{my:prefix-1}' } }, REDIS],
   TOKEN_ENCRYPTION_KEYS: [
     `new:${ENCRYPTION_KEY},old:${ENCRYPTION_KEY}`,
     {

@@ -219,7 +219,7 @@ const BAD: Readonly<Partial<Record<VariableName, readonly string[]>>> = {
     ...wrapped('redis://:canary@redis.example'),
     'redis-sentinel://a:1/name ',
   ],
-  REDIS_KEY_PREFIX: ['{a}', 'a b', 'ä', 'a'.repeat(65)],
+  REDIS_KEY_PREFIX: ['{a', 'a}', '{}', '{a}b', 'a b', 'ä', 'a'.repeat(65)],
   TOKEN_ENCRYPTION_KEYS: [
     KEY,
     `k1:${SHORT_KEY}`,

@@ -2,40 +2,53 @@
 -- do not understand. If a command fails, the key expires.
 --
 -- KEYS[1] probe
+-- KEYS[2…] probes of other shards, where the scripts use keys of several shards
 -- ARGV[1] announcement channel
--- Returns 1.
+-- Returns for each command that fails its name and the error.
 
-redis.call('PUBLISH', ARGV[1], 'probe')
+local failed = {}
 
-redis.call('SET', KEYS[1], struct.pack('>I6', 1), 'PX', 1000)
-redis.call('GET', KEYS[1])
-redis.call('PTTL', KEYS[1])
-redis.call('PEXPIRE', KEYS[1], 1000)
-redis.call('DEL', KEYS[1])
+local function try(command, ...)
+  local answer = redis.pcall(command, ...)
+  if type(answer) == 'table' and answer.err then
+    table.insert(failed, command)
+    table.insert(failed, answer.err)
+  end
+end
 
-redis.call('HSET', KEYS[1], 'a', 1)
-redis.call('PEXPIRE', KEYS[1], 1000)
-redis.call('HSETNX', KEYS[1], 'b', 1)
-redis.call('HINCRBY', KEYS[1], 'b', 1)
-redis.call('HGET', KEYS[1], 'a')
-redis.call('HMGET', KEYS[1], 'a', 'b')
-redis.call('HGETALL', KEYS[1])
-redis.call('HLEN', KEYS[1])
-redis.call('HRANDFIELD', KEYS[1])
-redis.call('HDEL', KEYS[1], 'b')
-redis.call('PERSIST', KEYS[1])
-redis.call('DEL', KEYS[1])
+try('SET', KEYS[1], struct.pack('>I6', 1), 'PX', 1000)
+try('GET', KEYS[1])
+try('PTTL', KEYS[1])
+try('PEXPIRE', KEYS[1], 1000)
+try('DEL', KEYS[1])
 
-redis.call('ZADD', KEYS[1], 1, 'a')
-redis.call('PEXPIRE', KEYS[1], 1000)
-redis.call('ZRANGE', KEYS[1], 0, -1)
-redis.call('ZRANGEBYSCORE', KEYS[1], 1, 1)
-redis.call('ZCOUNT', KEYS[1], 1, 1)
-redis.call('ZREM', KEYS[1], 'a')
+try('HSET', KEYS[1], 'a', 1)
+try('PEXPIRE', KEYS[1], 1000)
+try('HSETNX', KEYS[1], 'b', 1)
+try('HINCRBY', KEYS[1], 'b', 1)
+try('HGET', KEYS[1], 'a')
+try('HMGET', KEYS[1], 'a', 'b')
+try('HGETALL', KEYS[1])
+try('HLEN', KEYS[1])
+try('HRANDFIELD', KEYS[1])
+try('HDEL', KEYS[1], 'b')
+try('PERSIST', KEYS[1])
+try('PEXPIRE', KEYS[1], 1000)
+try('DEL', KEYS[1])
 
-redis.call('XADD', KEYS[1], 'MAXLEN', 1, '*', '', '')
-redis.call('PEXPIRE', KEYS[1], 1000)
-redis.call('XREVRANGE', KEYS[1], '+', '-')
-redis.call('XRANGE', KEYS[1], '-', '+')
-redis.call('XLEN', KEYS[1])
-return redis.call('DEL', KEYS[1])
+try('ZADD', KEYS[1], 1, 'a')
+try('PEXPIRE', KEYS[1], 1000)
+try('ZRANGE', KEYS[1], 0, -1)
+try('ZRANGEBYSCORE', KEYS[1], 1, 1)
+try('ZCOUNT', KEYS[1], 1, 1)
+try('ZREM', KEYS[1], 'a')
+
+try('XADD', KEYS[1], 'MAXLEN', 1, '*', '', '')
+try('PEXPIRE', KEYS[1], 1000)
+try('XREVRANGE', KEYS[1], '+', '-')
+try('XRANGE', KEYS[1], '-', '+')
+try('XLEN', KEYS[1])
+try('DEL', KEYS[1])
+
+try('PUBLISH', ARGV[1], 'probe')
+return failed

@@ -40,7 +40,7 @@ test.each([...commands].sort())(
   'a probe reports that the user has no right to %s, and leaves nothing for long',
   async (command) => {
     const { probe, expiries } = await probed(`-${command}`.toLowerCase());
-    expect(probe).toMatchObject({ connected: true, scriptTrouble: 'NOPERM' });
+    expect(probe).toMatchObject({ connected: true, scriptTrouble: 'REFUSED', refused: [command] });
     for (const expiryMs of expiries) expect(expiryMs).toBeGreaterThan(0);
   },
 );
