@@ -148,7 +148,7 @@ describe('the token', () => {
 
   test('is not taken on an address where the browser cannot encrypt', async () => {
     // The tests' browser takes this name for 127.0.0.1.
-    const { page } = await openConsole(browser, `${broker.adminUrl.replace('127.0.0.1', 'broker.test')}/console`);
+    const { page } = await openConsole(browser, `${broker.adminUrl.replace('127.0.0.1', 'broker')}/console`);
     await page.getByText('Open the console over a port-forward as http://127.0.0.1, or over HTTPS').waitFor();
     expect(await page.locator('#token').isVisible()).toBe(false);
   });

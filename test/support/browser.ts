@@ -13,7 +13,7 @@ export function startChromium(): Promise<Browser> {
     PROGRAMS.map(onPath).find((path) => path !== undefined) ??
     systemBinary({ program: 'chromium', need: 'The tests of the console need a browser' });
   // Chromium's sandbox refuses to run as root. To a browser, a name that leads to this machine is no safe origin.
-  const args = ['--host-resolver-rules=MAP broker.test 127.0.0.1'];
+  const args = ['--host-resolver-rules=MAP broker 127.0.0.1'];
   if (process.getuid?.() === 0) args.push('--no-sandbox');
   return chromium.launch({ executablePath, args });
 }
