@@ -439,7 +439,7 @@ describe('Redis', () => {
     const { url } = await startOneNode();
     const { problems } = await check({ REDIS_URL: url });
     expect(problems).toEqual([
-      expect.stringMatching(/^FAIL Redis scripts — .*\(CROSSSLOT\)\nTo fix it: .*redis-cluster:\/\/.*braces/),
+      expect.stringMatching(/^FAIL Redis scripts — .*must be in one slot\nTo fix it: .*redis-cluster:\/\/.*braces/),
     ]);
     expect((await check({ REDIS_URL: url, REDIS_KEY_PREFIX: '{checked}' })).problems).toEqual([]);
   });

@@ -34,6 +34,18 @@ const START_SERVERS: Text = {
   zh: '检查它们是否在 REDIS_URL 中的各地址上运行。如果要求 TLS，加上 ?tls=true；如果使用自己的 CA，设置 NODE_EXTRA_CA_CERTS。Sentinel 的密码必须写在 ?sentinelPassword=… 中。',
 };
 
+/** Its keys are divided by slots, but some scripts use keys of several slots. */
+const NODE_OF_CLUSTER: Problem = {
+  detail: {
+    en: 'it is a node of a Redis Cluster, or a proxy in front of one: the keys of a script must be in one slot',
+    zh: '它是 Redis Cluster 的节点，或集群的代理：一个脚本的所有键必须在同一个槽中',
+  },
+  fix: {
+    en: 'Use the scheme for a cluster, with the addresses of its nodes: redis-cluster://host:port,host:port. If there is only a proxy, put REDIS_KEY_PREFIX into braces: docs/production.md#redis-as-a-service.',
+    zh: '使用集群的写法，并填写各节点的地址：redis-cluster://host:port,host:port。如果只有代理地址，给 REDIS_KEY_PREFIX 加上花括号：docs/zh/production.md#云上的-redis。',
+  },
+};
+
 /** By the error code of Redis or of the probe. */
 const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
   NOAUTH: WRONG_PASSWORD,
@@ -58,26 +70,8 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
   MISCONF: noWrites('MISCONF'),
   OOM: noWrites('OOM'),
   LOADING: noWrites('LOADING'),
-  MOVED: {
-    detail: {
-      en: 'it is a node of a Redis Cluster, but REDIS_URL has another scheme (MOVED)',
-      zh: '它是 Redis Cluster 的节点，但 REDIS_URL 用了其他协议（MOVED）',
-    },
-    fix: {
-      en: 'Use the scheme for a cluster: redis-cluster://host:port,host:port.',
-      zh: '使用集群的写法：redis-cluster://host:port,host:port。',
-    },
-  },
-  CROSSSLOT: {
-    detail: {
-      en: 'it is a node of a Redis Cluster, or a proxy in front of one: the keys of a script must be in one slot (CROSSSLOT)',
-      zh: '它是 Redis Cluster 的节点，或集群的代理：一个脚本的所有键必须在同一个槽中（CROSSSLOT）',
-    },
-    fix: {
-      en: 'Use the scheme for a cluster, with the addresses of its nodes: redis-cluster://host:port,host:port. If there is only a proxy, put REDIS_KEY_PREFIX into braces: docs/production.md#redis-as-a-service.',
-      zh: '使用集群的写法，并填写各节点的地址：redis-cluster://host:port,host:port。如果只有代理地址，给 REDIS_KEY_PREFIX 加上花括号：docs/zh/production.md#云上的-redis。',
-    },
-  },
+  MOVED: NODE_OF_CLUSTER,
+  CROSSSLOT: NODE_OF_CLUSTER,
   KEYS: {
     detail: {
       en: 'it accepts only scripts in which each key is written as KEYS[…]',
