@@ -31,7 +31,7 @@ export class Accounts {
     if (outdated === undefined) {
       // Only the logout of an app can be refused.
       await this.#limits.giveBack(id, 'logout');
-      throw accountErased();
+      throw accountErased(by as SessionAge);
     }
     this.#cache.loggedOut(id, outdated);
   }

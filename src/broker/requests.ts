@@ -2,6 +2,7 @@ import { BrokerError } from '../token/errors.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { RenewalCause, RenewalOutcome } from '../token/observer.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
 import type { Subject, SubjectId } from '../token/subject.ts';
 import type { RecordFacts } from './cached-tokens.ts';
 
@@ -49,12 +50,16 @@ export type SessionAge = Pick<ReadRequest, 'sessionIssuedAt'>;
  * @param erasedAt epoch ms of the account's last erasure
  * @throws BrokerError `session_invalid` when the account was erased after the session was issued
  */
-export function refuseErased({ sessionIssuedAt = 0 }: SessionAge, erasedAt: number | undefined): void {
-  if (erasedAt !== undefined && sessionIssuedAt <= erasedAt) throw accountErased();
+export function refuseErased(session: SessionAge, erasedAt: number | undefined): void {
+  if (erasedAt !== undefined && (session.sessionIssuedAt ?? 0) <= erasedAt) throw accountErased(session);
 }
 
-export function accountErased(): BrokerError {
-  return new BrokerError('session_invalid', { detail: 'the account was erased after the session was issued' });
+export function accountErased({ sessionIssuedAt }: SessionAge): BrokerError {
+  const detail =
+    sessionIssuedAt === undefined
+      ? SESSION_REASONS.noTimeOfIssue
+      : 'the account was erased after the session was issued';
+  return new BrokerError('session_invalid', { detail });
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify';
 import { type Clock, systemClock } from '../token/clock.ts';
 import { type BrokerError, ERRORS } from '../token/errors.ts';
+import { SESSION_REASONS } from '../token/session-reasons.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -96,17 +97,21 @@ const MAX_REFUSED = 20;
 /** In an outage, the requests of all accounts fail for one reason. */
 const MAX_FAILED = 5;
 const FAILURE_INTERVAL_MS = 10_000;
+/** A mistake of the customer cloud that nobody can correct within minutes. */
+const MISTAKE_INTERVAL_MS = 3_600_000;
 
 /**
  * Writes one line for each refused request, so that support finds a request by its id or by the digest of the account:
  * at `info`, or at `warn` and `error` if the status is 5xx. A line may stand for several requests, and then it has
  * their number. In one second, and in 10 s for a 5xx, there is at most one line for each code of an account. If the
- * account is unknown, or if 20 accounts are refused, or if 5 get a 5xx, there is one for each code.
+ * account is unknown, or if 20 accounts are refused, or if 5 get a 5xx, there is one for each code. Sessions without a
+ * time of issue, by which an account cannot come back after its erasure, cause a line at `warn` once an hour.
  */
 export class RefusalLog {
   /** A kind is a code with an account, or a code alone. */
   readonly #refused = new LogSampler();
   readonly #failed = new LogSampler(FAILURE_INTERVAL_MS);
+  readonly #mistakes = new LogSampler(MISTAKE_INTERVAL_MS);
 
   add(error: BrokerError, request: RefusedRequest): void {
     const { code } = error;
@@ -119,6 +124,8 @@ export class RefusalLog {
     const hasOwn =
       digests.account !== undefined && (lines.has(own) || lines.size < (isFailure ? MAX_FAILED : MAX_REFUSED));
     lines.add(hasOwn ? own : code, (sampled) => write(error, request, digests, sampled));
+    if (error.reason !== SESSION_REASONS.noTimeOfIssue) return;
+    this.#mistakes.add(code, (sampled) => request.log.warn({ ...digests, ...sampled }, error.message));
   }
 
   /** One line a second for connections that are closed because there are too many. @param max how many there may be */
@@ -132,6 +139,7 @@ export class RefusalLog {
   end(): void {
     this.#refused.end();
     this.#failed.end();
+    this.#mistakes.end();
   }
 }
 

@@ -1,8 +1,8 @@
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { SESSION_REASONS } from '../token/session-reasons.ts';
-import { ExplainedError, type Text } from '../token/text.ts';
-import { type ClaimNames, claimAt, parseClaims, principalFrom } from './claims.ts';
+import { ExplainedError, type Text, untranslated } from '../token/text.ts';
+import { type ClaimNames, claimAt, isPresent, parseClaims, principalFrom } from './claims.ts';
 import {
   boundedFetch,
   noteContact,
@@ -91,13 +91,31 @@ export class ForwardVerifier implements SessionVerifier {
  * Judges the envelope of an answer.
  * @throws BrokerError `session_invalid` if it refuses the session; `session_check_unavailable` if it says neither
  */
-export function requireAcceptance(answer: object, { accepted, refused }: EnvelopeConditions): void {
+export function requireAcceptance(
+  answer: object,
+  options: EnvelopeConditions & Pick<ForwardVerifierOptions, 'claims'>,
+) {
+  const { accepted, refused, claims } = options;
   if (refused && meets(answer, refused)) {
     throw refusal(SESSION_REASONS.refusedByAnswer(`${refused.path}=${claimAt(answer, refused.path)}`));
   }
-  if (!accepted || meets(answer, accepted)) return;
-  const missing = claimAt(answer, accepted.path) === undefined ? accepted.path : undefined;
-  throw sessionCheckUnavailable(new ExplainedError(SESSION_REASONS.undecided(missing)));
+  const hasAccount = isPresent(claimAt(answer, claims.unionId));
+  if (accepted ? meets(answer, accepted) : hasAccount || !refused) return;
+  const paths = [accepted?.path ?? claims.unionId, refused?.path].filter((path) => path !== undefined);
+  const values = [...new Set(paths)].map((path) => shownAt(answer, path));
+  const reason = { en: values.map(({ en }) => en).join(', '), zh: values.map(({ zh }) => zh).join('，') };
+  throw sessionCheckUnavailable(new ExplainedError(SESSION_REASONS.undecided(reason)));
+}
+
+/** A longer value is no code. */
+const MAX_SHOWN = 32;
+
+/** The value that decides about the session, so that the log shows a code which no condition names. */
+function shownAt(answer: object, path: string): Text {
+  const value = claimAt(answer, path);
+  if (value === undefined) return { en: `no ${path}`, zh: `没有 ${path}` };
+  const text = typeof value === 'object' && value !== null ? '{…}' : String(value);
+  return untranslated(`${path}=${text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text}`);
 }
 
 function meets(answer: object, { path, values }: AnswerCondition): boolean {

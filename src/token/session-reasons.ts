@@ -102,6 +102,10 @@ export const SESSION_REASONS = {
     en: 'The session is bound to a key of its client (cnf), which the broker cannot verify',
     zh: '会话与客户端的密钥绑定（cnf），Broker 无法校验',
   },
+  noTimeOfIssue: {
+    en: 'The session has no time of issue, and its account was erased before: every such session is refused. Let your cloud add iat to its sessions, or name their time of issue in SESSION_CLAIM_ISSUED_AT',
+    zh: '会话没有签发时间，而账号曾被注销：这样的会话一律拒绝。请让你的服务端在会话中加上 iat，或用 SESSION_CLAIM_ISSUED_AT 指定签发时间',
+  },
   // The answer of a server.
   inactive: { en: 'The session is not active', zh: '会话无效（active 不为 true）' },
   wrongAudience: {
@@ -118,9 +122,10 @@ export const SESSION_REASONS = {
     zh: `会话服务器拒绝了该会话（${condition}）`,
   }),
   noHeader: { en: 'The session cannot be sent in HTTP headers', zh: '会话无法放进 HTTP 请求头' },
-  undecided: (missing: string | undefined): Text => ({
-    en: `The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED${missing === undefined ? '' : `: it has no ${missing}`}`,
-    zh: `响应既不满足 SESSION_FORWARD_ACCEPTED，也不满足 SESSION_FORWARD_REFUSED${missing === undefined ? '' : `：其中没有 ${missing}`}`,
+  /** @param values what the answer has at the paths of the conditions, as `path=value`, or `no path` */
+  undecided: (values: Text): Text => ({
+    en: `The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED: it has ${values.en}`,
+    zh: `响应既不满足 SESSION_FORWARD_ACCEPTED，也不满足 SESSION_FORWARD_REFUSED：${values.zh}`,
   }),
   sessionServerStatus: (status: number): Text => ({
     en: `The session server answered ${status}`,

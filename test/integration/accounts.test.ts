@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { accountId } from '../../src/token/subject.ts';
 import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
 import { keyRing, newKey } from '../support/filled-store.ts';
@@ -166,6 +167,21 @@ describe('an erasure', () => {
     });
     expect((await fleet.broker(0).getToken(after, 'phone')).status).toBe(200);
     expect(fleet.vendor.loginsOf('erased', 'phone')).toBe(2);
+
+    // A session that is always older says so, and the operator learns it once.
+    const withoutTime: Record<string, unknown> = { iat: undefined };
+    const untimed = await fleet.cloud.issueSession({ unionId: 'erased', claims: withoutTime });
+    const refusals = [];
+    for (let i = 0; i < 5; i += 1) refusals.push(await fleet.broker(0).getToken(untimed, 'phone'));
+    refusals.push(await logOut(fleet.broker(0), untimed));
+    const details = refusals.map(({ body }) => JSON.parse(body).detail);
+    expect(new Set(details)).toEqual(new Set([expect.stringMatching(/no time of issue.*SESSION_CLAIM_ISSUED_AT$/)]));
+    const warnings = fleet
+      .broker(0)
+      .log()
+      .map((line) => JSON.parse(line))
+      .filter(({ msg }) => msg === details[0]);
+    expect(warnings).toMatchObject([{ level: 'warn', account: accountId('erased') }]);
   });
 });
 

@@ -362,7 +362,7 @@ describe('headers', () => {
     [
       { code: 500 },
       ['session code', 'session'],
-      'FAIL session code: 500: The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED',
+      'FAIL session code: 500: The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED: it has code=500',
       'refused with session_check_unavailable',
     ],
     [

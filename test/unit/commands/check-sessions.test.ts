@@ -167,7 +167,7 @@ describe('the check of a session server that gets the headers of the app', () =>
   const REFUSES = 'ok session server: URL refuses a request without a session';
   const OPEN = 'FAIL session server: URL answers a request without a session: anyone could get in';
   const unclear = (reason: string) => `FAIL session server: URL does not refuse a request without a session: ${reason}`;
-  const NEITHER = 'The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED';
+  const NEITHER = 'The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED: it has';
   const NO_ACCOUNT = 'The claim sub in the answer is missing. It is the account (SESSION_CLAIM_UNION_ID)';
 
   it.each([
@@ -199,8 +199,8 @@ describe('the check of a session server that gets the headers of the app', () =>
     [401, '{"code":200}', REFUSES],
     [200, '{"code":200,"sub":"somebody"}', OPEN],
     [200, '{"code":200}', unclear(NO_ACCOUNT)],
-    [200, '{"code":500}', unclear(NEITHER)],
-    [200, '{}', unclear(`${NEITHER}: it has no code`)],
+    [200, '{"code":500}', unclear(`${NEITHER} code=500`)],
+    [200, '{}', unclear(`${NEITHER} no code`)],
   ])('judges the envelope of an answer with the status %i: %s', async (status, body, line) => {
     answerWith(status, body);
     expect((await check(envelopes)).line).toBe(line);

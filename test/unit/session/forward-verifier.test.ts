@@ -103,7 +103,7 @@ describe('a session whose answer is an envelope', () => {
     }
   };
   const data = { id: ACCOUNT };
-  const NEITHER = 'The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED';
+  const NEITHER = 'The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED: it has';
   const refused = (by: string) => ['session_invalid', `The session server refused the session with ${by}`];
 
   type Row = [status: number, answer: object, expected: unknown];
@@ -116,10 +116,12 @@ describe('a session whose answer is an envelope', () => {
     ...[200, 400, 500].map((status): Row => [status, { code: 401, data }, refused('code=401')]),
     [200, { code: '403', data }, refused('code=403')],
     ...[401, 403].map((status): Row => [status, { code: 200, data }, refused(`status ${status}`)]),
-    ...[500, '', 'ok', 200.5, true, null, [200], { code: 200 }].map(
-      (code): Row => [200, { code, data }, [UNAVAILABLE, NEITHER]],
+    ...[10_403, '', 'ok', 200.5, true, null].map(
+      (code): Row => [200, { code, data }, [UNAVAILABLE, `${NEITHER} code=${code}`]],
     ),
-    [200, { data }, [UNAVAILABLE, `${NEITHER}: it has no code`]],
+    ...[[200], { code: 200 }].map((code): Row => [200, { code, data }, [UNAVAILABLE, `${NEITHER} code={…}`]]),
+    [200, { code: 'x'.repeat(99), data }, [UNAVAILABLE, `${NEITHER} code=${'x'.repeat(32)}…`]],
+    [200, { data }, [UNAVAILABLE, `${NEITHER} no code`]],
     [200, { code: 200, data: null }, [UNAVAILABLE, NO_ACCOUNT]],
     [500, { code: 200, data }, [UNAVAILABLE, 'The session server answered 500']],
   ])('is judged by its status and its code: %i, %j', async (status, answer, expected) => {
@@ -137,6 +139,8 @@ describe('a session whose answer is an envelope', () => {
       accepted: { path: 'meta.ok', values: ['true'] },
       refused: { path: 'meta.error', values: ['null', 'expired'] },
     };
+    const both = await judge(200, { meta: { ok: false, error: 'banned' }, data }, conditions);
+    expect(both).toEqual([UNAVAILABLE, `${NEITHER} meta.ok=false, meta.error=banned`]);
     expect(await judge(200, { meta: { ok: true }, data }, conditions)).toBe(ACCOUNT);
     expect(await judge(200, { meta: { ok: true, error: null }, data }, conditions)).toEqual(refused('meta.error=null'));
     expect(await judge(200, { meta: { error: 'expired' } }, conditions)).toEqual(refused('meta.error=expired'));
@@ -146,10 +150,10 @@ describe('a session whose answer is an envelope', () => {
     const [onlyRefused, onlyAccepted] = [{ accepted: undefined }, { refused: undefined }];
     expect(await judge(200, { data }, onlyRefused)).toBe(ACCOUNT);
     expect(await judge(200, { code: 401 }, onlyRefused)).toEqual(refused('code=401'));
-    expect(await judge(200, { code: 500 }, onlyRefused)).toEqual([UNAVAILABLE, NO_ACCOUNT]);
+    expect(await judge(200, { code: 500 }, onlyRefused)).toEqual([UNAVAILABLE, `${NEITHER} no data.id, code=500`]);
     expect(await judge(200, { code: 200, data }, onlyAccepted)).toBe(ACCOUNT);
     expect(await judge(401, {}, onlyAccepted)).toEqual(refused('status 401'));
-    expect(await judge(200, { code: 401, data }, onlyAccepted)).toEqual([UNAVAILABLE, NEITHER]);
+    expect(await judge(200, { code: 401, data }, onlyAccepted)).toEqual([UNAVAILABLE, `${NEITHER} code=401`]);
   });
 });
 
