@@ -23,12 +23,13 @@ const HELP: Text = {
 Checks that the service can run with this environment: the settings, Redis, the session keys or the session server,
 and every vendor domain. For each problem it says how to fix it. It shows no secret and takes at most 15 s.
 
-The check of the vendor is a signed call with an empty country. The vendor verifies the signature and then refuses the
-call, so no account is logged in. This does not test the appToken.
+The check of the vendor is a signed call with an empty country for the account sdk-token-broker-check. The vendor
+verifies the signature and then refuses the call. If it does not, it logs this account in, and check warns. This does
+not test the appToken.
 
   --session [FILE]     also check a session of an app: print its account, or the reason of the refusal, for each claim.
                        The file, or standard input, holds the token, or the request headers that make up the session,
-                       one per line, for example: echo 'Cookie: sid=…' | sdk-token-broker check --session
+                       one per line: printf 'Cookie: %s' 'sid=…' | sdk-token-broker check --session
                        The session is not printed. Erasures are not looked up. It fetches the session keys anew, but a
                        running broker may still have older keys with the same kid, for at most 10 minutes
   --login              make a real login instead, which also tests the appToken. It may end the session of the SDK on
@@ -42,11 +43,12 @@ Exit code 0: no check failed. Exit code 1: a check failed.`,
 检查服务能否用当前的环境变量运行：配置、Redis、会话密钥或会话服务器，以及每个厂商域名。对每个问题都说明如何修正。
 不显示任何机密，最多用时 15 秒。
 
-对厂商的检查是一次国家为空的签名调用。厂商校验签名，然后拒绝该调用，所以不会登录任何账号。这不能检验 appToken。
+对厂商的检查是一次国家为空的签名调用，账号为 sdk-token-broker-check。厂商校验签名，然后拒绝该调用。
+如果厂商没有拒绝，就会登录这个账号，check 会给出警告。这不能检验 appToken。
 
   --session [FILE]     同时检查 App 的一个会话：逐个声明显示，并给出账号或拒绝的原因。
                        文件（或标准输入）的内容是令牌，或构成会话的请求头，每行一个，
-                       例如：echo 'Cookie: sid=…' | sdk-token-broker check --session
+                       例如：printf 'Cookie: %s' 'sid=…' | sdk-token-broker check --session
                        不打印会话本身，不查询账号是否已被清除。它会重新获取会话密钥，
                        而运行中的 Broker 可能仍使用 kid 相同的旧密钥，最多 10 分钟
   --login              改为真实登录一次，这样也能检验 appToken。可能使该手机上 SDK 的登录失效：请使用测试账号

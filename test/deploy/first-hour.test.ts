@@ -21,6 +21,7 @@ import { sectionsOf } from '../support/markdown.ts';
 import { NGINX, startNginx } from '../support/nginx.ts';
 import { redisBinary } from '../support/redis-server.ts';
 import { VENDOR_APP } from '../support/vendor-app.ts';
+import { recordingServer } from '../unit/session/recording-server.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const sections = sectionsOf(readFile('docs/production.md'));
@@ -107,6 +108,14 @@ describe('on one host', () => {
       expect(service, name).toMatchObject({ read_only: true, cap_drop: ['ALL'], restart: 'unless-stopped' });
       for (const port of service.ports ?? []) expect(port.host_ip, name).toBe('127.0.0.1');
     }
+  });
+
+  test.skipIf(!NGINX)('nginx with this file passes on a header with an underscore', async () => {
+    const { origin, received } = await recordingServer((_request, response) => response.end());
+    const { port } = new URL(origin);
+    const proxy = await startNginxOfPage([port, port]);
+    await eventually(() => proxy.get('/sdk-token', { access_token: 'session' }));
+    expect(received[0]?.headers).toMatchObject({ access_token: 'session' });
   });
 
   test('the timeouts of the proxy fit those of the broker and of the app', () => {

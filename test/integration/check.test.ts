@@ -32,6 +32,9 @@ const secrets = new Set<string>();
 const APP = { appId: 'app-1', appToken: canary('app-token'), appKey: canary('app-key') };
 const LOGIN = ['--login', '--union-id', canary('union-id'), '--unique-id', canary('unique-id'), '--region', 'DE'];
 
+/** Without it, check warns. */
+const SAVING = ['--appendonly', 'yes'];
+
 let vendor: VendorSimulator;
 let cloud: CustomerCloud;
 let redis: RedisServer;
@@ -40,7 +43,7 @@ beforeAll(async () => {
   [vendor, cloud, redis] = await Promise.all([
     startVendorSimulator({ apps: [APP] }),
     startCustomerCloud(),
-    startRedis(),
+    startRedis({ args: SAVING }),
   ]);
   return () => Promise.all([vendor.close(), cloud.close(), redis.stop()]);
 });
@@ -156,9 +159,19 @@ function fileWith(content: string): string {
 }
 
 async function ownRedis(...args: string[]): Promise<RedisServer> {
-  const own = await startRedis({ args });
+  const own = await startRedis({ args: [...SAVING, ...args] });
   onTestFinished(() => own.stop());
   return own;
+}
+
+/** A Redis that lets nobody in without a password. `allow` sets the rules of the user of `url`. */
+async function redisWithUser(...args: string[]) {
+  const [password, ofDefault] = [canary('password'), canary('password-of-default')];
+  const { port } = await ownRedis('--requirepass', ofDefault, ...args);
+  const admin = new Redis(port, { password: ofDefault });
+  onTestFinished(() => admin.disconnect());
+  const allow = (...rules: string[]) => admin.call('ACL', 'SETUSER', 'broker', 'reset', 'on', `>${password}`, ...rules);
+  return { url: `redis://broker:${password}@127.0.0.1:${port}`, allow };
 }
 
 test('reports ok if nothing is wrong, logs nobody in and leaves nothing in Redis', async () => {
@@ -305,6 +318,18 @@ test('warns of settings that are allowed but risky, without a failure', async ()
   ]);
 });
 
+test('warns of a header of the session that nginx removes', async () => {
+  const cloud = await answering((response) => response.writeHead(401).end());
+  const forward = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: cloud };
+  const { problems } = await check({ ...forward, SESSION_FORWARD_HEADERS: 'access_token,x-id' });
+  expect(problems).toEqual([
+    expect.stringMatching(
+      /^warn session headers — nginx removes .*: access_token\nTo fix it: .*underscores_in_headers on/,
+    ),
+  ]);
+  expect((await check({ ...forward, SESSION_FORWARD_HEADERS: 'x-id' })).problems).toEqual([]);
+});
+
 test('warns of a real vendor without https or NODE_ENV=production', async () => {
   const { problems } = await check({ NODE_ENV: '', VENDOR_REGION_URLS: '{"CN":"http://vendor.invalid"}' });
   expect(problems).toEqual([
@@ -335,6 +360,18 @@ describe('Redis', () => {
     ]);
     const right = await check(withPassword(password));
     expect([right.problems, right.out]).toEqual([[], expect.stringContaining(`with a password`)]);
+    const open = await check({ REDIS_URL: redis.url.replace('://', `://:${password}@`) });
+    expect(open.problems).toEqual([
+      expect.stringMatching(/^warn Redis — .* without a password; .*lets everybody in.*\nTo fix it: .*requirepass/),
+    ]);
+  });
+
+  test('that a restart would empty: without an append-only file and snapshots', async () => {
+    const off = ['--appendonly', 'no'];
+    expect((await check({ REDIS_URL: (await ownRedis(...off)).url })).problems).toEqual([
+      expect.stringMatching(/^warn Redis persistence — neither .* loses erasures.*\nTo fix it: .*appendonly yes/),
+    ]);
+    expect((await check({ REDIS_URL: (await ownRedis(...off, '--save', '3600 1')).url })).problems).toEqual([]);
   });
 
   test('that is a replica, writable or not', async () => {
@@ -348,13 +385,10 @@ describe('Redis', () => {
   });
 
   test('with a user that lacks permissions, and with the permissions that the fix names', async () => {
-    const password = canary('password');
-    const { url, port } = await ownRedis();
-    const admin = new Redis(url);
-    onTestFinished(() => admin.disconnect());
+    const { url: REDIS_URL, allow } = await redisWithUser();
     const checkWith = async (...rules: string[]) => {
-      await admin.call('ACL', 'SETUSER', 'broker', 'reset', 'on', `>${password}`, ...rules);
-      return (await check({ REDIS_URL: `redis://broker:${password}@127.0.0.1:${port}` })).problems;
+      await allow(...rules);
+      return (await check({ REDIS_URL })).problems;
     };
     const failing = (why: string) => [expect.stringMatching(`^FAIL Redis scripts — .*${why}\nTo fix it: Allow them, `)];
     expect(await checkWith('~other:*', '&*', '+@all')).toEqual(failing('\\(NOPERM\\)'));
@@ -395,12 +429,8 @@ describe('Redis', () => {
   });
 
   test('of which the user cannot read the policy, and unencrypted tokens, cause warnings', async () => {
-    const { url, port } = await ownRedis('--maxmemory-policy', 'allkeys-lru');
-    const admin = new Redis(url);
-    onTestFinished(() => admin.disconnect());
-    const password = canary('password');
-    await admin.call('ACL', 'SETUSER', 'broker', 'reset', 'on', `>${password}`, '~*', '&*', '+@all', '-info');
-    const REDIS_URL = `redis://broker:${password}@127.0.0.1:${port}`;
+    const { url: REDIS_URL, allow } = await redisWithUser('--maxmemory-policy', 'allkeys-lru');
+    await allow('~*', '&*', '+@all', '-info');
     const { code, problems } = await check({ REDIS_URL, TOKEN_ENCRYPTION_KEYS: 'off' });
     expect(code).toBe(0);
     expect(problems).toEqual([
@@ -436,7 +466,9 @@ describe('Redis', () => {
   });
 
   test('that is the only node of a cluster, at the URL of one Redis', async () => {
-    const { url } = await startOneNode();
+    const node = await startOneNode();
+    await askRedis(node, (client) => client.config('SET', 'appendonly', 'yes'));
+    const { url } = node;
     const { problems } = await check({ REDIS_URL: url });
     expect(problems).toEqual([
       expect.stringMatching(/^FAIL Redis scripts — .*must be in one slot\nTo fix it: .*redis-cluster:\/\/.*braces/),

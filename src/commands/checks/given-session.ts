@@ -19,12 +19,18 @@ import { UsageError } from '../command-line.ts';
 import { type CheckResult, fail, ok, warn } from './check-result.ts';
 import { connectionProblem, FOR_ENVELOPES } from './sessions.ts';
 
-const HEADER_LINE = /^([A-Za-z0-9-]+):[ \t]*(.*)$/;
+const HEADER_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)$/;
 const MAX_SHOWN = 120;
 
 const PROMPT: Text = {
   en: 'Paste the session: the token, or its headers, for example "Cookie: sid=…". Then press Enter and Ctrl-D.',
   zh: '请粘贴会话：令牌，或构成会话的请求头，例如“Cookie: sid=…”。然后按回车键和 Ctrl-D。',
+};
+
+/** It follows another sentence. */
+const OTHER_HEADER: Text = {
+  en: ' If your cloud reads the session from another header, add its name to SESSION_FORWARD_HEADERS.',
+  zh: '如果你的服务端从其他请求头读取会话，请把该请求头的名称加入 SESSION_FORWARD_HEADERS。',
 };
 
 const UNREADABLE: Text = {
@@ -237,8 +243,8 @@ function fixFor(name: string, value: unknown, options: SessionOptions, settings:
   }
   if (mode === 'forward' && [options.accepted?.path, options.refused?.path].includes(name)) {
     return {
-      en: 'If your cloud refuses this session, let the app log in again. Otherwise look in the log of your cloud, or correct SESSION_FORWARD_ACCEPTED and SESSION_FORWARD_REFUSED.',
-      zh: '如果你的云拒绝了该会话，让 App 重新登录。否则请查看你的云的日志，或修正 SESSION_FORWARD_ACCEPTED 和 SESSION_FORWARD_REFUSED。',
+      en: `If your cloud refuses this session, let the app log in again. Otherwise look in the log of your cloud, or correct SESSION_FORWARD_ACCEPTED and SESSION_FORWARD_REFUSED.${OTHER_HEADER.en}`,
+      zh: `如果你的云拒绝了该会话，让 App 重新登录。否则请查看你的云的日志，或修正 SESSION_FORWARD_ACCEPTED 和 SESSION_FORWARD_REFUSED。${OTHER_HEADER.zh}`,
     };
   }
   return (
@@ -359,13 +365,13 @@ function fixForRefusal({ code, cause }: BrokerError, claims: readonly CheckedCla
   }
   if (code !== 'session_invalid') {
     return {
-      en: "Send the headers of SESSION_FORWARD_HEADERS, one per line, for example: echo 'Cookie: sid=…' | … check --session",
-      zh: "提供 SESSION_FORWARD_HEADERS 中的请求头，每行一个，例如：echo 'Cookie: sid=…' | … check --session",
+      en: `Send the headers of SESSION_FORWARD_HEADERS, one per line, for example: printf 'Cookie: %s' 'sid=…' | … check --session.${OTHER_HEADER.en}`,
+      zh: `提供 SESSION_FORWARD_HEADERS 中的请求头，每行一个，例如：printf 'Cookie: %s' 'sid=…' | … check --session。${OTHER_HEADER.zh}`,
     };
   }
   return {
-    en: 'Only your cloud knows the reason: look in its log. If the session has expired, let the app log in again.',
-    zh: '只有你的云知道原因：请查看它的日志。如果会话已过期，让 App 重新登录。',
+    en: `Only your cloud knows the reason: look in its log. If the session has expired, let the app log in again.${OTHER_HEADER.en}`,
+    zh: `只有你的服务端知道原因：请查看它的日志。如果会话已过期，让 App 重新登录。${OTHER_HEADER.zh}`,
   };
 }
 

@@ -24,7 +24,13 @@ export function checkSettings(parts: ConfigParts): CheckResult[] {
   );
   const configuration =
     problems.length > 0 ? problems : [ok(CONFIGURATION, { en: 'every setting is valid', zh: '所有配置项均有效' })];
-  return [...configuration, ...checkEnvironment(parts), ...checkWaysOut(parts), ...checkAdmin(parts)];
+  return [
+    ...configuration,
+    ...checkEnvironment(parts),
+    ...checkWaysOut(parts),
+    ...checkHeaders(parts),
+    ...checkAdmin(parts),
+  ];
 }
 
 /** The way to each server that the broker may reach through a proxy, if the settings name one. */
@@ -84,6 +90,21 @@ function checkEnvironment({ vendor, values }: ConfigParts): CheckResult[] {
     results.push(warn(ENVIRONMENT, { detail, fix }));
   }
   return results;
+}
+
+/** nginx removes headers whose name has an underscore, also as an ingress of Kubernetes. */
+function checkHeaders({ forwardedSession }: ConfigParts): CheckResult[] {
+  const names = forwardedSession?.headers.filter((name) => name.includes('_')).join(', ');
+  if (!names) return [];
+  const detail = {
+    en: `nginx removes this header of SESSION_FORWARD_HEADERS, because its name has an underscore: ${names}`,
+    zh: `SESSION_FORWARD_HEADERS 中有名称带下划线的请求头，nginx 会丢弃它：${names}`,
+  };
+  const fix = {
+    en: 'If nginx is in front of the broker or of your cloud, set underscores_in_headers on there, as in deploy/compose/nginx.conf.',
+    zh: '如果 Broker 或你的服务端前面有 nginx，请在其中设置 underscores_in_headers on，参见 deploy/compose/nginx.conf。',
+  };
+  return [warn({ en: 'session headers', zh: '会话请求头' }, { detail, fix })];
 }
 
 function checkAdmin({ admin }: ConfigParts): CheckResult[] {

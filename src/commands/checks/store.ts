@@ -203,22 +203,46 @@ export async function checkStore(redis: RedisConfig | undefined, clock: Clock): 
   if (!probe.connected) {
     return [fail(REDIS, redisProblem(probe.trouble, address, redis.keyPrefix)), checkEncryption(redis)];
   }
-  const { info, roundTripMs, scriptTrouble, sample, refused, said } = probe;
+  const { info, roundTripMs, scriptTrouble, sample, refused, said, isOpen, isVolatile } = probe;
   const version = info.get('redis_version') ?? '?';
   // A writable replica accepts the script, but loses what it wrote at its next synchronisation.
   const scriptError = scriptTrouble ?? (info.get('role') === 'slave' ? 'READONLY' : undefined);
+  const connected: Text = {
+    en: `connected to ${address} (version ${version}) ${password && !isOpen ? 'with' : 'without'} a password; PING takes ${roundTripMs} ms`,
+    zh: `已连接 ${address}（版本 ${version}），${password && !isOpen ? '使用' : '没有'}密码；PING 耗时 ${roundTripMs} 毫秒`,
+  };
   return [
-    ok(REDIS, {
-      en: `connected to ${address} (version ${version}) ${password ? 'with' : 'without'} a password; PING takes ${roundTripMs} ms`,
-      zh: `已连接 ${address}（版本 ${version}），${password ? '使用' : '没有'}密码；PING 耗时 ${roundTripMs} 毫秒`,
-    }),
+    isOpen ? warn(REDIS, openProblem(connected)) : ok(REDIS, connected),
     scriptError
       ? fail(SCRIPTS, redisProblem(scriptError, address, redis.keyPrefix, { refused, said }))
       : ok(SCRIPTS, SCRIPT_SUCCEEDED),
     checkMemory(info),
+    ...(isVolatile ? [warn(PERSISTENCE, VOLATILE)] : []),
     checkStoredTokens(redis, sample) ?? checkEncryption(redis),
   ];
 }
+
+function openProblem(connected: Text): Problem {
+  return {
+    detail: {
+      en: `${connected.en}. REDIS_URL has a password, but Redis lets everybody in without one`,
+      zh: `${connected.zh}。REDIS_URL 中有密码，但 Redis 没有设置密码，任何人都能访问`,
+    },
+    fix: {
+      en: 'Set this password in Redis (requirepass, or ACL SETUSER default off).',
+      zh: '在 Redis 中设置这个密码（requirepass，或 ACL SETUSER default off）。',
+    },
+  };
+}
+
+const PERSISTENCE: Text = { en: 'Redis persistence', zh: 'Redis 持久化' };
+const VOLATILE: Problem = {
+  detail: {
+    en: 'neither an append-only file nor snapshots: a restart of Redis loses erasures, so the broker accepts sessions from before them again. Each lost token costs a login',
+    zh: '既没有 AOF 也没有快照：Redis 重启后会丢失注销记录，此后 Broker 会重新接受注销之前的会话。每丢失一个令牌，就要多登录一次',
+  },
+  fix: { en: 'Set appendonly yes in Redis.', zh: '在 Redis 中设置 appendonly yes。' },
+};
 
 function checkMemory(info: ReadonlyMap<string, string>): CheckResult {
   const name = { en: 'Redis memory', zh: 'Redis 内存' };

@@ -18,8 +18,8 @@ const CHECK_ACCOUNT = 'sdk-token-broker-check';
 
 /**
  * Checks every domain of the vendor, its clock, and every app there. The check of an app is a signed call without a
- * country: the vendor verifies its signature, but cannot log anyone in. `login` replaces one of these calls with a real
- * login.
+ * country: the vendor verifies its signature, and should then refuse it. `login` replaces one of these calls with a
+ * real login.
  */
 export async function checkVendor(
   vendor: VendorConfig,

@@ -3,6 +3,7 @@ import { Cluster } from 'ioredis';
 import { withTimeout } from '../../token/clock.ts';
 import { databaseOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, connectSubscriber, isOfSelect, SCRIPT_MAY_NOT } from './connection/connection.ts';
+import { credentialsOf, readTopology } from './connection/topology.ts';
 import { Keys, SHARDS } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
 import { TokenCipher } from './records/token-cipher.ts';
@@ -37,6 +38,10 @@ export type RedisProbe =
       /** The words of Redis, if the trouble is `ERR`. */
       readonly said: string | undefined;
       readonly sample: TokenSample;
+      /** Whether it lets everybody in, although the URL has a password. */
+      readonly isOpen: boolean;
+      /** Whether it writes neither an append-only file nor snapshots. Only the default user asks: others seldom may. */
+      readonly isVolatile: boolean;
     };
 
 interface Failure {
@@ -78,6 +83,8 @@ export async function probeRedis(options: RedisProbeOptions): Promise<RedisProbe
     const code = refused.length > 0 ? 'REFUSED' : first ? codeOf(first.error) : subscriberTrouble;
     const isHeard = code !== undefined || (await withTimeout(clock, HEARD_MS, heard));
     const sample = await sampleTokens(redis, keys, new TokenCipher(encryptionKeys));
+    const asksForSaves = info.get('aof_enabled') === '0' && usernameIn(url) === 'default';
+    const saves = asksForSaves && (await redis.config('GET', 'save').catch(() => undefined));
     return {
       connected: true,
       roundTripMs,
@@ -86,10 +93,31 @@ export async function probeRedis(options: RedisProbeOptions): Promise<RedisProbe
       refused: [...new Set(refused)].sort(),
       said: code === 'ERR' ? first?.error.message.slice(0, MAX_SAID) : undefined,
       sample,
+      isOpen: await isOpenWithoutPassword(url, timeoutMs),
+      isVolatile: Array.isArray(saves) && saves[1] === '',
     };
   } finally {
     redis.disconnect();
     subscriber.disconnect();
+  }
+}
+
+function usernameIn(url: string): string {
+  const topology = readTopology(url);
+  return (topology && credentialsOf(topology).username) ?? 'default';
+}
+
+/** It sends no password: Redis logs a wrong one (ACL LOG). */
+async function isOpenWithoutPassword(url: string, timeoutMs: number): Promise<boolean> {
+  const bare = url.replace(/:\/\/[^/?#]*@/, '://');
+  if (bare === url) return false;
+  const redis = connectRedis(bare, 'check', SILENT);
+  try {
+    return (await troubleConnecting(redis, timeoutMs)) === undefined && (await redis.ping()) === 'PONG';
+  } catch {
+    return false;
+  } finally {
+    redis.disconnect();
   }
 }
 
