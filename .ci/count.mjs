@@ -41,9 +41,11 @@ function surefire(...folders) {
   return sum;
 }
 
-function reportsIn(folder) {
+const reportsIn = (folder) => entries(folder, /^TEST-.*\.xml$/);
+
+function entries(folder, pattern) {
   try {
-    return readdirSync(folder).flatMap((name) => (/^TEST-.*\.xml$/.test(name) ? [join(folder, name)] : []));
+    return readdirSync(folder).flatMap((name) => (pattern.test(name) ? [join(folder, name)] : []));
   } catch {
     return [];
   }
@@ -62,7 +64,8 @@ function xctest(file) {
 const counters = {
   node: () => vitest('vitest.json'),
   kotlin: () => surefire(...KOTLIN_MODULES.map((name) => `clients/kotlin/${name}/target/surefire-reports`)),
-  spring: () => surefire(`${STARTER}/surefire-reports`, `${STARTER}/surefire-reports-boot4`),
+  // One folder for each version of Spring Boot.
+  spring: () => surefire(...entries(STARTER, /^surefire-reports-/)),
   swift: () => xctest(join(results, 'swift.log')),
 };
 

@@ -19,7 +19,6 @@ import org.springframework.boot.json.BasicJsonParser;
 import org.springframework.boot.json.JsonParseException;
 import org.springframework.boot.json.JsonParser;
 import org.springframework.boot.json.JsonParserFactory;
-import org.springframework.boot.json.JsonWriter;
 
 /**
  * Requests to the broker's internal API. It uses the HTTP client of the JDK, because the clients of Spring log
@@ -28,9 +27,10 @@ import org.springframework.boot.json.JsonWriter;
 class BrokerHttp {
     /**
      * @param name of the call in the metrics
+     * @param body JSON, or null
      * @param maxBytes bound of the answer
      */
-    record Request(String name, String method, String path, Object body, int expectedStatus, int maxBytes) {
+    record Request(String name, String method, String path, String body, int expectedStatus, int maxBytes) {
     }
 
     record Answer(Map<String, Object> json, String etag) {
@@ -60,7 +60,7 @@ class BrokerHttp {
         if (parser instanceof BasicJsonParser) {
             // The parser of Spring Boot itself does not decode all texts correctly.
             throw new SettingsException("The application has no JSON library that Spring Boot can use.",
-                    "Add spring-boot-starter-json (Spring Boot 3.5) or spring-boot-starter-jackson (Spring Boot 4).");
+                    "Add spring-boot-starter-json (Spring Boot 3) or spring-boot-starter-jackson (Spring Boot 4).");
         }
         url = settings.checkedUrl();
         key = settings.checkedKey();
@@ -136,14 +136,23 @@ class BrokerHttp {
         return new Answer(json, answer.headers().firstValue("ETag").orElse(null));
     }
 
-    private HttpRequest.Builder request(String method, String path, Object body) {
+    private HttpRequest.Builder request(String method, String path, String body) {
         HttpRequest.Builder builder =
                 HttpRequest.newBuilder(URI.create(url + path)).header("Accept", "application/json");
         if (body == null) {
             return builder.method(method, BodyPublishers.noBody());
         }
-        return builder.header("Content-Type", "application/json")
-                .method(method, BodyPublishers.ofString(JsonWriter.standard().writeToString(body)));
+        return builder.header("Content-Type", "application/json").method(method, BodyPublishers.ofString(body));
+    }
+
+    /** A text in JSON, in ASCII. Spring Boot has a writer only from 3.4 on. */
+    static String quoted(String text) {
+        StringBuilder json = new StringBuilder("\"");
+        for (char character : text.toCharArray()) {
+            boolean isPlain = character >= ' ' && character <= '~' && character != '"' && character != '\\';
+            json.append(isPlain ? character : String.format("\\u%04x", (int) character));
+        }
+        return json.append('"').toString();
     }
 
     /** Waits for the whole answer. The timeout of a request in the JDK ends with its headers. */

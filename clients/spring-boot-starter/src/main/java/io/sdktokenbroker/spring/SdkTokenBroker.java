@@ -12,6 +12,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 import io.sdktokenbroker.spring.BrokerHttp.Answer;
 import io.sdktokenbroker.spring.BrokerHttp.Request;
@@ -21,7 +22,7 @@ import io.sdktokenbroker.spring.BrokerHttp.Request;
  * broker can only refuse. Safe for use by several threads.
  *
  * <p>{@code unionId} is the id of an account in your cloud: 1 to 128 characters. {@code uniqueId} names a phone: 1 to
- * 128 visible ASCII characters. {@code country} is an ISO 3166-1 alpha-2 code, or null. The broker uses it only for the
+ * 128 visible ASCII characters, but neither {@code .} nor {@code ..}. {@code country} is an ISO 3166-1 alpha-2 code, or null. The broker uses it only for the
  * first login of an account.
  *
  * <p>{@link #sdkToken} and {@link #accessId} create an account at the broker that does not exist there. If your cloud
@@ -106,7 +107,8 @@ public class SdkTokenBroker {
         Map<String, String> found = new HashMap<>();
         for (int from = 0; from < ids.size(); from += ACCESS_IDS_PER_REQUEST) {
             List<String> part = ids.subList(from, Math.min(ids.size(), from + ACCESS_IDS_PER_REQUEST));
-            Answer answer = http.send(new Request("look-up", "POST", "/accounts/lookup", Map.of("accessIds", part), 200,
+            String body = part.stream().map(BrokerHttp::quoted).collect(Collectors.joining(",", "{\"accessIds\":[", "]}"));
+            Answer answer = http.send(new Request("look-up", "POST", "/accounts/lookup", body, 200,
                     BoundedText.BOUND_OF_LISTS));
             found.putAll(texts(answer.json()));
         }
@@ -154,7 +156,12 @@ public class SdkTokenBroker {
     }
 
     private static String terminal(String unionId, String uniqueId) {
-        return account(unionId, "/terminals/") + encoded(uniqueId, "uniqueId");
+        String path = account(unionId, "/terminals/") + encoded(uniqueId, "uniqueId");
+        if (uniqueId.matches("\\.\\.?")) {
+            // What is between the starter and the broker may shorten the path.
+            throw BrokerException.withoutRequest("uniqueId must have another name than . and ..");
+        }
+        return path;
     }
 
     private static String account(String unionId, String rest) {

@@ -17,7 +17,7 @@ import org.springframework.context.annotation.Configuration;
 import org.springframework.jdbc.core.JdbcTemplate;
 
 /** Gives the application a {@link SdkTokenBroker}, unless it defines one itself. */
-// The names in Spring Boot 3.5 and in 4.
+// The names in Spring Boot 3 and in 4.
 @AutoConfiguration(afterName = {
         "org.springframework.boot.autoconfigure.jdbc.DataSourceAutoConfiguration",
         "org.springframework.boot.jdbc.autoconfigure.DataSourceAutoConfiguration",

@@ -162,11 +162,11 @@ class ApplicationTest {
         double before = measured(path + "success");
         login(account);
         assertThat(measured(path + "success")).isEqualTo(before + 1);
-        local.vendor(Map.of("fault", "account-closed"));
+        local.vendor("{\"fault\":\"account-closed\"}");
         String closed = LocalBroker.newAccount();
         register(closed);
         login(closed);
-        local.vendor(Map.of("fault", "none"));
+        local.vendor("{\"fault\":\"none\"}");
         assertThat(measured(path + "account_disabled")).isEqualTo(1);
     }
 

@@ -18,7 +18,7 @@ import static io.sdktokenbroker.spring.support.CannedServer.answer;
 import static io.sdktokenbroker.spring.support.CannedServer.problem;
 import static io.sdktokenbroker.spring.support.Eventually.eventually;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
 /** Failures, from the built broker and from what can stand before it. */
 class BrokerExceptionTest {
@@ -30,7 +30,7 @@ class BrokerExceptionTest {
     private final String account = LocalBroker.newAccount();
 
     private BrokerException failure(Runnable call) {
-        BrokerException error = catchThrowableOfType(BrokerException.class, call::run);
+        BrokerException error = (BrokerException) catchThrowable(call::run);
         assertThat(error).isNotNull();
         assertThat(error.getMessage()).contains(error.code()).doesNotContain(account, LocalBroker.KEY, "phone-1");
         return error;
@@ -46,7 +46,7 @@ class BrokerExceptionTest {
 
     @AfterEach
     void letTheVendorBeWell() {
-        local.vendor(Map.of("fault", "none"));
+        local.vendor("{\"fault\":\"none\"}");
     }
 
     @Test
@@ -70,7 +70,7 @@ class BrokerExceptionTest {
 
     @Test
     void anAccountThatTheVendorHasClosed() {
-        local.vendor(Map.of("fault", "account-closed"));
+        local.vendor("{\"fault\":\"account-closed\"}");
         BrokerException error = failure(broker);
         assertThat(error.code()).isEqualTo("account_disabled");
         assertThat(error.status()).isEqualTo(403);
@@ -79,7 +79,7 @@ class BrokerExceptionTest {
 
     @Test
     void aVendorThatRefusesSaysItsCode() {
-        local.vendor(Map.of("fault", "frozen-app"));
+        local.vendor("{\"fault\":\"frozen-app\"}");
         BrokerException error = failure(broker);
         assertThat(error.code()).isEqualTo("vendor_rejected");
         assertThat(error).hasMessageContaining("vendorCode ");
@@ -96,12 +96,12 @@ class BrokerExceptionTest {
 
     @Test
     void aCallThatTakesLongerThanTheTimeoutEndsAndItsLoginIsUsedByTheNextCall() {
-        local.vendor(Map.of("latencyMs", 1_500));
+        local.vendor("{\"latencyMs\":1500}");
         SdkTokenBroker hasty = Clients.of(local.url(), LocalBroker.KEY, Duration.ofMillis(500)).forApp("ios");
         long start = System.nanoTime();
         assertThat(failure(hasty).code()).isEqualTo(BrokerException.NETWORK_TIMEOUT);
         assertThat(Duration.ofNanos(System.nanoTime() - start)).isGreaterThanOrEqualTo(Duration.ofMillis(500));
-        local.vendor(Map.of("latencyMs", 0));
+        local.vendor("{\"latencyMs\":0}");
         assertThat(broker.sdkToken(account, "phone-1", "DE")).isNotNull();
         assertThat(local.vendorLogins(account)).isEqualTo(1);
     }

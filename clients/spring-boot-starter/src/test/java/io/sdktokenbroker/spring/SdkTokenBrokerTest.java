@@ -95,7 +95,8 @@ class SdkTokenBrokerTest {
     void idsMayHaveAnyCharacters() {
         String strange = "用户 /?#%+" + account;
         SdkToken token = broker.sdkToken(strange, "a/b?c#%+~", "DE");
-        assertThat(broker.unionIds(List.of(token.values().get("accessId")))).containsValue(strange);
+        String accessId = token.values().get("accessId");
+        assertThat(broker.unionIds(List.of(accessId, "\"\\\n用户😀"))).containsValue(strange);
         assertThat(broker.account(strange).orElseThrow().terminals().get(0).uniqueId()).isEqualTo("a/b?c#%+~");
         assertThat(local.vendorLogins(strange)).isEqualTo(1);
     }
@@ -105,7 +106,9 @@ class SdkTokenBrokerTest {
         for (String wrong : new String[] {null, "", "broken-\ud800", "x".repeat(129)}) {
             assertInvalid("unionId", () -> broker.eraseAccountNow(wrong));
         }
-        assertInvalid("uniqueId", () -> broker.sdkToken(account, "", "DE"));
+        for (String wrong : new String[] {"", ".", ".."}) {
+            assertInvalid("uniqueId", () -> broker.logOut(account, wrong));
+        }
         assertInvalid("country", () -> broker.sdkToken(account, "phone-1", ""));
         assertInvalid("app", () -> broker.forApp("").sdkToken(account, "phone-1", "DE"));
     }

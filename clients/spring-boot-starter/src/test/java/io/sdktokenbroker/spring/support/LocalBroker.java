@@ -20,7 +20,6 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 import org.springframework.boot.json.JsonParserFactory;
-import org.springframework.boot.json.JsonWriter;
 
 /** The built broker, its vendor simulator and a Redis server, as three processes. */
 public class LocalBroker implements AutoCloseable {
@@ -107,12 +106,12 @@ public class LocalBroker implements AutoCloseable {
     }
 
     public boolean vendorAccepts(String accessToken) {
-        Map<String, String> body = Map.of("accessToken", accessToken);
+        String body = "{\"accessToken\":\"" + accessToken + "\"}";
         return Boolean.TRUE.equals(json(call("POST", vendorUrl + "/simulator/check-token", body)).get("live"));
     }
 
     /** Changes how the simulated vendor answers, from the next login on. */
-    public void vendor(Map<String, Object> settings) {
+    public void vendor(String settings) {
         HttpResponse<String> answer = call("POST", vendorUrl + "/simulator/configure", settings);
         if (answer.statusCode() != 200) {
             throw new IllegalStateException(answer.body());
@@ -135,10 +134,9 @@ public class LocalBroker implements AutoCloseable {
     }
 
     /** Sends a request with the key of the internal API, and more headers by name and value. */
-    public static HttpResponse<String> call(String method, String url, Object body, String... headers) {
-        String text = body == null ? "" : JsonWriter.standard().writeToString(body);
+    public static HttpResponse<String> call(String method, String url, String body, String... headers) {
         HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url)).header("Authorization", "Bearer " + KEY)
-                .header("Content-Type", "application/json").method(method, BodyPublishers.ofString(text));
+                .header("Content-Type", "application/json").method(method, body == null ? BodyPublishers.noBody() : BodyPublishers.ofString(body));
         if (headers.length > 0) {
             request.headers(headers);
         }
