@@ -104,6 +104,10 @@ function testCloud(name: string): void {
     return { status, code: JSON.parse(body).code };
   };
   const INVALID = { status: 401, code: 'session_invalid' };
+  const phonesAtBroker = async (unionId: string): Promise<string[]> => {
+    const { terminals = [] } = JSON.parse((await accountAtBroker(unionId)).body);
+    return terminals.map(({ uniqueId }: { readonly uniqueId: string }) => uniqueId);
+  };
 
   test('gives a session that gets a token. The logout ends both', async () => {
     const alice = await registered();
@@ -113,8 +117,7 @@ function testCloud(name: string): void {
     const unionId = await accepted(session);
 
     expect(DONE).toContain((await cloud.logOut(session, 'my-phone')).status);
-    const { status, body } = await accountAtBroker(unionId);
-    if (status !== 404) expect(JSON.parse(body)).toMatchObject({ terminals: [] });
+    expect(await phonesAtBroker(unionId)).toEqual([]);
     if (cloud.brokerSettings['SESSION_MODE'] !== 'jwt') {
       await sleep(CACHE_SECONDS * 1_000 + 500);
       expect(await refusalOf(session)).toEqual(INVALID);
@@ -134,6 +137,11 @@ function testCloud(name: string): void {
 
     expect(await cloud.register(alice)).toMatchObject({ status: 201 });
     expect(await accepted(await loggedIn(alice))).toEqual(expect.any(String));
+  });
+
+  test('logs that the broker refused a logout', async () => {
+    expect(DONE).toContain((await cloud.logOut(await loggedIn(await registered()), 'a%20b')).status);
+    await eventually(() => /failed at the broker.*\b4\d\d\b/.test(cloud.log()));
   });
 
   test('keeps its sessions while it is down', async () => {

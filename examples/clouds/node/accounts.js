@@ -64,10 +64,12 @@ async function eraseAgain() {
 }
 eraseAgain();
 
-/** Deletes an account at the broker, or one terminal of it. Returns whether that succeeded. */
+/** Deletes an account at the broker, or one terminal of it. Returns whether that succeeded, and logs a failure. */
 export async function deleteAtBroker(path) {
   const headers = { authorization: `Bearer ${BROKER_ADMIN_KEY}` };
   const request = { method: 'DELETE', headers, signal: AbortSignal.timeout(10_000) };
   const answer = await fetch(`${BROKER_ADMIN_URL}/accounts/${path}`, request).catch(() => undefined);
+  const failure = answer ? `status ${answer.status}` : 'no answer';
+  if (!answer?.ok) process.stderr.write(`a logout or an erasure failed at the broker: ${failure}\n`);
   return answer?.ok === true;
 }

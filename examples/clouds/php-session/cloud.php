@@ -48,13 +48,16 @@ function normalized(string $name): string
     return $isVisible && strlen($normal) <= 100 && preg_match(ALLOWED, $normal) ? $normal : '';
 }
 
-/** Deletes an account at the broker, or one terminal of it. Returns whether that succeeded. */
+/** Deletes an account at the broker, or one terminal of it. Returns whether that succeeded, and logs a failure. */
 function deleteAtBroker(string $path): bool
 {
     $header = 'Authorization: Bearer ' . getenv('BROKER_ADMIN_KEY');
     $options = ['http' => ['method' => 'DELETE', 'header' => $header, 'timeout' => 10]];
     $url = (getenv('BROKER_ADMIN_URL') ?: 'http://127.0.0.1:9090') . "/accounts/$path";
-    return @file_get_contents($url, false, stream_context_create($options)) !== false;
+    $succeeded = @file_get_contents($url, false, stream_context_create($options)) !== false;
+    // Not the message of PHP, which has the account. The first header is the status.
+    $succeeded || error_log('a logout or an erasure failed at the broker: ' . ($http_response_header[0] ?? 'no answer'));
+    return $succeeded;
 }
 
 function erase(string $id): void

@@ -15,7 +15,7 @@ import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The two calls to the broker's internal API. Keep its key secret: it opens the account of every user. */
+/** The calls to the broker's internal API. Keep its key secret: it opens the account of every user. */
 public final class Broker implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Broker.class);
 
@@ -35,10 +35,15 @@ public final class Broker implements AutoCloseable {
 
     /** Deletes the token of the phone. Call it after the session has ended: a valid session gets a new token. */
     public void logout(String id, String uniqueId) {
+        deleteTokens("/accounts/" + encode(id) + "/terminals/" + encode(uniqueId));
+    }
+
+    /** An ended session gets none of the tokens that are left, as soon as the broker asks this cloud about it again. */
+    private void deleteTokens(String path) {
         try {
-            delete("/accounts/" + encode(id) + "/terminals/" + encode(uniqueId));
+            delete(path);
         } catch (IOException error) {
-            LOG.warn("a logout did not reach the broker, which keeps the token until it ends: {}", error.toString());
+            LOG.warn("a logout failed at the broker, which keeps the token: {}", error.toString());
         }
     }
 
