@@ -102,8 +102,7 @@ function render(): void {
 }
 
 interface Verdict {
-  /** `bad`: apps are affected, or will be soon. `warn`: look at it. */
-  readonly level: 'ok' | 'warn' | 'bad';
+  readonly level: 'ok' | Finding['level'];
   readonly text: string;
   readonly details: readonly (HTMLElement | undefined)[];
 }
@@ -199,7 +198,7 @@ function lastLogin({ vendorDomains }: StatusReport): string {
 function failureVerdict(failed: Failure): Verdict {
   const { text, next } = failureTexts(failed);
   const isClosing = failed.kind === 'problem' && failed.code === 'shutting_down';
-  return { level: isClosing ? 'warn' : 'bad', text, details: [nextStep(next)] };
+  return { level: isClosing ? 'warn' : 'critical', text, details: [nextStep(next)] };
 }
 
 function failureTexts(failed: Failure): { readonly text: string; readonly next: string } {

@@ -49,7 +49,7 @@ export function showStatus(status: StatusReport, writing: Writing): void {
   byId('failures', HTMLElement).replaceChildren(...failures(status, writing));
 }
 
-type Contact = Pick<StatusReport['store'], 'lastSuccessAt' | 'lastFailure' | 'failingSince'>;
+type Contact = Pick<StatusReport['store'], 'state' | 'lastSuccessAt' | 'lastFailure'>;
 
 /** The findings about the logins of a domain. */
 const LOGIN_FINDINGS: ReadonlySet<Finding['code']> = new Set([
@@ -62,7 +62,7 @@ const LOGIN_FINDINGS: ReadonlySet<Finding['code']> = new Set([
 /** Whether no new token can be had or kept, so that it matters when those in use end. */
 export function endsMatter({ findings }: StatusReport): boolean {
   return findings.some(
-    ({ code, level }) => code === 'redis_refuses_writes' || (LOGIN_FINDINGS.has(code) && level === 'bad'),
+    ({ code, level }) => code === 'redis_refuses_writes' || (LOGIN_FINDINGS.has(code) && level === 'critical'),
   );
 }
 
@@ -73,30 +73,22 @@ function dependencies({ vendorDomains, store, sessions, findings }: StatusReport
     const open = { closed: undefined, open: 'open', 'half-open': 'halfOpen' } as const;
     const seconds = domain.clockOffsetSeconds;
     const notes = seconds === 0 ? [] : [texts.clockOffset(format.duration(seconds * 1_000))];
-    const isFailing = findings.some(({ code, host = domain.host }) => LOGIN_FINDINGS.has(code) && host === domain.host);
-    const state = stateOf(domain, isFailing);
-    return dependency(texts.vendor, domain.host, open[domain.circuit] ?? state, domain, notes, writing);
+    return dependency(texts.vendor, domain.host, open[domain.circuit] ?? stateOf(domain), domain, notes, writing);
   });
   const isRedis = store.kind === 'redis';
-  const storeState = !store.reachable ? 'down' : has('redis_refuses_writes') ? 'refusesWrites' : 'ok';
+  const storeState = !store.reachable ? 'down' : has('redis_refuses_writes') ? 'refusesWrites' : stateOf(store);
   const storeName = isRedis ? texts.redis : texts.memoryStore;
   const server = sessions.server
-    ? dependency(
-        texts.sessionServer,
-        sessions.mode,
-        stateOf(sessions.server, has('session_check_fails')),
-        sessions.server,
-        [],
-        writing,
-      )
-    : dependency(texts.sessionServer, sessions.mode, 'ok', undefined, [texts.noSessionServer], writing);
+    ? dependency(texts.sessionServer, sessions.mode, stateOf(sessions.server), sessions.server, [], writing)
+    : dependency(texts.sessionServer, sessions.mode, 'works', undefined, [texts.noSessionServer], writing);
   return [...domains, dependency(storeName, '', storeState, isRedis ? store : undefined, [], writing), server];
 }
 
 type State = keyof Texts['states'];
 const LEVELS: Readonly<Record<State, string>> = {
-  ok: 'ok',
-  failing: 'bad',
+  works: 'ok',
+  last_try_failed: 'warn',
+  fails: 'bad',
   refusesWrites: 'bad',
   down: 'bad',
   open: 'bad',
@@ -104,10 +96,8 @@ const LEVELS: Readonly<Record<State, string>> = {
   unknown: 'idle',
 };
 
-/** One failure is none of the system: the findings decide. */
-function stateOf({ lastSuccessAt }: Contact, isFailing: boolean): State {
-  if (isFailing) return 'failing';
-  return lastSuccessAt === null ? 'unknown' : 'ok';
+function stateOf({ state, lastSuccessAt }: Contact): State {
+  return state === 'works' && lastSuccessAt === null ? 'unknown' : state;
 }
 
 function dependency(

@@ -66,8 +66,9 @@ export const EN = {
   sessionServer: 'Session server',
   noSessionServer: 'no server needed',
   states: {
-    ok: 'works',
-    failing: 'fails',
+    works: 'works',
+    last_try_failed: 'last try failed',
+    fails: 'fails',
     refusesWrites: 'refuses writes',
     down: 'unreachable',
     open: 'circuit open',

@@ -61,8 +61,9 @@ export const ZH: Texts = {
   sessionServer: '会话服务器',
   noSessionServer: '不需要服务',
   states: {
-    ok: '正常',
-    failing: '失败',
+    works: '正常',
+    last_try_failed: '最近一次失败',
+    fails: '失败',
     refusesWrites: '拒绝写入',
     down: '无响应',
     open: '已熔断',

@@ -176,16 +176,6 @@ export async function startService(
       clockOffsetMs: redisStore?.clockOffsetMs(),
     }),
   });
-  metrics.watch({
-    cache: cache.tokens,
-    configuration: () => current.digest,
-    missingReplicas: () =>
-      store.replicas.others().then(
-        (others) => fleet.missing(others),
-        () => undefined,
-      ),
-    vendorDomains: () => vendor.domains(),
-  });
   const status = new Status({
     version,
     replica,
@@ -200,6 +190,12 @@ export async function startService(
     sessions: { mode: config.session.mode, server: sessionContact },
     fleet,
     counts,
+  });
+  metrics.watch({
+    cache: cache.tokens,
+    configuration: () => current.digest,
+    findings: () => status.findings(),
+    vendorDomains: () => vendor.domains(),
   });
   const adminTokens = new AdminTokens(admin.tokens);
   const closing = new AbortController();

@@ -1,4 +1,5 @@
 import { ERRORS } from '../../src/token/errors.ts';
+import { FINDING_CODES } from '../../src/token/findings.ts';
 import { KNOWN_RESULTS } from '../../src/vendor-api/answer.ts';
 import { metricsOfReplica } from '../../test/support/named-metrics.ts';
 import { markdownTable } from '../markdown.ts';
@@ -32,13 +33,15 @@ const CHINESE: Readonly<Record<string, string>> = {
   admin_refusals_total: '因 Bearer 令牌错误或缺失而被内部 API 拒绝的请求数',
   log_lines_lost_total: '丢失的日志行数，因为标准输出没有接收：磁盘已满，或没有程序读取它',
   build_info: '恒为 1，标签中是服务和 Node.js 的版本，以及配置与凭据的摘要',
-  replicas_missing: '最近 15 分钟内没有正常停机就结束、且没有同名副本接替的副本数',
+  finding: '恒为 1。`GET /status` 有该代码和级别的问题期间才有',
   vendor_circuit_state: '厂商域名的熔断状态：0 关闭（正常），1 半开，2 打开（熔断）。打开时，本副本不向它发送登录',
   last_login_timestamp_seconds: '本副本最近一次成功登录该厂商域名的 Unix 时间戳；还没有过时为 0',
   vendor_clock_offset_seconds: '厂商域名的时钟减去本机的时钟；没有已知的偏差时为 0',
   vendor_failing: '恒为 1。本副本在某个厂商域名的登录失败期间才有，带有最近一次失败的原因',
   cached_tokens: '本副本内存中的令牌数',
 };
+
+const CODES = FINDING_CODES.map((code) => `\`${code}\``);
 
 interface LabelText {
   /** The metrics with this label. */
@@ -162,8 +165,8 @@ const LABELS: readonly LabelText[] = [
     label: 'kind',
     of: { en: 'Redis commands', zh: 'Redis 命令' },
     values: {
-      en: '`timeout`, `connection` (refused, reset or closed, or a wrong password), `readonly`, `oom`, `misconf` and `noperm` ([refused writes](runbooks.md#sdktokenbrokerredisrefuseswrites)), `loading`, `not_sent` (failed at once, because Redis has not answered recently), `other`',
-      zh: '`timeout`、`connection`（被拒绝、重置或关闭，密码错误也算）、`readonly`、`oom`、`misconf` 和 `noperm`（[拒绝写入](runbooks.md#sdktokenbrokerredisrefuseswrites)）、`loading`、`not_sent`（Redis 最近没有响应，所以立即失败）、`other`',
+      en: '`timeout`, `connection` (refused, reset or closed, or a wrong password), `readonly`, `oom`, `misconf` and `noperm` ([refused writes](runbooks.md#redis_refuses_writes)), `loading`, `not_sent` (failed at once, because Redis has not answered recently), `other`',
+      zh: '`timeout`、`connection`（被拒绝、重置或关闭，密码错误也算）、`readonly`、`oom`、`misconf` 和 `noperm`（[拒绝写入](runbooks.md#redis_refuses_writes)）、`loading`、`not_sent`（Redis 最近没有响应，所以立即失败）、`other`',
     },
   },
   {
@@ -171,8 +174,26 @@ const LABELS: readonly LabelText[] = [
     label: 'history',
     of: { en: 'data losses', zh: '数据丢失' },
     values: {
-      en: '`lost`, `went_back` ([what to do](runbooks.md#sdktokenbrokerredislostdata))',
-      zh: '`lost`、`went_back`（[处理方法](runbooks.md#sdktokenbrokerredislostdata)）',
+      en: '`lost`, `went_back` ([what to do](runbooks.md#redis_lost_data))',
+      zh: '`lost`、`went_back`（[处理方法](runbooks.md#redis_lost_data)）',
+    },
+  },
+  {
+    metrics: ['finding'],
+    label: 'code',
+    of: { en: 'findings', zh: '问题' },
+    values: {
+      en: `${CODES.join(', ')} ([runbooks](runbooks.md))`,
+      zh: `${CODES.join('、')}（[运维手册](runbooks.md)）`,
+    },
+  },
+  {
+    metrics: ['finding'],
+    label: 'level',
+    of: { en: 'findings', zh: '问题' },
+    values: {
+      en: '`critical` (apps get errors, or will soon), `warn`, `info`',
+      zh: '`critical`（App 得到错误，或即将得到）、`warn`、`info`',
     },
   },
   {

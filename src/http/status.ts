@@ -1,9 +1,9 @@
 import { type Clock, withTimeout } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
-import { FINDINGS, type Finding, runbookOf } from '../token/findings.ts';
+import { type Finding, type FindingCode, levelOf, runbookOf } from '../token/findings.ts';
 import type { LeftSummary, ScheduleOutlook, TokenStore } from '../token/ports.ts';
 import { isoTime } from './documented-responses.ts';
-import type { StatusReport } from './routes/status.ts';
+import type { ContactState, StatusReport } from './routes/status.ts';
 
 const SECOND_MS = 1_000;
 const HOUR_MS = 3_600_000;
@@ -77,41 +77,59 @@ export class Status {
     return this.#cached.report;
   }
 
+  /** What each scrape shows. Never fails. */
+  async findings(): Promise<readonly Finding[]> {
+    return (await this.#askFleet()).findings;
+  }
+
+  async #askFleet() {
+    const { store, fleet } = this.#options;
+    const [others, outlook] = await Promise.all([
+      this.#answer(store.replicas.others()),
+      this.#answer(store.dueQueue.outlook(HORIZONS_MS)),
+    ]);
+    return { ...fleet.report(others, outlook), outlook };
+  }
+
   async #ask(): Promise<StatusReport> {
     const { version, replica, clock, store, cache, redis, sessions, counts } = this.#options;
     this.#askForFirstEnd();
-    const [others, isReachable, outlook, nextPlace] = await Promise.all([
-      this.#answer(store.replicas.others()),
+    const [{ outlook, ...fleet }, isReachable, nextPlace] = await Promise.all([
+      this.#askFleet(),
       this.#answer(store.health.ping().then(() => true)),
-      this.#answer(store.dueQueue.outlook(HORIZONS_MS)),
       this.#answer(store.loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
     ]);
     const { failedRequests, failedRenewals } = counts;
-    const fleet = this.#options.fleet.report(others, outlook);
+    const isFound = (codes: readonly FindingCode[], name?: string) =>
+      fleet.findings.some(({ code, host = name }) => codes.includes(code) && host === name);
     return {
       version,
       replica,
       at: isoTime(clock.now()),
       startedAt: this.#startedAt,
-      findings: fleet.findings.map(({ since, replicas, ...finding }) => {
-        const runbook = runbookOf(finding.code);
-        const { level } = FINDINGS[finding.code];
-        return { level, ...finding, ...(replicas && { replicas: [...replicas] }), since: isoTime(since), runbook };
+      findings: fleet.findings.map((finding) => {
+        const { since, replicas, ...facts } = finding;
+        const named = replicas && { replicas: [...replicas] };
+        return { level: levelOf(finding), ...facts, ...named, since: isoTime(since), runbook: runbookOf(finding.code) };
       }),
       replicas: fleet.replicas,
       tokensEnded: fleet.tokensEnded,
       firstEndAt: this.#firstEndAt === undefined ? null : isoTime(this.#firstEndAt),
       vendorDomains: this.#options.vendorDomains().map(({ host, circuit, clockOffsetMs, ...contact }) => {
-        return { host, circuit, clockOffsetSeconds: clockOffsetMs / SECOND_MS, ...contactReport(contact) };
+        const fails = isFound(['vendor_rejects', 'vendor_down', 'vendor_fails_logins'], host);
+        return { host, circuit, clockOffsetSeconds: clockOffsetMs / SECOND_MS, ...contactReport(contact, fails) };
       }),
       loginBudget: this.#loginBudget(nextPlace),
       store: {
         kind: redis ? 'redis' : 'memory',
         reachable: isReachable === true,
         encryptionKeys: this.#options.encryptionKeys(),
-        ...contactReport(redis?.contact ?? {}),
+        ...contactReport(redis?.contact ?? {}, !isReachable || isFound(['redis_unreachable', 'redis_refuses_writes'])),
       },
-      sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
+      sessions: {
+        mode: sessions.mode,
+        server: sessions.server ? contactReport(sessions.server, isFound(['session_check_fails'])) : null,
+      },
       schedule: outlook ? scheduleReport(outlook) : null,
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
@@ -178,9 +196,11 @@ function failureReport(counted: CountedFailures) {
   return { last5Minutes: counted.within(5), last60Minutes: counted.within(60) };
 }
 
-function contactReport({ lastSuccessAt, lastFailure, lastRefusal, failingSince }: Partial<Contact>) {
+function contactReport({ lastSuccessAt, lastFailure, lastRefusal, failingSince }: Partial<Contact>, fails: boolean) {
+  const state: ContactState = fails ? 'fails' : failingSince === undefined ? 'works' : 'last_try_failed';
   const last = (lastRefusal?.at ?? 0) > (lastFailure?.at ?? 0) ? lastRefusal : lastFailure;
   return {
+    state,
     lastSuccessAt: lastSuccessAt === undefined ? null : isoTime(lastSuccessAt),
     lastFailure: last ? { ...last, at: isoTime(last.at) } : null,
     failingSince: failingSince === undefined ? null : isoTime(failingSince),

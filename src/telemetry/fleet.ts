@@ -191,15 +191,7 @@ export class Fleet {
     };
   }
 
-  /** The number of replicas that ended without a shutdown. The log has a line when that, or a difference, changes. */
-  missing(others: readonly LeftSummary[]): number {
-    const facts = this.#options.facts();
-    const replicas = this.#replicas(others, this.#summary(facts, []), facts.now);
-    this.#lookAtFleet(replicas, facts.now);
-    return replicas.filter(({ missingSince }) => missingSince !== undefined).length;
-  }
-
-  /** The same as {@link #look} for missing and different replicas, when Prometheus or a reader of the status asks. */
+  /** The same as {@link #look} for missing and different replicas. */
   #lookAtFleet(replicas: readonly KnownReplica[], now: number): number | undefined {
     const since = this.#differentSince(replicas);
     this.#ofFleet = this.#logged(fleetFindings(replicas, undefined, now, since), this.#ofFleet, now);

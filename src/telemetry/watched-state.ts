@@ -1,5 +1,6 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { VendorDomain } from '../token/contact-history.ts';
+import { type Finding, levelOf } from '../token/findings.ts';
 import { reasonOf } from './findings.ts';
 
 /** The values that each scrape reads. */
@@ -7,8 +8,7 @@ export interface WatchedState {
   readonly cache: { readonly size: number };
   /** The digest of the present configuration. */
   readonly configuration: () => string;
-  /** Number of replicas that ended without a shutdown; `undefined` if the store does not answer. */
-  readonly missingReplicas: () => Promise<number | undefined>;
+  readonly findings: () => Promise<readonly Finding[]>;
   readonly vendorDomains: () => readonly VendorDomain[];
 }
 
@@ -30,11 +30,13 @@ export function watchState(registry: Registry, version: string, state: WatchedSt
   });
   new Gauge({
     registers,
-    name: 'sdk_token_broker_replicas_missing',
-    help: 'Replicas that ended without a shutdown in the last 15 minutes, and that no replica of this name has replaced.',
+    name: 'sdk_token_broker_finding',
+    help: 'Always 1. Shown while `GET /status` has a finding with this code and level.',
+    labelNames: ['code', 'level'],
     async collect() {
-      const missing = await state.missingReplicas();
-      if (missing !== undefined) this.set(missing);
+      const findings = await state.findings();
+      this.reset();
+      for (const finding of findings) this.set({ code: finding.code, level: levelOf(finding) }, 1);
     },
   });
   const ofDomains = (name: string, help: string, measure: (domain: VendorDomain) => number) =>

@@ -1,26 +1,27 @@
-/**
- * What `GET /status` finds wrong, the most urgent first, with the heading of docs/runbooks.md that says what to do.
- * `bad`: apps get errors, or will soon. `warn`: look at it.
- */
+/** `critical`: apps get errors, or will soon. `warn`: look at it. `info`: know it. */
+export const LEVELS = ['info', 'warn', 'critical'] as const;
+export type Level = (typeof LEVELS)[number];
+
+/** What `GET /status` finds wrong, the most urgent first. docs/runbooks.md has a section for each. */
 export const FINDINGS = {
-  redis_unreachable: { level: 'bad', runbook: 'SdkTokenBrokerRedisTrouble' },
-  redis_refuses_writes: { level: 'bad', runbook: 'SdkTokenBrokerRedisRefusesWrites' },
-  vendor_rejects: { level: 'bad', runbook: 'SdkTokenBrokerVendorRefusesLogins' },
-  vendor_down: { level: 'bad', runbook: 'The vendor is down' },
-  accounts_closed: { level: 'bad', runbook: 'SdkTokenBrokerAccountsClosed' },
-  session_check_fails: { level: 'bad', runbook: 'SdkTokenBrokerSessionChecksUnavailable' },
-  sessions_refused: { level: 'bad', runbook: 'SdkTokenBrokerSessionsRefused' },
-  vendor_fails_logins: { level: 'bad', runbook: 'SdkTokenBrokerLoginsFail' },
-  reads_fail: { level: 'bad', runbook: 'SdkTokenBrokerReadsFail' },
-  tokens_ended: { level: 'bad', runbook: 'SdkTokenBrokerTokensExpiredUnrenewed' },
-  redis_lost_data: { level: 'warn', runbook: 'SdkTokenBrokerRedisLostData' },
-  redis_went_back: { level: 'warn', runbook: 'SdkTokenBrokerRedisLostData' },
-  renewals_late: { level: 'warn', runbook: 'SdkTokenBrokerRenewalsOverdue' },
-  vendor_slow: { level: 'warn', runbook: 'SdkTokenBrokerVendorSlow' },
-  replica_missing: { level: 'warn', runbook: 'SdkTokenBrokerReplicaMissing' },
-  configuration_differs: { level: 'warn', runbook: 'SdkTokenBrokerReplicasDiffer' },
-  clock_differs: { level: 'warn', runbook: 'SdkTokenBrokerVendorClockOff' },
-} as const satisfies Readonly<Record<string, { readonly level: 'bad' | 'warn'; readonly runbook: string }>>;
+  redis_unreachable: 'critical',
+  redis_refuses_writes: 'critical',
+  vendor_rejects: 'critical',
+  vendor_down: 'critical',
+  accounts_closed: 'critical',
+  session_check_fails: 'critical',
+  sessions_refused: 'critical',
+  vendor_fails_logins: 'critical',
+  reads_fail: 'critical',
+  tokens_ended: 'critical',
+  redis_lost_data: 'warn',
+  redis_went_back: 'warn',
+  renewals_late: 'warn',
+  vendor_slow: 'warn',
+  replica_missing: 'warn',
+  configuration_differs: 'warn',
+  clock_differs: 'warn',
+} as const satisfies Readonly<Record<string, Level>>;
 
 export type FindingCode = keyof typeof FINDINGS;
 
@@ -51,7 +52,18 @@ export interface Finding extends FindingFacts {
   readonly since: number;
 }
 
+/** Fewer tokens than that end for a reason of their accounts. */
+const MANY_ENDED = 5;
+/** Tokens are renewed long before they end. */
+const VERY_LATE_SECONDS = 600;
+
+export function levelOf({ code, count = 0, seconds = 0 }: Finding): Level {
+  if (code === 'tokens_ended' && count < MANY_ENDED) return 'warn';
+  if (code === 'renewals_late' && seconds >= VERY_LATE_SECONDS) return 'critical';
+  return FINDINGS[code];
+}
+
 /** The address of a finding's section in the documents. */
 export function runbookOf(code: FindingCode): string {
-  return `docs/runbooks.md#${FINDINGS[code].runbook.toLowerCase().replaceAll(' ', '-')}`;
+  return `docs/runbooks.md#${code}`;
 }

@@ -16,12 +16,13 @@ const FINE: StatusReport = {
   ...STATUS,
   vendorDomains: STATUS.vendorDomains.map((domain) => ({
     ...domain,
+    state: 'works',
     circuit: 'closed',
     clockOffsetSeconds: 0,
     lastSuccessAt: '2026-11-26T07:59:57.000Z',
     failingSince: null,
   })),
-  store: { ...STATUS.store, reachable: true },
+  store: { ...STATUS.store, state: 'works', reachable: true },
   replicas: [replica('broker-1'), replica('broker-2'), replica('broker-3')],
   firstEndAt: '2026-11-26T13:20:00.000Z',
   schedule: {
@@ -51,7 +52,7 @@ function replica(name: string): StatusReport['replicas'][number] {
 
 function finding(code: FindingCode): StatusReport['findings'][number] {
   const facts = { count: 43, share: 0.488, reason: 'timeout', seconds: 400, replicas: ['broker-2'] };
-  return { code, level: FINDINGS[code].level, message: '', since: SINCE, runbook: runbookOf(code), ...facts };
+  return { code, level: FINDINGS[code], message: '', since: SINCE, runbook: runbookOf(code), ...facts };
 }
 
 /** Every finding at once, on a fleet that is not one. */
@@ -131,7 +132,7 @@ describe('the verdict', () => {
     await page.keyboard.press('Enter');
     const runbook = await opening;
     await runbook.waitForLoadState();
-    expect(await runbook.locator(':target').textContent()).toBe('SdkTokenBrokerLoginsFail');
+    expect(await runbook.locator(':target').textContent()).toBe('vendor_fails_logins');
     expect(await runbook.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
     await runbook.evaluate(axe.source);
     expect(await runbook.evaluate('axe.run().then(({ violations }) => violations.map(({ id }) => id))')).toEqual([]);

@@ -112,7 +112,7 @@ test('a refused signature is the verdict, with its next step, and refused sessio
     expect(await details.textContent()).toContain('node dist/main.js check');
     const runbook = details.getByRole('link', { name: 'vendor_rejects' });
     expect(await runbook.getAttribute('href')).toMatch(
-      /^console\/runbooks\/en\?broker=[0-9a-f]{130}#sdktokenbrokervendorrefuseslogins$/,
+      /^console\/runbooks\/en\?broker=[0-9a-f]{130}#vendor_rejects$/,
     );
     const forged = (await fleet.session('mallory')).slice(0, -8);
     for (let number = 10; number < 22; number += 1) await misconfigured.getToken(`${forged}made-u${number}`, 'phone');
@@ -260,7 +260,7 @@ describe('a stranger that listens where the broker was', () => {
     try {
       await opened.askNow();
       await opened.verdict(FOREIGN);
-      expect(await opened.page.locator('#verdict').getAttribute('data-level')).toBe('bad');
+      expect(await opened.page.locator('#verdict').getAttribute('data-level')).toBe('critical');
       await opened.ask('alice');
       await opened.page.locator('#lookup-message').getByText(FOREIGN).waitFor();
       // No link leads to the stranger.
@@ -480,7 +480,7 @@ test('while Redis is down the verdict says so, and the rest of the page works', 
   }
   await eventually(async () => {
     await opened.askNow();
-    expect(await opened.page.locator('#verdict').getAttribute('data-level')).not.toBe('bad');
+    expect(await opened.page.locator('#verdict').getAttribute('data-level')).not.toBe('critical');
   });
   expect(await opened.problems()).toEqual([]);
 });
@@ -493,7 +493,7 @@ test('while the replica does not answer the page shows how old its data are', as
   await opened.askNow();
   await opened.verdict(/This replica does not answer\. The data below is from \d\d:\d\d:\d\d\./);
   await expect.poll(() => opened.page.locator('#age').textContent()).toMatch(/^Updated [1-9]\d* s ago$/);
-  expect(await opened.page.locator('#verdict').getAttribute('data-level')).toBe('bad');
+  expect(await opened.page.locator('#verdict').getAttribute('data-level')).toBe('critical');
   expect(await opened.page.locator('#dependencies li').count()).toBeGreaterThan(2);
 });
 

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import { loadConfig } from '../../src/config/config.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
+import { FINDING_CODES } from '../../src/token/findings.ts';
 import { readFile } from '../support/documents.ts';
 import { type HelmResult, type HelmTask, runHelm } from '../support/helm-engine.ts';
 import { type Resource, schemaViolations } from '../support/kubernetes-schemas.ts';
@@ -68,7 +69,12 @@ const GOOD = {
       tlsSecret: 'tls',
     },
     serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
-    prometheusRule: { enabled: true, labels: { release: 'prometheus' }, runbooks: 'https://wiki.example/runbooks' },
+    prometheusRule: {
+      enabled: true,
+      labels: { release: 'prometheus' },
+      runbooks: 'https://wiki.example/runbooks',
+      levels: { redis_lost_data: 'critical', vendor_slow: 'silent' },
+    },
     podAnnotations: { 'sidecar.istio.io/inject': 'false' },
     nodeSelector: { 'kubernetes.io/arch': 'arm64' },
     tolerations: [{ key: 'dedicated', operator: 'Exists' }],
@@ -297,12 +303,23 @@ test.each(BAD)('Helm refuses %s, and says why', (name, _, reason) => {
   expect(text).toContain(reason);
 });
 
-test('the PrometheusRule has the rules of the chart, with your labels and your runbooks', () => {
+test('the PrometheusRule has the rules of the chart, with your labels, your runbooks and your levels', () => {
   const { metadata, spec } = only(rendered('every value for production'), 'PrometheusRule');
   expect(metadata.labels).toMatchObject({ release: 'prometheus' });
   const text = JSON.stringify(spec).replaceAll('https://wiki.example/runbooks#', 'docs/runbooks.md#');
-  expect(JSON.parse(text)).toEqual(parse(readFile('deploy/helm/sdk-token-broker/files/rules.yml')));
+  const { groups } = parse(readFile('deploy/helm/sdk-token-broker/files/rules.yml'));
+  const [critical, warning] = groups[0].rules;
+  const moved = 'redis_lost_data|vendor_slow';
+  critical.expr = `max by (namespace, job, code) (sdk_token_broker_finding{level="critical",code!~"${moved}"} or sdk_token_broker_finding{code=~"redis_lost_data"}) > 0`;
+  warning.expr = `max by (namespace, job, code) (sdk_token_broker_finding{level="warn",code!~"${moved}"}) > 0`;
+  expect(JSON.parse(text)).toEqual({ groups });
   expect(JSON.stringify(spec)).not.toContain('docs/runbooks.md');
+});
+
+test('the chart has a level for each finding', () => {
+  expect(Object.keys((DEFAULTS['prometheusRule'] as { levels: object }).levels)).toEqual(FINDING_CODES);
+  const { properties } = JSON.parse(readFile('deploy/helm/sdk-token-broker/values.schema.json'));
+  expect(properties.prometheusRule.properties.levels.propertyNames.enum).toEqual(FINDING_CODES);
 });
 
 test('the ServiceMonitor scrapes the internal Service under the job name that the rules expect', () => {

@@ -85,7 +85,7 @@ describe('a Redis that refuses writes', () => {
           findings: [
             {
               code: 'redis_refuses_writes',
-              level: 'bad',
+              level: 'critical',
               reason: row.reason,
               message: expect.stringContaining(message ?? ''),
             },

@@ -1,5 +1,6 @@
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import type { WatchedState } from '../../src/telemetry/watched-state.ts';
+import { FINDING_CODES } from '../../src/token/findings.ts';
 import { POSSIBLE_RESULTS } from '../../src/vendor-api/answer.ts';
 import { reportEveryEvent } from '../unit/telemetry/every-event.ts';
 import { type MetricFamily, parsePrometheus } from './prometheus-text.ts';
@@ -7,7 +8,7 @@ import { type MetricFamily, parsePrometheus } from './prometheus-text.ts';
 export const WATCHED: WatchedState = {
   cache: { size: 1 },
   configuration: () => '0123456789ab',
-  missingReplicas: async () => 1,
+  findings: async () => FINDING_CODES.map((code) => ({ code, message: '', since: 1 })),
   vendorDomains: () => [
     {
       host: 'vendor.example',
@@ -36,15 +37,10 @@ const OPEN_LABELS = ['job', 'namespace', 'instance', 'host', 'le'];
  * Compares a PromQL expression with the metrics of a replica and the given recorded series.
  * @returns what the expression names and no replica has: metrics, and values of labels
  */
-export function unknownIn(
-  expr: string,
-  metrics: ReadonlyMap<string, MetricFamily>,
-  recorded: ReadonlySet<string>,
-): string[] {
+export function unknownIn(expr: string, metrics: ReadonlyMap<string, MetricFamily>): string[] {
   const selectors = [...expr.matchAll(/\b((?:sdk_token_broker|process|nodejs)[a-z0-9_:]+)(?:\{([^}]*)\})?/g)];
   if (selectors.length === 0 && !/\b(up|ALERTS)\b/.test(expr)) return [`no metric in ${expr}`];
   return selectors.flatMap(([, name = '', matchers = '']) => {
-    if (recorded.has(name)) return [];
     const family = metrics.get(name) ?? histogramOf(name, metrics);
     if (!family) return [name];
     const values = [...matchers.matchAll(/(\w+)(?:=~|!=|=)"([^"]*)"/g)].flatMap(([, label = '', wanted = '']) =>

@@ -29,18 +29,12 @@ export interface PrometheusServer {
   stop(): Promise<void>;
 }
 
-/**
- * Shortens each duration of a rule, for example `[5m]` and `for: 5m`, and the limits that are durations of renewals. A
- * day counts as 24 minutes.
- * @param factor a divisor of 60. 300 divided by it must be a bucket of the lateness of renewals
- */
+/** Shortens each duration of a rule in minutes or hours, for example `[5m]` and `for: 5m`. @param factor a divisor of 60 */
 function fasterRules(rules: string, factor: number): string {
   const seconds = (minutes: string) => `${(Number(minutes) * 60) / factor}s`;
   return rules
     .replaceAll(/\[(\d+)[mh](?=:?\])/g, (_, minutes) => `[${seconds(minutes)}`)
-    .replaceAll(/for: (\d+)m/g, (_, minutes) => `for: ${seconds(minutes)}`)
-    .replaceAll(/(oldest_overdue_seconds\) > )(\d+)/g, (_, before, limit) => `${before}${Number(limit) / factor}`)
-    .replaceAll('"300(.0)?"', `"${300 / factor}(.0)?"`);
+    .replaceAll(/for: (\d+)m/g, (_, minutes) => `for: ${seconds(minutes)}`);
 }
 
 /**

@@ -1,12 +1,18 @@
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
-import { FINDING_CODES } from '../../token/findings.ts';
+import { FINDING_CODES, LEVELS } from '../../token/findings.ts';
 import { ADMIN_CALL_ERRORS, instant, open, problemResponses, responseWithBody } from '../documented-responses.ts';
 import { noQuery } from './accounts.ts';
 
 const count = z.int().min(0);
 
+const CONTACT_STATES = ['works', 'last_try_failed', 'fails'] as const;
+export type ContactState = (typeof CONTACT_STATES)[number];
+
 const contact = {
+  state: z.enum(CONTACT_STATES).meta({
+    description: '`last_try_failed`: the last contact of this replica failed. `fails`: there is a finding about it.',
+  }),
   lastSuccessAt: instant.nullable().meta({ description: '`null` before the first success of this replica.' }),
   lastFailure: open({
     at: instant,
@@ -32,7 +38,9 @@ const findingCode = z.enum(FINDING_CODES);
 
 const finding = open({
   code: findingCode,
-  level: z.enum(['bad', 'warn']).meta({ description: '`bad`: apps get errors, or will soon. `warn`: look at it.' }),
+  level: z.enum(LEVELS).meta({
+    description: '`critical`: apps get errors, or will soon. `warn`: look at it. `info`: know it.',
+  }),
   message: z.string().meta({ description: 'What is wrong, and the first step.' }),
   count: count.optional().meta({ description: 'Number of events, accounts, tokens or replicas.' }),
   share: z.number().min(0).max(1).optional().meta({ description: 'Of all events of their kind.' }),

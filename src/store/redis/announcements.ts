@@ -81,11 +81,11 @@ type AnnouncementsContext = Pick<StoreContext, 'keys' | 'changes'> & {
 const LOSSES = {
   lost:
     'Redis has lost its data. This replica writes back the tokens, logouts and erasures that it remembers. Repeat your ' +
-    'erasures: docs/runbooks.md#sdktokenbrokerredislostdata',
+    'erasures: docs/runbooks.md#redis_lost_data',
   went_back:
     'Redis went back in time: its data is older than what this replica has seen, for example after a restore or a ' +
     'failover. This replica writes back the tokens, logouts and erasures that it remembers. Repeat the erasures since that data: ' +
-    'docs/runbooks.md#sdktokenbrokerredislostdata',
+    'docs/runbooks.md#redis_lost_data',
 } as const;
 
 /**

@@ -37,7 +37,7 @@ describe('the Chinese texts', () => {
 function said(code: FindingCode, texts: Texts, facts: object = ALL_FACTS): string {
   const finding = {
     code,
-    level: 'bad',
+    level: 'critical',
     message: '',
     since: '2026-11-26T14:02:00.000Z',
     runbook: '',

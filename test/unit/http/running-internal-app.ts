@@ -22,6 +22,7 @@ export const STATUS: StatusReport = {
   firstEndAt: null,
   vendorDomains: [
     {
+      state: 'last_try_failed',
       host: 'vendor.example:8443',
       circuit: 'open',
       clockOffsetSeconds: -15.2,
@@ -32,6 +33,7 @@ export const STATUS: StatusReport = {
   ],
   loginBudget: { perSecond: null, used: null, waiting: null },
   store: {
+    state: 'fails',
     kind: 'redis',
     reachable: false,
     encryptionKeys: ['k1'],

@@ -77,12 +77,14 @@ describe('the status', () => {
     });
   });
 
-  test('has each vendor domain with its last success, and the latest of failures and refusals', async () => {
+  test('has each vendor domain with its state, its last success, and the latest of failures and refusals', async () => {
     const at = Date.parse('2026-11-26T08:00:00.000Z');
     const never = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
     const failed = { lastFailure: { at, reason: 'timeout' }, failingSince: at - 60_000, failures: 1 };
     const refusedAt = (ms: number) => ({ lastRefusal: { at: at + ms, reason: 'request', vendorCode: 10_003 } });
+    const found = { code: 'vendor_down', host: 'failed.example', message: '', since: at } as const;
     const { status } = createStatus({
+      fleet: { report: () => ({ findings: [found], replicas: [], tokensEnded: 0 }) },
       vendorDomains: () => [
         { ...never, host: 'never.example', circuit: 'closed', clockOffsetMs: 0 },
         { ...never, ...failed, ...refusedAt(-1), host: 'failed.example', circuit: 'open', clockOffsetMs: -1_500 },
@@ -93,8 +95,9 @@ describe('the status', () => {
     const [lastSuccessAt, refusal] = [null, { reason: 'request', vendorCode: 10_003, at: '2026-11-26T08:00:00.001Z' }];
     const closed = { circuit: 'closed', clockOffsetSeconds: 0, lastSuccessAt };
     expect((await status.report()).vendorDomains).toEqual([
-      { ...closed, host: 'never.example', lastFailure: null, failingSince: null },
+      { ...closed, state: 'works', host: 'never.example', lastFailure: null, failingSince: null },
       {
+        state: 'fails',
         host: 'failed.example',
         circuit: 'open',
         clockOffsetSeconds: -1.5,
@@ -102,7 +105,7 @@ describe('the status', () => {
         lastFailure: { reason: 'timeout', at: iso },
         failingSince: since,
       },
-      { ...closed, host: 'refused.example', lastFailure: refusal, failingSince: since },
+      { ...closed, state: 'last_try_failed', host: 'refused.example', lastFailure: refusal, failingSince: since },
     ]);
   });
 

@@ -95,7 +95,6 @@ function createFleet<const Names extends readonly string[]>(...names: Names) {
         state.alive = false;
         return fleet.stop();
       },
-      missing: () => fleet.missing(others()),
       report: (more: Omit<LeftSummary, 'id'>[] = [], outlook?: ScheduleOutlook) =>
         reportOf([...others(), ...more.map((one, at) => ({ id: `${at}`, ...one }))], outlook),
     };
@@ -575,13 +574,13 @@ describe('a fleet', () => {
     ]);
   });
 
-  test('logs one line when another replica is missing or differs, and one when this is over, if Prometheus asks', async () => {
+  test('logs one line when another replica is missing or differs, and one when this is over', async () => {
     const [{ pass }, one, other, killed] = createFleet('a', 'b', 'c');
     other.state.configuration = 'c2';
     const scrape = async (minutes: number) => {
       for (let second = 0; second < minutes * 60; second += 15) {
         await pass(15_000);
-        one.missing();
+        one.report();
       }
     };
     await scrape(6);

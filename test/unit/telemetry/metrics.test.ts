@@ -66,7 +66,7 @@ describe('a scrape', () => {
     const { watch, value, scraped } = newMetrics();
     const cache = { size: 0 };
     let configuration = 'former';
-    watch({ ...WATCHED, cache, configuration: () => configuration, missingReplicas: async () => undefined });
+    watch({ ...WATCHED, cache, configuration: () => configuration });
     expect(await value('cached_tokens')).toBe(0);
     cache.size = 3;
     expect(await value('cached_tokens')).toBe(3);
@@ -141,19 +141,19 @@ describe('a gauge', () => {
 
   test('shows no fault that is over', async () => {
     const { observer, watch, value } = newMetrics();
-    const state = { missing: 2, domains: WATCHED.vendorDomains() };
-    watch({ ...WATCHED, missingReplicas: async () => state.missing, vendorDomains: () => state.domains });
+    const state = { findings: await WATCHED.findings(), domains: WATCHED.vendorDomains() };
+    watch({ ...WATCHED, findings: async () => state.findings, vendorDomains: () => state.domains });
     const faults = async () => [
-      await value('replicas_missing'),
+      await value('finding', { code: 'vendor_down', level: 'critical' }),
       await value('vendor_failing', { host: 'vendor.example', reason: 'unreachable: CERT_HAS_EXPIRED' }),
       await value('secrets_refused'),
     ];
     observer.secretsReloaded(false);
-    expect(await faults()).toEqual([2, 1, 1]);
+    expect(await faults()).toEqual([1, 1, 1]);
     observer.secretsReloaded(true);
     // The last failure stays known.
     state.domains = state.domains.map((domain) => ({ ...domain, failingSince: undefined, failures: 0 }));
-    state.missing = 0;
+    state.findings = [];
     expect(await faults()).toEqual([0, 0, 0]);
   });
 });
