@@ -93,6 +93,23 @@ const lookup = z
   .record(z.string(), z.string())
   .meta({ id: 'Lookup', description: 'unionId by accessId. Unknown accessIds are missing.' });
 
+const EXAMPLE_ACCOUNT: Account = {
+  accessId: '-9223371996052586423',
+  region: 'CN',
+  terminals: [
+    {
+      app: 'default',
+      uniqueId: 'phone-1',
+      issuedAt: '2023-10-08T09:39:48.000Z',
+      expiresAt: '2023-11-07T09:39:48.000Z',
+      refreshAt: '2023-11-01T02:11:20.000Z',
+      generation: 1_696_757_988_000,
+      readSinceRefresh: true,
+    },
+  ],
+  terminalLimit: 20,
+};
+
 const getAccount = {
   operationId: 'getAccount',
   summary: 'An account and its terminals',
@@ -100,7 +117,7 @@ const getAccount = {
   params: accountPath,
   querystring: noQuery,
   response: {
-    200: responseWithBody('The account.', { schema: account }),
+    200: responseWithBody('The account.', { schema: account, example: EXAMPLE_ACCOUNT }),
     ...problemResponses([...ADMIN_CALL_ERRORS, 'not_found']),
   },
 };
