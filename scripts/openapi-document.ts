@@ -55,7 +55,7 @@ const PROBLEMS =
 const HEALTH = { name: 'health', description: 'For load balancers and orchestrators.' };
 
 const health = { readiness: neverCalled, closing: AbortSignal.abort() };
-const accounts = { logOut: neverCalled, erase: neverCalled };
+const accounts = { logOut: neverCalled, logOutEverywhere: neverCalled, erase: neverCalled };
 const rules = { apps: [], terminalPolicy: 'multi' } as const;
 
 /** The OpenAPI 3.1 document of the public API, always the same for one version of the service. Opens no connection. */
@@ -96,7 +96,7 @@ export function internalOpenApiDocument(version: string): Promise<object> {
   };
   const servers = [{ url: '/', description: 'ADMIN_HOST and ADMIN_PORT of any replica.' }];
   const tags = [
-    { name: 'accounts', description: 'Look at an account, find it, erase it.' },
+    { name: 'accounts', description: 'Look at an account, find it, log it out, erase it.' },
     { name: 'terminals', description: 'One account on one terminal (phone).' },
     { name: 'status', description: 'For operators.' },
     HEALTH,

@@ -121,9 +121,10 @@ export async function startService(
   const userAgent = userAgentOf(version);
   const openAgent = agentOpener(config.proxies);
   const access = { clock, userAgent, contact: sessionServer, connections: new SessionConnections(openAgent) };
-  const sessions = createSessionVerifier(config.session, { ...access, maxBytes: bounds.sessionBytes, observer });
+  const { announcements, loginQueue: queue, rateLimiter: rates } = store;
+  const believed = { maxBytes: bounds.sessionBytes, observer, announcements };
+  const sessions = createSessionVerifier(config.session, { ...access, ...believed });
   for (const { risk } of acceptanceRisks(config.session)) log.warn({}, risk.en);
-  const { loginQueue: queue, rateLimiter: rates } = store;
   const transport = new VendorClient({ clock, connectTimeoutMs: config.vendor.timeoutMs, userAgent, openAgent });
   const vendor = new HttpVendorLogin({
     ...config.vendor,
@@ -139,6 +140,7 @@ export async function startService(
   const broker = createBroker({
     store,
     vendor: tracing ? tracedLogin(vendor, tracing) : vendor,
+    sessions,
     policy,
     clock,
     log,

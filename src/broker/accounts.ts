@@ -1,17 +1,22 @@
 import type { AccountStore, TerminalStore } from '../token/ports.ts';
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { LoginLimits } from './login-limits.ts';
-import { accountErased, type SessionAge } from './requests.ts';
+import { type SessionAge, sessionEnded } from './requests.ts';
 import type { TokenCache } from './token-cache.ts';
 
 /** Logs terminals out and erases accounts. A logout or erasure wins over every cache and every renewal. */
 export class Accounts {
-  readonly #accounts: Pick<AccountStore, 'erase'>;
+  readonly #accounts: Pick<AccountStore, 'erase' | 'logOut'>;
   readonly #terminals: TerminalStore;
   readonly #cache: TokenCache;
   readonly #limits: LoginLimits;
 
-  constructor(accounts: Pick<AccountStore, 'erase'>, terminals: TerminalStore, cache: TokenCache, limits: LoginLimits) {
+  constructor(
+    accounts: Pick<AccountStore, 'erase' | 'logOut'>,
+    terminals: TerminalStore,
+    cache: TokenCache,
+    limits: LoginLimits,
+  ) {
     this.#accounts = accounts;
     this.#terminals = terminals;
     this.#cache = cache;
@@ -19,10 +24,10 @@ export class Accounts {
   }
 
   /**
-   * Removes the terminal's token on all replicas. Idempotent.
+   * Removes the terminal's token on all replicas. They ask again about each session of its account. Idempotent.
    * @param by an app with its session, or the operator. An app's logout counts against the account's limit
-   * @throws BrokerError `store_unavailable`; for an app also `rate_limited`, and `session_invalid` when the account was
-   *   erased after the session was issued
+   * @throws BrokerError `store_unavailable`; for an app also `rate_limited`, and `session_invalid` when the session
+   *   was issued before all sessions of the account ended
    */
   async logOut(subject: Subject, by: SessionAge | 'operator'): Promise<void> {
     const id = subjectId(subject);
@@ -31,9 +36,18 @@ export class Accounts {
     if (outdated === undefined) {
       // Only the logout of an app can be refused.
       await this.#limits.giveBack(id, 'logout');
-      throw accountErased(by as SessionAge);
+      throw sessionEnded(by as SessionAge);
     }
     this.#cache.loggedOut(id, outdated);
+  }
+
+  /**
+   * Logs out all terminals of the account on all replicas. From now on the broker refuses sessions issued before this
+   * call. Idempotent.
+   * @throws BrokerError `store_unavailable`
+   */
+  async logOutEverywhere(unionId: string): Promise<void> {
+    this.#cache.loggedOut(accountId(unionId), await this.#accounts.logOut(unionId));
   }
 
   /**

@@ -9,8 +9,8 @@ export interface RecordFacts {
    * it. Another replica may have stored a newer one.
    */
   readonly checkedAt: number;
-  /** Epoch ms of the account's last erasure. Older sessions are refused. */
-  readonly erasedAt: number | undefined;
+  /** Epoch ms of the last erasure of the account or logout of all its terminals. Older sessions are refused. */
+  readonly sessionsEndedAt: number | undefined;
 }
 
 /** The knowledge of a replica about a token, besides its record. */
@@ -36,7 +36,7 @@ export interface CachedToken
 }
 
 export function cachedToken(record: TokenRecord, facts: TokenFacts): CachedToken {
-  const { id, checkedAt, erasedAt, renewFrom } = facts;
+  const { id, checkedAt, sessionsEndedAt, renewFrom } = facts;
   const { subject, region, token, generation, answeredAt, read, unreadRenewals, suspect } = record;
   const { app, unionId, uniqueId } = subject;
   const { issuedAt, expiresAt } = token;
@@ -45,7 +45,7 @@ export function cachedToken(record: TokenRecord, facts: TokenFacts): CachedToken
   return {
     id,
     checkedAt,
-    erasedAt,
+    sessionsEndedAt,
     renewFrom,
     isReplaced: false,
     issuedAt,
@@ -75,8 +75,8 @@ const TOKEN_BYTES = 410;
 const ACCOUNT_BYTES = 200;
 
 /**
- * The tokens in memory, by account, so that an erasure finds them (docs/adr/0012-tokens-in-memory.md). The account that
- * was used least recently is dropped first, with all its tokens.
+ * The tokens in memory, by account, so that the end of its sessions finds them (docs/adr/0012-tokens-in-memory.md). The
+ * account that was used least recently is dropped first, with all its tokens.
  */
 export class CachedTokens {
   readonly #accounts: LRUCache<AccountId, CachedToken[]>;

@@ -320,7 +320,7 @@ function asUnavailable(error: unknown): { readonly kind: 'unavailable'; readonly
   return { kind: 'unavailable', error };
 }
 
-type SubjectAnnouncement = Exclude<Announcement, { kind: 'erased' }>;
+type SubjectAnnouncement = Extract<Announcement, { id: SubjectId }>;
 
 /** Lets logins wait for the next announcement about their subject. */
 class AnnouncementWaiters {
@@ -331,7 +331,7 @@ class AnnouncementWaiters {
   constructor(announcements: AnnouncementFeed, clock: Clock) {
     this.#clock = clock;
     announcements.subscribe((announcement) => {
-      if (announcement.kind !== 'erased') this.#announced.emit(announcement.id, announcement);
+      if ('id' in announcement) this.#announced.emit(announcement.id, announcement);
     });
   }
 

@@ -15,7 +15,7 @@ import {
   loggedOutMeanwhile,
   STORE_WAIT_MS,
 } from './leased-logins.ts';
-import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
+import { type RenewalRequest, type Renewed, refuseEnded, sessionsEndIn } from './requests.ts';
 import type { WriteBack } from './write-back.ts';
 
 export const REGION_NEEDED =
@@ -29,7 +29,7 @@ export interface TokenLoginOptions extends LeasedLoginsOptions, Pick<BrokerPorts
 }
 
 /** The facts that a login starts from. */
-interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'erasedAt' | 'storeTimeout'> {
+interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'sessionsEndedAt' | 'storeTimeout'> {
   /** `undefined`: the store could not be asked for one. */
   readonly lease: Lease | undefined;
 }
@@ -54,11 +54,11 @@ export class TokenLogin {
   }
 
   async #underLease(request: RenewalRequest, granted: GrantedLease): Promise<Renewed | undefined> {
-    const { lease, current, erasedAt } = granted;
+    const { lease, current, sessionsEndedAt } = granted;
     if (current && request.satisfies(current)) {
       // An app gets this token now. Another app may have read it since the lease was granted.
       await this.#logins.release(granted, dueOnceRead(current, this.#options.policy, lease.id));
-      return { record: current, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt };
+      return { record: current, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, sessionsEndedAt };
     }
     try {
       return await this.#logins.holding(request, granted, () => this.#logInAndWrite(request, granted));
@@ -97,7 +97,7 @@ export class TokenLogin {
         lease: undefined,
         current: known,
         region,
-        erasedAt: cache.erasedAt(id),
+        sessionsEndedAt: cache.sessionsEndedAt(id),
         storeTimeout: new StoreTimeout(clock, STORE_WAIT_MS),
       });
     } catch (error) {
@@ -114,15 +114,20 @@ export class TokenLogin {
     const entry = cache.tokens.find(id);
     const record = entry && recordOf(entry);
     if (!record || !satisfies(record)) return undefined;
-    return { record, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt: cache.erasedAt(id) };
+    return {
+      record,
+      outcome: 'waited',
+      checkedAt: Number.NEGATIVE_INFINITY,
+      sessionsEndedAt: cache.sessionsEndedAt(id),
+    };
   }
 
   async #logInAndWrite(request: RenewalRequest, start: LoginStart): Promise<Renewed | undefined> {
     const { vendor, cache, limits, loginBudgetMs: budgetMs } = this.#options;
     const { id, subject, cause, urgency, requestId } = request;
-    const { lease, current, storeTimeout, erasedAt } = start;
+    const { lease, current, storeTimeout, sessionsEndedAt } = start;
     const isByApp = cause !== 'background';
-    if (isByApp) refuseErased(request, erasedAt);
+    if (isByApp) refuseEnded(request, sessionsEndedAt);
     const region = start.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     if (lease && isCounted(cause)) await limits.admit(id, cause, storeTimeout);
@@ -160,7 +165,7 @@ export class TokenLogin {
   async #write(request: RenewalRequest, start: LoginStart, record: TokenRecord): Promise<Renewed | undefined> {
     const { cache, clock } = this.#options;
     const { id } = request;
-    // A write without a lease does not say when the account was erased. So the next read asks the store.
+    // A write without a lease does not say when the sessions were ended. So the next read asks the store.
     const askedAt = start.lease ? clock.monotonic() : Number.NEGATIVE_INFINITY;
     const saving = this.#save(request, start.lease, record);
     const outcome = await start.storeTimeout.wait(saving);
@@ -189,34 +194,35 @@ export class TokenLogin {
 
   #obtained(
     request: RenewalRequest,
-    { current, erasedAt: erasedBefore = 0 }: LoginStart,
+    { current, sessionsEndedAt: endedBefore = 0 }: LoginStart,
     record: TokenRecord,
     checkedAt: number,
   ): Renewed {
     const { cache, policy, clock, observer } = this.#options;
-    // Without a lease, the login may be later than an erasure that this replica has heard of only now.
-    const erasedAt = Math.max(erasedBefore, cache.erasedAt(request.id) ?? 0) || undefined;
+    // Without a lease, the login may be later than an end that this replica has heard of only now.
+    const sessionsEndedAt = Math.max(endedBefore, cache.sessionsEndedAt(request.id) ?? 0) || undefined;
     // The former token ended before this login replaced it. The worker reports tokens that nothing has replaced.
     const hasEnded = current?.read && clock.now() >= current.token.expiresAt;
     if (hasEnded && isRenewedInBackground(current, policy)) observer.endedUnrenewed();
-    cache.renew(record, request.id, checkedAt, erasedAt);
-    return { record, outcome: 'login', checkedAt, erasedAt };
+    cache.renew(record, request.id, checkedAt, sessionsEndedAt);
+    return { record, outcome: 'login', checkedAt, sessionsEndedAt };
   }
 
   /** The token of a login that was sent later. @returns `undefined` if it will not do */
   async #tokenOfOther(request: RenewalRequest): Promise<Renewed | undefined> {
     const { terminals, clock } = this.#options;
     const checkedAt = clock.monotonic();
-    const { record, erasedAt } = await terminals.read(request.id);
-    return record && request.satisfies(record) ? { record, outcome: 'waited', checkedAt, erasedAt } : undefined;
+    const stored = await terminals.read(request.id);
+    const { record } = stored;
+    if (!record || !request.satisfies(record)) return undefined;
+    return { record, outcome: 'waited', checkedAt, sessionsEndedAt: sessionsEndIn(stored) };
   }
 
   /** @throws BrokerError for a login that a logout or an erasure has ended */
   async #refuseOutdated(request: RenewalRequest): Promise<never> {
     const { terminals, cache } = this.#options;
-    const known = cache.erasedAt(request.id);
-    const stored = await terminals.read(request.id).catch(() => ({ erasedAt: known }));
-    refuseErased(request, stored.erasedAt);
+    const known = cache.sessionsEndedAt(request.id);
+    refuseEnded(request, await terminals.read(request.id).then(sessionsEndIn, () => known));
     throw loggedOutMeanwhile();
   }
 

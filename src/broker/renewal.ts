@@ -4,7 +4,7 @@ import type { TokenRecord } from '../token/sdk-token.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { LeasedLogins } from './leased-logins.ts';
 import { TokenLogin, type TokenLoginOptions } from './login.ts';
-import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
+import { type RenewalRequest, type Renewed, refuseEnded } from './requests.ts';
 
 /** How long a due token waits while a newer one, or its logout, is on its way to the store. */
 const OVERTAKEN_PAUSE_MS = 1_000;
@@ -55,7 +55,7 @@ export class Renewal {
   async #logIn(request: RenewalRequest): Promise<Renewed> {
     // The account may have been erased while the request waited for another login. It must not ask for a lease: that
     // would delay the renewal of the token that came after the erasure.
-    if (request.cause !== 'background') refuseErased(request, this.#options.cache.erasedAt(request.id));
+    if (request.cause !== 'background') refuseEnded(request, this.#options.cache.sessionsEndedAt(request.id));
     return this.#logins.logIn(request, this.#login.stepsOf(request));
   }
 

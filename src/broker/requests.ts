@@ -1,6 +1,7 @@
 import { BrokerError } from '../token/errors.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { RenewalCause, RenewalOutcome } from '../token/observer.ts';
+import type { StoredTerminal } from '../token/ports.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { SESSION_REASONS } from '../token/session-reasons.ts';
 import type { Subject, SubjectId } from '../token/subject.ts';
@@ -46,19 +47,24 @@ export interface Renewed extends RecordFacts {
 export type SessionAge = Pick<ReadRequest, 'sessionIssuedAt'>;
 
 /**
- * A session without an issue time counts as older than any erasure.
- * @param erasedAt epoch ms of the account's last erasure
- * @throws BrokerError `session_invalid` when the account was erased after the session was issued
+ * A session without an issue time counts as the oldest one.
+ * @param sessionsEndedAt epoch ms of the last erasure of the account or logout of all its terminals
+ * @throws BrokerError `session_invalid` when it was after the session was issued
  */
-export function refuseErased(session: SessionAge, erasedAt: number | undefined): void {
-  if (erasedAt !== undefined && (session.sessionIssuedAt ?? 0) <= erasedAt) throw accountErased(session);
+export function refuseEnded(session: SessionAge, sessionsEndedAt: number | undefined): void {
+  if (sessionsEndedAt !== undefined && (session.sessionIssuedAt ?? 0) <= sessionsEndedAt) throw sessionEnded(session);
 }
 
-export function accountErased({ sessionIssuedAt }: SessionAge): BrokerError {
+/** When the sessions of the account were last ended according to the store, as epoch ms. */
+export function sessionsEndIn({ erasedAt = 0, loggedOutAt = 0 }: StoredTerminal): number | undefined {
+  return Math.max(erasedAt, loggedOutAt) || undefined;
+}
+
+export function sessionEnded({ sessionIssuedAt }: SessionAge): BrokerError {
   const detail =
     sessionIssuedAt === undefined
       ? SESSION_REASONS.noTimeOfIssue
-      : 'the account was erased after the session was issued';
+      : 'the account was logged out or erased after the session was issued';
   return new BrokerError('session_invalid', { detail });
 }
 

@@ -9,7 +9,7 @@ import { accountOf, type SubjectId, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
 import { type CachedToken, cachedToken, type RecordFacts, recordOf } from './cached-tokens.ts';
 import type { Renewal } from './renewal.ts';
-import { type ReadRequest, refuseErased } from './requests.ts';
+import { type ReadRequest, refuseEnded, sessionsEndIn } from './requests.ts';
 import type { TokenCache } from './token-cache.ts';
 import type { WriteBack } from './write-back.ts';
 
@@ -36,7 +36,7 @@ export interface TokenBrokerOptions extends Pick<BrokerPorts, ReadPorts> {
 interface LookupResult {
   readonly entry: CachedToken | undefined;
   readonly outcome: 'memory' | 'redis';
-  readonly erasedAt: number | undefined;
+  readonly sessionsEndedAt: number | undefined;
 }
 
 interface ReadResult {
@@ -76,7 +76,7 @@ export class TokenBroker {
       const now = clock.monotonic();
       const fresh = refused === undefined ? cache.getFresh(id, now) : undefined;
       const lookup: LookupResult = fresh
-        ? { entry: fresh, erasedAt: fresh.erasedAt, outcome: 'memory' }
+        ? { entry: fresh, sessionsEndedAt: fresh.sessionsEndedAt, outcome: 'memory' }
         : await this.#lookUp(id, now);
       const result = this.#resultOf(lookup, id, request);
       const { entry, outcome } = result instanceof Promise ? await result : result;
@@ -91,8 +91,8 @@ export class TokenBroker {
 
   #resultOf(lookup: LookupResult, id: SubjectId, request: ReadRequest): ReadResult | Promise<ReadResult> {
     const { clock, cache, policy } = this.#options;
-    const { entry, erasedAt, outcome } = lookup;
-    refuseErased(request, erasedAt);
+    const { entry, sessionsEndedAt, outcome } = lookup;
+    refuseEnded(request, sessionsEndedAt);
     const now = clock.now();
     if (!entry || now >= servableUntil(entry)) return this.#renew(id, request, 'new', undefined);
     if (request.refused !== undefined) {
@@ -149,7 +149,7 @@ export class TokenBroker {
       const wanted = { id, subject, region, known, cause, urgency, sessionIssuedAt, requestId, satisfies };
       const renewed = await renewal.renew(wanted);
       const { record, outcome } = renewed;
-      refuseErased(request, renewed.erasedAt);
+      refuseEnded(request, renewed.sessionsEndedAt);
       const cached = cache.put(record, renewed, id);
       // Memory may have a newer token by now, but one that is refused or past its margin.
       return { entry: satisfies(recordOf(cached)) ? cached : cachedToken(record, cached), outcome };
@@ -163,7 +163,7 @@ export class TokenBroker {
       const entry = error instanceof BrokerError ? cache.tokens.find(id) : undefined;
       const found = entry && recordOf(entry);
       if (!found || !isNewer(found) || clock.now() >= servableUntil(entry)) throw error;
-      refuseErased(request, cache.erasedAt(id));
+      refuseEnded(request, cache.sessionsEndedAt(id));
       return { entry, outcome: satisfies(found) ? 'waited' : 'fallback' };
     }
   }
@@ -177,18 +177,18 @@ export class TokenBroker {
     const { terminals, cache, writeBack, log } = this.#options;
     try {
       const stored = await terminals.read(id);
-      if (stored.erasedAt !== undefined) cache.learnErasure(id, stored.erasedAt);
-      const { record, erasedAt } = this.#withLostRemovals(id, stored, checkedAt);
+      cache.learnEnds(id, stored);
+      const { record, sessionsEndedAt } = this.#withLostRemovals(id, stored, checkedAt);
       const own = cache.ownBeside(id, stored.unreadable ?? 0);
-      if (own) return { entry: own, erasedAt, outcome: 'memory' };
-      const facts = { checkedAt, erasedAt };
+      if (own) return { entry: own, sessionsEndedAt, outcome: 'memory' };
+      const facts = { checkedAt, sessionsEndedAt };
       const entry = record ? cache.put(record, facts, id) : await this.#restore(id, facts);
       const isNewer = record && entry && entry.generation > record.generation;
       if (isNewer && !writeBack.hasRecordOf(id)) writeBack.add(recordOf(entry));
-      return { entry, erasedAt, outcome: 'redis' };
+      return { entry, sessionsEndedAt, outcome: 'redis' };
     } catch (error) {
       log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
-      return { entry: cache.tokens.find(id), erasedAt: cache.erasedAt(id), outcome: 'memory' };
+      return { entry: cache.tokens.find(id), sessionsEndedAt: cache.sessionsEndedAt(id), outcome: 'memory' };
     }
   }
 
@@ -219,13 +219,14 @@ export class TokenBroker {
   }
 
   /** Corrects an answer of a store that has lost a logout or an erasure. The store gets them back. */
-  #withLostRemovals(id: SubjectId, stored: StoredTerminal, checkedAt: number): StoredTerminal {
+  #withLostRemovals(id: SubjectId, stored: StoredTerminal, checkedAt: number) {
     const { cache, writeBack } = this.#options;
+    const { record } = stored;
     const lost = cache.lostRemovals(id, stored, checkedAt);
-    if (lost.length === 0) return stored;
-    for (const [owner, generation] of lost) writeBack.repeatRemoval(owner, generation);
-    const isOutdated = (stored.record?.generation ?? 0) <= cache.outdatedUntil(id);
-    return { record: isOutdated ? undefined : stored.record, erasedAt: cache.erasedAt(id) };
+    if (lost.length === 0) return { record, sessionsEndedAt: sessionsEndIn(stored) };
+    for (const removal of lost) writeBack.repeatRemoval(removal);
+    const isOutdated = (record?.generation ?? 0) <= cache.outdatedUntil(id);
+    return { record: isOutdated ? undefined : record, sessionsEndedAt: cache.sessionsEndedAt(id) };
   }
 
   /**

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
-import type { Announcement, StoredTerminal } from '../token/ports.ts';
+import type { Announcement, SessionsEnd, StoredTerminal } from '../token/ports.ts';
 import { refreshAt } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
@@ -12,7 +12,7 @@ const FRESH_ANNOUNCED_MS = 60_000;
 const FRESH_UNANNOUNCED_MS = 2_000;
 /** Maximum number of remembered announcements of tokens. They keep a late read from restoring an old token. */
 const MAX_SAVED = 50_000;
-/** Maximum number of remembered logouts and erasures. They are repeated if the store loses them. */
+/** Maximum number of remembered logouts, and of erasures. They are repeated if the store loses them. */
 const MAX_REMOVED = 50_000;
 
 /** An announced change of a subject or an account. */
@@ -22,7 +22,14 @@ interface Announced {
   readonly at: number;
 }
 
-export interface TokenCacheOptions extends Pick<BrokerPorts, 'announcements' | 'clock' | 'policy'> {
+/** A logout of a terminal or of a whole account, or an erasure: tokens up to its generation are outdated. */
+export interface Removal {
+  readonly id: SubjectId | AccountId;
+  readonly how: SessionsEnd;
+  readonly generation: number;
+}
+
+export interface TokenCacheOptions extends Pick<BrokerPorts, 'announcements' | 'clock' | 'policy' | 'sessions'> {
   /** Maximum memory of the tokens. */
   readonly cacheMaxBytes: number;
 }
@@ -37,8 +44,9 @@ export class TokenCache {
   readonly tokens: CachedTokens;
   /** The newest token of each subject. */
   readonly #saved = lastOf<SubjectId>(MAX_SAVED);
-  /** The last logout of each subject and the last erasure of each account: tokens up to its generation are outdated. */
-  readonly #removed = lastOf<SubjectId | AccountId>(MAX_REMOVED);
+  /** The last {@link Removal} of each kind. */
+  readonly #loggedOut = lastOf<SubjectId | AccountId>(MAX_REMOVED);
+  readonly #erased = lastOf<AccountId>(MAX_REMOVED);
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
@@ -68,11 +76,11 @@ export class TokenCache {
    * Adds a record, unless memory has a newer one. Returns the newer entry.
    * @param id of its subject, if the caller has it
    */
-  put(record: TokenRecord, { checkedAt, erasedAt }: RecordFacts, id = subjectId(record.subject)): CachedToken {
+  put(record: TokenRecord, { checkedAt, sessionsEndedAt }: RecordFacts, id = subjectId(record.subject)): CachedToken {
     const isNewest = checkedAt > this.#announcedAt(id);
     const renewFrom = refreshAt(record, this.#options.policy, id);
-    const knownErasure = isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id));
-    const entry = cachedToken(record, { id, checkedAt, erasedAt: knownErasure, renewFrom });
+    const knownErasure = isNewest ? sessionsEndedAt : latest(sessionsEndedAt, this.sessionsEndedAt(id));
+    const entry = cachedToken(record, { id, checkedAt, sessionsEndedAt: knownErasure, renewFrom });
     if (isNewest || record.generation >= this.newestKnown(id)) return this.tokens.add(entry);
     // An outdated record is not kept, but memory may have a newer one.
     const known = this.tokens.peek(id);
@@ -83,32 +91,42 @@ export class TokenCache {
    * The logouts and erasures that the store does not know, although it was asked after they were announced.
    * @param askedAt when the store was asked for `stored`, by the monotonic clock
    */
-  lostRemovals(id: SubjectId, stored: StoredTerminal, askedAt: number): readonly [SubjectId | AccountId, number][] {
+  lostRemovals(id: SubjectId, stored: StoredTerminal, askedAt: number): readonly Removal[] {
     const account = accountOf(id);
-    const [logout, erasure] = [this.#removed.get(id), this.#removed.get(account)];
-    const lost: [SubjectId | AccountId, number][] = [];
-    if (logout && askedAt > logout.at && stored.record && stored.record.generation <= logout.generation) {
-      lost.push([id, logout.generation]);
-    }
-    if (erasure && askedAt > erasure.at && (stored.erasedAt ?? 0) < erasure.generation) {
-      lost.push([account, erasure.generation]);
-    }
-    return lost;
+    const { record, erasedAt = 0, loggedOutAt = 0 } = stored;
+    const removal = (of: SubjectId | AccountId, how: SessionsEnd, known: Announced | undefined, isLost: boolean) =>
+      known && askedAt > known.at && isLost ? [{ id: of, how, generation: known.generation }] : [];
+    const [terminal, all, erasure] = [this.#loggedOut.get(id), this.#loggedOut.get(account), this.#erased.get(account)];
+    return [
+      ...removal(id, 'loggedout', terminal, record !== undefined && record.generation <= (terminal?.generation ?? 0)),
+      ...removal(account, 'erased', erasure, erasedAt < (erasure?.generation ?? 0)),
+      ...removal(account, 'loggedout', all, loggedOutAt < (all?.generation ?? 0)),
+    ];
   }
 
-  /** The logouts and erasures that this replica remembers, with their generations. */
-  *removals(): Generator<[SubjectId | AccountId, number]> {
-    for (const [id, { generation }] of [...this.#removed.entries()]) yield [id, generation];
+  /** The logouts and erasures that this replica remembers. */
+  *removals(): Generator<Removal> {
+    for (const [id, { generation }] of [...this.#erased.entries()]) yield { id, how: 'erased', generation };
+    for (const [id, { generation }] of [...this.#loggedOut.entries()]) yield { id, how: 'loggedout', generation };
   }
 
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */
   erasedAt(id: SubjectId): number | undefined {
-    return latest(this.tokens.peek(id)?.erasedAt, this.#removed.get(accountOf(id))?.generation);
+    return this.#erased.get(accountOf(id))?.generation;
+  }
+
+  /** Returns when the account's sessions were last ended (epoch ms) if this replica knows it. */
+  sessionsEndedAt(id: SubjectId): number | undefined {
+    return latest(this.tokens.peek(id)?.sessionsEndedAt, this.#endedUntil(accountOf(id)));
   }
 
   /** Returns the generation of the last logout or erasure of the subject that this replica knows of; 0 for none. */
   outdatedUntil(id: SubjectId): number {
-    return Math.max(this.#removed.get(id)?.generation ?? 0, this.#removed.get(accountOf(id))?.generation ?? 0);
+    return Math.max(this.#loggedOut.get(id)?.generation ?? 0, this.#endedUntil(accountOf(id)));
+  }
+
+  #endedUntil(account: AccountId): number {
+    return Math.max(this.#loggedOut.get(account)?.generation ?? 0, this.#erased.get(account)?.generation ?? 0);
   }
 
   /** Returns the generation of the last change of the subject that was announced; 0 for none. */
@@ -119,34 +137,41 @@ export class TokenCache {
   /**
    * Replaces an entry by a newer token. Adds no entry for a subject that is not in memory.
    * @param checkedAt see {@link RecordFacts}
-   * @param erasedAt the account's last erasure that the caller knows of
+   * @param sessionsEndedAt the last end of the account's sessions that the caller knows of
    */
-  renew(record: TokenRecord, id: SubjectId, checkedAt: number, erasedAt?: number): void {
-    if (this.tokens.peek(id)) this.put(record, { checkedAt, erasedAt: latest(erasedAt, this.erasedAt(id)) }, id);
+  renew(record: TokenRecord, id: SubjectId, checkedAt: number, sessionsEndedAt?: number): void {
+    if (this.tokens.peek(id))
+      this.put(record, { checkedAt, sessionsEndedAt: latest(sessionsEndedAt, this.sessionsEndedAt(id)) }, id);
   }
 
-  /** Takes a logout: removes the terminal's token up to `generation`, and refuses older ones from now on. */
-  loggedOut(id: SubjectId, generation: number): void {
+  /** Takes a logout of a terminal or account: removes tokens up to `generation`, and refuses older ones from now on. */
+  loggedOut(id: SubjectId | AccountId, generation: number): void {
     this.tokens.remove(id, generation);
-    note(this.#removed, id, generation, this.#options.clock);
+    note(this.#loggedOut, id, generation, this.#options.clock);
+    this.#options.sessions.forget(accountOf(id));
   }
 
   /** Takes an erasure: removes the account's tokens up to `generation`, and refuses older ones from now on. */
   erased(account: AccountId, generation: number): void {
     this.tokens.remove(account, generation);
-    note(this.#removed, account, generation, this.#options.clock);
+    note(this.#erased, account, generation, this.#options.clock);
+    this.#options.sessions.forget(account);
   }
 
-  /** Takes an erasure that the store knows. An outage must not hide it, and the store may lose it. */
-  learnErasure(id: SubjectId, erasedAt: number): void {
+  /** Takes the ends of sessions that the store knows. An outage must not hide them, and the store may lose one. */
+  learnEnds(id: SubjectId, { erasedAt = 0, loggedOutAt = 0 }: StoredTerminal): void {
     const account = accountOf(id);
-    if ((this.#removed.get(account)?.generation ?? 0) < erasedAt) this.erased(account, erasedAt);
+    if ((this.#erased.get(account)?.generation ?? 0) < erasedAt) this.erased(account, erasedAt);
+    if ((this.#loggedOut.get(account)?.generation ?? 0) < loggedOutAt) this.loggedOut(account, loggedOutAt);
   }
 
   #onAnnouncement(announcement: Announcement): void {
     switch (announcement.kind) {
       case 'erased':
         this.erased(announcement.account, announcement.generation);
+        break;
+      case 'loggedout':
+        this.loggedOut(announcement.account, announcement.generation);
         break;
       case 'removed':
         this.loggedOut(announcement.id, announcement.generation);
@@ -169,7 +194,13 @@ export class TokenCache {
   /** When the last change of the subject or its account was announced, by the monotonic clock. */
   #announcedAt(id: SubjectId): number {
     const at = (change: Announced | undefined) => change?.at ?? Number.NEGATIVE_INFINITY;
-    return Math.max(at(this.#saved.get(id)), at(this.#removed.get(id)), at(this.#removed.get(accountOf(id))));
+    const account = accountOf(id);
+    const removedAt = Math.max(
+      at(this.#loggedOut.get(id)),
+      at(this.#loggedOut.get(account)),
+      at(this.#erased.get(account)),
+    );
+    return Math.max(at(this.#saved.get(id)), removedAt);
   }
 }
 

@@ -1,12 +1,12 @@
 import { sleep, type Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { RestoreOutcome } from '../token/ports.ts';
+import type { RestoreOutcome, SessionsEnd } from '../token/ports.ts';
 import { dueAt, servableUntil } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
-import { type AccountId, isSubjectId, type SubjectId, subjectId } from '../token/subject.ts';
+import { isSubjectId, type SubjectId, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
 import { recordOf } from './cached-tokens.ts';
-import type { TokenCache } from './token-cache.ts';
+import type { Removal, TokenCache } from './token-cache.ts';
 
 const RETRY_MS = 1_000;
 /** At shutdown, time is short. */
@@ -27,10 +27,9 @@ export interface WriteBackOptions
   readonly cache: TokenCache;
 }
 
-/** A change that the store has missed or lost: a token, or without `record` a logout or an erasure. */
-interface Missing {
-  readonly id: SubjectId | AccountId;
-  readonly generation: number;
+/** A change that the store has missed or lost: a token, or without `record` a {@link Removal}. */
+interface Missing extends Pick<Removal, 'id' | 'generation'> {
+  readonly how?: SessionsEnd;
   readonly record?: TokenRecord;
   /** The issue time of the session that caused the login without a lease: epoch ms. */
   readonly sessionIssuedAt?: number | undefined;
@@ -43,9 +42,9 @@ interface Missing {
 export class WriteBack {
   readonly #options: WriteBackOptions;
   /** The record that has waited longest comes first. */
-  readonly #tokens = new Map<SubjectId | AccountId, Missing>();
+  readonly #tokens = new Map<string, Missing>();
   /** In the same order. */
-  readonly #removals = new Map<SubjectId | AccountId, Missing>();
+  readonly #removals = new Map<string, Missing>();
   /** The changes that the store has lost. They are read one after the other, because there may be many. */
   #lost: Iterator<Missing, undefined> | undefined;
   /** When the store last lost data, by the monotonic clock. */
@@ -137,9 +136,9 @@ export class WriteBack {
     return now - this.#lostAt < RESTORE_MS;
   }
 
-  /** Repeats a logout or an erasure that the store has lost. @param generation its generation */
-  repeatRemoval(id: SubjectId | AccountId, generation: number): void {
-    this.#add({ id, generation });
+  /** Repeats a logout or an erasure that the store has lost. */
+  repeatRemoval(removal: Removal): void {
+    this.#add(removal);
   }
 
   /** Waits at most `timeoutMs` until the store has everything, and gives up what is still missing then. */
@@ -165,7 +164,7 @@ export class WriteBack {
   *#known(): Generator<Missing, undefined> {
     const { cache, clock } = this.#options;
     const [now, wallNow] = [clock.monotonic(), clock.now()];
-    for (const [id, generation] of cache.removals()) yield { id, generation };
+    yield* cache.removals();
     // A failover loses what was stored last.
     for (const isRecent of [true, false]) {
       for (const known of cache.tokens.confirmed(now, wallNow)) {
@@ -181,8 +180,10 @@ export class WriteBack {
 
   #remember(missing: Missing): void {
     const waiting = missing.record ? this.#tokens : this.#removals;
-    const other = waiting.get(missing.id);
-    if (!other || other.generation < missing.generation) waiting.set(missing.id, missing);
+    // After an erasure, the account may have been logged out.
+    const key = missing.how === 'erased' ? `erased ${missing.id}` : missing.id;
+    const other = waiting.get(key);
+    if (!other || other.generation < missing.generation) waiting.set(key, missing);
     const [oldest] = waiting.keys();
     if (oldest !== undefined && waiting.size > MAX_MISSING) waiting.delete(oldest);
   }
@@ -234,8 +235,8 @@ export class WriteBack {
   /** First what has waited longest: if the store fails again, no more of what it has lost joins them. */
   *#take(): Generator<Missing> {
     for (const waiting of [this.#removals, this.#tokens]) {
-      for (const [id, missing] of waiting) {
-        waiting.delete(id);
+      for (const [key, missing] of waiting) {
+        waiting.delete(key);
         yield missing;
       }
     }
@@ -245,12 +246,12 @@ export class WriteBack {
   /** Returns whether the store has answered. Otherwise the write waits again, behind all others. */
   async #write(missing: Missing): Promise<boolean> {
     const { terminals, accounts } = this.#options;
-    const { id, generation, record, sessionIssuedAt } = missing;
+    const { id, how = 'loggedout', generation, record, sessionIssuedAt } = missing;
     this.#writing += 1;
     try {
       if (record) await this.#restore(record, sessionIssuedAt);
       else if (isSubjectId(id)) await terminals.repeatRemoval(id, generation);
-      else await accounts.repeatErasure(id, generation);
+      else await accounts.repeatEnd(id, how, generation);
       return true;
     } catch {
       this.#remember(missing);

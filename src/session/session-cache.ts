@@ -2,7 +2,8 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer, SessionOutcome } from '../token/observer.ts';
-import type { CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
+import type { AnnouncementFeed } from '../token/ports.ts';
+import type { BelievedSessions, CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
 import { type AccountId, accountId } from '../token/subject.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
 
@@ -67,12 +68,18 @@ export interface SessionCacheOptions {
   readonly isCheckLocal: boolean;
   readonly clock: Clock;
   readonly observer: Observer;
+  /** Of the ends of sessions. */
+  readonly announcements: Pick<AnnouncementFeed, 'completeSince'>;
   /** Most memory of accepted sessions, approximately. */
   readonly maxBytes: number;
 }
 
 interface Accepted {
   readonly principal: CachedPrincipal;
+  /** When its last check began. By the monotonic clock. */
+  readonly checkedAt: number;
+  /** How often sessions were forgotten before. */
+  readonly forgettings: number;
   /** Until then the session needs no new check, unless it expires before. By the monotonic clock. */
   readonly freshUntil: number;
   /** Requests until then may use the stale session while the session server is unavailable. By the monotonic clock. */
@@ -93,6 +100,8 @@ const ENTRY_BYTES = 512;
 const MAX_PER_ACCOUNT = 50;
 /** Anybody can cause refusals. They have a bound of their own, so that they never displace an accepted session. */
 const REFUSED_MAX_BYTES = 1_048_576;
+/** Accounts whose sessions were forgotten last: more than may be in the time that a check takes. */
+const MAX_FORGOTTEN = 10_000;
 /** Delay before the session server is asked again about a stale session. */
 const RETRY_DELAY_MS = 2_000;
 
@@ -103,17 +112,22 @@ const RETRY_DELAY_MS = 2_000;
  *   accepted past the principal's `expiresAt`.
  * - A refusal is repeated for `refusalMs`.
  * - A check that fails for another reason is not cached.
+ * - Once the sessions of an account are to be forgotten, each is checked again. So is every session, when this replica
+ *   may have missed that.
  *
  * These times count from the start of the check. Concurrent callers with the same session share one check that asks a
  * server. Each account has at most 50 accepted sessions in the cache.
  */
-export class SessionCache implements SessionVerifier<CachedPrincipal> {
+export class SessionCache implements SessionVerifier<CachedPrincipal>, BelievedSessions {
   #verifier: SessionVerifier;
   readonly #options: SessionCacheOptions;
   /** The key is the whole session, so that two sessions are never mixed up. */
   readonly #accepted: LRUCache<string, Accepted>;
   /** The cached sessions of each account, the latest check last. */
-  readonly #ofAccount = new Map<string, Set<string>>();
+  readonly #ofAccount = new Map<AccountId, Set<string>>();
+  /** A number for each time that an account's sessions were forgotten: the later, the larger. */
+  readonly #forgotten = new LRUCache<AccountId, number>({ maxSize: MAX_FORGOTTEN, sizeCalculation: () => 1 });
+  #forgettings = 0;
   readonly #refused: LRUCache<string, Refused>;
   /** The checks that run now, if they ask a server. */
   readonly #running = new Map<string, Promise<CachedPrincipal>>();
@@ -125,7 +139,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       max: MAX_ENTRIES,
       maxSize: options.maxBytes,
       sizeCalculation: (_entry, session) => session.length + ENTRY_BYTES,
-      dispose: ({ principal }, session) => this.#forgetOfAccount(principal.unionId, session),
+      dispose: ({ principal }, session) => this.#forgetOfAccount(principal.account, session),
     });
     this.#refused = new LRUCache<string, Refused>({
       maxSize: REFUSED_MAX_BYTES,
@@ -138,11 +152,17 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#verifier = verifier;
   }
 
+  forget(account: AccountId): void {
+    for (const session of [...(this.#ofAccount.get(account) ?? [])]) this.#accepted.delete(session);
+    this.#forgettings += 1;
+    this.#forgotten.set(account, this.#forgettings);
+  }
+
   verify(session: string): CachedPrincipal | Promise<CachedPrincipal> {
     const { clock, observer } = this.#options;
     const now = clock.monotonic();
     const accepted = this.#accepted.get(session);
-    if (accepted && now < accepted.freshUntil && this.#isUnexpired(accepted.principal)) {
+    if (accepted && this.#isFresh(accepted, now)) {
       observer.sessionChecked('cached');
       return accepted.principal;
     }
@@ -156,21 +176,50 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     return principal.catch((error: unknown) => this.#stalePrincipal(accepted, error, now));
   }
 
+  /** While Redis does not answer, no account's sessions are ended. */
+  #isFresh({ principal, checkedAt, freshUntil }: Accepted, now: number): boolean {
+    const completeSince = this.#options.announcements.completeSince() ?? Number.NEGATIVE_INFINITY;
+    return now < freshUntil && checkedAt >= completeSince && this.#isUnexpired(principal);
+  }
+
   #isUnexpired({ expiresAt }: Principal): boolean {
     return this.#options.clock.now() < expiresAt;
   }
 
   /** @param now the answer may rest on data as old as the request, so its age counts from here */
   #check(session: string, accepted: Accepted | undefined, now: number): CachedPrincipal | Promise<CachedPrincipal> {
-    const answer = this.#options.schedule.run(() => this.#verifier.verify(session), accepted?.principal.account);
+    const { schedule, isCheckLocal } = this.#options;
+    const forgettings = this.#forgettings;
+    const ask = () => schedule.run(() => this.#verifier.verify(session), accepted?.principal.account);
+    const answer = ask();
     if (answer instanceof Promise) {
-      const check = this.#finish(session, accepted, answer, now);
+      const current = isCheckLocal ? answer : this.#currentAnswer(answer, forgettings, ask);
+      const check = this.#finish(session, accepted, current, now);
       // A Map of checks in a queue would take 5 % of the CPU of a first read: V8 keeps each former table of a Map, and
       // all that is in it, until it has collected the first one.
-      if (!this.#options.isCheckLocal) this.#running.set(session, check);
+      if (!isCheckLocal) this.#running.set(session, check);
       return check;
     }
     return this.#accept(session, answer, now);
+  }
+
+  /** Asks again, if the sessions of the account were forgotten meanwhile: the server may have answered before that. */
+  async #currentAnswer(
+    answer: Promise<Principal>,
+    forgettings: number,
+    ask: () => Principal | Promise<Principal>,
+  ): Promise<Principal> {
+    let [principal, asOf] = [await answer, forgettings];
+    while (this.#isForgotten(accountId(principal.unionId), asOf)) {
+      asOf = this.#forgettings;
+      principal = await ask();
+    }
+    return principal;
+  }
+
+  /** Whether the sessions of the account were forgotten later than `forgettings`. */
+  #isForgotten(account: AccountId, forgettings: number): boolean {
+    return (this.#forgotten.get(account) ?? 0) > forgettings;
   }
 
   async #finish(
@@ -205,6 +254,8 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     if (cacheMs > 0) {
       this.#remember(session, {
         principal: cached,
+        checkedAt: startedAt,
+        forgettings: this.#forgettings,
         freshUntil: startedAt + cacheMs,
         staleUntil: startedAt + 2 * cacheMs,
       });
@@ -213,20 +264,20 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   #remember(session: string, accepted: Accepted): void {
-    const { unionId } = accepted.principal;
+    const { account } = accepted.principal;
     this.#accepted.set(session, accepted);
     // A session that is larger than the cache is not in it.
     if (!this.#accepted.has(session)) return;
-    const sessions = this.#ofAccount.get(unionId) ?? new Set();
-    this.#ofAccount.set(unionId, sessions.add(session));
+    const sessions = this.#ofAccount.get(account) ?? new Set();
+    this.#ofAccount.set(account, sessions.add(session));
     const [oldest = session] = sessions;
     if (sessions.size > MAX_PER_ACCOUNT) this.#accepted.delete(oldest);
   }
 
-  #forgetOfAccount(unionId: string, session: string): void {
-    const sessions = this.#ofAccount.get(unionId);
+  #forgetOfAccount(account: AccountId, session: string): void {
+    const sessions = this.#ofAccount.get(account);
     sessions?.delete(session);
-    if (sessions?.size === 0) this.#ofAccount.delete(unionId);
+    if (sessions?.size === 0) this.#ofAccount.delete(account);
   }
 
   /** Callers of the next 2 s get the stale session, if it is usable, without a check. */
@@ -238,7 +289,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     observer.sessionChecked(isUsable ? 'kept' : 'session_check_unavailable');
     if (!isUsable) return;
     const freshUntil = Math.min(clock.monotonic() + RETRY_DELAY_MS, accepted.staleUntil);
-    this.#remember(session, { ...accepted, freshUntil });
+    this.#remember(session, { ...accepted, checkedAt: startedAt, freshUntil });
   }
 
   /**
@@ -253,8 +304,8 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   /** @param now when the request came: the check may take 5 s, which is longer than some `cacheSeconds` */
-  #isUsable({ principal, staleUntil }: Accepted, now: number): boolean {
-    return now < staleUntil && this.#isUnexpired(principal);
+  #isUsable({ principal, staleUntil, forgettings }: Accepted, now: number): boolean {
+    return now < staleUntil && this.#isUnexpired(principal) && !this.#isForgotten(principal.account, forgettings);
   }
 }
 

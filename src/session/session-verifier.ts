@@ -65,7 +65,7 @@ const REFUSAL_MS = 2_000;
 /** @throws Error that describes the required key of JWTs, if the key cannot be used */
 export function createSessionVerifier(
   options: SessionOptions,
-  environment: Pick<SessionCacheOptions, 'maxBytes' | 'observer'> & SessionServerAccess,
+  environment: Pick<SessionCacheOptions, 'maxBytes' | 'observer' | 'announcements'> & SessionServerAccess,
 ): SessionCache {
   const { cacheSeconds, mode } = options;
   const { clock } = environment;

@@ -41,8 +41,8 @@ export type LeaseAnswer =
       readonly current: TokenRecord | undefined;
       /** The country that was pinned to the account at its first login. */
       readonly region: string | undefined;
-      /** Epoch ms of the account's last erasure. */
-      readonly erasedAt: number | undefined;
+      /** Epoch ms. Sessions of the account that were issued up to then are not valid. */
+      readonly sessionsEndedAt: number | undefined;
       readonly endedRead: boolean;
     }
   /** Another owner has the lease. */
@@ -73,13 +73,19 @@ export interface AccountIdentity {
   readonly region: string;
 }
 
+/** Sessions that were issued before the end are not valid. */
 export interface StoredTerminal {
   readonly record: TokenRecord | undefined;
   /** Instead of `record`: the generation of a token that this replica cannot decrypt. */
   readonly unreadable?: number | undefined;
-  /** Epoch ms of the account's last erasure. Sessions issued before it are not valid. */
+  /** Epoch ms of the account's last erasure. */
   readonly erasedAt: number | undefined;
+  /** Epoch ms of the last logout of the whole account. */
+  readonly loggedOutAt?: number | undefined;
 }
+
+/** How all sessions of an account end: with its erasure, or by a logout, after which it keeps accessIds and country. */
+export type SessionsEnd = 'erased' | 'loggedout';
 
 /**
  * The terminals of all accounts: the token of each, and the lease to renew it. Each method is one atomic step.
@@ -135,8 +141,8 @@ export interface TerminalStore {
   /**
    * Writes a token without a lease: of a login that could not get one, or after the store has lost its data. A lease
    * alone does not refuse it: its owner may never store a token, and can still replace this one.
-   * @param sessionIssuedAt epoch ms, of the session that caused a login without a lease: an erasure at this time or
-   *   later refuses the token, although the login came after the erasure
+   * @param sessionIssuedAt epoch ms, of the session that caused a login without a lease: an end of the account's
+   *   sessions at this time or later refuses the token, although the login came after it
    */
   restore(record: TokenRecord, dueAt: number, sessionIssuedAt?: number): Promise<RestoreOutcome>;
 
@@ -148,9 +154,9 @@ export interface TerminalStore {
 
   /**
    * Deletes the token and its due time, makes any login in progress outdated, and announces `removed`. Idempotent.
-   * @param sessionIssuedAt epoch ms, of the session that asks for it; without it, no erasure prevents the removal
-   * @returns the generation up to which tokens are outdated; `undefined` if the account was erased at `sessionIssuedAt`
-   *   or later, and then nothing has changed
+   * @param sessionIssuedAt epoch ms, of the session that asks for it; without it, nothing prevents the removal
+   * @returns the generation up to which tokens are outdated; `undefined` if the sessions of the account were ended at
+   *   `sessionIssuedAt` or later, and then nothing has changed
    */
   remove(id: SubjectId, sessionIssuedAt?: number): Promise<number | undefined>;
 
@@ -175,8 +181,9 @@ export interface StoredAccount {
   readonly records: readonly TokenRecord[];
   /** Present while the account's logins pause: epoch ms of the end, and the last failure. */
   readonly coolDown?: { readonly until: number; readonly code: ErrorCode } | undefined;
-  /** The last erasure, epoch ms. Older sessions of the account are refused. */
+  /** The last erasure, and the last logout of the whole account, epoch ms. Older sessions are refused. */
   readonly erasedAt?: number | undefined;
+  readonly loggedOutAt?: number | undefined;
 }
 
 /** @throws BrokerError `store_unavailable`, from every method */
@@ -202,8 +209,18 @@ export interface AccountStore {
    */
   erase(unionId: string): Promise<number>;
 
-  /** Repeats an erasure that the store has lost. What is newer stays. @param generation what {@link erase} returned */
-  repeatErasure(account: AccountId, generation: number): Promise<void>;
+  /**
+   * Deletes the tokens of all terminals and their due times, makes any login in progress outdated, and announces
+   * `loggedout`. The accessIds and the country stay. Idempotent.
+   * @returns epoch ms of the logout: sessions and generations up to it are outdated
+   */
+  logOut(unionId: string): Promise<number>;
+
+  /**
+   * Repeats an erasure or a logout of an account that the store has lost. What is newer stays.
+   * @param generation what {@link erase} or {@link logOut} returned
+   */
+  repeatEnd(account: AccountId, how: SessionsEnd, generation: number): Promise<void>;
 }
 
 export interface DueSubjects {
@@ -290,7 +307,7 @@ export type LoginFailure = Pick<BrokerError, 'code'> &
  */
 export type Announcement =
   | { readonly kind: 'saved' | 'suspected' | 'removed'; readonly id: SubjectId; readonly generation: number }
-  | { readonly kind: 'erased'; readonly account: AccountId; readonly generation: number }
+  | { readonly kind: SessionsEnd; readonly account: AccountId; readonly generation: number }
   | ({ readonly kind: 'failed'; readonly id: SubjectId; readonly generation: number } & Omit<LoginFailure, 'waitMs'>);
 
 export interface AnnouncementFeed {

@@ -38,3 +38,9 @@ export interface SessionVerifier<Verified extends Principal = Principal> {
    */
   verify(session: string): Verified | Promise<Verified>;
 }
+
+/** The sessions that this replica believes to be valid without asking about each again. */
+export interface BelievedSessions {
+  /** Asks about each session of the account again, also about those that are being checked now. */
+  forget(account: AccountId): void;
+}

@@ -42,6 +42,7 @@ async function openSlowConsole() {
       await answer(`erase ${unionId}`, undefined);
     },
     logOut: ({ uniqueId }) => answer(`log out ${uniqueId}`, undefined),
+    logOutEverywhere: (unionId) => answer(`log out ${unionId}`, undefined),
   };
   const { origin } = await startInternalApp({ logLevel: 'warn', accounts, status });
   const opened = await openConsole(browser, `${origin}/console`);

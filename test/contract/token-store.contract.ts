@@ -222,9 +222,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test.each(['before', 'after'] as const)(
       'tells an owner of a logout or an erasure, also if its lease was granted again: %s it',
       async (when) => {
-        for (const act of ['remove', 'erase'] as const) {
+        for (const act of ['remove', 'erase', 'logOut'] as const) {
           const { subject, id } = newSubject();
-          const end = () => (act === 'remove' ? store.terminals.remove(id) : store.accounts.erase(subject.unionId));
+          const end = () => (act === 'remove' ? store.terminals.remove(id) : store.accounts[act](subject.unionId));
           const frozen = await acquired(store, id, SHORT_LEASE_MS);
           if (when === 'after') await end();
           const next = await eventually(() => acquired(store, id));
@@ -264,11 +264,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.read(id)).record).toEqual(record);
       await store.terminals.remove(id);
       expect(await store.terminals.restore(record, farOff())).toBe('outdated');
-      const erased = newSubject();
-      const { record: lost } = await saved(store, erased.subject);
-      await store.accounts.erase(erased.subject.unionId);
-      expect(await store.terminals.restore(lost, farOff())).toBe('outdated');
-      for (const gone of [id, erased.id]) expect((await store.terminals.read(gone)).record).toBeUndefined();
+      for (const act of ['erase', 'logOut'] as const) {
+        const ended = newSubject();
+        const { record: lost } = await saved(store, ended.subject);
+        await store.accounts[act](ended.subject.unionId);
+        expect(await store.terminals.restore(lost, farOff())).toBe('outdated');
+        for (const gone of [id, ended.id]) expect((await store.terminals.read(gone)).record).toBeUndefined();
+      }
     });
 
     test('restores a token that is older than a lease, and lets the owner of the lease replace it', async () => {
@@ -496,23 +498,46 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(heardOf(id)).toEqual([`removed ${outdated}`, `saved ${record.generation}`, `removed ${later}`]);
     });
 
-    const erasuresOf = (unionId: string) =>
-      heard.flatMap((one) => (one.kind === 'erased' && one.account === accountId(unionId) ? [one.generation] : []));
+    /** Both ways in which the sessions of an account end. */
+    const ENDS = [
+      ['an erasure', 'erase', 'erased', 'erasedAt'],
+      ['the logout of an account', 'logOut', 'loggedout', 'loggedOutAt'],
+    ] as const;
 
-    test('repeats an erasure that it has lost: deletes what is not newer, refuses older logins, announces it', async () => {
-      const { subject, id } = newSubject();
-      const { unionId } = subject;
-      const { record } = await saved(store, subject, 1);
-      const tablet = { ...subject, uniqueId: 'tablet' };
-      const running = await acquired(store, subjectId(tablet));
-      const erasedAt = Math.max(record.generation, running.generation);
-      await store.accounts.repeatErasure(accountId(unionId), erasedAt);
-      expect(await store.terminals.read(id)).toEqual({ record: undefined, erasedAt });
-      expect(await store.accounts.find(unionId)).toMatchObject({ identity: undefined, records: [], erasedAt });
-      expect(await claims(store, id)).toBe(false);
-      await eventually(() => expect(erasuresOf(unionId)).toEqual([erasedAt]));
-      expect(await store.terminals.save(running, recordOf(tablet, running.generation), farOff())).toBe('outdated');
-      expect(await store.terminals.restore(record, farOff())).toBe('outdated');
+    const endsOf = (unionId: string) =>
+      heard.flatMap((one) =>
+        'account' in one && one.account === accountId(unionId) ? [[one.kind, one.generation]] : [],
+      );
+
+    test.each(ENDS)(
+      'repeats %s that it has lost: deletes what is not newer, refuses older logins, announces it',
+      async (...end) => {
+        const [, , how, at] = end;
+        const { subject, id } = newSubject();
+        const { unionId } = subject;
+        const { record } = await saved(store, subject, 1);
+        const tablet = { ...subject, uniqueId: 'tablet' };
+        const running = await acquired(store, subjectId(tablet));
+        const endedAt = Math.max(record.generation, running.generation);
+        const { identity } = await store.accounts.find(unionId);
+        await store.accounts.repeatEnd(accountId(unionId), how, endedAt);
+        expect(await store.terminals.read(id)).toEqual({ record: undefined, [at]: endedAt });
+        const kept = how === 'erased' ? undefined : identity;
+        expect(await store.accounts.find(unionId)).toMatchObject({ identity: kept, records: [], [at]: endedAt });
+        expect(await claims(store, id)).toBe(false);
+        await eventually(() => expect(endsOf(unionId)).toEqual([[how, endedAt]]));
+        expect(await store.terminals.save(running, recordOf(tablet, running.generation), farOff())).toBe('outdated');
+        expect(await store.terminals.restore(record, farOff())).toBe('outdated');
+      },
+    );
+
+    test('repeats an erasure that it has lost although it knows a later logout of the account', async () => {
+      const { subject } = newSubject();
+      const { record } = await saved(store, subject);
+      const loggedOutAt = await store.accounts.logOut(subject.unionId);
+      await store.accounts.repeatEnd(accountId(subject.unionId), 'erased', record.generation);
+      const found = { identity: undefined, erasedAt: record.generation, loggedOutAt };
+      expect(await store.accounts.find(subject.unionId)).toMatchObject(found);
     });
 
     test('repeats an erasure that it has lost, and leaves newer tokens, their due times, country and accessId', async () => {
@@ -523,7 +548,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const dueAt = systemClock.now() + 1;
       const newer = recordOf(tablet, older.generation + 1, 60_000, { accessId: `3${older.generation}` });
       expect(await store.terminals.restore(newer, dueAt)).toBe('saved');
-      await store.accounts.repeatErasure(accountId(unionId), older.generation);
+      await store.accounts.repeatEnd(accountId(unionId), 'erased', older.generation);
       const erasedAt = older.generation;
       expect(await store.terminals.read(id)).toEqual({ record: undefined, erasedAt });
       expect(await store.terminals.read(subjectId(tablet))).toEqual({ record: newer, erasedAt });
@@ -536,17 +561,23 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await claimed(store, subjectId(tablet))).record).toEqual(newer);
     });
 
-    test('changes and announces nothing if it knows the erasure that is repeated, or a later one', async () => {
+    test.each(ENDS)('changes and announces nothing if it knows %s that is repeated, or a later one', async (...end) => {
+      const [, act, how, at] = end;
       const { subject, id } = newSubject();
       const { unionId } = subject;
-      const erasedAt = await store.accounts.erase(unionId);
+      const endedAt = await store.accounts[act](unionId);
       const { record } = await saved(store, subject);
-      for (const repeated of [erasedAt, erasedAt - 1_000]) {
-        await store.accounts.repeatErasure(accountId(unionId), repeated);
+      for (const repeated of [endedAt, endedAt - 1_000]) {
+        await store.accounts.repeatEnd(accountId(unionId), how, repeated);
       }
-      expect(await store.terminals.read(id)).toEqual({ record, erasedAt });
-      const later = await store.accounts.erase(unionId);
-      await eventually(() => expect(erasuresOf(unionId)).toEqual([erasedAt, later]));
+      expect(await store.terminals.read(id)).toEqual({ record, [at]: endedAt });
+      const later = await store.accounts[act](unionId);
+      await eventually(() =>
+        expect(endsOf(unionId)).toEqual([
+          [how, endedAt],
+          [how, later],
+        ]),
+      );
     });
 
     test('knows the clock of the store, also while the store is not asked', async () => {
@@ -943,7 +974,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await store.terminals.release(late, undefined, { code: 'vendor_timeout', retryAfter: 5, waitMs: 1 });
       await store.terminals.remove(id);
       const about = await eventually(() => {
-        const mine = heard.filter((announcement) => announcement.kind !== 'erased' && announcement.id === id);
+        const mine = heard.filter((announcement) => 'id' in announcement && announcement.id === id);
         expect(mine).toHaveLength(4);
         return mine;
       });
@@ -1135,15 +1166,53 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => expect(heard.filter(({ kind }) => kind === 'erased')).not.toEqual([]));
     });
 
-    test('lets an erasure win over a login in progress, even if its generation is ahead of the clock', async () => {
+    test('logs an account out: its terminals, due times and logins in progress; country and accessId stay', async () => {
       const { subject, id } = newSubject();
-      expect(await store.terminals.restore(recordOf(subject, systemClock.now() + 10_000), farOff())).toBe('saved');
+      const { unionId } = subject;
+      const accessId = `3${String(systemClock.random()).slice(2, 14)}`;
       const lease = await acquired(store, id);
-      expect(await store.accounts.erase(subject.unionId)).toBeGreaterThan(lease.generation);
-      expect(await store.terminals.save(lease, recordOf(subject, lease.generation), farOff())).toBe('outdated');
-      expect((await store.terminals.read(id)).record).toBeUndefined();
-      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
+      await store.terminals.save(lease, recordOf(subject, lease.generation, 60_000, { accessId }), systemClock.now());
+      const tablet = { ...subject, uniqueId: 'tablet' };
+      const inFlight = await acquired(store, subjectId(tablet));
+      const loggedOutAt = await store.accounts.logOut(unionId);
+      expect(loggedOutAt).toBeGreaterThan(inFlight.generation);
+      expect(await store.terminals.read(id)).toEqual({ record: undefined, loggedOutAt });
+      const identity = { accessId, region: 'CN' };
+      expect(await store.accounts.find(unionId)).toMatchObject({ identity, records: [], loggedOutAt });
+      expect(await store.accounts.lookUp([accessId])).toEqual(new Map([[accessId, unionId]]));
+      expect(await store.accounts.identify(unionId)).toEqual(identity);
+      expect(await claims(store, id)).toBe(false);
+      expect(await store.terminals.save(inFlight, recordOf(tablet, inFlight.generation), farOff())).toBe('outdated');
+      const next = await store.terminals.acquire(id, LEASE_MS);
+      expect(next).toMatchObject({ kind: 'granted', region: 'CN', sessionsEndedAt: loggedOutAt });
+      await eventually(() => expect(endsOf(unionId)).toEqual([['loggedout', loggedOutAt]]));
+      expect(await store.accounts.logOut(unionId)).toBeGreaterThan(loggedOutAt);
     });
+
+    test.each(ENDS)('refuses a token and a logout by a session from before %s', async (...end) => {
+      const [, act] = end;
+      const { subject, id } = newSubject();
+      const endedAt = await store.accounts[act](subject.unionId);
+      const later = recordOf(subject, endedAt + 1);
+      expect(await store.terminals.restore(later, farOff(), endedAt)).toBe('outdated');
+      expect(await store.terminals.remove(id, endedAt)).toBeUndefined();
+      expect(await store.terminals.restore(later, farOff(), endedAt + 1)).toBe('suspect');
+      expect(await store.terminals.remove(id, endedAt + 1)).toBeDefined();
+    });
+
+    test.each(ENDS)(
+      'lets %s win over a login in progress, even if its generation is ahead of the clock',
+      async (...end) => {
+        const [, act] = end;
+        const { subject, id } = newSubject();
+        expect(await store.terminals.restore(recordOf(subject, systemClock.now() + 10_000), farOff())).toBe('saved');
+        const lease = await acquired(store, id);
+        expect(await store.accounts[act](subject.unionId)).toBeGreaterThan(lease.generation);
+        expect(await store.terminals.save(lease, recordOf(subject, lease.generation), farOff())).toBe('outdated');
+        expect((await store.terminals.read(id)).record).toBeUndefined();
+        expect(await store.accounts.find(subject.unionId)).toMatchObject({ records: [] });
+      },
+    );
 
     test('lets an erased account log in again, also with another country, and remembers the erasure', async () => {
       const { subject, id } = await savedNew();
@@ -1208,9 +1277,10 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
     });
 
-    test('stores an accessId after a logout, a newer lease or a newer token of the same terminal', async () => {
+    test('stores an accessId after a logout, also of the account, a newer lease or a newer token of the same terminal', async () => {
       const changes: ((subject: Subject, id: SubjectId) => Promise<unknown>)[] = [
         (_subject, id) => store.terminals.remove(id),
+        ({ unionId }) => store.accounts.logOut(unionId),
         (_subject, id) => eventually(() => acquired(store, id)),
         (subject) => eventually(() => saved(store, subject)),
       ];

@@ -12,6 +12,7 @@ import { createSessionVerifier } from '../../src/session/session-verifier.ts';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { ASSIGNED_REGION_PATTERN } from '../../src/token/subject.ts';
+import { SILENCE } from '../support/broker-parts.ts';
 import { startBrokerService } from '../support/broker-service.ts';
 import { startProgram } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
@@ -162,6 +163,7 @@ test('examples/cloud-node serves an app from its registration to the deletion of
     maxBytes: 2 ** 20,
     clock: systemClock,
     observer: silentObserver,
+    announcements: SILENCE,
   });
   const verified = await verifier.verify(JSON.stringify({ authorization: `Bearer ${session}` }));
   expect(verified).toMatchObject({ unionId: expect.any(String), region: ALICE.country });

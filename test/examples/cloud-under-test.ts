@@ -80,8 +80,8 @@ export class CloudUnderTest {
   }
 
   /** Starts the cloud, and waits until it answers. */
-  async start(broker: { readonly url: string; readonly key: string }): Promise<void> {
-    Object.assign(this.#env, { BROKER_ADMIN_URL: broker.url, BROKER_ADMIN_KEY: broker.key });
+  async start(broker: { readonly url: string; readonly key: string }, env?: Record<string, string>): Promise<void> {
+    Object.assign(this.#env, { BROKER_ADMIN_URL: broker.url, BROKER_ADMIN_KEY: broker.key }, env);
     const program = startProgram(this.#run.start, this.#env, this.#folder);
     this.#programs.push(program);
     const isUp = async () => (await plainRequest(`${this.url}/healthz`, { timeoutMs: 5_000 })).status === 200;
@@ -117,8 +117,8 @@ export class CloudUnderTest {
   }
 
   /** Returns the session, or `undefined` if the cloud refuses the login. */
-  async logIn({ name, password }: Person): Promise<Session | undefined> {
-    const answer = await this.#send('POST', '/login', {}, { name, password });
+  async logIn({ name, password }: Person, uniqueId = 'my-phone'): Promise<Session | undefined> {
+    const answer = await this.#send('POST', `/login?uniqueId=${uniqueId}`, {}, { name, password });
     const [kind, value = ''] = this.#run.session.split(/ (?:at )?/);
     if (answer.status !== 200) return undefined;
     if (kind === 'cookie') {
@@ -131,7 +131,11 @@ export class CloudUnderTest {
   }
 
   logOut(session: Session, uniqueId: string): Promise<PlainAnswer> {
-    return this.#send('POST', `/logout?uniqueId=${uniqueId}`, session);
+    return this.post(`/logout?uniqueId=${uniqueId}`, session);
+  }
+
+  post(path: string, session: Session): Promise<PlainAnswer> {
+    return this.#send('POST', path, session);
   }
 
   deleteAccount(session: Session): Promise<PlainAnswer> {

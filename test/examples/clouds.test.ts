@@ -49,7 +49,7 @@ function testCloud(name: string): void {
   let vendor: VendorSimulator;
   let broker: Replica;
   let cloud: CloudUnderTest;
-  const start = () => cloud.start({ url: broker.adminUrl, key: ADMIN_TOKEN });
+  const start = (env?: Record<string, string>) => cloud.start({ url: broker.adminUrl, key: ADMIN_TOKEN }, env);
 
   beforeAll(async () => {
     installPhp(name);
@@ -86,14 +86,14 @@ function testCloud(name: string): void {
     expect(await cloud.register(person)).toMatchObject({ status: 201 });
     return person;
   };
-  const loggedIn = async (person: Person): Promise<Session> => {
-    const session = await cloud.logIn(person);
+  const loggedIn = async (person: Person, uniqueId?: string): Promise<Session> => {
+    const session = await cloud.logIn(person, uniqueId);
     if (!session) throw new Error(`the cloud refuses a login:\n${cloud.log()}`);
     return session;
   };
   /** Gets a token, and returns the id of the account. */
-  const accepted = async (session: Session): Promise<string> => {
-    const answer = await askBroker(session);
+  const accepted = async (session: Session, uniqueId?: string): Promise<string> => {
+    const answer = await askBroker(session, uniqueId);
     expect(answer).toMatchObject({ status: 200 });
     const { accessId } = JSON.parse(answer.body) as { accessId: string };
     const { [accessId]: unionId } = JSON.parse((await askAdmin('/accounts/lookup', { accessIds: [accessId] })).body);
@@ -140,9 +140,46 @@ function testCloud(name: string): void {
   });
 
   test('logs that the broker refused a logout', async () => {
-    expect(DONE).toContain((await cloud.logOut(await loggedIn(await registered()), 'a%20b')).status);
+    expect(DONE).toContain((await cloud.logOut(await loggedIn(await registered()), '..')).status);
     await eventually(() => /failed at the broker.*\b4\d\d\b/.test(cloud.log()));
   });
+
+  if (name === 'sa-token') testEndedSessions();
+
+  /** The calls that only this cloud has. The broker believes a session for CACHE_SECONDS, if nothing ends it. */
+  function testEndedSessions(): void {
+    const onTwoPhones = async () => {
+      const person = await registered();
+      const first = await loggedIn(person, 'phone-1');
+      const other = await loggedIn(person, 'phone-2');
+      await accepted(first, 'phone-1');
+      return { person, first, other, unionId: await accepted(other, 'phone-2') };
+    };
+
+    test.each(['/kickout', '/freeze'])('%s takes all tokens of the user at once', async (path) => {
+      const { person, first, other, unionId } = await onTwoPhones();
+      expect(await phonesAtBroker(unionId)).toEqual(['phone-1', 'phone-2']);
+      expect((await cloud.post(path, first)).body).toContain('"code":200');
+      expect(await Promise.all([first, other].map(refusalOf))).toEqual([INVALID, INVALID]);
+      expect(await phonesAtBroker(unionId)).toEqual([]);
+      if (path === '/freeze') expect(await cloud.logIn(person)).toBeUndefined();
+      else expect(await accepted(await loggedIn(person))).toBe(unionId);
+    });
+
+    test('a login that replaces the session of another phone takes its token at once', async () => {
+      await cloud.stop();
+      await start({ SA_TOKEN_IS_CONCURRENT: 'false' });
+      const person = await registered();
+      const replaced = await loggedIn(person, 'phone-1');
+      await accepted(replaced, 'phone-1');
+      const session = await loggedIn(person, 'phone-2');
+      expect(await refusalOf(replaced)).toEqual(INVALID);
+      const unionId = await accepted(session, 'phone-2');
+      expect(await phonesAtBroker(unionId)).toEqual(['phone-2']);
+      await cloud.stop();
+      await start({ SA_TOKEN_IS_CONCURRENT: 'true' });
+    });
+  }
 
   test('keeps its sessions while it is down', async () => {
     const alice = await registered();

@@ -40,6 +40,7 @@ function templates(session: string): { readonly public: string[]; readonly inter
       `PUT /accounts/fuzzed/access-id?regRegion=DE ${admin}\r\n`,
       `GET /accounts/fuzzed/terminals/phone/sdk-token?regRegion=DE ${admin}\r\n`,
       `DELETE /accounts/fuzzed/terminals/phone ${admin}\r\n`,
+      `DELETE /accounts/fuzzed/terminals ${admin}\r\n`,
       `DELETE /accounts/erased ${admin}\r\n`,
       ...['/status', '/console', '/livez', '/readyz', '/metrics'].map((path) => `GET ${path} ${admin}\r\n`),
     ],

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { createSessionVerifier, type SessionOptions } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { BrokerError } from '../../src/token/errors.ts';
+import { SILENCE } from '../support/broker-parts.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { silentObserver } from '../support/silent-observer.ts';
 import { recordingTokens, startApp } from '../unit/http/running-app.ts';
@@ -89,7 +90,12 @@ function acceptable(mode: 'introspection' | 'forward', { status, headers, body, 
 
 const common = { claims: CLAIM_NAMES, cacheSeconds: 0 };
 const newVerifier = (options: SessionOptions) =>
-  createSessionVerifier(options, { maxBytes: 2 ** 20, clock: systemClock, observer: silentObserver });
+  createSessionVerifier(options, {
+    maxBytes: 2 ** 20,
+    clock: systemClock,
+    observer: silentObserver,
+    announcements: SILENCE,
+  });
 
 test.each(['introspection', 'forward'] as const)(
   'mutated answers of a session server in mode %s: no crash, no 500, nothing wrong accepted, nothing of them shown',

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import type { ForwardedSession } from '../../src/http/credentials.ts';
 import { createSessionVerifier, type SessionOptions } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
-import { brokerParts } from '../support/broker-parts.ts';
+import { brokerParts, SILENCE } from '../support/broker-parts.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { silentObserver } from '../support/silent-observer.ts';
 import { startApp } from '../unit/http/running-app.ts';
@@ -140,7 +140,12 @@ test.each(Object.keys(MODES))(
     const { origin } = await startApp({
       tokens: broker,
       accounts,
-      sessions: createSessionVerifier(session, { maxBytes: 2 ** 20, clock: systemClock, observer: silentObserver }),
+      sessions: createSessionVerifier(session, {
+        maxBytes: 2 ** 20,
+        clock: systemClock,
+        observer: silentObserver,
+        announcements: SILENCE,
+      }),
       forwardedSession: forwarded,
     });
     /** The account that a token was issued for: the vendor numbers its logins. */

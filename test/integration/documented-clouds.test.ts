@@ -17,7 +17,10 @@ function settingsIn(table: readonly (readonly string[])[]): Map<string, string> 
   return new Map(
     table.map(([, example = '', settings = '']) => {
       const [, folder = ''] = /\(\S*(examples\/\S+)\/README(?:\.zh-CN)?\.md\)/.exec(example) ?? [];
-      return [folder, [...settings.matchAll(/`([^`]+)`/g)].map(([, line]) => `${line}\n`).join('')];
+      return [
+        folder,
+        [...settings.matchAll(/`([^`]+)`/g)].map(([, line = '']) => `${line.replaceAll('\\|', '|')}\n`).join(''),
+      ];
     }),
   );
 }

@@ -4,6 +4,7 @@ import { systemClock } from '../../src/token/clock.ts';
 import type { BrokerError } from '../../src/token/errors.ts';
 import type { SessionVerifier } from '../../src/token/principal.ts';
 import { accountId } from '../../src/token/subject.ts';
+import { SILENCE } from '../support/broker-parts.ts';
 import { silentObserver } from '../support/silent-observer.ts';
 import { CLAIM_NAMES } from '../unit/session/sessions.ts';
 import { AUDIENCE, BROKER, newSigningKey, OAuthServer } from './oauth-server.ts';
@@ -58,7 +59,7 @@ describe('JWTs of an OAuth server', () => {
         claims: CLAIMS,
         cacheSeconds: CACHE_SECONDS,
       },
-      { maxBytes: 2 ** 20, clock, observer: silentObserver },
+      { maxBytes: 2 ** 20, clock, observer: silentObserver, announcements: SILENCE },
     );
     const issuedAt = Math.floor(Date.now() / 1_000) * 1_000;
     const old = await server.issue('somebody');
@@ -94,7 +95,7 @@ describe('opaque tokens of an OAuth server', () => {
     const url = server.url('/token/introspection');
     verifier = createSessionVerifier(
       { mode: 'introspection', url, ...BROKER, claims: CLAIMS, cacheSeconds: CACHE_SECONDS },
-      { maxBytes: 2 ** 20, clock, observer: silentObserver },
+      { maxBytes: 2 ** 20, clock, observer: silentObserver, announcements: SILENCE },
     );
   });
 

@@ -77,7 +77,7 @@ export class Facts {
     this.exchanges = recording.exchanges.toSorted((one, other) => one.endedAt - other.endedAt);
     this.#faults = recording.faults.toSorted((one, other) => one.from - other.from);
     this.#disturbing = this.#faults.filter(({ kind }) => !HARMLESS.has(kind));
-    const isAct = ({ kind }: Exchange) => ['logout', 'erasure', 'report'].includes(kind);
+    const isAct = ({ kind }: Exchange) => ['logout', 'accountLogout', 'erasure', 'report'].includes(kind);
     this.#acts = grouped(this.exchanges.filter(isAct), ({ account }) => account);
     this.#reads = grouped(this.reads(), (read) => keyOf(read));
     this.#writes = grouped(recording.store?.writes ?? [], ({ account }) => account);
@@ -129,13 +129,13 @@ export class Facts {
     return this.#reads.get(keyOf(terminal)) ?? [];
   }
 
-  /** The logouts and reports of the terminal, and the erasures of its account, whatever their answer. */
+  /** The logouts and reports of the terminal, and the logouts and erasures of its account, whatever their answer. */
   actsOf({ account, uniqueId }: Place): Exchange[] {
     const acts = this.#acts.get(account) ?? [];
-    return acts.filter((act) => act.kind === 'erasure' || act.uniqueId === uniqueId);
+    return acts.filter((act) => act.uniqueId === undefined || act.uniqueId === uniqueId);
   }
 
-  /** The logouts of the terminal and the erasures of its account that may have had an effect. */
+  /** The logouts of the terminal, and the logouts and erasures of its account, that may have had an effect. */
   removalsOf(place: Place): Exchange[] {
     return this.actsOf(place).filter(({ kind, status, executedAt }) => {
       const isExecuted = this.recording.store ? executedAt !== undefined : status === 204;

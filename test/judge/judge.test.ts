@@ -9,8 +9,9 @@ const REMOVED = 'no token from before a logout or an erasure is served after it'
 const IN_FLIGHT = 'a login that is in flight at a logout or an erasure goes nowhere';
 const OLD_SESSION = 'a session from before an erasure stays refused';
 const ERASED = 'an erased account comes back only for a newer session';
-const NEW_SESSION =
-  'an erasure refuses no session that was issued after it, and no write has an effect after its error';
+const NEW_SESSION = 'no session is refused that nothing has ended, and no write has an effect after its error';
+const KICKED_OUT = 'a session that a kick-out has ended gets no token';
+const STAYS = 'an account that has logged in stays known until its erasure';
 const LIVE = 'each served token is one that the vendor takes';
 const ONE_LOGIN = 'one login per terminal at a time';
 const REASON = 'each login has a reason';
@@ -42,9 +43,10 @@ function login(token: string, receivedAt: number, answeredAt = receivedAt + 50, 
 
 /** A request that is answered after 5 ms. Reads are answered with `token`. */
 function exchange(kind: Exchange['kind'], sentAt: number, more: Partial<Exchange> = {}): Exchange {
-  const status = kind === 'logout' || kind === 'erasure' ? 204 : 200;
-  const uniqueId = kind === 'erasure' || kind === 'account' ? {} : { uniqueId: PHONE.uniqueId };
-  const session = kind === 'erasure' || kind === 'account' ? {} : { sessionIssuedAt: 0 };
+  const status = ['logout', 'accountLogout', 'erasure'].includes(kind) ? 204 : 200;
+  const isOfAccount = ['accountLogout', 'erasure', 'account'].includes(kind);
+  const uniqueId = isOfAccount ? {} : { uniqueId: PHONE.uniqueId };
+  const session = isOfAccount ? {} : { sessionIssuedAt: 0 };
   return {
     kind,
     account: PHONE.account,
@@ -97,6 +99,50 @@ it('a history without a mistake has no finding', () => {
     exchange('account', 13_000),
   ];
   expect(brokenRules(exchanges, [login('a', 900), login('b', 5_950), login('c', 11_950)])).toEqual([]);
+});
+
+describe('after a kick-out', () => {
+  const logins = [login('a', 900), login('b', 5_200)];
+  const all = exchange('accountLogout', 5_000, { endedSessions: ['one'] });
+  const before = read(1_000, 'a', { session: 'one' });
+  const ahead = { session: 'one', sessionIssuedAt: 6_000 };
+
+  it('a session from before it gets no token a second later, also if it says a later time', () => {
+    expect(brokenRules([before, all, read(6_000, 'b')], logins)).toEqual([]);
+    expect(brokenRules([before, all, read(6_100, 'b')], logins)).toEqual([KICKED_OUT]);
+    expect(brokenRules([before, all, read(6_100, 'b', ahead)], logins)).toEqual([KICKED_OUT]);
+    expect(brokenRules([before, all, read(6_100, 'b', { ...ahead, session: 'two' })], logins)).toEqual([]);
+    expect(brokenRules([before, all, failed(6_100, 401, 'session_invalid', ahead)], logins)).toEqual([]);
+    expect(
+      brokenRules([before, all, failed(6_100, 401, 'session_invalid', { ...ahead, session: 'two' })], logins),
+    ).toEqual([NEW_SESSION, QUIET]);
+  });
+
+  it('of one phone, the session that the customer cloud has ended gets no token', () => {
+    const one = exchange('logout', 5_000, { endedSessions: ['one'] });
+    expect(brokenRules([before, one, read(6_100, 'b', { session: 'two' })], logins)).toEqual([]);
+    expect(brokenRules([before, one, read(6_100, 'b', { session: 'one' })], logins)).toEqual([KICKED_OUT]);
+  });
+
+  it('a token from before it is not served, and a login in flight goes nowhere', () => {
+    const [later, inFlight] = [{ sessionIssuedAt: 7_000 }, login('b', 4_990, 5_900)];
+    expect(brokenRules([before, all, read(11_100, 'a', later)], logins)).toEqual([REMOVED]);
+    expect(brokenRules([all, read(7_100, 'b', later)], [inFlight])).toEqual([IN_FLIGHT]);
+  });
+
+  it('a replica that is cut off has its bound from the end of that', () => {
+    const cut = [fault('link', 4_000, 15_000, { replica: 0 })];
+    expect(brokenRules([before, all, read(20_900, 'b', ahead)], logins, cut)).toEqual([]);
+    expect(brokenRules([before, all, read(21_100, 'b', ahead)], logins, cut)).toEqual([KICKED_OUT]);
+  });
+
+  it('the account stays, unless it is erased', () => {
+    const gone = exchange('account', 9_000, { status: 404, code: 'not_found' });
+    expect(brokenRules([before, all, exchange('account', 9_000)], logins)).toEqual([]);
+    expect(brokenRules([before, all, gone], logins)).toEqual([STAYS]);
+    expect(brokenRules([before, all, exchange('erasure', 7_000), gone], logins)).toEqual([]);
+    expect(brokenRules([before, all, gone], logins, [fault('redis-empty', 8_000, 8_500)])).toEqual([]);
+  });
 });
 
 describe('after a logout', () => {
@@ -376,7 +422,7 @@ describe('a token in use', () => {
   });
 
   it('is renewed before it ends', () => {
-    const reads = [read(1_000, 'a'), exchange('account', 70_000, { status: 404, code: 'not_found' })];
+    const reads = [read(1_000, 'a'), exchange('account', 70_000)];
     expect(brokenRules(reads, [login('a', 900)])).toEqual([RENEWED]);
     expect(brokenRules(reads, [login('a', 900), login('b', 50_000)])).toEqual([]);
     expect(brokenRules(reads.slice(1), [login('a', 900)])).toEqual([]);

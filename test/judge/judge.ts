@@ -4,7 +4,9 @@ import type { Exchange, Recording } from './recording.ts';
 import {
   acceptsNewSessions,
   forgetsErasedAccounts,
+  keepsAccounts,
   logsInForNobody,
+  obeysKickOuts,
   refusesOldSessions,
   servesNoRemovedToken,
 } from './removal-rules.ts';
@@ -35,9 +37,10 @@ const RULES = {
   'no token from before a logout or an erasure is served after it': servesNoRemovedToken,
   'a login that is in flight at a logout or an erasure goes nowhere': logsInForNobody,
   'a session from before an erasure stays refused': refusesOldSessions,
+  'a session that a kick-out has ended gets no token': obeysKickOuts,
+  'an account that has logged in stays known until its erasure': keepsAccounts,
   'an erased account comes back only for a newer session': forgetsErasedAccounts,
-  'an erasure refuses no session that was issued after it, and no write has an effect after its error':
-    acceptsNewSessions,
+  'no session is refused that nothing has ended, and no write has an effect after its error': acceptsNewSessions,
   'each served token is one that the vendor takes': servesLiveTokens,
   'no token is served past its margin': servesNoExpiredTokens,
   'no token is served after a later one was stored': servesTheStoredToken,

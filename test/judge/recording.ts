@@ -61,15 +61,20 @@ export interface Terminal {
 /** A request to one replica, and its answer. */
 export interface Exchange {
   /**
-   * `report`: a read that reports a refused token. `erasure`, `account` and `accessId`: calls of the internal API.
+   * `report`: a read that reports a refused token. `logout`: by the app, or by an operator. `accountLogout`, `erasure`,
+   * `account` and `accessId`: calls of the internal API.
    */
-  readonly kind: 'read' | 'report' | 'logout' | 'erasure' | 'account' | 'accessId';
+  readonly kind: 'read' | 'report' | 'logout' | 'accountLogout' | 'erasure' | 'account' | 'accessId';
   readonly account: string;
   /** Missing for calls that concern the whole account. */
   readonly uniqueId?: string;
   readonly replica: number;
   /** When the session was issued, as it says. */
   readonly sessionIssuedAt?: number;
+  /** Which session it is. Missing: the customer cloud never ends it. */
+  readonly session?: string;
+  /** The sessions that the customer cloud had ended before it sent this logout. */
+  readonly endedSessions?: readonly string[];
   readonly sentAt: number;
   /** `Infinity`: not during this run. */
   endedAt: number;
@@ -123,7 +128,7 @@ export interface StoreWrite {
   readonly replica: number;
   readonly kind: 'saved' | 'removed' | 'accessId';
   readonly account: string;
-  /** Missing: an erasure. */
+  /** Missing: an erasure, or a logout of the whole account. */
   readonly uniqueId?: string | undefined;
   readonly token?: string | undefined;
   /** When each replica was told of it. */

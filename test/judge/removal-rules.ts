@@ -1,5 +1,5 @@
 import { isLost } from './excuses.ts';
-import type { Facts, IssuedToken } from './facts.ts';
+import { type Facts, HIDDEN_MS, type IssuedToken, SETTLE_MS } from './facts.ts';
 import { type BrokenRule, placeOf } from './judge.ts';
 import type { Exchange } from './recording.ts';
 
@@ -70,6 +70,51 @@ export function* refusesOldSessions(facts: Facts): Generator<BrokenRule> {
   }
 }
 
+/** A session that the customer cloud has ended, or that is from before the logout of its account. */
+export function* obeysKickOuts(facts: Facts): Generator<BrokenRule> {
+  for (const [read] of facts.servedTokens()) {
+    const kickOut = facts.removalsOf(read).find((one) => isEndedBy(facts, read, one) && hadToAsk(facts, read, one));
+    if (!kickOut) continue;
+    const what = `its session had been ended, and the ${kickOut.kind} was ${(read.sentAt - kickOut.endedAt).toFixed(0)} ms before`;
+    yield { ...placeOf(read), since: kickOut.sentAt, what };
+  }
+}
+
+function isEndedBy(facts: Facts, read: Exchange, act: Exchange): boolean {
+  const { session = '', sessionIssuedAt = 0 } = read;
+  if (act.endedSessions?.includes(session)) return true;
+  const isOld = (act.executedAt ?? act.sentAt) >= sessionIssuedAt + facts.bounds.sessionStepMs;
+  return act.kind === 'accountLogout' && isOld && !isLost(facts, act, read.sentAt, read.endedAt);
+}
+
+/** Whether the replica had to ask about the session again. Without contact, it believes it for a while. */
+function hadToAsk(facts: Facts, read: Exchange, { status, sentAt, endedAt, heardAt }: Exchange): boolean {
+  if (status !== 204 || read.sentAt < endedAt) return false;
+  const at = heardAt?.get(read.replica);
+  if (at !== undefined) return read.sentAt > at;
+  const { losesAnnouncements, onItsWayMs, breakerMs } = facts.bounds;
+  const isAtOnce = losesAnnouncements === 'never' && facts.isQuiet(read.sentAt) && sentAt > read.sentAt - SETTLE_MS;
+  if (isAtOnce) return read.sentAt > endedAt + onItsWayMs;
+  const hasContact = !facts.isCutOff(read.replica, read.sentAt - breakerMs, read.endedAt);
+  return (hasContact || read.sentAt > endedAt + HIDDEN_MS) && facts.hadToKnow(read, endedAt, sentAt);
+}
+
+/** Only its erasure deletes the accessId and the country of an account. */
+export function* keepsAccounts(facts: Facts): Generator<BrokenRule> {
+  for (const missed of facts.exchanges) {
+    if (missed.kind !== 'account' || missed.status !== 404) continue;
+    const { account, sentAt, endedAt } = missed;
+    const isOfAccount = ([read]: [Exchange, IssuedToken]) => read.account === account && read.endedAt < sentAt;
+    const [, token] = [...facts.servedTokens()].findLast(isOfAccount) ?? [];
+    if (!token || facts.isDisturbed(token.receivedAt - SETTLE_MS, endedAt)) continue;
+    const isErased = facts.actsOf({ account }).some((act) => {
+      return act.kind === 'erasure' && act.sentAt <= endedAt && facts.lastEffectOf(act) >= token.receivedAt;
+    });
+    if (!isErased)
+      yield { ...placeOf(missed), since: token.receivedAt, what: 'the account that has logged in is gone' };
+  }
+}
+
 export function* forgetsErasedAccounts(facts: Facts): Generator<BrokenRule> {
   for (const found of facts.exchanges) {
     if (found.kind !== 'account' || found.status !== 200) continue;
@@ -98,9 +143,9 @@ export function* forgetsErasedAccounts(facts: Facts): Generator<BrokenRule> {
 
 export function* acceptsNewSessions(facts: Facts): Generator<BrokenRule> {
   for (const refused of facts.exchanges) {
-    if (refused.code !== 'session_invalid' || isFromBeforeErasure(facts, refused)) continue;
+    if (refused.code !== 'session_invalid' || isEndedSession(facts, refused)) continue;
     const since = refused.sentAt - 10_000;
-    yield { ...placeOf(refused), since, what: 'the session is newer than every erasure of the account' };
+    yield { ...placeOf(refused), since, what: 'the session is newer than every end of the sessions of the account' };
   }
   for (const removal of facts.exchanges) {
     const { executedAt, status, endedAt } = removal;
@@ -110,10 +155,16 @@ export function* acceptsNewSessions(facts: Facts): Generator<BrokenRule> {
   }
 }
 
-/** Whether an erasure that may have taken effect is later than the session's time of issue. */
-export function isFromBeforeErasure(facts: Facts, { account, sessionIssuedAt = 0, endedAt }: Exchange): boolean {
+/**
+ * Whether the customer cloud has ended the session, or an erasure or a logout of the account that may have taken effect
+ * is later than the session's time of issue.
+ */
+export function isEndedSession(facts: Facts, read: Exchange): boolean {
+  const { session = '', sessionIssuedAt = 0, endedAt } = read;
   const seemsSince = sessionIssuedAt - facts.bounds.sameTimeMs;
-  return facts.actsOf({ account }).some((act) => {
-    return act.kind === 'erasure' && act.sentAt <= endedAt && facts.lastEffectOf(act) >= seemsSince;
+  return facts.actsOf(read).some((act) => {
+    if (act.kind === 'report' || act.sentAt > endedAt) return false;
+    if (act.endedSessions?.includes(session)) return true;
+    return act.kind !== 'logout' && facts.lastEffectOf(act) >= seemsSince;
   });
 }

@@ -3,7 +3,7 @@ import { isLoginBudgetUsedUp, isReportTooSoon } from './excuses.ts';
 import { BOUND_MS, type Facts, HIDDEN_MS } from './facts.ts';
 import { type BrokenRule, outcomeOf, placeOf } from './judge.ts';
 import type { Exchange, Fault } from './recording.ts';
-import { isFromBeforeErasure } from './removal-rules.ts';
+import { isEndedSession } from './removal-rules.ts';
 
 /** Faults of a replica that end or delay its answers. */
 const INTERRUPTS: ReadonlySet<Fault['kind']> = new Set(['kill', 'terminate', 'replaced', 'freeze', 'clock']);
@@ -34,7 +34,7 @@ export function* servesWhileQuiet(facts: Facts): Generator<BrokenRule> {
 }
 
 function isExcused(facts: Facts, read: Exchange, boundMs: number): boolean {
-  if (read.code === 'session_invalid') return isFromBeforeErasure(facts, read);
+  if (read.code === 'session_invalid') return isEndedSession(facts, read);
   return isReportTooSoon(facts, read) || isEndedByRemoval(facts, read, boundMs);
 }
 

@@ -24,7 +24,7 @@ export interface Client {
   silentUntil: number;
 }
 
-type Surroundings = Pick<World, 'scenario' | 'time' | 'recorder' | 'store' | 'fleet' | 'server' | 'note'>;
+type Surroundings = Pick<World, 'scenario' | 'time' | 'recorder' | 'store' | 'cloud' | 'fleet' | 'server' | 'note'>;
 
 /** What apps and operators do. Every request is recorded. */
 export class Apps {
@@ -46,7 +46,7 @@ export class Apps {
       subject,
       id: this.#options.store.add(subject),
       terminal: { account: subject.unionId, uniqueId: subject.uniqueId },
-      sessionIssuedAt: this.#options.time.now,
+      sessionIssuedAt: this.#options.cloud.issuedNow(),
       held: undefined,
       silentUntil: 0,
     };
@@ -87,21 +87,29 @@ export class Apps {
   }
 
   async read(client: Client, replica: Replica, refused?: ServedToken, isFinal = false): Promise<void> {
-    const { time } = this.#options;
+    const { time, cloud } = this.#options;
     const { subject, id, terminal, sessionIssuedAt } = client;
+    const session = this.#sessionOf(client);
     const about = {
       ...terminal,
       ...(refused ? { kind: 'report' as const, reported: accessTokenOf(refused) } : { kind: 'read' as const }),
       sessionIssuedAt: sessionIssuedAt - time.startedAt,
+      session,
       isFinal,
     };
     const { code } = await this.#request(about, replica, async () => {
-      const served = await replica.broker.read({ subject, id, region: 'CN', sessionIssuedAt, refused: refused?.etag });
+      const { issuedAt } = await replica.sessions.verify(session);
+      const asked = { subject, id, region: 'CN', sessionIssuedAt: issuedAt, refused: refused?.etag };
+      const served = await replica.broker.read(asked);
       if (replica.process.alive) client.held = served;
       return { status: 200, token: accessTokenOf(served) };
     });
     // The user logs in again.
-    if (code === 'session_invalid') client.sessionIssuedAt = Math.ceil(time.now) + 1;
+    if (code === 'session_invalid') client.sessionIssuedAt = cloud.issuedNow();
+  }
+
+  #sessionOf({ terminal: { account, uniqueId }, sessionIssuedAt }: Client): string {
+    return this.#options.cloud.sessionOf(account, uniqueId, sessionIssuedAt);
   }
 
   report(client: Client, replica = this.#options.fleet.pick()): void {
@@ -125,8 +133,37 @@ export class Apps {
     return this.#remove({ kind: 'erasure', account }, replica, ({ accounts }) => accounts.erase(account));
   }
 
+  /** The cloud logs a user out on all phones. @returns whether it succeeded */
+  async logOutEverywhere(account: string, replica = this.#options.fleet.pick()): Promise<boolean> {
+    const phones = this.clients.filter(({ terminal }) => terminal.account === account);
+    const about = { kind: 'accountLogout', account, endedSessions: this.#endSessionsOf(phones) } as const;
+    const hasSucceeded = await this.#remove(about, replica, ({ accounts }) => accounts.logOutEverywhere(account));
+    if (replica && hasSucceeded) void this.#find(account, replica);
+    return hasSucceeded;
+  }
+
+  /** The cloud logs a user out on one phone. @returns whether it succeeded */
+  async kickOut(client: Client, replica = this.#options.fleet.pick()): Promise<boolean> {
+    const about = { kind: 'logout', ...client.terminal, endedSessions: this.#endSessionsOf([client]) } as const;
+    return this.#remove(about, replica, ({ accounts }) => accounts.logOut(client.subject, 'operator'));
+  }
+
+  #endSessionsOf(clients: readonly Client[]): readonly string[] {
+    const sessions = clients.map((client) => this.#sessionOf(client));
+    this.#options.cloud.end(sessions);
+    return sessions;
+  }
+
+  /** An operator looks at the account. */
+  async #find(account: string, replica: Replica): Promise<void> {
+    await this.#request({ kind: 'account', account }, replica, async () => {
+      const { identity } = await replica.connection.store.accounts.find(account);
+      return identity ? { status: 200 } : { status: 404, code: 'not_found' };
+    });
+  }
+
   async #remove(
-    about: Pick<Exchange, 'kind' | 'account' | 'uniqueId'>,
+    about: Pick<Exchange, 'kind' | 'account' | 'uniqueId' | 'endedSessions'>,
     replica: Replica | undefined,
     remove: (replica: Replica) => Promise<void>,
   ): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { BOUND_MS } from '../judge/facts.ts';
 import type { Fault } from '../judge/recording.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 import type { Client } from './apps.ts';
@@ -40,6 +41,9 @@ export class Faults {
       vendorTrouble: { times: 1, start: () => this.#vendorTrouble(1_000 + random() * 20_000) },
       logout: { times: 1, start: () => void apps.logOut(apps.pick()) },
       erasure: { times: 1, start: () => void apps.erase(apps.pick().subject.unionId) },
+      accountLogout: { times: 1, start: () => void apps.logOutEverywhere(apps.pick().subject.unionId) },
+      kickOut: { times: 1, start: () => void apps.kickOut(apps.pick()) },
+      kickOutUnheard: { times: 1, start: () => void this.#kickOutUnheard() },
       refusal: { times: 1, start: () => apps.report(apps.pick()) },
       refusalInStall: { times: 1, start: () => void this.#refusalInStall() },
       loginsInStall: { times: 1, start: () => void this.#loginsInStall(apps.pick()) },
@@ -203,7 +207,9 @@ export class Faults {
     for (const phone of apps.clients) {
       if (phone.terminal.account === client.terminal.account) phone.silentUntil = time.now + QUIET_PHONE_MS;
     }
-    const hasSucceeded = await (random() < 0.5 ? apps.logOut(client) : apps.erase(client.subject.unionId));
+    const { unionId } = client.subject;
+    const acts = [() => apps.logOut(client), () => apps.erase(unionId), () => apps.logOutEverywhere(unionId)] as const;
+    const hasSucceeded = await (acts[Math.floor(random() * acts.length)] as () => Promise<boolean>)();
     if (!hasSucceeded) return;
     await this.#wait(random() * YOUNGEST_SNAPSHOT_MS);
     this.#storeOutage(200 + random() * 2_000, 'back');
@@ -228,8 +234,10 @@ export class Faults {
     const stallMs = await this.#loginsInStall(client);
     if (stallMs === undefined) return;
     await this.#wait(stallMs + time.random() * 2_500);
-    if (time.random() < 0.5) await apps.logOut(client);
-    else await apps.erase(client.subject.unionId);
+    const { unionId } = client.subject;
+    const chance = time.random();
+    if (chance < 0.4) await apps.logOut(client);
+    else await (chance < 0.7 ? apps.erase(unionId) : apps.logOutEverywhere(unionId));
   }
 
   /** A replica learns of a new token, its clock is set back, and it is cut off while another one logs the phone out. */
@@ -251,6 +259,22 @@ export class Faults {
       await this.#wait(5_000 * random());
       await apps.read(client, one);
     }
+  }
+
+  /** The phone asks the replica again once that must know what it has missed. */
+  async #kickOutUnheard(): Promise<void> {
+    const { time, fleet, apps } = this.#options;
+    const client = apps.pick();
+    const [one, other] = [fleet.pick(), fleet.pick()];
+    if (!one || !other || one === other) return;
+    const cutMs = 300 + time.random() * 2_000;
+    client.silentUntil = time.now + QUIET_PHONE_MS;
+    await apps.read(client, one);
+    this.#partition(cutMs, one);
+    await this.#wait(50);
+    await apps.kickOut(client, other);
+    await this.#wait(cutMs + BOUND_MS + time.random() * 10_000);
+    await apps.read(client, one);
   }
 
   /** The link of a replica stalls, so that its erasure fails. The operator repeats it, and the user comes back. */

@@ -2,7 +2,7 @@ import type { Fault } from '../judge/recording.ts';
 import { Replica } from './replica.ts';
 import type { World } from './world.ts';
 
-type Surroundings = Pick<World, 'scenario' | 'time' | 'recorder' | 'server' | 'store' | 'vendor' | 'note'>;
+type Surroundings = Pick<World, 'scenario' | 'time' | 'recorder' | 'server' | 'store' | 'vendor' | 'cloud' | 'note'>;
 
 /** Unanswered commands within this time are one fault. */
 const SILENCE_MS = 100;
@@ -18,7 +18,7 @@ export class Fleet {
   }
 
   start(): void {
-    const { scenario, time, recorder, server, store, vendor, note } = this.#options;
+    const { scenario, time, recorder, server, store, vendor, cloud, note } = this.#options;
     const { random } = time;
     const [shortestMs, longestMs] = scenario.storeDelayMs;
     const number = recorder.replicas;
@@ -30,6 +30,7 @@ export class Fleet {
         time,
         server,
         vendor,
+        cloud,
         network: {
           lossRate: scenario.lossRate,
           announcementLossRate: scenario.announcementLossRate,

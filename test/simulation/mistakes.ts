@@ -21,7 +21,7 @@ type Change = Omit<Mistake, 'file'>;
 const SAVE: readonly Change[] = [
   {
     name: 'no fence: a logout or an erasure refuses no token',
-    from: "if math.max(fence[OUTDATED], erased) >= sent or (isLeased and now - sent >= FENCE_MS) then return drop('outdated') end",
+    from: "if math.max(fence[OUTDATED], ended) >= sent or (isLeased and now - sent >= FENCE_MS) then return drop('outdated') end",
     to: '',
   },
   {
@@ -36,7 +36,7 @@ const SAVE: readonly Change[] = [
   },
   {
     name: 'an erasure does not reach a renewal in flight',
-    from: 'if math.max(fence[OUTDATED], erased) >= sent',
+    from: 'if math.max(fence[OUTDATED], ended) >= sent',
     to: 'if fence[OUTDATED] >= sent',
   },
   {
@@ -61,6 +61,11 @@ const PRELUDE: readonly Change[] = [
     name: 'a script that arrives after its deadline is executed',
     from: "if deadline ~= '' and now > tonumber(deadline) then",
     to: 'if false then',
+  },
+  {
+    name: 'the logout of an account does not reach a renewal in flight',
+    from: ', timeIn(account, FIELD_LOGGED_OUT_AT))',
+    to: ')',
   },
   {
     name: 'a change is not announced',
@@ -155,8 +160,8 @@ const LEASED_LOGINS: readonly Change[] = [
 const READS: readonly Change[] = [
   {
     name: 'an error of the store counts as an absence',
-    from: 'return { entry: cache.tokens.find(id), erasedAt:',
-    to: 'cache.tokens.remove(id);\n      return { entry: undefined, erasedAt:',
+    from: 'return { entry: cache.tokens.find(id), sessionsEndedAt:',
+    to: 'cache.tokens.remove(id);\n      return { entry: undefined, sessionsEndedAt:',
   },
   {
     name: 'a read falls back on a token until its end instead of its margin',
@@ -197,6 +202,16 @@ const CACHE: readonly Change[] = [
     to: '',
   },
   {
+    name: 'a kick-out leaves what the replica believes of the sessions',
+    from: 'this.#options.sessions.forget(accountOf(id));',
+    to: '',
+  },
+  {
+    name: 'the logout of an account leaves the tokens in memory and their sessions',
+    from: 'this.loggedOut(announcement.account, announcement.generation);',
+    to: '',
+  },
+  {
     name: 'a stale token stays fresh after its successor was announced',
     from: 'this.tokens.invalidate(announcement.id, announcement.generation);',
     to: '',
@@ -211,7 +226,7 @@ const WRITE_BACK: readonly Change[] = [
   },
   {
     name: 'lost logouts and erasures are not repeated',
-    from: 'for (const [id, generation] of cache.removals()) yield { id, generation };',
+    from: 'yield* cache.removals();',
     to: '',
   },
   {
@@ -236,6 +251,19 @@ const VENDOR_EXCHANGE: readonly Change[] = [
     name: "the difference of the vendor's clock is forgotten for the end of a token",
     from: 'readToken(data, sentAt, offsetMs ?? knownOffsetMs)',
     to: 'readToken(data, sentAt, 0)',
+  },
+];
+
+const SESSION_CACHE: readonly Change[] = [
+  {
+    name: 'the answer about a session counts although the session was ended meanwhile',
+    from: 'while (this.#isForgotten(accountId(principal.unionId), asOf)) {',
+    to: 'while (false) {',
+  },
+  {
+    name: 'a session is believed although announcements were missed',
+    from: ' && checkedAt >= completeSince',
+    to: '',
   },
 ];
 
@@ -289,8 +317,9 @@ export const MISTAKES: readonly Mistake[] = [
   ...inScript('prelude', PRELUDE),
   ...inScript('remove', REMOVE),
   ...inScript('acquire', ACQUIRE),
-  ...inScript('erase', [
+  ...inScript('endSessions', [
     { name: 'an erasure leaves the stored tokens', from: "redis.call('HDEL', KEYS[1], terminal)", to: '' },
+    { name: 'the logout of an account forgets the account', from: "kind == 'erased'", to: 'true' },
     { name: 'an erasure leaves the due times', from: "redis.call('ZREM', KEYS[2], account .. terminal)", to: '' },
   ]),
   ...inScript('extend', [
@@ -311,7 +340,7 @@ export const MISTAKES: readonly Mistake[] = [
   ...inScript('saveAccessId', [
     {
       name: 'an accessId is stored without the erasure check',
-      from: "if erasedAt(KEYS[2]) > tonumber(generation) then return {'outdated'} end",
+      from: "if timeIn(KEYS[2], FIELD_ERASED_AT) > tonumber(generation) then return {'outdated'} end",
       to: '',
     },
   ]),
@@ -323,6 +352,7 @@ export const MISTAKES: readonly Mistake[] = [
   ...inFile('src/broker/leased-logins.ts', LEASED_LOGINS),
   ...inFile('src/broker/held-leases.ts', LEASES),
   ...inFile('src/broker/access-ids.ts', ACCESS_IDS),
+  ...inFile('src/session/session-cache.ts', SESSION_CACHE),
   ...inFile('src/vendor-api/exchange.ts', VENDOR_EXCHANGE),
   ...OTHERS,
 ];

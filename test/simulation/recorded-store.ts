@@ -1,6 +1,7 @@
 import { readAnnouncement } from '../../src/store/redis/announcements.ts';
 import { RecordCodec } from '../../src/store/redis/records/record-codec.ts';
 import { TokenCipher } from '../../src/store/redis/records/token-cipher.ts';
+import type { Announcement } from '../../src/token/ports.ts';
 import {
   type AccountId,
   accountId,
@@ -16,6 +17,13 @@ interface Place {
   readonly account: string;
   readonly uniqueId?: string;
 }
+
+/** The requests whose execution is announced. */
+const ACTS: Readonly<Partial<Record<Announcement['kind'], Exchange['kind']>>> = {
+  removed: 'logout',
+  erased: 'erasure',
+  loggedout: 'accountLogout',
+};
 
 const records = new RecordCodec(new TokenCipher([]));
 
@@ -62,11 +70,12 @@ export class RecordedStore {
       this.#heardAt.set(message, heardAt);
       const place = this.#placeOf('id' in announcement ? announcement.id : announcement.account);
       if (kind === 'saved') this.#wrote('saved', place, heardAt, replica, accessTokenIn(call));
-      if (kind !== 'removed' && kind !== 'erased') continue;
+      const act = ACTS[kind];
+      if (!act) continue;
       this.#wrote('removed', place, heardAt, replica);
       // The replicas know of a repeated one, or do not.
-      const repeated = script === 'remove' ? args[5] : args[3];
-      if (repeated === '') this.#removed(place, heardAt, replica, sentAt);
+      const repeated = script === 'remove' ? args[5] : args[4];
+      if (repeated === '') this.#removed(act, place, heardAt, replica, sentAt);
     }
     if (published.length > 0) this.#count();
     const [outcome] = Array.isArray(answer) ? answer : [];
@@ -87,11 +96,11 @@ export class RecordedStore {
   }
 
   /** Notes the execution at the request that asked for it. */
-  #removed(place: Place, heardAt: Map<number, number>, replica: number, sentAt: number): void {
+  #removed(act: Exchange['kind'], place: Place, heardAt: Map<number, number>, replica: number, sentAt: number): void {
     // The broker logs out the terminals of an account that the vendor has closed: no request asked for that.
     const asked = this.#recorder.exchanges.filter(
       (one) =>
-        one.kind === (place.uniqueId === undefined ? 'erasure' : 'logout') &&
+        one.kind === act &&
         one.account === place.account &&
         one.uniqueId === place.uniqueId &&
         one.replica === replica &&

@@ -3,6 +3,8 @@ import type { Accounts } from '../../src/broker/accounts.ts';
 import { type Broker, createBroker } from '../../src/broker/create-broker.ts';
 import { Readiness } from '../../src/broker/readiness.ts';
 import type { TokenBroker } from '../../src/broker/token-broker.ts';
+import { SessionCache } from '../../src/session/session-cache.ts';
+import { QuestionQueue } from '../../src/session/session-server.ts';
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, withTimeout } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
@@ -11,6 +13,7 @@ import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { noTracer } from '../../src/token/tracer.ts';
 import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
 import { silentObserver } from '../support/silent-observer.ts';
+import type { CloudModel } from './cloud-model.ts';
 import { type Network, StoreConnection } from './store-connection.ts';
 import type { StoreServer } from './store-server.ts';
 import type { VendorModel } from './vendor-model.ts';
@@ -20,6 +23,8 @@ const POLICY: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }
 /** As in service.ts. */
 const DRAIN_MS = 9_000;
 const CACHE_BYTES = 2 ** 20;
+/** As by default, in the modes that ask a server. */
+const SESSIONS = { cacheSeconds: 30, refusalMs: 2_000, isCheckLocal: false, maxBytes: CACHE_BYTES };
 const APP = { name: 'default', appId: 'app', appToken: 'app-token', appKey: 'app-key', accessId: 'app' };
 
 export interface ReplicaOptions {
@@ -27,6 +32,7 @@ export interface ReplicaOptions {
   readonly time: VirtualTime;
   readonly server: StoreServer;
   readonly vendor: VendorModel;
+  readonly cloud: CloudModel;
   readonly network: Network;
   /** The replica's wall clock minus the virtual time. */
   readonly skewMs: number;
@@ -42,6 +48,7 @@ export class Replica {
   readonly process: VirtualProcess;
   readonly clock: Clock;
   readonly connection: StoreConnection;
+  readonly sessions: SessionCache;
   readonly broker: TokenBroker;
   readonly accounts: Accounts;
   readonly accessIds: AccessIds;
@@ -51,7 +58,7 @@ export class Replica {
   readonly #parts: Broker;
 
   constructor(options: ReplicaOptions) {
-    const { number, time, server, vendor, network, skewMs, vendorTimeoutMs, onLog } = options;
+    const { number, time, server, vendor, cloud, network, skewMs, vendorTimeoutMs, onLog } = options;
     const name = `replica ${number}`;
     this.number = number;
     this.name = name;
@@ -78,6 +85,10 @@ export class Replica {
       tracer: noTracer,
       transport: vendor.transportFor(this.process, clock),
     });
+    const { announcements } = store;
+    const schedule = new QuestionQueue(clock);
+    const environment = { ...SESSIONS, schedule, clock, observer, announcements };
+    this.sessions = new SessionCache(cloud.verifierFor(this.process), environment);
     this.#parts = createBroker({
       store,
       vendor: issuer,
@@ -89,6 +100,7 @@ export class Replica {
       loginBudgetMs: loginBudget(vendorTimeoutMs),
       defaultRegion: undefined,
       cacheMaxBytes: CACHE_BYTES,
+      sessions: this.sessions,
       loginsPerHour: 0,
       loginBurst: 1,
     });

@@ -3,6 +3,7 @@ import { type Finding, judge } from '../judge/judge.ts';
 import { Recorder, type VendorLogin } from '../judge/recording.ts';
 import { accessTokenOf } from '../support/served-token.ts';
 import { Apps } from './apps.ts';
+import { CloudModel } from './cloud-model.ts';
 import { Faults } from './faults.ts';
 import { Fleet } from './fleet.ts';
 import { RecordedStore } from './recorded-store.ts';
@@ -49,9 +50,10 @@ class Schedule {
     const store = new RecordedStore(recorder, server, note);
     const parts = { scenario, time, recorder, server, store, note };
     const vendor = new VendorModel({ ...parts, onLogin: (login) => this.#onLogin(login) });
-    const fleet = new Fleet({ ...parts, vendor });
-    const apps = new Apps({ ...parts, fleet });
-    this.#world = { ...parts, vendor, fleet, apps };
+    const cloud = new CloudModel(parts);
+    const fleet = new Fleet({ ...parts, vendor, cloud });
+    const apps = new Apps({ ...parts, cloud, fleet });
+    this.#world = { ...parts, vendor, cloud, fleet, apps };
     this.#faults = new Faults(this.#world);
   }
 

@@ -18,6 +18,8 @@ export interface Scenario {
   readonly readEveryMs: number;
   /** Largest difference of a replica's clock from the true time. */
   readonly skewMs: number;
+  /** How far the clock of the customer cloud is ahead. */
+  readonly cloudAheadMs: number;
   /** Shortest and longest one-way delay between a replica and the store. */
   readonly storeDelayMs: readonly [number, number];
   /** Probability that a message to or from the store, or an announcement, is lost. */
@@ -52,6 +54,12 @@ export const FAULT_NAMES = [
   'vendorTrouble',
   'logout',
   'erasure',
+  /** The customer cloud ends all sessions of an account, and logs it out. */
+  'accountLogout',
+  /** The customer cloud ends the session of a phone, and logs the phone out. */
+  'kickOut',
+  /** The same, while a replica that has just accepted the session is cut off from the store for a moment. */
+  'kickOutUnheard',
   'refusal',
   /** The store stalls for 0.5 s while an app reports a refused token whose renewal is due. */
   'refusalInStall',
@@ -118,6 +126,7 @@ const CALM: Scenario = {
   maxLoginsPerSecond: 50,
   readEveryMs: 700,
   skewMs: 0,
+  cloudAheadMs: 0,
   storeDelayMs: [0.2, 1.7],
   lossRate: 0,
   announcementLossRate: 0,
@@ -153,7 +162,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   logouts: {
     ...CALM,
     vendorLatencyMs: (random) => 50 + random() * 900,
-    perMinute: { logout: 4, erasure: 1.5 },
+    perMinute: { logout: 4, erasure: 1.5, accountLogout: 1.5 },
   },
   'lost messages': { ...CALM, lossRate: 0.002, announcementLossRate: 0.05, vendorLatencyMs: longTail },
   'skewed clocks': {
@@ -231,12 +240,27 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     storeDelayMs: [2.5, 88],
     perMinute: { logout: 3, erasure: 1, refusal: 3, restart: 0.3 },
   },
+  // Sessions of the last seconds say that they were issued after the logout. Only the cloud refuses them.
+  'kick-outs': {
+    ...CALM,
+    vendorMode: 'replace',
+    cloudAheadMs: 3_000,
+    vendorLatencyMs: (random) => 50 + random() * 900,
+    perMinute: { accountLogout: 5, kickOut: 4, kickOutUnheard: 2, erasure: 0.5, sharing: 2, partition: 0.5 },
+  },
   'store from a snapshot': {
     ...CALM,
     vendorMode: 'replace',
     tokenLifeMs: 90_000,
     vendorLatencyMs: (random) => 50 + random() * 400,
-    perMinute: { storeRestore: 0.7, restoreAfterLogout: 0.7, logout: 2, erasure: 0.5, refusal: 4 },
+    perMinute: {
+      storeRestore: 0.7,
+      restoreAfterLogout: 0.7,
+      logout: 2,
+      erasure: 0.5,
+      accountLogout: 0.5,
+      refusal: 4,
+    },
   },
   'restarts beside vendor trouble': {
     ...CALM,
@@ -284,6 +308,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       vendorTrouble: 0.3,
       logout: 1,
       erasure: 0.4,
+      accountLogout: 0.4,
+      kickOut: 0.4,
       refusal: 2,
       stall: 0.3,
       storeStall: 0.3,

@@ -1,5 +1,6 @@
 import type { Recorder } from '../judge/recording.ts';
 import type { Apps } from './apps.ts';
+import type { CloudModel } from './cloud-model.ts';
 import type { Fleet } from './fleet.ts';
 import type { RecordedStore } from './recorded-store.ts';
 import type { Scenario } from './scenario.ts';
@@ -16,6 +17,7 @@ export interface World {
   /** What is recorded of the server. */
   readonly store: RecordedStore;
   readonly vendor: VendorModel;
+  readonly cloud: CloudModel;
   readonly fleet: Fleet;
   readonly apps: Apps;
   /** Adds a line to the trace. */

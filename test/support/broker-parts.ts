@@ -13,6 +13,7 @@ import type {
   TokenStore,
   VendorLogin,
 } from '../../src/token/ports.ts';
+import type { BelievedSessions } from '../../src/token/principal.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
@@ -95,6 +96,7 @@ interface BrokerPartsOptions<Vendor extends VendorLogin> {
   readonly observer?: Observer;
   readonly tracer?: Tracer;
   readonly log?: Log;
+  readonly sessions?: BelievedSessions;
 }
 
 /** Creates the broker and the worker of one replica, without HTTP. Default store: in memory. */
@@ -115,6 +117,7 @@ export function brokerParts<Vendor extends VendorLogin = ScriptedLogin>(options:
     loginBudgetMs,
     defaultRegion: undefined,
     cacheMaxBytes: 2 ** 20,
+    sessions: options.sessions ?? { forget: () => undefined },
     loginsPerHour: perHour,
     loginBurst: 20,
   });

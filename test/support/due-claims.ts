@@ -8,7 +8,7 @@ export interface DueLease {
   readonly lease: Lease;
   readonly record: TokenRecord;
   readonly region: string | undefined;
-  readonly erasedAt: number | undefined;
+  readonly sessionsEndedAt: number | undefined;
 }
 
 export interface DueLeases extends DueSubjects {
@@ -41,8 +41,8 @@ export async function claimLeases(
     const answer = await terminals.acquire(id, leaseMs);
     if ('endedRead' in answer && answer.endedRead) endedRead += 1;
     if (answer.kind !== 'granted') continue;
-    const { lease, current, region, erasedAt } = answer;
-    if (current) claims.push({ lease, record: current, region, erasedAt });
+    const { lease, current, region, sessionsEndedAt } = answer;
+    if (current) claims.push({ lease, record: current, region, sessionsEndedAt });
     else await terminals.release(lease, undefined);
   }
   return { ...due, claims, endedRead };

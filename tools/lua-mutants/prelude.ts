@@ -69,10 +69,12 @@ export const PRELUDE_MUTANTS: LuaMutants = {
     ['an account may have one terminal more', 'terminals >= tonumber(limit)', 'terminals > tonumber(limit)'],
     ['expired tokens count for the limit', ' and expiryOf(fields[at + 1]) > now then', ' then'],
     ['each field of the account counts as a terminal', '#fields[at] == DIGEST_LENGTH and ', ''],
-    ['no account was ever erased', "redis.call('HGET', account, FIELD_ERASED_AT)", 'nil'],
+    ['no account was ever erased', "redis.call('HGET', account, field)", 'nil'],
+    ['an erasure does not end the sessions', 'math.max(timeIn(account, FIELD_ERASED_AT), ', 'math.max('],
+    ['a logout of the account does not end the sessions', ', timeIn(account, FIELD_LOGGED_OUT_AT))', ')'],
     ['an erasure is trusted however late it is', 'instantOf(bounded(stored))', 'tonumber(bounded(stored) or 0)'],
     ['no value is too long', '#stored <= MAX_STORED_BYTES', 'true'],
-    ['a long time of an erasure is kept', "redis.call('HDEL', account, FIELD_ERASED_AT)", ''],
+    ['a long time of an erasure is kept', "redis.call('HDEL', account, field)", ''],
     [
       'a long directory entry is returned',
       "bounded(redis.call('HGET', account, FIELD_DIRECTORY))",
@@ -116,7 +118,7 @@ export const PRELUDE_MUTANTS: LuaMutants = {
     ['the oldest fence is kept', "redis.call('HDEL', fences, oldest)", ''],
     ['the oldest fence is lost', 'storeFence(fences, FLOOR, floor)', ''],
     ['the floor can fall', 'fenceOf(fences, oldest)', "readFence(redis.call('HGET', fences, oldest))"],
-    ['a generation ignores the erasure', 'math.max(erasure, ', 'math.max('],
+    ['a generation ignores the erasure', 'math.max(ended, ', 'math.max('],
     ['a generation ignores the stored one', 'generationOf(record), answeredAt', 'answeredAt'],
     ['a generation ignores the answer of the stored login', 'answeredAt(record), unpack', 'unpack'],
     [

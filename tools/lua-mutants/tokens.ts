@@ -47,23 +47,23 @@ export const TOKEN_MUTANTS: LuaMutants = {
     ['a session of the instant of an erasure may log in', '>= tonumber(issuedAt)', '> tonumber(issuedAt)'],
     [
       'no login without a session is restored after an erasure',
-      "issuedAt ~= '' and erased > 0 and erased >= tonumber(issuedAt)",
-      'erased > 0 and erased >= (tonumber(issuedAt) or 0)',
+      "issuedAt ~= '' and ended > 0 and ended >= tonumber(issuedAt)",
+      'ended > 0 and ended >= (tonumber(issuedAt) or 0)',
     ],
     [
       'the login of an old session is not noted as dropped',
       "tonumber(issuedAt) then return drop('outdated')",
       "tonumber(issuedAt) then return {'outdated'}",
     ],
-    ['a logout is ignored', 'math.max(fence[OUTDATED], erased)', 'erased'],
-    ['an erasure is ignored', 'math.max(fence[OUTDATED], erased)', 'fence[OUTDATED]'],
+    ['a logout is ignored', 'math.max(fence[OUTDATED], ended)', 'ended'],
+    ['an erasure is ignored', 'math.max(fence[OUTDATED], ended)', 'fence[OUTDATED]'],
     ['a later lease counts as a logout', 'math.max(fence[OUTDATED], ', 'math.max(fence[OUTDATED], fence[GRANTED], '],
     [
       'a dropped answer counts as a logout when a token is saved',
       'math.max(fence[OUTDATED], ',
       'math.max(fence[OUTDATED], fence[DROPPED], ',
     ],
-    ['a login with the generation of a logout is saved', 'erased) >= sent', 'erased) > sent'],
+    ['a login with the generation of a logout is saved', 'ended) >= sent', 'ended) > sent'],
     [
       'a login that a logout has outdated is not noted as dropped',
       "FENCE_MS) then return drop('outdated')",
@@ -121,7 +121,11 @@ export const TOKEN_MUTANTS: LuaMutants = {
   saveAccessId: [
     ['the lease is not released', "== owner then redis.call('DEL', KEYS[1]) end", '== owner then end'],
     ['the lease of another owner is released', "redis.call('GET', KEYS[1]) == owner", 'true'],
-    ['an erasure is ignored', "if erasedAt(KEYS[2]) > tonumber(generation) then return {'outdated'} end", ''],
+    [
+      'an erasure is ignored',
+      "if timeIn(KEYS[2], FIELD_ERASED_AT) > tonumber(generation) then return {'outdated'} end",
+      '',
+    ],
     ['each accessId is outdated', '> tonumber(generation)', '>= 0'],
     ['the directory entry is not stored', "redis.call('HSET', KEYS[2], FIELD_DIRECTORY, entry)", ''],
     ['the former accessIds are lost', 'if not previous then', 'if true then'],

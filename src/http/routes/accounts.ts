@@ -63,6 +63,9 @@ const pause = open({
 const account = open({
   ...identity,
   erasedAt: instant.optional().meta({ description: 'The last erasure. Older sessions are refused.' }),
+  loggedOutAt: instant
+    .optional()
+    .meta({ description: 'The last logout of the whole account. Older sessions are refused.' }),
   coolDown: pause.optional().meta({
     description:
       'Present while logins of this account pause: several failed in a row, or the vendor said that they are too frequent.',
@@ -153,6 +156,23 @@ const eraseAccount = {
   },
 };
 
+const logAccountOut = {
+  operationId: 'logAccountOut',
+  summary: 'Log a whole account out',
+  description:
+    'For a user who was kicked out or banned. Deletes the tokens of all terminals on every replica. A login in flight ' +
+    'does not restore one. The broker refuses sessions issued before this instant from now on, and asks again about ' +
+    'each other session of the account. The accessId and the country stay. With a newer session the account can log in ' +
+    'again. Idempotent.',
+  tags: ['accounts'],
+  params: accountPath,
+  querystring: noQuery,
+  response: {
+    204: emptyResponse('There are no tokens any more.'),
+    ...problemResponses(ADMIN_CALL_ERRORS),
+  },
+};
+
 const accessIdQuery = querySchema({
   app: TERMINAL_PARAMETERS.app.meta({
     description:
@@ -185,7 +205,7 @@ const obtainAccessId = {
 /** The public view of an account, without tokens. The terminals are sorted by app, then uniqueId. */
 function accountView(
   { accessId, region }: KnownAccount,
-  { records, coolDown, erasedAt }: StoredAccount,
+  { records, coolDown, erasedAt, loggedOutAt }: StoredAccount,
   { refreshAt, terminalLimit }: AccountRoutesOptions,
 ): Account {
   const pause = coolDown && { until: isoTime(coolDown.until), code: coolDown.code };
@@ -200,13 +220,14 @@ function accountView(
     coolingDown: pause,
   }));
   terminals.sort((a, b) => order(a.app, b.app) || order(a.uniqueId, b.uniqueId));
-  const erasure = erasedAt === undefined ? undefined : isoTime(erasedAt);
-  return { accessId, region, erasedAt: erasure, coolDown: pause, terminals, terminalLimit };
+  const [erasure, logout] = [erasedAt, loggedOutAt].map((at) => (at === undefined ? undefined : isoTime(at)));
+  return { accessId, region, erasedAt: erasure, loggedOutAt: logout, coolDown: pause, terminals, terminalLimit };
 }
 
 /** The `detail` for an account without an entry. Support needs it most right after an erasure. */
-function absenceOf({ erasedAt, coolDown }: StoredAccount): string {
+function absenceOf({ erasedAt, loggedOutAt, coolDown }: StoredAccount): string {
   const facts = [
+    loggedOutAt !== undefined && `it was logged out at ${isoTime(loggedOutAt)}`,
     erasedAt !== undefined && `it was erased at ${isoTime(erasedAt)}`,
     coolDown && `its logins pause until ${isoTime(coolDown.until)} because of ${coolDown.code}`,
   ].filter(Boolean);
@@ -224,12 +245,12 @@ export interface AccountRoutesOptions extends SubjectRules {
   readonly refreshAt: (record: TokenRecord) => number;
   /** Maximum number of terminals of an account. */
   readonly terminalLimit: number;
-  readonly accounts: Pick<Accounts, 'erase'>;
+  readonly accounts: Pick<Accounts, 'erase' | 'logOutEverywhere'>;
   readonly accountStore: Pick<AccountStore, 'find' | 'identify' | 'lookUp'>;
   readonly accessIds: Pick<AccessIds, 'obtain'>;
 }
 
-/** `GET` and `DELETE /accounts/{unionId}`, `POST /accounts/lookup`, and `PUT /accounts/{unionId}/access-id`. */
+/** `/accounts/{unionId}` with what concerns the whole account, and `POST /accounts/lookup`. */
 export const accountRoutes: FastifyPluginAsyncZod<AccountRoutesOptions> = async (app, options) => {
   const { accounts, accountStore, accessIds } = options;
   app.removeContentTypeParser('text/plain');
@@ -257,6 +278,13 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountRoutesOptions> = async 
       const { unionId } = request.params;
       audit(request, 'account', [accountId(unionId)]);
       await accounts.erase(unionId);
+      return reply.code(204).send();
+    });
+
+    scope.delete('/accounts/:unionId/terminals', { schema: logAccountOut }, async (request, reply) => {
+      const { unionId } = request.params;
+      audit(request, 'account', [accountId(unionId)]);
+      await accounts.logOutEverywhere(unionId);
       return reply.code(204).send();
     });
 

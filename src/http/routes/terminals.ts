@@ -38,7 +38,9 @@ const getTerminalToken = {
 const logTerminalOut = {
   operationId: 'logTerminalOut',
   summary: 'Log one terminal out',
-  description: "Deletes the terminal's token on every replica. Idempotent.",
+  description:
+    "Deletes the terminal's token on every replica. The broker then asks again about each session of the account. " +
+    'Idempotent.',
   tags: ['terminals'],
   querystring: terminalQuery,
   response: {

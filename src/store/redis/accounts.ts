@@ -1,5 +1,5 @@
 import { type ErrorCode, isErrorCode } from '../../token/errors.ts';
-import type { AccountStore, KnownAccount, Lease, StoredAccount } from '../../token/ports.ts';
+import type { AccountStore, KnownAccount, Lease, SessionsEnd, StoredAccount } from '../../token/ports.ts';
 import { MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import {
   type AccountId,
@@ -19,8 +19,8 @@ import type { StoreContext } from './store-context.ts';
  */
 const MAX_FIELDS = 1_024;
 
-/** How long an erasure is remembered. It must be longer than any session lives. */
-const ERASURE_MS = 400 * 86_400_000;
+/** How long an end of all sessions is remembered. It must be longer than any session lives. */
+const SESSIONS_END_MS = 400 * 86_400_000;
 
 /** The error code of a cool-down. Anyone who can write to Redis can write any text. */
 export function failureCodeOf(stored: string): ErrorCode {
@@ -55,8 +55,9 @@ export class RedisAccounts implements AccountStore {
       .map(([field, bytes]) => records.decode(bytes, (account + field) as SubjectId, key))
       .filter((record) => record !== undefined && record.token.expiresAt > clock.now());
     const erasedAt = instantOf(fields[ACCOUNT_FIELDS.erasedAt]);
+    const loggedOutAt = instantOf(fields[ACCOUNT_FIELDS.loggedOutAt]);
     const identity = entry && region !== undefined ? { accessId: entry.accessIds[0], region } : undefined;
-    return { identity, records: unexpired as StoredAccount['records'], coolDown, erasedAt };
+    return { identity, records: unexpired as StoredAccount['records'], coolDown, erasedAt, loggedOutAt };
   }
 
   async identify(unionId: string): Promise<KnownAccount | undefined> {
@@ -135,20 +136,24 @@ export class RedisAccounts implements AccountStore {
   }
 
   async erase(unionId: string): Promise<number> {
-    return Number(await this.#erase(accountId(unionId), ''));
+    return Number(await this.#endSessions(accountId(unionId), 'erased', ''));
   }
 
-  async repeatErasure(account: AccountId, generation: number): Promise<void> {
-    await this.#erase(account, generation);
+  async logOut(unionId: string): Promise<number> {
+    return Number(await this.#endSessions(accountId(unionId), 'loggedout', ''));
   }
 
-  /** @returns the time of the erasure; `undefined` if a repeated one was not lost */
-  async #erase(account: AccountId, repeatedGeneration: number | ''): Promise<string | undefined> {
+  async repeatEnd(account: AccountId, how: SessionsEnd, generation: number): Promise<void> {
+    await this.#endSessions(account, how, generation);
+  }
+
+  /** @returns the time of the end; `undefined` if a repeated one was not lost */
+  async #endSessions(account: AccountId, how: SessionsEnd, repeated: number | ''): Promise<string | undefined> {
     const { redis, keys, directory, changes } = this.#context;
     const key = keys.account(account);
     const scriptKeys = [key, keys.dueOf(account), keys.fences(account), keys.changesOf(account)];
-    const args = [account, ERASURE_MS, keys.announcements, repeatedGeneration];
-    const answer = (await redis.script('erase', scriptKeys, args)) as Buffer[] | null;
+    const args = [how, account, SESSIONS_END_MS, keys.announcements, repeated];
+    const answer = (await redis.script('endSessions', scriptKeys, args)) as Buffer[] | null;
     if (!answer) return undefined;
     const [instant, sealed, change] = answer;
     changes.note(account, String(change));

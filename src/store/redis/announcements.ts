@@ -48,7 +48,8 @@ export function readAnnouncement(text: string, now: number): Announcement | unde
   const generation = Number(digits);
   const id = of as SubjectId | AccountId;
   if (generation > now + MAX_LEAD_MS) return undefined;
-  if (!isSubjectId(id)) return kind === 'erased' ? { kind, account: id, generation } : undefined;
+  if (!isSubjectId(id))
+    return kind === 'erased' || kind === 'loggedout' ? { kind, account: id, generation } : undefined;
   if (kind === 'saved' || kind === 'suspected' || kind === 'removed') return { kind, id, generation };
   const failure = kind === 'failed' ? readFailure(last) : undefined;
   return failure && { kind: 'failed', id, generation, ...failure };

@@ -21,7 +21,7 @@ const NAMES = [
   'release',
   'markRead',
   'remove',
-  'erase',
+  'endSessions',
   'forgetDirectory',
   'resealField',
   'claimDue',
@@ -51,6 +51,7 @@ const CONSTANTS = {
   FIELD_REGION: ACCOUNT_FIELDS.region,
   FIELD_DIRECTORY: ACCOUNT_FIELDS.directory,
   FIELD_ERASED_AT: ACCOUNT_FIELDS.erasedAt,
+  FIELD_LOGGED_OUT_AT: ACCOUNT_FIELDS.loggedOutAt,
   /** After one failure, two, and so on. The last entry holds for more failures too. */
   COOL_DOWNS_MS: Array.from({ length: 8 }, (_, index) => coolDownMs(index + 1)),
   FAILURE_MEMORY_MS,

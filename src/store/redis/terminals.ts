@@ -36,9 +36,10 @@ export class RedisTerminals implements TerminalStore {
   async read(id: SubjectId): Promise<StoredTerminal> {
     const { redis, keys } = this.#context;
     const key = keys.account(accountOf(id));
-    const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
-    const [bytes, erasedAt] = await redis.command<(Buffer | null)[]>('hmget', key, ...fields);
-    return { ...this.#recordIn(bytes, id, key), erasedAt: instantOf(erasedAt) };
+    const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt, ACCOUNT_FIELDS.loggedOutAt];
+    const [bytes, erasedAt, loggedOutAt] = await redis.command<(Buffer | null)[]>('hmget', key, ...fields);
+    const ends = { erasedAt: instantOf(erasedAt), loggedOutAt: instantOf(loggedOutAt) };
+    return { ...this.#recordIn(bytes, id, key), ...ends };
   }
 
   async markRead(id: SubjectId, generation: number, dueAt: number): Promise<void> {
@@ -63,10 +64,11 @@ export class RedisTerminals implements TerminalStore {
       case 'cooling':
         return { kind: 'cooling', forMs: value, code: failureCodeOf(String(details[0])) };
       default: {
-        const [generation, bytes, region, erasedAt] = details;
+        const [generation, bytes, region, ended] = details;
         const lease = { id, ownerId, generation: Number(generation), durationMs };
         const { record: current } = this.#recordIn(bytes, id, keys.account(accountOf(id)));
-        return { kind: 'granted', lease, current, region: regionOf(region), erasedAt: instantOf(erasedAt), endedRead };
+        const sessionsEndedAt = instantOf(ended);
+        return { kind: 'granted', lease, current, region: regionOf(region), sessionsEndedAt, endedRead };
       }
     }
   }

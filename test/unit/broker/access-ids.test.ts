@@ -224,7 +224,7 @@ test('an older erasure of which the replica hears meanwhile is no erasure during
   const { clock, pass, first, obtain } = createReplicas(1);
   await pass(60_000);
   const obtained = obtain(0);
-  first.cache.learnErasure(ID, clock.now() - 2_000);
+  first.cache.learnEnds(ID, { record: undefined, erasedAt: clock.now() - 2_000 });
   await pass(5_000);
   expect(await obtained).toEqual(OBTAINED);
 });

@@ -18,7 +18,7 @@ interface Changes {
   readonly answeredAt?: number;
   readonly suspect?: boolean;
   readonly read?: boolean;
-  readonly erasedAt?: number | undefined;
+  readonly sessionsEndedAt?: number | undefined;
   readonly checkedAt?: number;
   readonly renewFrom?: number;
 }
@@ -33,8 +33,8 @@ function recordFrom(changes: Changes): TokenRecord {
 
 function tokenOf(changes: Changes = {}): CachedToken {
   const record = recordFrom(changes);
-  const { erasedAt, checkedAt = -0.5, renewFrom = 0.25 } = changes;
-  return cachedToken(record, { id: subjectId(record.subject), checkedAt, erasedAt, renewFrom });
+  const { sessionsEndedAt, checkedAt = -0.5, renewFrom = 0.25 } = changes;
+  return cachedToken(record, { id: subjectId(record.subject), checkedAt, sessionsEndedAt, renewFrom });
 }
 
 function all(memory: CachedTokens): CachedToken[] {
@@ -55,7 +55,7 @@ describe('tokens in memory', () => {
     const fill = (size: number) => {
       for (let number = memory.size; number < size; number += 1) {
         const record = madeUpRecord({ app: 'default', unionId: `account-${number}`, uniqueId: `phone-${number}` });
-        const facts = { id: subjectId(record.subject), checkedAt: 0.5, erasedAt: 0.5, renewFrom: 0.5 };
+        const facts = { id: subjectId(record.subject), checkedAt: 0.5, sessionsEndedAt: 0.5, renewFrom: 0.5 };
         // An answer makes one text of the parts of the tag.
         validateHeaderValue('etag', memory.add(cachedToken(record, facts)).etag);
       }
@@ -77,7 +77,7 @@ describe('tokens in memory', () => {
       answeredAt: fc.maxSafeNat(),
       read: fc.boolean(),
       suspect: fc.boolean(),
-      erasedAt: fc.option(fc.maxSafeNat(), { nil: undefined }),
+      sessionsEndedAt: fc.option(fc.maxSafeNat(), { nil: undefined }),
       checkedAt: fc.constantFrom(Number.NEGATIVE_INFINITY, 1e12),
       renewFrom: fc.maxSafeNat(),
     });
@@ -168,8 +168,8 @@ describe('tokens in memory', () => {
     expect([1, 2].map(() => memory.setRead(token.id, 2, true))).toEqual([true, false]);
     memory.setRenewFrom(token.id, 2, 5);
     expect(memory.find(tablet.id)).toEqual(tablet);
-    const again = tokenOf({ generation: 2, read: true, checkedAt: 3, erasedAt: 1, renewFrom: 5 });
-    expect(memory.add({ ...token, checkedAt: 3, erasedAt: 1 })).toEqual(again);
+    const again = tokenOf({ generation: 2, read: true, checkedAt: 3, sessionsEndedAt: 1, renewFrom: 5 });
+    expect(memory.add({ ...token, checkedAt: 3, sessionsEndedAt: 1 })).toEqual(again);
     expect(memory.find(token.id)).toEqual(again);
     expect(memory.setRead(token.id, 2, false)).toBe(true);
     expect(memory.find(token.id)?.read).toBe(false);

@@ -69,6 +69,11 @@ describe('without any announcement, a replica that was told of', () => {
   test.each<[string, (told: Told) => Promise<void>, string]>([
     ['the logout of an app logs in', ({ accounts, session }) => accounts.logOut(PHONE, session), 'token-2'],
     ['the logout by an operator logs in', ({ accounts }) => accounts.logOut(PHONE, 'operator'), 'token-2'],
+    [
+      'the logout of the account refuses the session',
+      ({ accounts }) => accounts.logOutEverywhere(PHONE.unionId),
+      'session_invalid',
+    ],
     ['an erasure refuses the session', ({ accounts }) => accounts.erase(PHONE.unionId), 'session_invalid'],
   ])('%s, also while the store fails', async (_, end, expected) => {
     for (const failing of [[], ['read', 'acquire', 'restore']] as const) {

@@ -175,7 +175,7 @@ describe('a renewal while another replica holds the lease', () => {
     const renewal = renew({ satisfies: () => false });
     await pass(100);
     const current = (await store.terminals.read(ID)).record;
-    answers.push({ kind: 'granted', lease, current, region: 'DE', erasedAt: undefined, endedRead: false });
+    answers.push({ kind: 'granted', lease, current, region: 'DE', sessionsEndedAt: undefined, endedRead: false });
     // The poll at 250 ms gets the lease. The announcement comes 10 ms later.
     await pass(150);
     await pass(10);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type RenewalRequest, refuseErased, shouldRetryAlone } from '../../../src/broker/requests.ts';
+import { type RenewalRequest, refuseEnded, shouldRetryAlone } from '../../../src/broker/requests.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Urgency } from '../../../src/token/login-queue.ts';
 import type { RenewalCause } from '../../../src/token/observer.ts';
@@ -16,7 +16,7 @@ describe('an erased account', () => {
     ['without an issue time', undefined, 1_000, 'no time of issue, .* SESSION_CLAIM_ISSUED_AT$'],
     ['without an issue time, although there was no erasure', undefined, undefined, undefined],
   ])('and a session %s: %s, %s: %s', (_, sessionIssuedAt, erasedAt, detail) => {
-    const refuse = () => refuseErased({ sessionIssuedAt }, erasedAt);
+    const refuse = () => refuseEnded({ sessionIssuedAt }, erasedAt);
     const refusal = { code: 'session_invalid', detail: expect.stringMatching(detail ?? '') };
     if (detail === undefined) expect(refuse).not.toThrow();
     else expect(refuse).toThrow(expect.objectContaining(refusal));

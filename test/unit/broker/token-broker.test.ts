@@ -104,7 +104,7 @@ test('a report is never answered with the refused token, even if memory learns o
   const { etag } = serveToken(refused);
   const reading = broker.read({ subject: PHONE, region: 'CN', sessionIssuedAt: clock.now(), refused: etag });
   await eventually(() => vendor.requests.length === 1, { everyMs: 2 });
-  cache.put(refused, { checkedAt: clock.now(), erasedAt: undefined }, ID);
+  cache.put(refused, { checkedAt: clock.now(), sessionsEndedAt: undefined }, ID);
   const served = await reading;
   expect(served.etag).not.toBe(etag);
   expect(accessTokenOf(served)).toBe('token-1');

@@ -5,31 +5,39 @@ import { recordOf } from '../../../src/broker/cached-tokens.ts';
 import { TokenCache } from '../../../src/broker/token-cache.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
-import { accountOf, type SubjectId, subjectId } from '../../../src/token/subject.ts';
+import { type AccountId, accountOf, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { PHONE_ID as ID, PROACTIVE, recordOfOther, PHONE as SUBJECT } from '../../support/broker-parts.ts';
 import { TestClock } from '../../support/test-clock.ts';
+
+const logout = (id: SubjectId | AccountId, generation: number) => ({ id, how: 'loggedout', generation });
 
 function createCache(cacheMaxBytes = 2 ** 20) {
   const clock = new TestClock();
   const listeners: ((announcement: Announcement) => void)[] = [];
+  const forgotten: AccountId[] = [];
   const feed = { completeSince: clock.monotonic() as number | undefined };
   const cache = new TokenCache({
     clock,
     cacheMaxBytes,
     announcements: { subscribe: (listener) => void listeners.push(listener), completeSince: () => feed.completeSince },
     policy: PROACTIVE,
+    sessions: { forget: (account) => void forgotten.push(account) },
   });
   const record = (generation: number, subject = SUBJECT, read = false): TokenRecord => {
     const token = { fields: { accessToken: `${generation}` }, issuedAt: clock.now(), expiresAt: clock.now() + 600_000 };
     return recordOfOther(generation, { subject, token, read });
   };
   const announce = (kind: Announcement['kind'], generation: number, id = ID) => {
-    const about = kind === 'erased' ? { account: accountOf(id) } : { id, code: 'vendor_timeout' };
+    const about =
+      kind === 'erased' || kind === 'loggedout' ? { account: accountOf(id) } : { id, code: 'vendor_timeout' };
     for (const listener of listeners) listener({ kind, generation, ...about } as Announcement);
   };
   /** Adds a token that the store has just confirmed. */
   const put = (token: TokenRecord | number) =>
-    cache.put(typeof token === 'number' ? record(token) : token, { checkedAt: clock.monotonic(), erasedAt: undefined });
+    cache.put(typeof token === 'number' ? record(token) : token, {
+      checkedAt: clock.monotonic(),
+      sessionsEndedAt: undefined,
+    });
   const renew = (generation: number, checkedAt = clock.monotonic()) => cache.renew(record(generation), ID, checkedAt);
   const lose = () => {
     feed.completeSince = clock.monotonic();
@@ -43,7 +51,7 @@ function createCache(cacheMaxBytes = 2 ** 20) {
   function* records(checkedUntil = Number.POSITIVE_INFINITY): Generator<[SubjectId, TokenRecord]> {
     for (const known of cache.tokens.confirmed(checkedUntil, clock.now())) yield [known.id, recordOf(known)];
   }
-  return { cache, clock, record, announce, put, renew, lose, fresh, state, feed, records };
+  return { cache, clock, forgotten, record, announce, put, renew, lose, fresh, state, feed, records };
 }
 
 describe('the token cache', () => {
@@ -133,11 +141,11 @@ describe('the token cache', () => {
     const askedBefore = clock.monotonic();
     for (const kind of ['saved', 'removed'] as const) announce(kind, 5);
     announce('erased', 5);
-    cache.put(record(4), { checkedAt: askedBefore, erasedAt: undefined });
+    cache.put(record(4), { checkedAt: askedBefore, sessionsEndedAt: undefined });
     expect(cache.tokens.find(ID)).toBeUndefined();
     clock.advance(1);
     put(4);
-    expect(fresh()).toMatchObject({ erasedAt: undefined });
+    expect(fresh()).toMatchObject({ sessionsEndedAt: undefined });
   });
 
   test.each([
@@ -151,7 +159,7 @@ describe('the token cache', () => {
       const { token, ...rest } = record(number);
       return { ...rest, token: { ...token, fields: { accessToken } } };
     };
-    const facts = { checkedAt: clock.monotonic(), erasedAt: undefined };
+    const facts = { checkedAt: clock.monotonic(), sessionsEndedAt: undefined };
     if (generation) cache.put(named(generation, 'of memory'), facts);
     announce('saved', 6);
     expect(JSON.parse(cache.put(named(4, 'of the store'), facts).body)).toEqual({ accessToken: expected });
@@ -160,12 +168,12 @@ describe('the token cache', () => {
 
   test('knows the latest erasure, whether the store or an announcement told it', () => {
     const { cache, clock, record, put, announce } = createCache();
-    expect(put(1).erasedAt).toBeUndefined();
-    expect(cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: 5 }).erasedAt).toBe(5);
-    expect(cache.erasedAt(ID)).toBe(5);
+    expect(put(1).sessionsEndedAt).toBeUndefined();
+    expect(cache.put(record(2), { checkedAt: clock.monotonic(), sessionsEndedAt: 5 }).sessionsEndedAt).toBe(5);
+    expect(cache.sessionsEndedAt(ID)).toBe(5);
     announce('erased', 7);
-    expect(cache.put(record(8), { checkedAt: clock.monotonic(), erasedAt: 5 }).erasedAt).toBe(7);
-    expect(cache.put(record(9), { checkedAt: clock.monotonic(), erasedAt: 10 }).erasedAt).toBe(10);
+    expect(cache.put(record(8), { checkedAt: clock.monotonic(), sessionsEndedAt: 5 }).sessionsEndedAt).toBe(7);
+    expect(cache.put(record(9), { checkedAt: clock.monotonic(), sessionsEndedAt: 10 }).sessionsEndedAt).toBe(10);
   });
 
   test('reports its number of tokens, their memory, and all records with their ids', () => {
@@ -209,10 +217,10 @@ describe('the token cache', () => {
 
   test('says of a renewed token that no app has read it, and keeps the erasure', () => {
     const { cache, clock, record, fresh, records } = createCache();
-    cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), erasedAt: 5 });
+    cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), sessionsEndedAt: 5 });
     cache.renew(record(2), ID, clock.monotonic());
     expect([...records()].map(([, { generation, read }]) => [generation, read])).toEqual([[2, false]]);
-    expect(fresh()).toMatchObject({ read: false, erasedAt: 5 });
+    expect(fresh()).toMatchObject({ read: false, sessionsEndedAt: 5 });
   });
 
   test('lists a renewed token whose former one has ended, and none that has ended itself', () => {
@@ -274,15 +282,26 @@ describe('the logouts and erasures that a replica remembers', () => {
     cache.loggedOut(tablet, 6);
     cache.erased(bob, 7);
     expect([cache.outdatedUntil(ID), cache.newestKnown(ID)]).toEqual([5, 9]);
-    expect(new Map(cache.removals())).toEqual(
-      new Map<string, number>([
-        [ID, 5],
-        [tablet, 6],
-        [bob, 7],
-      ]),
-    );
+    cache.loggedOut(bob, 8);
+    const ofBob = { id: bob, how: 'erased', generation: 7 };
+    expect([...cache.removals()]).toEqual([ofBob, logout(bob, 8), logout(ID, 5), logout(tablet, 6)]);
     announce('erased', 12);
     expect([cache.outdatedUntil(ID), cache.newestKnown(ID), cache.outdatedUntil(tablet)]).toEqual([12, 12, 12]);
+  });
+
+  test('make this replica forget the sessions of the account, also if only the store tells of them', () => {
+    const { cache, forgotten, announce } = createCache();
+    const account = accountOf(ID);
+    for (const kind of ['saved', 'suspected'] as const) announce(kind, 1);
+    expect(forgotten).toEqual([]);
+    for (const kind of ['removed', 'erased', 'loggedout'] as const) announce(kind, 5);
+    expect(forgotten.splice(0)).toEqual([account, account, account]);
+    cache.learnEnds(ID, { record: undefined, erasedAt: 5, loggedOutAt: 5 });
+    expect(forgotten).toEqual([]);
+    cache.learnEnds(ID, { record: undefined, erasedAt: 5, loggedOutAt: 6 });
+    cache.learnEnds(ID, { record: undefined, erasedAt: 7, loggedOutAt: 6 });
+    expect(forgotten).toEqual([account, account]);
+    expect([cache.sessionsEndedAt(ID), cache.erasedAt(ID)]).toEqual([7, 7]);
   });
 
   test('are 50,000, as the announcements of tokens are', () => {
@@ -298,6 +317,7 @@ describe('the logouts and erasures that a replica remembers', () => {
   test('are lost if the store was asked after them, and has an older token or no such erasure', () => {
     const { cache, clock, record, announce } = createCache();
     const account = accountOf(ID);
+    const erasure = { id: account, how: 'erased', generation: 4 };
     const askedBefore = clock.monotonic();
     announce('removed', 5);
     announce('erased', 4);
@@ -309,13 +329,10 @@ describe('the logouts and erasures that a replica remembers', () => {
     clock.advance(1);
     expect(lost(undefined, 4)).toEqual([]);
     expect(lost(6, 4)).toEqual([]);
-    expect(lost(5, 4)).toEqual([[ID, 5]]);
-    expect(lost(6, 3)).toEqual([[account, 4]]);
+    expect(lost(5, 4)).toEqual([logout(ID, 5)]);
+    expect(lost(6, 3)).toEqual([erasure]);
     expect(lost(6, 7)).toEqual([]);
-    expect(lost(1, undefined)).toEqual([
-      [ID, 5],
-      [account, 4],
-    ]);
+    expect(lost(1, undefined)).toEqual([logout(ID, 5), erasure]);
   });
 
   test('are lost although the clock was set back after them', () => {
@@ -323,7 +340,9 @@ describe('the logouts and erasures that a replica remembers', () => {
     announce('removed', 5);
     clock.jump(-3_600_000);
     clock.advance(1);
-    expect(cache.lostRemovals(ID, { record: record(5), erasedAt: undefined }, clock.monotonic())).toEqual([[ID, 5]]);
+    expect(cache.lostRemovals(ID, { record: record(5), erasedAt: undefined }, clock.monotonic())).toEqual([
+      logout(ID, 5),
+    ]);
   });
 });
 

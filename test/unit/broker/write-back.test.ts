@@ -1,11 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { cachedToken } from '../../../src/broker/cached-tokens.ts';
-import type { TokenCache } from '../../../src/broker/token-cache.ts';
+import type { Removal, TokenCache } from '../../../src/broker/token-cache.ts';
 import { WriteBack } from '../../../src/broker/write-back.ts';
 import { SHARDS } from '../../../src/store/redis/keys.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { AccountStore, RestoreOutcome, StoreHistory, TerminalStore } from '../../../src/token/ports.ts';
+import type {
+  AccountStore,
+  RestoreOutcome,
+  SessionsEnd,
+  StoreHistory,
+  TerminalStore,
+} from '../../../src/token/ports.ts';
 import { dueAt, dueOnceRead } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type AccountId, accountId, type SubjectId, subjectId } from '../../../src/token/subject.ts';
@@ -22,13 +28,16 @@ import { virtualClock } from '../../support/virtual-clock.ts';
 const LIFE_MS = 600_000;
 
 /** A write-back with a store, an outage and a memory that the test controls. */
+const logout = (id: SubjectId | AccountId, generation: number): Removal => ({ id, how: 'loggedout', generation });
+const erasure = (id: AccountId, generation: number): Removal => ({ id, how: 'erased', generation });
+
 function createWriteBack() {
   const { clock, pass } = virtualClock();
   const restored: TokenRecord[] = [];
   const dueTimes: number[] = [];
   const inMemory: TokenRecord[] = [];
   let startedAt: number[] = [];
-  const removals: [SubjectId | AccountId, number][] = [];
+  const removals: Removal[] = [];
   const removed: [SubjectId, number | undefined][] = [];
   const cache = {
     tokens: {
@@ -36,7 +45,7 @@ function createWriteBack() {
         expect([checkedUntil, now]).toEqual(startedAt);
         for (const record of inMemory) {
           const id = subjectId(record.subject);
-          yield cachedToken(record, { id, checkedAt: 0, erasedAt: undefined, renewFrom: 0 });
+          yield cachedToken(record, { id, checkedAt: 0, sessionsEndedAt: undefined, renewFrom: 0 });
         }
       },
       remove: (id: SubjectId, generation?: number) => void removed.push([id, generation]),
@@ -46,7 +55,7 @@ function createWriteBack() {
       yield* removals;
     },
     newestKnown: () => 0,
-    outdatedUntil: (id: SubjectId) => new Map<string, number>(removals).get(id) ?? 0,
+    outdatedUntil: (id: SubjectId) => removals.find((removal) => removal.id === id)?.generation ?? 0,
   };
   const store = {
     restore: async (_: TokenRecord): Promise<RestoreOutcome> => 'saved',
@@ -82,8 +91,8 @@ function createWriteBack() {
       },
     } as unknown as TerminalStore,
     accounts: {
-      repeatErasure: (account: AccountId, generation: number) => {
-        written.push(`erasure ${account} ${generation}`);
+      repeatEnd: (account: AccountId, how: SessionsEnd, generation: number) => {
+        written.push(`${how} ${account} ${generation}`);
         return store.repeat(account, generation);
       },
     } as AccountStore,
@@ -275,8 +284,8 @@ describe('a token that the store missed', () => {
 
   test.each<[string, (parts: ReturnType<typeof createWriteBack>) => void]>([
     ['token', ({ writeBack, recordOf }) => writeBack.add(recordOf('alice'))],
-    ['logout', ({ writeBack, recordOf }) => writeBack.repeatRemoval(subjectId(recordOf('alice').subject), 1)],
-    ['erasure', ({ writeBack }) => writeBack.repeatRemoval(accountId('alice'), 1)],
+    ['logout', ({ writeBack, recordOf }) => writeBack.repeatRemoval(logout(subjectId(recordOf('alice').subject), 1))],
+    ['erasure', ({ writeBack }) => writeBack.repeatRemoval(erasure(accountId('alice'), 1))],
   ])('is on its way to the store: the shutdown waits for the %s', async (_, start) => {
     const parts = createWriteBack();
     const { pass, writeBack, store } = parts;
@@ -382,7 +391,7 @@ describe('a token that a logout or an erasure has outdated', () => {
     const { pass, writeBack, restored, removals, removed, written, told, recordOf, miss } = createWriteBack();
     const [alice, bob] = [recordOf('alice', 5), recordOf('bob', 5)];
     await miss(alice);
-    removals.push([subjectId(alice.subject), 5], [subjectId(bob.subject), 4]);
+    removals.push(logout(subjectId(alice.subject), 5), logout(subjectId(bob.subject), 4));
     writeBack.add(alice);
     writeBack.add(bob);
     await pass(2_000);
@@ -426,24 +435,36 @@ describe('a logout or an erasure that the store has lost', () => {
   test('is repeated at once, and each second until the store accepts it', async () => {
     const { pass, writeBack, store, written } = createWriteBack();
     store.repeat = () => Promise.reject(new BrokerError('store_unavailable'));
-    writeBack.repeatRemoval(ALICE, 5);
-    writeBack.repeatRemoval(BOB, 6);
+    writeBack.repeatRemoval(logout(ALICE, 5));
+    writeBack.repeatRemoval(erasure(BOB, 6));
     await pass(0);
     expect(written[0]).toBe(`logout ${ALICE} 5`);
     await pass(1_000);
-    expect(written).toContain(`erasure ${BOB} 6`);
+    expect(written).toContain(`erased ${BOB} 6`);
     written.length = 0;
     store.repeat = async () => undefined;
     await pass(1_000);
-    expect(written.toSorted()).toEqual([`erasure ${BOB} 6`, `logout ${ALICE} 5`].toSorted());
+    expect(written.toSorted()).toEqual([`erased ${BOB} 6`, `logout ${ALICE} 5`].toSorted());
     await pass(10_000);
     expect(written).toHaveLength(2);
+  });
+
+  test('is repeated beside another one of the account of the other kind', async () => {
+    const { pass, writeBack, store, written } = createWriteBack();
+    store.repeat = () => Promise.reject(new BrokerError('store_unavailable'));
+    writeBack.repeatRemoval(erasure(BOB, 6));
+    writeBack.repeatRemoval(logout(BOB, 7));
+    await pass(0);
+    written.length = 0;
+    store.repeat = async () => undefined;
+    await pass(1_000);
+    expect(written.toSorted()).toEqual([`erased ${BOB} 6`, `loggedout ${BOB} 7`]);
   });
 
   test('is repeated at shutdown, and the shutdown waits for it', async () => {
     const { pass, writeBack, store, written } = createWriteBack();
     store.repeat = () => Promise.reject(new BrokerError('store_unavailable'));
-    writeBack.repeatRemoval(ALICE, 5);
+    writeBack.repeatRemoval(logout(ALICE, 5));
     await pass(0);
     written.length = 0;
     store.repeat = async () => undefined;
@@ -456,7 +477,7 @@ describe('a logout or an erasure that the store has lost', () => {
     await miss(recordOf('carol'));
     store.repeat = () => Promise.reject(new BrokerError('store_unavailable'));
     store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
-    for (const generation of [7, 9, 8]) writeBack.repeatRemoval(ALICE, generation);
+    for (const generation of [7, 9, 8]) writeBack.repeatRemoval(logout(ALICE, generation));
     await pass(0);
     written.length = 0;
     store.repeat = async () => undefined;
@@ -469,14 +490,14 @@ describe('a logout or an erasure that the store has lost', () => {
     'is repeated before the tokens in memory if the data of the store is reported as %s, and not if it is the same',
     async (history) => {
       const { pass, written, removals, inMemory, recordOf, storeReturns } = createWriteBack();
-      removals.push([ALICE, 5], [BOB, 6]);
+      removals.push(logout(ALICE, 5), erasure(BOB, 6));
       inMemory.push(recordOf('carol'));
       storeReturns('same');
       await pass(1_000);
       expect(written).toEqual([]);
       storeReturns(history);
       await pass(0);
-      expect(written).toEqual([`logout ${ALICE} 5`, `erasure ${BOB} 6`, 'token of carol']);
+      expect(written).toEqual([`logout ${ALICE} 5`, `erased ${BOB} 6`, 'token of carol']);
     },
   );
 });
@@ -498,7 +519,8 @@ describe('the number of tokens that wait', () => {
     const { pass, writeBack, store, written, storeReturns } = createWriteBack();
     const unavailable = new BrokerError('store_unavailable');
     store.repeat = () => Promise.reject(unavailable);
-    for (let number = 0; number < MAX_MISSING + 2; number += 1) writeBack.repeatRemoval(accountId(`${number}`), 1);
+    for (let number = 0; number < MAX_MISSING + 2; number += 1)
+      writeBack.repeatRemoval(erasure(accountId(`${number}`), 1));
     await pass(0);
     written.length = 0;
     store.repeat = async () => undefined;

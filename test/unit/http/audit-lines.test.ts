@@ -15,6 +15,7 @@ const KNOWN: StoredAccount = { identity: { accessId: ACCESS_ID, region: 'DE' }, 
 const CALLS = [
   ['GET', '/accounts/user-1', { action: 'getAccount', account: ACCOUNT, status: 200 }],
   ['DELETE', '/accounts/user-1', { action: 'eraseAccount', account: ACCOUNT, status: 204 }],
+  ['DELETE', '/accounts/user-1/terminals', { action: 'logAccountOut', account: ACCOUNT, status: 204 }],
   [
     'GET',
     '/accounts/user-1/terminals/phone-1/sdk-token',

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CheckQueue, SessionCache } from '../../../src/session/session-cache.ts';
 import { subjectId } from '../../../src/token/subject.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
+import { brokerParts, SILENCE } from '../../support/broker-parts.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { type AppSettings, principal, startApp } from './running-app.ts';
@@ -34,6 +34,7 @@ async function startWhole(path: string, settings: AppSettings = {}) {
     maxBytes: 2 ** 20,
     clock,
     observer,
+    announcements: SILENCE,
   };
   const sessions = new SessionCache({ verify }, cache);
   const { origin, raw } = await startApp({ tokens: broker, accounts, sessions, observer, ...settings });

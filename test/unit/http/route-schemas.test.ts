@@ -13,6 +13,7 @@ import { ADMIN_TOKEN, startInternalApp } from './running-internal-app.ts';
 const WITHOUT_BODY = [
   'DELETE /sdk-token',
   'DELETE /accounts/:unionId',
+  'DELETE /accounts/:unionId/terminals',
   'DELETE /accounts/:unionId/terminals/:uniqueId',
   'PUT /accounts/:unionId/access-id',
 ];

@@ -125,6 +125,7 @@ export function recordingAccounts(known: ReadonlyMap<string, StoredAccount> = ne
   const found: string[] = [];
   const erased: string[] = [];
   const loggedOut: Subject[] = [];
+  const loggedOutEverywhere: string[] = [];
   const lookedUp: (readonly string[])[] = [];
   const accounts: InternalAppOptions['accounts'] & InternalAppOptions['accountStore'] = {
     find: async (unionId) => {
@@ -138,10 +139,13 @@ export function recordingAccounts(known: ReadonlyMap<string, StoredAccount> = ne
     logOut: async (subject) => {
       loggedOut.push(subject);
     },
+    logOutEverywhere: async (unionId) => {
+      loggedOutEverywhere.push(unionId);
+    },
     lookUp: async (accessIds) => {
       lookedUp.push(accessIds);
       return new Map([...known].map(([unionId, { identity }]) => [identity?.accessId ?? '', unionId]));
     },
   };
-  return { accounts, found, erased, loggedOut, lookedUp };
+  return { accounts, found, erased, loggedOut, loggedOutEverywhere, lookedUp };
 }

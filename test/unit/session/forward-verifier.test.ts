@@ -3,6 +3,7 @@ import { type EnvelopeConditions, ForwardVerifier } from '../../../src/session/f
 import { userAgentOf } from '../../../src/session/session-server.ts';
 import { createSessionVerifier, type SessionOptions } from '../../../src/session/session-verifier.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
+import { SILENCE } from '../../support/broker-parts.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { START_MS, TestClock } from '../../support/test-clock.ts';
@@ -165,7 +166,12 @@ test('the log says what is missing in an answer that has no result', async () =>
     claims: CLAIM_NAMES,
     cacheSeconds: 30,
   };
-  const sessions = createSessionVerifier(options, { maxBytes: 2 ** 20, clock, observer: silentObserver });
+  const sessions = createSessionVerifier(options, {
+    maxBytes: 2 ** 20,
+    clock,
+    observer: silentObserver,
+    announcements: SILENCE,
+  });
   const { origin, log } = await startApp({ sessions, forwardedSession: { headers: ['cookie'], cookies: 'all' } });
   const { status, body } = await plainRequest(`${origin}/sdk-token?uniqueId=phone`, { headers: { cookie: COOKIE } });
   expect([status, JSON.parse(body).code]).toEqual([503, 'session_check_unavailable']);

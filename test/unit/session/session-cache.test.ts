@@ -9,6 +9,7 @@ import {
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Principal, SessionVerifier } from '../../../src/token/principal.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
+import { SILENCE } from '../../support/broker-parts.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { START_MS, TestClock } from '../../support/test-clock.ts';
 
@@ -21,11 +22,11 @@ class CountingVerifier implements SessionVerifier {
   takesMs = 0;
 
   async verify(session: string): Promise<Principal> {
+    const { failure, unionId = `account-of-${session}` } = this;
     this.calls.push(session);
     clock.advance(this.takesMs);
     await setImmediate();
-    if (this.failure) throw this.failure;
-    const { unionId = `account-of-${session}` } = this;
+    if (failure) throw failure;
     return { unionId, region: undefined, app: undefined, issuedAt: undefined, expiresAt: this.expiresAt };
   }
 }
@@ -50,6 +51,7 @@ function cacheWith(options: Partial<SessionCacheOptions> = {}): SessionCache {
     maxBytes: 16 * 1_048_576,
     clock,
     observer,
+    announcements: SILENCE,
     ...options,
   });
 }
@@ -171,6 +173,58 @@ describe('a check in flight', () => {
     inner.failure = undefined;
     expect((await cache.verify('one')).unionId).toBe('account-of-one');
     expect(inner.calls).toHaveLength(2);
+  });
+});
+
+describe('a session that is to be forgotten', () => {
+  const account = accountId('account-of-somebody');
+  const unavailable = new BrokerError('session_check_unavailable');
+
+  it('is checked again at its next request, and so is each other one of its account only', async () => {
+    const cache = cacheWith();
+    await cache.verify('foreign');
+    inner.unionId = 'account-of-somebody';
+    for (const session of ['one', 'two']) await cache.verify(session);
+    cache.forget(account);
+    for (const session of ['foreign', 'one', 'two', 'one']) await cache.verify(session);
+    expect(inner.calls.slice(3)).toEqual(['one', 'two']);
+  });
+
+  it('is checked again, for all callers, if it was being checked: the answer may be older', async () => {
+    const cache = cacheWith();
+    inner.unionId = 'account-of-somebody';
+    const before = cache.verify('one');
+    cache.forget(account);
+    inner.failure = new BrokerError('session_invalid');
+    const answers = [before, cache.verify('one')];
+    for (const answer of answers) await expect(answer).rejects.toMatchObject({ code: 'session_invalid' });
+    expect(inner.calls).toEqual(['one', 'one']);
+    expect(outcomes()).toEqual(['session_invalid']);
+  });
+
+  it('is not accepted as a stale one, also if a check that ran has failed', async () => {
+    const cache = cacheWith();
+    inner.unionId = 'account-of-somebody';
+    await cache.verify('one');
+    clock.moveTo(30_000);
+    inner.failure = unavailable;
+    const stale = cache.verify('one');
+    cache.forget(account);
+    for (const answer of [stale, cache.verify('one')]) await expect(answer).rejects.toBe(unavailable);
+    await expect(cache.verify('one')).rejects.toBe(unavailable);
+  });
+
+  it('may be any, if announcements were missed: each is checked again, or accepted as a stale one', async () => {
+    let completeSince: number | undefined = clock.monotonic();
+    const cache = cacheWith({ announcements: { completeSince: () => completeSince } });
+    await checksAt(cache, [0, 1]);
+    completeSince = undefined;
+    expect(await checksAt(cache, [5_000])).toEqual([1]);
+    completeSince = clock.monotonic();
+    inner.failure = unavailable;
+    expect(await checksAt(cache, [5_001, 5_002, 7_002])).toEqual([2, 2, 3]);
+    inner.failure = undefined;
+    expect(await checksAt(cache, [9_002, 9_003])).toEqual([4, 4]);
   });
 });
 

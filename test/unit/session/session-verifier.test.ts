@@ -7,6 +7,7 @@ import {
   serverUrl,
 } from '../../../src/session/session-verifier.ts';
 import type { JwtKey } from '../../../src/session/verification-key.ts';
+import { SILENCE } from '../../support/broker-parts.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { json, type RecordingServer, recordingServer } from './recording-server.ts';
@@ -35,7 +36,7 @@ beforeEach(async () => {
 
 /** Creates the verifier of a replica. */
 const create = (options: SessionOptions, observer = silentObserver) =>
-  createSessionVerifier(options, { maxBytes: 2 ** 20, clock, observer });
+  createSessionVerifier(options, { maxBytes: 2 ** 20, clock, observer, announcements: SILENCE });
 
 function optionsFor(mode: 'introspection' | 'forward'): SessionOptions {
   const url = new URL('/sessions', server.origin);

@@ -21,6 +21,8 @@ export const ACCOUNT_FIELDS = {
   directory: 'd',
   /** Epoch ms of the last erasure. */
   erasedAt: 'e',
+  /** Epoch ms of the last logout of the whole account. */
+  loggedOutAt: 'l',
 } as const;
 
 /**

@@ -12,9 +12,9 @@
 -- ARGV[3] terminal
 -- ARGV[4] subject id
 -- ARGV[5] maximum number of terminals per account
--- Returns {'granted', ended, generation, record or nil, pinned region or nil, epoch ms of the last erasure or nil},
---   {'terminal_limit', ended}, {'held', ms until the lease ends} or {'cooling', ms until the cool-down ends, error
---   code}. `ended` is 1 if an expired token was deleted that an app had read, else 0.
+-- Returns {'granted', ended, generation, record or nil, pinned region or nil, epoch ms at which the sessions of the
+--   account were ended or nil}, {'terminal_limit', ended}, {'held', ms until the lease ends} or {'cooling', ms until the
+--   cool-down ends, error code}. `ended` is 1 if an expired token was deleted that an app had read, else 0.
 
 local owner, duration, terminal, id, limit = unpack(ARGV)
 local heldFor = leasedFor(KEYS[1], duration)
@@ -33,7 +33,8 @@ local record = redis.call('HGET', KEYS[3], terminal)
 local hasEnded = expiryOf(record) <= now
 local ended = hasEnded and isRead(record) and 1 or 0
 local isFull = hasEnded and full(KEYS[3], limit)
-local generation = nextGeneration(KEYS[2], terminal, record, erasedAt(KEYS[3]))
+local sessionsEnded = sessionsEndedAt(KEYS[3])
+local generation = nextGeneration(KEYS[2], terminal, record, sessionsEnded)
 if not isFull then
   redis.call('SET', KEYS[1], owner, 'PX', duration)
   raiseFence(KEYS[2], terminal, GRANTED, generation, limit)
@@ -45,5 +46,5 @@ if hasEnded then
   record = false
 end
 if isFull then return {'terminal_limit', ended} end
-local account = redis.call('HMGET', KEYS[3], FIELD_REGION, FIELD_ERASED_AT)
-return {'granted', ended, digits(generation), bounded(record), bounded(account[1]), account[2]}
+local region = bounded(redis.call('HGET', KEYS[3], FIELD_REGION))
+return {'granted', ended, digits(generation), bounded(record), region, sessionsEnded > 0 and digits(sessionsEnded)}

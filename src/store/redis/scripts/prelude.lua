@@ -83,12 +83,17 @@ local function full(account, limit)
   return terminals >= tonumber(limit)
 end
 
--- Epoch ms of the account's last erasure; 0 when there was none. A value that is too long is deleted, because each read
--- of a token answers with it.
-local function erasedAt(account)
-  local stored = redis.call('HGET', account, FIELD_ERASED_AT)
-  if stored and not bounded(stored) then redis.call('HDEL', account, FIELD_ERASED_AT) end
+-- A time in a field of the account, epoch ms; 0 when there is none. A value that is too long is deleted, because each
+-- read of a token answers with it.
+local function timeIn(account, field)
+  local stored = redis.call('HGET', account, field)
+  if stored and not bounded(stored) then redis.call('HDEL', account, field) end
   return instantOf(bounded(stored))
+end
+
+-- When all sessions of the account were last ended, by its erasure or its logout. Epoch ms; 0 when they never were.
+local function sessionsEndedAt(account)
+  return math.max(timeIn(account, FIELD_ERASED_AT), timeIn(account, FIELD_LOGGED_OUT_AT))
 end
 
 -- The directory entry of an account; false when there is none, or one that is too long. Only an erased account expires,
@@ -139,8 +144,8 @@ end
 
 -- The next generation of a terminal: later than each that was granted or outdated, and than all that is known of its
 -- logins.
-local function nextGeneration(fences, terminal, record, erasure)
-  local newest = math.max(erasure, generationOf(record), answeredAt(record), unpack(fenceOf(fences, terminal)))
+local function nextGeneration(fences, terminal, record, ended)
+  local newest = math.max(ended, generationOf(record), answeredAt(record), unpack(fenceOf(fences, terminal)))
   return math.max(now, newest + 1)
 end
 

@@ -12,13 +12,13 @@
 -- ARGV[4] maximum number of terminals per account
 -- ARGV[5] epoch ms at which the session of the logout was issued; '' without a session
 -- ARGV[6] the generation that a logout returned which Redis has lost, and which is repeated; '' for a new logout
--- Returns {the generation up to which tokens are outdated, the change}, or nil if the account was erased after the
---   session was issued. Then nothing has changed. A repeated logout also returns nil if Redis knows it, or has a newer
---   token.
+-- Returns {the generation up to which tokens are outdated, the change}, or nil if the sessions of the account were ended
+--   after the session was issued. Then nothing has changed. A repeated logout also returns nil if Redis knows it, or has
+--   a newer token.
 
 local terminal, id, channel, limit, issuedAt, repeated = unpack(ARGV)
-local erased = erasedAt(KEYS[2])
-if erased > 0 and issuedAt ~= '' and tonumber(issuedAt) <= erased then return nil end
+local ended = sessionsEndedAt(KEYS[2])
+if ended > 0 and issuedAt ~= '' and tonumber(issuedAt) <= ended then return nil end
 
 local generation = generationOf(redis.call('HGET', KEYS[2], terminal))
 local fence = fenceOf(KEYS[1], terminal)

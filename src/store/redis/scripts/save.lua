@@ -22,8 +22,8 @@
 -- ARGV[11] epoch ms at which the session was issued that caused a login without a lease; '' otherwise
 -- Returns {'saved' or 'suspect', previous directory entry or '', the change or ''}, {'terminal_limit'}, {'superseded'}
 --   when the token of a later login is stored, {'outdated'} when a logout or an erasure is stored that was later than
---   the login, or an erasure that was later than the session, or when the write is so late that its fence may have
---   expired. {'lease_lost'} when only a newer lease was granted. It refuses only the owners before it: a token that is
+--   the login, or the sessions of the account were ended after the session was issued, or when the write is so late
+--   that its fence may have expired. {'lease_lost'} when only a newer lease was granted. It refuses only the owners before it: a token that is
 --   written without a lease stays until the owner of that lease replaces it.
 -- The same write sent twice is 'saved' twice.
 
@@ -52,9 +52,9 @@ local function drop(outcome)
 end
 
 if #record == HEADER_LENGTH then return drop('outdated') end
-local erased = erasedAt(KEYS[3])
-if issuedAt ~= '' and erased > 0 and erased >= tonumber(issuedAt) then return drop('outdated') end
-if math.max(fence[OUTDATED], erased) >= sent or (isLeased and now - sent >= FENCE_MS) then return drop('outdated') end
+local ended = sessionsEndedAt(KEYS[3])
+if issuedAt ~= '' and ended > 0 and ended >= tonumber(issuedAt) then return drop('outdated') end
+if math.max(fence[OUTDATED], ended) >= sent or (isLeased and now - sent >= FENCE_MS) then return drop('outdated') end
 if storedSent >= sent then return drop('superseded') end
 if isLeased and fence[GRANTED] > sent then return drop('lease_lost') end
 if isLeased and expiryOf(stored) <= now and full(KEYS[3], limit) then return drop('terminal_limit') end

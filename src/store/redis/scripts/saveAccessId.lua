@@ -14,7 +14,7 @@
 
 local owner, generation, region, entry = unpack(ARGV)
 if redis.call('GET', KEYS[1]) == owner then redis.call('DEL', KEYS[1]) end
-if erasedAt(KEYS[2]) > tonumber(generation) then return {'outdated'} end
+if timeIn(KEYS[2], FIELD_ERASED_AT) > tonumber(generation) then return {'outdated'} end
 
 local previous = directoryOf(KEYS[2])
 if not previous then redis.call('HSET', KEYS[2], FIELD_DIRECTORY, entry) end

@@ -48,18 +48,20 @@ describe('GET /accounts/{unionId}', () => {
     expect(answer.body).not.toContain(ACCESS_TOKEN);
   });
 
-  it('shows the last erasure, and a cool-down with its end and its code, also for each terminal', async () => {
+  it('shows the last erasure, the last logout of all, and a cool-down with its end and its code, also for each terminal', async () => {
     const account = {
       identity: { accessId: '1', region: 'DE' },
       records: [record('a', '1')],
       coolDown: { until: 1_700_000_000_000, code: 'vendor_timeout' },
       erasedAt: 1_600_000_000_000,
+      loggedOutAt: 1_600_000_000_001,
     };
     const { accounts } = recordingAccounts(new Map([[UNION_ID, account as StoredAccount]]));
     const { ask } = await startInternalApp({ accounts });
     const coolDown = { until: '2023-11-14T22:13:20.000Z', code: 'vendor_timeout' };
     expect(JSON.parse((await ask('GET', `/accounts/${UNION_ID}`)).body)).toMatchObject({
       erasedAt: '2020-09-13T12:26:40.000Z',
+      loggedOutAt: '2020-09-13T12:26:40.001Z',
       coolDown,
       terminals: [{ uniqueId: '1', coolingDown: coolDown }],
     });
@@ -81,6 +83,7 @@ describe('GET /accounts/{unionId}', () => {
   it.each([
     [{}, ''],
     [{ erasedAt: 1_600_000_000_000 }, ': it was erased at 2020-09-13T12:26:40.000Z'],
+    [{ loggedOutAt: 1_600_000_000_000 }, ': it was logged out at 2020-09-13T12:26:40.000Z'],
     [
       { coolDown: { until: 1_700_000_000_000, code: 'vendor_timeout' } },
       ': its logins pause until 2023-11-14T22:13:20.000Z because of vendor_timeout',
@@ -102,13 +105,23 @@ describe('GET /accounts/{unionId}', () => {
   });
 });
 
-describe('DELETE /accounts/{unionId}', () => {
-  it('refuses a query, so that no caller expects to erase only a part of an account', async () => {
-    const { accounts, erased } = recordingAccounts();
+describe.each([
+  ['/accounts/user-1', 'erased'],
+  ['/accounts/user-1/terminals', 'loggedOutEverywhere'],
+] as const)('DELETE %s', (path, change) => {
+  it('changes the whole account and answers without a body', async () => {
+    const { accounts, erased, loggedOutEverywhere } = recordingAccounts();
     const { ask } = await startInternalApp({ accounts });
-    const answer = await ask('DELETE', '/accounts/user-1?app=ios');
-    expect(answer.status).toBe(400);
-    expect(erased).toEqual([]);
+    expect(await ask('DELETE', path)).toMatchObject({ status: 204, body: '' });
+    const none = { erased: [], loggedOutEverywhere: [] };
+    expect({ erased, loggedOutEverywhere }).toEqual({ ...none, [change]: ['user-1'] });
+  });
+
+  it('refuses a query, so that no caller expects to change only a part of an account', async () => {
+    const { accounts, ...changes } = recordingAccounts();
+    const { ask } = await startInternalApp({ accounts });
+    expect((await ask('DELETE', `${path}?app=ios`)).status).toBe(400);
+    expect(changes[change]).toEqual([]);
   });
 });
 

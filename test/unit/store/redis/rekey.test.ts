@@ -250,7 +250,7 @@ describe('sealing again a text that was read some time ago', () => {
     const { redis, keys, key, textAt, reseal } = await withOldToken();
     const account = accountId('alice');
     const erased = [key, keys.dueOf(account), keys.fences(account), keys.changesOf(account)];
-    await runScript(redis, ['erase', erased, [account, 1_000_000, keys.announcements, '']]);
+    await runScript(redis, ['endSessions', erased, ['erased', account, 1_000_000, keys.announcements, '']]);
     const expiresAt = await redis.pexpiretime(key);
     expect(await reseal(await textAt('d'))).toBe(1);
     expect(await redis.pexpiretime(key)).toBe(expiresAt);

@@ -41,7 +41,7 @@ function unfencedCalls(keys: Keys): readonly ScriptCall[] {
   return [
     ['acquire', ofSubject, ['owner', 10_000, terminalOf(ID), ID, 20]],
     ['remove', removed, [terminalOf(ID), ID, keys.announcements, 20, '', '']],
-    ['erase', erased, [ACCOUNT, 1_000_000, keys.announcements, '']],
+    ['endSessions', erased, ['erased', ACCOUNT, 1_000_000, keys.announcements, '']],
     ['claimDue', [keys.dueOf(ACCOUNT)], [2_000, 10, '^']],
     ['markRead', ofAccount, [terminalOf(ID), 1, ID, 1_000]],
     ['take', [keys.rate('logins')], [1_000, 5]],

@@ -92,7 +92,7 @@ describe('the due queue', () => {
     const erasedAt = await store.accounts.erase(SUBJECT.unionId);
     await restored(store, { subject: SUBJECT, generation: erasedAt + 1 });
     await setDue(ID, 0);
-    expect((await claimLeases(store, 100, 1_000)).claims).toMatchObject([{ erasedAt }]);
+    expect((await claimLeases(store, 100, 1_000)).claims).toMatchObject([{ sessionsEndedAt: erasedAt }]);
   });
 
   test('reports when its first entry is due, and nothing when it is empty', async () => {

@@ -259,9 +259,9 @@ describe('the stream of changes', () => {
     const second = await lastOf();
     expect(String((removed as Buffer[])[1])).toBe(`${first}/${second}`);
     const erased = await runScript(redis, [
-      'erase',
+      'endSessions',
       [...ofAccount, keys.fences(ACCOUNT), keys.changesOf(ACCOUNT)],
-      [ACCOUNT, 60_000, keys.announcements, ''],
+      ['erased', ACCOUNT, 60_000, keys.announcements, ''],
     ]);
     expect(String((erased as Buffer[])[2])).toBe(`${second}/${await lastOf()}`);
   });

@@ -132,7 +132,7 @@ describe('an erased account', () => {
     await restored(store, { subject: SUBJECT });
     const account = accountOf(ID);
     const erased = [key, keys.dueOf(account), keys.fences(account), keys.changesOf(account)];
-    await runScript(redis, ['erase', erased, [account, DAY_MS, keys.announcements, '']]);
+    await runScript(redis, ['endSessions', erased, ['erased', account, DAY_MS, keys.announcements, '']]);
     const { generation } = await granted(store, ID);
     await restored(store, { subject: SUBJECT, generation });
     await runScript(redis, ['forgetDirectory', [key], []]);

@@ -103,6 +103,11 @@ public class CameraCloud {
         broker.logOut(user.getName(), uniqueId);
     }
 
+    /** The user was kicked out or banned, or has a new password. End all sessions first. */
+    void logOutEverywhere(String account) {
+        broker.logOutEverywhere(account);
+    }
+
     /** The owner of a camera has typed this account, to share the camera with it. */
     String accessIdToShareWith(String account) {
         return broker.accessId(account, countryOf(account));

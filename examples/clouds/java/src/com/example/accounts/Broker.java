@@ -38,6 +38,11 @@ public final class Broker implements AutoCloseable {
         deleteTokens("/accounts/" + encode(id) + "/terminals/" + encode(uniqueId));
     }
 
+    /** Deletes the tokens of all phones. The broker refuses all sessions that were issued before this call. */
+    public void logoutEverywhere(String id) {
+        deleteTokens("/accounts/" + encode(id) + "/terminals");
+    }
+
     /** An ended session gets none of the tokens that are left, as soon as the broker asks this cloud about it again. */
     private void deleteTokens(String path) {
         try {

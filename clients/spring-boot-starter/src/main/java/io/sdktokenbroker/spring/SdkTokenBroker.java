@@ -70,6 +70,16 @@ public class SdkTokenBroker {
     }
 
     /**
+     * Logs all phones of an account out, of all apps: the user was kicked out or banned, or has a new password. End the
+     * sessions in your cloud first. The broker refuses each session that was issued before this call. The account keeps
+     * its accessId and its country. A session that is issued within the same second may be refused too. So if a login
+     * replaces the session of another phone, use {@link #logOut} for that phone.
+     */
+    public void logOutEverywhere(String unionId) {
+        call("log-out-everywhere", "DELETE", account(unionId, "/terminals"), 204);
+    }
+
+    /**
      * Erases an account at the broker. Call it in the transaction that deletes the account in your cloud. This method
      * only adds the erasure to the {@link ErasureOutbox}. Soon after the transaction, the starter sends it to the
      * broker, and repeats this until it succeeds, also after a restart.

@@ -233,7 +233,7 @@ class BrokerExceptionTest {
         broker.sdkToken(account, "phone-1", "DE");
         SdkTokenBroker client = Clients.of(local.publicUrl(), LocalBroker.KEY);
         for (Runnable call : List.<Runnable>of(() -> client.account(account), () -> client.eraseAccountNow(account),
-                () -> client.accessId(account, "DE"), () -> client.unionIds(List.of("1")))) {
+                () -> client.logOutEverywhere(account), () -> client.accessId(account, "DE"), () -> client.unionIds(List.of("1")))) {
             BrokerException error = failure(call);
             assertThat(error.code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
             assertThat(error).hasMessageContaining("sdk-token-broker.url is not the internal API");

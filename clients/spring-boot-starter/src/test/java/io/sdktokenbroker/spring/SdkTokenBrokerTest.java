@@ -38,11 +38,16 @@ class SdkTokenBrokerTest {
                 .doesNotContain(token.values().get("accessToken"), token.values().get("accessId"), token.etag());
     }
 
-    @Test
-    void logOutRemovesTheTokenOfOnePhoneAndOneApp() {
+    private Account loggedInEverywhere() {
         broker.sdkToken(account, "phone-1", "DE");
         broker.sdkToken(account, "phone-2", "DE");
         broker.forApp("android").sdkToken(account, "phone-1", "DE");
+        return broker.account(account).orElseThrow();
+    }
+
+    @Test
+    void logOutRemovesTheTokenOfOnePhoneAndOneApp() {
+        loggedInEverywhere();
         broker.logOut(account, "phone-1");
         broker.logOut(account, "phone-1");
         assertThat(broker.account(account).orElseThrow().terminals())
@@ -56,6 +61,15 @@ class SdkTokenBrokerTest {
         broker.forApp("android").sdkToken(account, "phone-1", "DE");
         broker.forApp(null).logOut(account, "phone-1");
         assertThat(broker.account(account).orElseThrow().terminals()).isEmpty();
+    }
+
+    @Test
+    void logOutEverywhereRemovesTheTokensOfAllPhonesAndAppsAndKeepsTheAccount() {
+        Account before = loggedInEverywhere();
+        broker.logOutEverywhere(account);
+        broker.logOutEverywhere(account);
+        assertThat(broker.account(account)).contains(new Account(before.accessId(), before.region(), List.of()));
+        assertThat(broker.sdkToken(account, "phone-1", null).values()).containsEntry("accessId", before.accessId());
     }
 
     @Test

@@ -3,6 +3,7 @@ package com.example.cloud;
 import java.io.IOException;
 import java.util.UUID;
 
+import cn.dev33.satoken.exception.DisableServiceException;
 import cn.dev33.satoken.exception.NotLoginException;
 import cn.dev33.satoken.util.SaResult;
 import com.example.accounts.Accounts;
@@ -32,16 +33,24 @@ public class Application {
         return new Broker(accounts);
     }
 
-    /** Only 401, the code that the broker must know, comes with HTTP 200 here. */
+    private static final int BANNED = 403;
+
+    /** The codes that the broker must know, 401 and 403, come with HTTP 200. */
     @RestControllerAdvice
     static class Errors {
         @ExceptionHandler
         ResponseEntity<SaResult> answer(Exception error) {
-            Refused refused = error instanceof NotLoginException
-                    ? new Refused(SaResult.CODE_NOT_LOGIN, "a valid session is required")
-                    : Refused.from(error);
-            int status = refused.status() == SaResult.CODE_NOT_LOGIN ? 200 : refused.status();
+            Refused refused = refusalOf(error);
+            boolean isForBroker = refused.status() == SaResult.CODE_NOT_LOGIN || refused.status() == BANNED;
+            int status = isForBroker ? 200 : refused.status();
             return ResponseEntity.status(status).body(SaResult.get(refused.status(), refused.getMessage(), null));
+        }
+
+        private static Refused refusalOf(Exception error) {
+            if (error instanceof NotLoginException) {
+                return new Refused(SaResult.CODE_NOT_LOGIN, "a valid session is required");
+            }
+            return error instanceof DisableServiceException ? new Refused(BANNED, "this account is banned") : Refused.from(error);
         }
     }
 }

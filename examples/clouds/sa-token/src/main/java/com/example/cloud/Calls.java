@@ -4,11 +4,13 @@ import java.io.IOException;
 import java.util.Map;
 
 import cn.dev33.satoken.stp.StpUtil;
+import cn.dev33.satoken.stp.parameter.SaLoginParameter;
 import cn.dev33.satoken.util.SaResult;
 import com.example.accounts.Accounts;
 import com.example.accounts.Accounts.Account;
 import com.example.accounts.Accounts.Credentials;
 import com.example.accounts.Broker;
+import com.example.accounts.Refused;
 import org.springframework.http.HttpStatus;
 import org.springframework.web.bind.annotation.DeleteMapping;
 import org.springframework.web.bind.annotation.GetMapping;
@@ -21,7 +23,7 @@ import org.springframework.web.bind.annotation.RestController;
 /** The calls of the app, and of the broker. */
 @RestController
 public class Calls {
-    private static final String LOGIN_AT = "loginAt";
+    private static final long FREEZE_SECONDS = 24 * 3_600;
 
     private final Accounts accounts;
     private final Broker broker;
@@ -44,17 +46,17 @@ public class Calls {
     }
 
     @PostMapping("/login")
-    SaResult login(@RequestBody Credentials sent) {
-        Account account = accounts.login(sent);
-        StpUtil.login(account.id());
-        // In the Token-Session, because two logins at once can lose one entry of the list of terminals (SaTerminalInfo).
-        StpUtil.getTokenSession().set(LOGIN_AT, System.currentTimeMillis());
+    SaResult login(@RequestBody Credentials sent, @RequestParam String uniqueId) {
+        if (!uniqueId.matches("[!-~]{1,128}")) {
+            throw new Refused(400, "uniqueId must have 1 to 128 visible ASCII characters");
+        }
+        StpUtil.login(accounts.login(sent).id(), new SaLoginParameter().setDeviceId(uniqueId));
         try {
-            // The account may have been deleted since the password was checked. Look only after LOGIN_AT is set.
-            accounts.get(account.id());
-        } catch (RuntimeException deleted) {
+            // The account may have been deleted or frozen since the password was checked.
+            user();
+        } catch (RuntimeException refused) {
             StpUtil.logout();
-            throw deleted;
+            throw refused;
         }
         return SaResult.data(Map.of("tokenValue", StpUtil.getTokenValue()));
     }
@@ -63,7 +65,7 @@ public class Calls {
     @GetMapping("/user/info")
     SaResult userInfo() {
         Account account = user();
-        long loginAt = StpUtil.getTokenSession().getLong(LOGIN_AT);
+        long loginAt = StpUtil.getTerminalInfo().getCreateTime();
         return SaResult.data(Map.of("id", account.id(), "country", account.country(), "loginAt", loginAt));
     }
 
@@ -72,6 +74,22 @@ public class Calls {
         Account account = user();
         StpUtil.logout();
         broker.logout(account.id(), uniqueId);
+        return SaResult.ok();
+    }
+
+    /** Ends the sessions of all phones of the user. {@link BrokerListener} tells the broker. */
+    @PostMapping("/kickout")
+    SaResult kickOut() {
+        StpUtil.kickout(user().id());
+        return SaResult.ok();
+    }
+
+    /** The user wants no login for a day. In your cloud, an operator also bans users in this way. */
+    @PostMapping("/freeze")
+    SaResult freeze() {
+        Account account = user();
+        StpUtil.disable(account.id(), FREEZE_SECONDS);
+        StpUtil.kickout(account.id());
         return SaResult.ok();
     }
 
@@ -84,8 +102,14 @@ public class Calls {
         return SaResult.ok();
     }
 
-    /** The account of the session. A session whose account is deleted is not valid. */
+    /** The account of the session. A session whose account is deleted or frozen is not valid. */
     private Account user() {
-        return accounts.get(StpUtil.getLoginIdAsString());
+        Account account = accounts.get(StpUtil.getLoginIdAsString());
+        StpUtil.checkDisable(account.id());
+        // Two logins at once can lose one entry of the list of terminals. kickout(id) misses such a session.
+        if (StpUtil.getTerminalInfo() == null) {
+            throw new Refused(401, "a valid session is required");
+        }
+        return account;
     }
 }
