@@ -9,16 +9,16 @@ beforeAll(async () => {
   return () => fleet.close();
 });
 
-/** Sends 300 reads of so many new accounts to three replicas, and expects one login for each account. */
-async function readAtOnce(accounts: number): Promise<void> {
-  const names = Array.from({ length: accounts }, (_, number) => `account-${number}-of-${accounts}`);
+/** Sends 300 reads of new accounts, or of new terminals of one account, to three replicas. Expects a login for each. */
+async function readAtOnce(accounts: number, terminals = 1): Promise<void> {
+  const names = Array.from({ length: accounts }, (_, number) => `account-${number}-of-${accounts}-with-${terminals}`);
   const sessions = await Promise.all(names.map(fleet.session));
   const late = async () => (await lateCommands(fleet)) + (await repeatedAttempts(fleet));
   const readAll = async (terminal: string) => {
     const [before, lateBefore] = [fleet.vendor.state(), await late()];
     const answers = await Promise.all(
       Array.from({ length: 300 }, (_, number) =>
-        fleet.broker(Math.floor(number / 100)).getToken(sessions[number % accounts] ?? '', terminal),
+        fleet.broker(Math.floor(number / 100)).getToken(sessions[number % accounts] ?? '', `${terminal}-${number % terminals}`),
       ),
     );
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(300);
@@ -37,14 +37,17 @@ async function readAtOnce(accounts: number): Promise<void> {
   // On a busy machine, a replica logs in without a lease if Redis is late, and repeats a request if the vendor is.
   let result = await readAll('phone-1');
   for (let attempt = 2; result.late > 0 && attempt <= 10; attempt += 1) result = await readAll(`phone-${attempt}`);
-  const logins = { requests: accounts, succeeded: accounts, concurrent: 0 };
-  expect(result).toEqual({ late: 0, tokens: accounts, etags: accounts, vendor: logins });
+  const count = accounts * terminals;
+  const logins = { requests: count, succeeded: count, concurrent: 0 };
+  expect(result).toEqual({ late: 0, tokens: count, etags: count, vendor: logins });
 }
 
 describe('three replicas on one Redis', () => {
   test('log in once for 300 simultaneous reads of one new subject, and all reads get that token', () => readAtOnce(1));
 
   test('log in 100 times for 300 simultaneous reads of 100 subjects', () => readAtOnce(100));
+
+  test('log in 20 times for 300 simultaneous reads of the 20 terminals of one account', () => readAtOnce(1, 20));
 
   test.each([
     ['frozen-app', 502, 10_901_051],
