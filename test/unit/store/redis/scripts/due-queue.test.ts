@@ -61,10 +61,11 @@ describe('the due queue', () => {
     expect(await dueInMs(tablet)).toBeUndefined();
   });
 
-  test('drops a subject whose record is too short, and gives the others', async () => {
+  test('drops a subject whose record is too short, and gives the others that are due', async () => {
     const { store, redis, keys, dueInMs, setDue } = await openRedisState();
     const tablet = subjectId({ ...SUBJECT, uniqueId: 'tablet' });
-    for (const uniqueId of ['phone', 'tablet']) await restored(store, { subject: { ...SUBJECT, uniqueId } });
+    // The third one is due much later.
+    for (const uniqueId of ['phone', 'tablet', 'watch']) await restored(store, { subject: { ...SUBJECT, uniqueId } });
     await redis.hset(keys.account(accountOf(ID)), terminalOf(ID), 'broken');
     await setDue(ID, 0);
     await setDue(tablet, 1);
