@@ -4,28 +4,29 @@ import type { BrokerProcess } from './broker-process.ts';
 import { percentile } from './statistics.ts';
 
 /**
- * `npm run hostile` measures times. In `npm run test:all`, where other tests run beside, only waits without an end
- *   fail.
+ * `npm run hostile` measures times. In `npm run test:all`, other tests take the CPU, and an attack shares its process
+ *   with the reads: there, every read must succeed, however long it takes.
  */
 export const isMeasured = process.env['HOSTILE_TIMES'] !== undefined;
 /** The 99th percentile of the reads of known tokens during an attack. */
-const P99_MS = isMeasured ? 250 : 3_000;
+const P99_MS = 250;
 /** How long an account that has not logged in lately may wait for its token during an attack. */
-export const NEWCOMER_MS = isMeasured ? 1_000 : 3_000;
+export const NEWCOMER_MS = isMeasured ? 1_000 : 10_000;
 const PAUSE_MS = isMeasured ? 10 : 50;
 
 /**
- * Expects that reads of known tokens were answered soon. `npm run hostile` prints their p99.
+ * In `npm run hostile`, prints the p99 of reads of known tokens and expects that they were answered soon.
  * @param durationsMs of the reads
  * @param usualMs what a read takes on this machine without the attack
  */
 export function expectPrompt(durationsMs: readonly number[], usualMs = 0): void {
+  if (!isMeasured) return;
   const p99Ms = percentile(durationsMs, 0.99);
-  if (isMeasured) process.stdout.write(`p99 of ${durationsMs.length} reads of known tokens: ${p99Ms.toFixed(0)} ms\n`);
+  process.stdout.write(`p99 of ${durationsMs.length} reads of known tokens: ${p99Ms.toFixed(0)} ms\n`);
   expect(p99Ms).toBeLessThan(P99_MS + usualMs);
 }
 
-/** As {@link durationsDuring}. Expects that all reads are served soon. */
+/** As {@link durationsDuring}. Expects that all reads are served, and soon. */
 export async function readDuring(...during: Parameters<typeof durationsDuring>): Promise<void> {
   expectPrompt(await durationsDuring(...during));
 }
