@@ -18,7 +18,9 @@ async function readAtOnce(accounts: number, terminals = 1): Promise<void> {
     const [before, lateBefore] = [fleet.vendor.state(), await late()];
     const answers = await Promise.all(
       Array.from({ length: 300 }, (_, number) =>
-        fleet.broker(Math.floor(number / 100)).getToken(sessions[number % accounts] ?? '', `${terminal}-${number % terminals}`),
+        fleet
+          .broker(Math.floor(number / 100))
+          .getToken(sessions[number % accounts] ?? '', `${terminal}-${number % terminals}`),
       ),
     );
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(300);
