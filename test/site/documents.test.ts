@@ -19,7 +19,9 @@ function markdownIn(folder: string): string[] {
 
 /** READMEs directly below the folders of a folder. */
 function readmesBelow(folder: string): string[] {
-  return readdirSync(join(REPOSITORY, folder)).flatMap((name) => markdownIn(`${folder}/${name}`));
+  return readdirSync(join(REPOSITORY, folder), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .flatMap(({ name }) => markdownIn(`${folder}/${name}`));
 }
 
 describe('the list of documents in docs/site/documents.ts', () => {
