@@ -3,7 +3,14 @@ import type { Exchange, Terminal } from '../judge/recording.ts';
 import type { Chance } from '../support/chance.ts';
 import { type Faults, type PlannedFault, planHow } from './faults.ts';
 import type { EpisodeName } from './plan.ts';
-import { heldToken, type RecordedRequests, type Session, untilNextSecond } from './recorded-requests.ts';
+import {
+  heldToken,
+  type RecordedRequests,
+  SESSIONS_ENDS,
+  type Session,
+  type SessionsEnd,
+  untilNextSecond,
+} from './recorded-requests.ts';
 import type { World } from './world.ts';
 
 const REPLICA_NUMBERS = [0, 1, 2] as const;
@@ -47,15 +54,10 @@ class Guest {
     return this.#requests.logOut(this.terminal, this.session, replica);
   }
 
-  /** Repeats the erasure until it is answered 204, first at `replica`, and comes back with a new session. */
-  async erase(replica: number): Promise<Session> {
+  /** Has its sessions ended, first at `replica`, and comes back with a new session. */
+  async endSessions(kind: SessionsEnd, replica: number): Promise<Session> {
     const former = this.session;
-    for (let attempt = 0; attempt < 5; attempt += 1) {
-      const { status } = await this.#requests.erase(this.terminal.account, (replica + attempt) % 3);
-      if (status === 204) break;
-      // An erasure without an answer may still take effect for a moment.
-      await sleep(1_000);
-    }
+    await this.#requests.endSessions(kind, this.terminal.account, (attempt) => (replica + attempt) % 3);
     await untilNextSecond();
     this.session = await this.#requests.openSession(this.terminal.account);
     return former;
@@ -66,7 +68,7 @@ class Guest {
     if (held) await this.#requests.report(this.terminal, this.session, replica, held);
   }
 
-  /** Reads on all replicas for a while, also with the session from before an erasure. */
+  /** Reads on all replicas for a while, also with a session that was ended. */
   async watch(former?: Session, forMs = WATCH_MS): Promise<void> {
     for (const until = performance.now() + forMs; performance.now() < until; await sleep(WATCH_EVERY_MS)) {
       await this.readEverywhere();
@@ -120,7 +122,7 @@ async function logOutDuringLoginWithoutLease(parts: Parts, name: string): Promis
   await Promise.all(
     guests.map(async (guest) => {
       const replica = chance.whole(0, 2);
-      const former = chance.happens(0.5) ? await guest.erase(replica) : undefined;
+      const former = chance.happens(0.5) ? await guest.endSessions(chance.pick(SESSIONS_ENDS), replica) : undefined;
       if (!former) await guest.logOut(replica);
       else await guest.find(replica);
       // The next login of the terminal would hide what became of the one in flight.
@@ -170,7 +172,7 @@ async function eraseThroughStalledLink(parts: Parts, name: string): Promise<void
   const replica = chance.whole(0, 2);
   const stalled = faults.cause({ kind: 'link', replica, how: 'stall', forMs: chance.whole(2_600, 4_000) });
   await sleep(50);
-  const former = await guest.erase(replica);
+  const former = await guest.endSessions('erasure', replica);
   await guest.readEverywhere();
   await stalled;
   await guest.watch(former, 8_000);
@@ -206,15 +208,16 @@ async function goBackInTime(parts: Parts, name: string): Promise<void> {
   await sleep(chance.between(300, 800));
   const formers = await Promise.all(
     guests.map(async (guest) => {
-      switch (chance.weighted({ renewed: 1, loggedOut: 1, erased: 1 })) {
+      const act = chance.weighted({ renewed: 1, loggedOut: 1, accountLogout: 0.5, erasure: 0.5 });
+      switch (act) {
         case 'renewed':
           await guest.report(chance.whole(0, 2));
           return undefined;
         case 'loggedOut':
           await guest.logOut(chance.whole(0, 2));
           return undefined;
-        case 'erased':
-          return guest.erase(chance.whole(0, 2));
+        default:
+          return guest.endSessions(act, chance.whole(0, 2));
       }
     }),
   );
@@ -240,7 +243,7 @@ async function eraseDuringFailover(parts: Parts, name: string): Promise<void> {
     if (chance.happens(0.6)) {
       const former = guest.session;
       watched.push(
-        guest.erase(replica).then(async () => {
+        guest.endSessions(chance.pick(SESSIONS_ENDS), replica).then(async () => {
           for (let look = 0; look < 8; look += 1) {
             await sleep(2_000);
             await Promise.all([guest.find(replica), guest.read((replica + look) % 3, former)]);

@@ -5,6 +5,11 @@ import { ADMIN_TOKEN, type World } from './world.ts';
 
 /** Longer than any read may take. */
 const TIMEOUT_MS = 30_000;
+const END_ATTEMPTS = 5;
+
+/** The calls that end all sessions of an account. */
+export const SESSIONS_ENDS = ['accountLogout', 'erasure'] as const;
+export type SessionsEnd = (typeof SESSIONS_ENDS)[number];
 
 export interface Session {
   readonly text: string;
@@ -51,8 +56,14 @@ export class RecordedRequests {
     return this.#send({ kind: 'logout', ...terminal, replica }, session);
   }
 
-  erase(account: string, replica: number): Promise<Exchange> {
-    return this.#send({ kind: 'erasure', account, replica });
+  /** Ends the sessions of an account until now. The customer cloud repeats the call until it succeeds, elsewhere. */
+  async endSessions(kind: SessionsEnd, account: string, replicaOf: (attempt: number) => number): Promise<void> {
+    for (let attempt = 0; attempt < END_ATTEMPTS; attempt += 1) {
+      const { status } = await this.#send({ kind, account, replica: replicaOf(attempt) });
+      if (status === 204) break;
+      // A call without an answer may still take effect for a moment.
+      await sleep(1_000);
+    }
   }
 
   /** Asks the internal API for the account. */
@@ -80,11 +91,11 @@ export class RecordedRequests {
     report: Readonly<Record<string, string>>,
   ): Promise<Pick<Exchange, 'status' | 'code' | 'token' | 'etag'>> {
     if (!urls) return { status: 0 };
-    const isInternal = kind === 'erasure' || kind === 'account';
+    const isInternal = !['read', 'report', 'logout'].includes(kind);
     const path = isInternal
-      ? `${urls.internal}/accounts/${encodeURIComponent(account)}`
+      ? `${urls.internal}/accounts/${encodeURIComponent(account)}${kind === 'accountLogout' ? '/terminals' : ''}`
       : `${urls.public}/sdk-token?${new URLSearchParams({ uniqueId, ...report })}`;
-    const method = kind === 'erasure' || kind === 'logout' ? 'DELETE' : 'GET';
+    const method = ['logout', 'accountLogout', 'erasure'].includes(kind) ? 'DELETE' : 'GET';
     try {
       const answer = await plainRequest(path, { method, headers, timeoutMs: TIMEOUT_MS });
       const { status } = answer;

@@ -6,16 +6,18 @@ import {
   heldToken,
   type RecordedRequests,
   type Session,
-  untilNextSecond,
+  type SessionsEnd,
 } from './recorded-requests.ts';
 import type { World } from './world.ts';
 
 const MEAN_PAUSE_MS = 600;
-const ERASURE_ATTEMPTS = 5;
+/** Longer than an ended session may still get a token, and than the second in which a session was issued. */
+const ENDED_MS = 1_100;
 
-const ACTS = { read: 60, readEverywhere: 14, newSession: 8, oldSession: 6, account: 4, logout: 6, erasure: 2 };
+const ENDS: Readonly<Record<SessionsEnd, number>> = { accountLogout: 3, erasure: 2 };
+const ACTS = { read: 60, readEverywhere: 14, newSession: 8, oldSession: 6, account: 4, logout: 6, ...ENDS };
 
-/** A user with one or two phones: reads, reports refused tokens, logs out, is erased, and comes back. */
+/** A user with one or two phones: reads, reports refused tokens, logs out, is kicked out or erased, and comes back. */
 export class User {
   readonly #world: World;
   readonly #requests: RecordedRequests;
@@ -55,13 +57,12 @@ export class User {
     const chance = this.#chance;
     const terminal = chance.pick(this.terminals);
     const session = await this.#currentSession();
-    switch (chance.weighted(ACTS)) {
+    const act = chance.weighted(ACTS);
+    switch (act) {
       case 'read':
         return this.#maybeAwait(this.#read(terminal, session, this.#replica()));
-      case 'readEverywhere': {
-        const up = this.#world.replicas.filter(({ isUp }) => isUp);
-        return this.#maybeAwait(Promise.all(up.map(({ index }) => this.#read(terminal, session, index))));
-      }
+      case 'readEverywhere':
+        return this.#maybeAwait(this.#onEveryReplica((replica) => this.#read(terminal, session, replica)));
       case 'newSession':
         this.#session = undefined;
         return;
@@ -80,23 +81,31 @@ export class User {
         await this.#requests.logOut(terminal, session, this.#replica());
         return;
       }
+      case 'accountLogout':
       case 'erasure':
-        return this.#erase(session);
+        return this.#endSessions(act, session);
     }
   }
 
-  async #erase(session: Session): Promise<void> {
+  async #endSessions(kind: SessionsEnd, session: Session): Promise<void> {
     const chance = this.#chance;
-    if (chance.happens(0.5)) this.#keep(this.#read(chance.pick(this.terminals), session, this.#replica()));
-    for (let attempt = 0; attempt < ERASURE_ATTEMPTS; attempt += 1) {
-      const { status } = await this.#requests.erase(this.#account, this.#replica());
-      if (status === 204) break;
-      await sleep(300);
-    }
+    const terminal = chance.pick(this.terminals);
+    const isEverywhere = chance.happens(0.5);
+    // A replica with a fresh token in memory does not ask Redis.
+    if (isEverywhere) this.#keep(this.#onEveryReplica((replica) => this.#requests.read(terminal, session, replica)));
+    if (chance.happens(0.5)) await sleep(chance.between(0, 1_000));
+    await this.#requests.endSessions(kind, this.#account, () => this.#replica());
     this.#held.clear();
     this.#oldSession = session;
-    await untilNextSecond();
+    await sleep(ENDED_MS);
     this.#session = undefined;
+    this.#keep(this.#onEveryReplica((replica) => this.#requests.read(terminal, session, replica)));
+  }
+
+  /** On those that are up, as a load balancer sees it. */
+  #onEveryReplica(act: (replica: number) => Promise<unknown>): Promise<unknown> {
+    const up = this.#world.replicas.filter(({ isUp }) => isUp);
+    return Promise.all(up.map(({ index }) => act(index)));
   }
 
   async #read(terminal: Terminal, session: Session, replica: number): Promise<void> {

@@ -12,7 +12,7 @@ export const HIDDEN_MS = 60_000;
 /** This long after a fault, all is as if it had not been. */
 export const SETTLE_MS = 20_000;
 /** An announcement arrives within this time, if nothing is broken. A fault that ends earlier keeps none back. */
-const HEARD_MS = 1_000;
+export const HEARD_MS = 1_000;
 /** A token is stored within this time after the vendor's answer. */
 const STORED_MS = 1_500;
 /** The longest time between the lease of a login and its first attempt while its replica runs. */

@@ -130,6 +130,11 @@ describe('after a kick-out', () => {
     expect(brokenRules([all, read(7_100, 'b', later)], [inFlight])).toEqual([IN_FLIGHT]);
   });
 
+  it('a fault that is over excuses nothing', () => {
+    const stall = [fault('redis-stall', 1_500, 2_500)];
+    expect(brokenRules([before, all, read(6_100, 'b')], logins, stall)).toEqual([KICKED_OUT]);
+  });
+
   it('a replica that is cut off has its bound from the end of that', () => {
     const cut = [fault('link', 4_000, 15_000, { replica: 0 })];
     expect(brokenRules([before, all, read(20_900, 'b', ahead)], logins, cut)).toEqual([]);

@@ -1,5 +1,5 @@
 import { isLost } from './excuses.ts';
-import { type Facts, HIDDEN_MS, type IssuedToken, SETTLE_MS } from './facts.ts';
+import { type Facts, HEARD_MS, HIDDEN_MS, type IssuedToken, SETTLE_MS } from './facts.ts';
 import { type BrokenRule, placeOf } from './judge.ts';
 import type { Exchange } from './recording.ts';
 
@@ -93,8 +93,9 @@ function hadToAsk(facts: Facts, read: Exchange, { status, sentAt, endedAt, heard
   const at = heardAt?.get(read.replica);
   if (at !== undefined) return read.sentAt > at;
   const { losesAnnouncements, onItsWayMs, breakerMs } = facts.bounds;
-  const isAtOnce = losesAnnouncements === 'never' && facts.isQuiet(read.sentAt) && sentAt > read.sentAt - SETTLE_MS;
-  if (isAtOnce) return read.sentAt > endedAt + onItsWayMs;
+  const wasCutOff = facts.isCutOff(read.replica, sentAt - HEARD_MS, endedAt + onItsWayMs);
+  const isHeard = !wasCutOff && !facts.hasRestarted(read.replica, sentAt, read.endedAt);
+  if (losesAnnouncements === 'never' && isHeard) return read.sentAt > endedAt + onItsWayMs;
   const hasContact = !facts.isCutOff(read.replica, read.sentAt - breakerMs, read.endedAt);
   return (hasContact || read.sentAt > endedAt + HIDDEN_MS) && facts.hadToKnow(read, endedAt, sentAt);
 }
