@@ -5,7 +5,7 @@ import { SESSION_REASONS } from '../token/session-reasons.ts';
 import {
   APP_NAME_PATTERN,
   ASSIGNED_REGION_PATTERN,
-  isTextUpTo,
+  isUnionId,
   type Subject,
   UNION_ID_MAX_LENGTH,
   UNIQUE_ID_PATTERN,
@@ -15,7 +15,7 @@ import { queryParameter } from './server/validation.ts';
 
 const APP = '1 to 64 of the characters A-Z a-z 0-9 . _ -';
 const REGION = 'an assigned country code of ISO 3166-1 alpha-2, two letters in upper case';
-const UNION_ID = `1 to ${UNION_ID_MAX_LENGTH} Unicode characters, percent-encoded as UTF-8`;
+const UNION_ID = `1 to ${UNION_ID_MAX_LENGTH} Unicode characters, and not . or .. alone, percent-encoded as UTF-8`;
 
 /** The query parameters that name a terminal and its country. */
 export const TERMINAL_PARAMETERS = {
@@ -40,7 +40,7 @@ export const TERMINAL_PARAMETERS = {
 export const accountPath = z.strictObject({
   unionId: z
     .string()
-    .refine((text) => isTextUpTo(UNION_ID_MAX_LENGTH, text), { error: `must be ${UNION_ID}` })
+    .refine(isUnionId, { error: `must be ${UNION_ID}` })
     .meta({ description: `The account: ${UNION_ID}.` }),
 });
 

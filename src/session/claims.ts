@@ -3,7 +3,7 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
 import { SESSION_REASONS } from '../token/session-reasons.ts';
-import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN, isTextUpTo, UNION_ID_MAX_LENGTH } from '../token/subject.ts';
+import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN, isUnionId, UNION_ID_MAX_LENGTH } from '../token/subject.ts';
 import { ExplainedError, type Text, untranslated } from '../token/text.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
 
@@ -169,7 +169,7 @@ const NOBODY: ReadonlySet<string> = new Set(['0', '-1', 'null', 'undefined', 'an
 function unionIdFrom(value: unknown, name: string, source: ClaimSource): string {
   const id = typeof value === 'bigint' ? String(value) : value;
   if (typeof id === 'string' && NOBODY.has(id)) throw undecidedClaim(name, SESSION_REASONS.nobody(id), source);
-  if (typeof id === 'string' && isTextUpTo(UNION_ID_MAX_LENGTH, id)) return id;
+  if (typeof id === 'string' && isUnionId(id)) return id;
   const rule = SESSION_REASONS.account(UNION_ID_MAX_LENGTH);
   if (source !== 'forward') throw invalidClaim(name, rule);
   throw undecidedClaim(name, isPresent(value) ? rule : SESSION_REASONS.missingAccount, source);

@@ -83,8 +83,8 @@ export const SESSION_REASONS = {
     zh: `最多比 Broker 的时钟超前 ${seconds} 秒`,
   }),
   account: (characters: number): Text => ({
-    en: `must be a string of 1 to ${characters} Unicode characters, or an integer of at most as many digits, without a fraction or an exponent`,
-    zh: `必须是 1 到 ${characters} 个 Unicode 字符的字符串，或位数不超过此值的整数，不能有小数或指数`,
+    en: `must be a string of 1 to ${characters} Unicode characters, and not . or .. alone, or an integer of at most as many digits, without a fraction or an exponent`,
+    zh: `必须是 1 到 ${characters} 个 Unicode 字符的字符串（不能只是 . 或 ..），或位数不超过此值的整数，不能有小数或指数`,
   }),
   region: {
     en: 'must be a two-letter country code that ISO 3166-1 assigns (GB, not UK), if it is present',

@@ -27,6 +27,11 @@ export const UNIQUE_ID_PATTERN = /^(?!\.\.?$)[\x21-\x7e]{1,128}$/;
 /** {@link UNIQUE_ID_PATTERN} in words: completes the sentence "The uniqueId must be …". */
 export const UNIQUE_ID_RULE = '1 to 128 visible ASCII characters, and not . or .. alone';
 
+/** Returns whether this may be a `unionId`, which is in paths of the internal API as well. */
+export function isUnionId(text: string): boolean {
+  return isTextUpTo(UNION_ID_MAX_LENGTH, text) && text !== '.' && text !== '..';
+}
+
 /** Allowed name of an app: a key of `VENDOR_APPS`, the `app` parameter and the app claim. */
 export const APP_NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 

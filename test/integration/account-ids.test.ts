@@ -10,6 +10,8 @@ import { introspectionAt, type RecordingServer, recordingServer } from '../unit/
 const SECRET = 'a-secret-of-at-least-32-bytes-for-hs256';
 /** What frameworks say if nobody is logged in, as JSON. */
 const NOBODY = ['0', '-1', '"0"', '"-1"', '"null"', '"undefined"', '"anonymousUser"'];
+/** A path with one of these has another meaning. */
+const IN_PATHS = ['"."', '".."'];
 const ID = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n }).filter((id) => !NOBODY.includes(String(id)));
 const EDGES = [7n, 2n ** 53n + 1n, 2n ** 63n - 1n, -(2n ** 63n)];
 const IDS = [...new Set([...EDGES, ...fc.sample(ID, 6)])].map(String);
@@ -77,18 +79,20 @@ test('an account is the same one as a number and as text, in every mode, in Redi
   expect(found).toEqual(Object.fromEntries(accounts));
 });
 
-test('what frameworks say for nobody is no account, in every mode: no login, and the log says why', async () => {
+test('what frameworks say for nobody, and . and .., is no account, in every mode: no login, and the log says why', async () => {
   const fleet = await startServices({ replicas: 0 });
   const { jwt, introspection, forward } = await startInEveryMode(fleet);
-  for (const id of NOBODY) {
+  const undecided = '503 session_check_unavailable';
+  for (const id of [...NOBODY, ...IN_PATHS]) {
     const sessions: [Replica, string][] = [
       [jwt, await signed(id)],
       [introspection, opaque(id)],
       [forward, opaque(id)],
     ];
     const answers = await Promise.all(sessions.map(([broker, session]) => broker.getToken(session, 'phone')));
-    const codes = answers.map(({ status, body }) => `${id} ${status} ${JSON.parse(body).code}`);
-    expect(codes).toEqual(sessions.map(() => `${id} 503 session_check_unavailable`));
+    const codes = answers.map(({ status, body }) => `${status} ${JSON.parse(body).code}`);
+    const judged = IN_PATHS.includes(id) ? '401 session_invalid' : undecided;
+    expect([id, ...codes]).toEqual([id, judged, judged, undecided]);
   }
   expect(fleet.vendor.state().requests).toBe(0);
   for (const broker of [jwt, introspection, forward]) {

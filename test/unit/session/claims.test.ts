@@ -21,7 +21,7 @@ const NAMES = CLAIM_NAMES;
 const NOBODY = ['0', '-1', 'null', 'undefined', 'anonymousUser'];
 
 const ACCOUNT_RULE =
-  'must be a string of 1 to 128 Unicode characters, or an integer of at most as many digits, ' +
+  'must be a string of 1 to 128 Unicode characters, and not . or .. alone, or an integer of at most as many digits, ' +
   'without a fraction or an exponent';
 
 function refusal(claims: object, names = NAMES): BrokerError {
@@ -83,7 +83,7 @@ describe('the principal in the claims', () => {
   it('has every well-formed account of 1 to 128 characters unchanged', () => {
     fc.assert(
       fc.property(wellFormedText({ minLength: 1, maxLength: 128 }), (unionId) => {
-        fc.pre(!NOBODY.includes(unionId));
+        fc.pre(![...NOBODY, '.', '..'].includes(unionId));
         expect(principalFrom({ sub: unionId }, NAMES, 'introspection', CLOCK).unionId).toBe(unionId);
       }),
     );
@@ -100,6 +100,7 @@ describe('the principal in the claims', () => {
     ['129 characters long', 'x'.repeat(129)],
     ['129 astral characters long', '🙂'.repeat(129)],
     ['not well-formed', 'somebody\ud800'],
+    ['a part of a path', '..'],
   ])('does not accept an account that is %s; the error names the claim and not its value', (_what, sub) => {
     const error = refusal({ sub });
     expect(error.code).toBe('session_invalid');

@@ -111,8 +111,10 @@ describe('the uniqueId in the path', () => {
       const { accounts, loggedOut, erased } = recordingAccounts();
       const { ask, origin } = await startInternalApp({ accounts });
       const path = `/accounts/alice/terminals/${id}`;
+      const account = `/accounts/${id}`;
       const head = `Host: x\r\nAuthorization: Bearer ${ADMIN_TOKEN}\r\nConnection: close\r\n\r\n`;
-      for (const line of [`DELETE ${path}`, `GET ${path}/sdk-token`]) {
+      const lines = [`DELETE ${path}`, `GET ${path}/sdk-token`, `DELETE ${account}/terminals`, `DELETE ${account}`];
+      for (const line of lines) {
         const { ended, received, socket } = await sendRaw(origin, `${line} HTTP/1.1\r\n${head}`);
         await ended(5_000);
         socket.destroy();
