@@ -12,7 +12,7 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   session_missing: { en: 'the request has no session', zh: '请求中没有会话', actor: 'app' },
   session_invalid: {
     en: 'the broker or your cloud refuses the session: its signature, `iss`, `aud` or another claim is wrong, it was revoked, or the account was erased after it was issued',
-    zh: 'Broker 或你的云拒绝了该会话：签名、`iss`、`aud` 或其他声明不对，会话已被吊销，或账号在会话签发之后被清除',
+    zh: 'Broker 或你的云拒绝了该会话：签名、`iss`、`aud` 或其他声明不对，会话已被吊销，或账号在会话签发之后被注销',
     actor: 'cloud',
   },
   session_expired: { en: 'the session has ended', zh: '会话已过期', actor: 'app' },

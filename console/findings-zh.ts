@@ -43,7 +43,7 @@ export const FINDINGS_ZH: Findings = {
       noperm: '运行 check 命令，它会列出所需的权限。不要重启副本：令牌还在它们的内存里。',
     };
     return {
-      text: `Redis 拒绝写入${reason === '' ? '' : `：${why[reason] ?? reason}`}。App 仍能得到令牌，但登出和清除会失败。`,
+      text: `Redis 拒绝写入${reason === '' ? '' : `：${why[reason] ?? reason}`}。App 仍能得到令牌，但登出和注销会失败。`,
       next: next[reason] ?? '给 Redis 更多空间。不要重启副本：令牌还在它们的内存里。',
     };
   },
@@ -107,11 +107,11 @@ export const FINDINGS_ZH: Findings = {
   }),
   redis_lost_data: () => ({
     text: 'Redis 恢复后数据为空。各副本会写回内存中的内容。',
-    next: '请让你的云重做清除，范围见运维手册。不要重启副本。',
+    next: '请让你的云重做注销，范围见运维手册。不要重启副本。',
   }),
   redis_went_back: () => ({
     text: 'Redis 恢复后数据变旧，例如来自快照。各副本会写回内存中的内容。',
-    next: '请让你的云重做该快照之后的清除。不要重启副本。',
+    next: '请让你的云重做该快照之后的注销。不要重启副本。',
   }),
   renewals_late: ({ count, seconds }, f) => ({
     text: `有${some(count, f)}个令牌逾期未刷新${seconds === undefined ? '' : `，最久的已逾期 ${f.duration(seconds * 1_000)}`}。`,

@@ -204,7 +204,7 @@ async function erase([unionId, number]) {
 
 /**
  * Tries failed erasures again, also after a restart. The next loop begins after this one, because it can take long.
- * 重试失败的清除，重启之后也会继续。
+ * 重试失败的注销，重启之后也会继续。
  */
 async function eraseAgain() {
   for (const pair of accounts.toErase()) await erase(pair);

@@ -36,7 +36,7 @@ export class Sessions {
     return { keys: [this.#publicKey] };
   }
 
-  /** `iat` lets the broker refuse the sessions of a deleted account. 有了 iat，Broker 才能拒绝已清除账号的旧会话。 */
+  /** `iat` lets the broker refuse the sessions of a deleted account. 有了 iat，Broker 才能拒绝已注销账号的旧会话。 */
   issue({ unionId, country }) {
     const { issuer, audience } = this.#expected;
     return new SignJWT({ region: country })

@@ -208,7 +208,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   SESSION_CLAIM_ISSUED_AT: {
     group: 'sessions',
     en: 'the claim with the time of issue: a name or a dotted path. Without it in a session, [an erased account](integrate-your-cloud.md#erase-an-account) cannot log in again',
-    zh: '签发时间取自哪个声明：名称，或用点分隔的路径。会话中没有它时，[已清除的账号](integrate-your-cloud.md#erase-an-account)无法再次登录',
+    zh: '签发时间取自哪个声明：名称，或用点分隔的路径。会话中没有它时，[已注销的账号](integrate-your-cloud.md#erase-an-account)无法再次登录',
   },
   SESSION_CLAIM_EXPIRES_AT: {
     group: 'sessions',

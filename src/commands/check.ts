@@ -41,7 +41,7 @@ Exit code 0: no check failed. Exit code 1: a check failed.`,
   zh: `${USAGE}
 
 检查服务能否用当前的环境变量运行：配置、Redis、会话密钥或会话服务器，以及每个厂商域名。对每个问题都说明如何修正。
-不显示任何机密，最多用时 15 秒。
+不显示任何密钥或凭据，最多用时 15 秒。
 
 对厂商的检查是一次国家为空的签名调用，账号为 sdk-token-broker-check。厂商校验签名，然后拒绝该调用。
 如果厂商没有拒绝，就会登录这个账号，check 会给出警告。这不能检验 appToken。
@@ -49,7 +49,7 @@ Exit code 0: no check failed. Exit code 1: a check failed.`,
   --session [FILE]     同时检查 App 的一个会话：逐个声明显示，并给出账号或拒绝的原因。
                        文件（或标准输入）的内容是令牌，或构成会话的请求头，每行一个，
                        例如：printf 'Cookie: %s' 'sid=…' | sdk-token-broker check --session
-                       不打印会话本身，不查询账号是否已被清除。它会重新获取会话密钥，
+                       不打印会话本身，不查询账号是否已被注销。它会重新获取会话密钥，
                        而运行中的 Broker 可能仍使用 kid 相同的旧密钥，最多 10 分钟
   --login              改为真实登录一次，这样也能检验 appToken。可能使该手机上 SDK 的登录失效：请使用测试账号
   --union-id ID        账号

@@ -27,7 +27,7 @@ export const PROBLEMS = {
   }),
   fileOfNoSecret: (name: string): Text => ({
     en: `${name}_FILE has no effect, because ${name} is not a secret: set ${name} instead`,
-    zh: `${name}_FILE 不起作用，因为 ${name} 不是机密：请改为设置 ${name}`,
+    zh: `${name}_FILE 不起作用，因为 ${name} 不是密钥或凭据：请改为设置 ${name}`,
   }),
   unusableFile: (name: string, path: string): Text => ({
     en: `${name}_FILE must name a regular file with UTF-8 text that is not empty, not ${path}`,

@@ -173,7 +173,7 @@ function consequenceWithout(
   if (name === issuedAt) {
     return {
       en: 'after an erasure of its account, the broker refuses it and all later ones for 400 days',
-      zh: '账号清除之后的 400 天内，Broker 会拒绝该会话和之后的所有会话',
+      zh: '账号注销之后的 400 天内，Broker 会拒绝该会话和之后的所有会话',
     };
   }
   if (name === app) return { en: 'the session is valid for every app', zh: '该会话对所有 App 有效' };
@@ -226,7 +226,7 @@ const FIXES: ReadonlyMap<string, Text> = new Map(
     },
     active: {
       en: 'Let the app get a new session. Check that the OAuth server has issued it.',
-      zh: '让 App 更新会话。确认它由该 OAuth 服务器签发。',
+      zh: '让 App 重新获取登录态（会话）。确认它由该 OAuth 服务器签发。',
     },
     [KIND_OF_TOKEN]: { en: 'Let the app send an access token.', zh: '让 App 发送 access token。' },
   }),
@@ -262,7 +262,7 @@ function fixForTime(name: string, { issuedAt, expiresAt, timeUnit }: SessionOpti
   const unit = UNITS[name === 'nbf' ? 's' : timeUnit];
   const setting = name === 'nbf' ? '' : ` (SESSION_CLAIM_TIME_UNIT=${timeUnit === 's' ? 'ms' : 's'})`;
   const renew =
-    name === expiresAt ? { en: 'Let the app get a new session. ', zh: '让 App 更新会话。' } : untranslated('');
+    name === expiresAt ? { en: 'Let the app get a new session. ', zh: '让 App 重新获取登录态（会话）。' } : untranslated('');
   const claim = visible(name);
   return {
     en: `${renew.en}Issue sessions with ${claim} in ${unit.en} since 1970, as a number, or correct the unit${setting} or the clock of this host or of the issuer.`,

@@ -259,7 +259,7 @@ function checkMemory(info: ReadonlyMap<string, string>): CheckResult {
   }
   const detail = {
     en: `maxmemory-policy ${policy} lets Redis evict erasures: the broker then accepts sessions from before them again. Each evicted token costs a login`,
-    zh: `maxmemory-policy ${policy} 会使 Redis 淘汰清除记录：此后 Broker 会重新接受清除之前的会话。每淘汰一个令牌，就要多登录一次`,
+    zh: `maxmemory-policy ${policy} 会使 Redis 淘汰注销记录：此后 Broker 会重新接受注销之前的会话。每淘汰一个令牌，就要多登录一次`,
   };
   const fix = {
     en: 'Set maxmemory-policy to noeviction, and maxmemory high enough.',
