@@ -262,7 +262,7 @@ function fixForTime(name: string, { issuedAt, expiresAt, timeUnit }: SessionOpti
   const unit = UNITS[name === 'nbf' ? 's' : timeUnit];
   const setting = name === 'nbf' ? '' : ` (SESSION_CLAIM_TIME_UNIT=${timeUnit === 's' ? 'ms' : 's'})`;
   const renew =
-    name === expiresAt ? { en: 'Let the app get a new session. ', zh: '让 App 重新获取登录态（会话）。' } : untranslated('');
+    name === expiresAt ? { en: 'Let the app get a new session. ', zh: '让 App 重新获取登录态。' } : untranslated('');
   const claim = visible(name);
   return {
     en: `${renew.en}Issue sessions with ${claim} in ${unit.en} since 1970, as a number, or correct the unit${setting} or the clock of this host or of the issuer.`,
