@@ -69,19 +69,24 @@ function schemaOfSettings() {
     settings: {
       type: 'object',
       additionalProperties: false,
-      properties: Object.fromEntries([...settings.map(([name, variable]) => [name, schemaOf(variable)]), ...refused]),
+      properties: Object.fromEntries([
+        ...settings.map(([name, variable]) => [name, schemaOf(name, variable)]),
+        ...refused,
+      ]),
       // Variables that the SDK of OpenTelemetry reads by itself.
       patternProperties: { '^OTEL_': { type: ['string', 'integer', 'boolean'] } },
     },
+    settingName: { enum: variables.flatMap(([name, { secret }]) => (secret ? [name, `${name}_FILE`] : [name])) },
     secretName: { enum: secrets.map(([name]) => name) },
   };
 }
 
-function schemaOf({ range, values }: Variable<unknown>) {
+function schemaOf(name: string, { range, values }: Variable<unknown>) {
   if (range) {
     const [minimum, maximum] = range;
     return { type: ['integer', 'string'], minimum, maximum, pattern: '^\\d+$' };
   }
-  if (!values) return { type: 'string', minLength: 1 };
+  if (!values)
+    return name.endsWith('_URL') ? { type: 'string', pattern: '^https?://' } : { type: 'string', minLength: 1 };
   return { enum: values.includes('true') ? [true, false, ...values] : values };
 }

@@ -80,6 +80,24 @@ const GOOD = {
     tolerations: [{ key: 'dedicated', operator: 'Exists' }],
     affinity: { nodeAffinity: {} },
   },
+  // With Istio, Kyverno, a private registry, a secret store and a cost centre.
+  'the values of a company': {
+    image: { repository: 'registry.example/mirror/sdk-token-broker', tag: '0.1.0', pullPolicy: 'Always' },
+    imagePullSecrets: [{ name: 'registry-login' }],
+    fullnameOverride: 'sdk-token-broker-eu',
+    commonLabels: { team: 'cameras', 'example.com/cost-center': '4711' },
+    podLabels: { 'sidecar.istio.io/inject': 'true' },
+    podAnnotations: { 'proxy.istio.io/config': '{"holdApplicationUntilProxyStarts":true}' },
+    settings: JWT,
+    secrets: { existing: 'from-the-vault' },
+    resources: { requests: { cpu: '100m', memory: '256Mi' }, limits: { cpu: 1, memory: '512Mi' } },
+    serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::1:role/broker' } },
+    serviceMonitor: { enabled: true, labels: { release: 'prometheus' }, interval: '15s' },
+    priorityClassName: 'business-critical',
+    extraEnv: [{ name: 'TZ', value: 'Asia/Shanghai' }],
+    extraVolumes: [{ name: 'zones', configMap: { name: 'zones' } }],
+    extraVolumeMounts: [{ name: 'zones', mountPath: '/usr/share/zoneinfo', readOnly: true }],
+  },
   'the Gateway API, a Secret and a CA of your own': {
     settings: {
       VENDOR_BASE_URL: 'https://vendor.example',
@@ -104,6 +122,7 @@ const GOOD = {
   },
 } satisfies Record<string, Values>;
 
+const IN_REDIS = ['REDIS_URL', 'TOKEN_ENCRYPTION_KEYS'];
 /** What Helm must refuse: settings besides the good ones, or other values, with a part of the message. */
 const BAD_SETTINGS: readonly (readonly [string, Values, string])[] = [
   ['a misspelled setting', { VENDOR_BASE_ULR: 'x' }, 'VENDOR_BASE_ULR is not allowed'],
@@ -111,6 +130,7 @@ const BAD_SETTINGS: readonly (readonly [string, Values, string])[] = [
   ['a secret of OpenTelemetry', { OTEL_EXPORTER_OTLP_HEADERS: 'a=b' }, 'settings.OTEL_EXPORTER_OTLP_HEADERS'],
   ['another port than that of the probes', { PORT: 80 }, 'PORT is not allowed'],
   ['a number that is too large', { VENDOR_MAX_RPS: 100_000 }, 'settings.VENDOR_MAX_RPS'],
+  ['a URL without a scheme', { VENDOR_BASE_URL: 'vendor.example' }, 'settings.VENDOR_BASE_URL'],
   ['a mode without its settings', { SESSION_MODE: 'introspection' }, 'SESSION_INTROSPECTION_URL is required'],
 ];
 const BAD_VALUES: readonly (readonly [string, Values, string])[] = [
@@ -122,6 +142,28 @@ const BAD_VALUES: readonly (readonly [string, Values, string])[] = [
   ['a secret that does not exist', { secrets: { values: { PASSWORD: 'a' } } }, 'secrets'],
   ['an Ingress without a host', { ingress: { enabled: true } }, 'ingress.host'],
   ['a route without a Gateway', { gateway: { enabled: true, hostnames: ['a.example'] } }, 'gateway.parentRefs'],
+  ['no key for the tokens', { secrets: { keys: ['REDIS_URL'] } }, 'TOKEN_ENCRYPTION_KEYS is not among the secrets'],
+  ['two sources of apps', { secrets: { keys: [...IN_REDIS, 'VENDOR_APPS'] } }, 'VENDOR_APPS names all apps'],
+  ['more replicas at least than at most', { autoscaling: { minReplicas: 9 } }, 'minReplicas is 9'],
+  ['no least number of replicas', { autoscaling: { minReplicas: 0 } }, 'autoscaling.minReplicas'],
+  ['memory in words', { resources: { limits: { memory: 'lots' } } }, 'resources.limits.memory'],
+  ['requests that are a list', { resources: { requests: ['100m'] } }, 'resources.requests'],
+  ['no Ingress at all', { ingress: null }, 'ingress is required'],
+  ['no path of the Ingress', { ingress: { path: null } }, 'path is required'],
+  ['no image', { image: null }, 'image is required'],
+  ['a policy of pulls that does not exist', { image: { pullPolicy: 'Sometimes' } }, 'image.pullPolicy'],
+  ['a repository with a digest in it', { image: { repository: 'a@sha256:b' } }, 'image.repository'],
+  ['a name of objects in capitals', { fullnameOverride: 'Broker' }, 'fullnameOverride'],
+  ['a label that selects the replicas', { podLabels: { 'app.kubernetes.io/name': 'a' } }, 'podLabels'],
+  ['a label that is a number', { commonLabels: { year: 2026 } }, 'commonLabels.year'],
+  ['a label with a space', { commonLabels: { team: 'a b' } }, 'commonLabels.team'],
+  ['a setting among the variables', { extraEnv: [{ name: 'LOG_LEVEL', value: 'debug' }] }, 'extraEnv.0'],
+  ['a variable without a name', { extraEnv: [{ value: 'a' }] }, 'name is required'],
+  ['variables that are no list', { extraEnv: { TZ: 'UTC' } }, 'extraEnv'],
+  ['a volume without a name', { extraVolumes: [{ emptyDir: {} }] }, 'name is required'],
+  ['scrapes that are too rare', { serviceMonitor: { interval: '5m' } }, 'serviceMonitor.interval'],
+  ['a level that does not exist', { prometheusRule: { levels: { vendor_slow: 'loud' } } }, 'levels.vendor_slow'],
+  ['an Ingress host with a path', { ingress: { host: 'a.example/b' } }, 'ingress.host'],
   ['several replicas without Redis', { secrets: { keys: ['ADMIN_TOKENS'] } }, 'Set autoscaling.enabled to false'],
 ];
 const BAD = [
@@ -247,7 +289,8 @@ describe.each(NAMES)('with %s', (name) => {
     for (const [, namespace] of notes.matchAll(/kubectl -n (\S+)/g)) expect(namespace).toBe(NAMESPACE);
     const secret = podOf(manifests).volumes[0].secret.secretName;
     expect(notes.includes(`create secret generic ${secret} --from-file=secrets/`)).toBe(!exists('secret', secret));
-    expect(notes).toContain(`http://sdk-token-broker-internal.${NAMESPACE}:9090`);
+    const internal = only(manifests, 'Service', /-internal$/).metadata.name;
+    expect(notes).toContain(`http://${internal}.${NAMESPACE}:9090`);
     const route = manifests.find(({ kind }) => kind === 'Ingress' || kind === 'HTTPRoute');
     expect(notes).toContain(route ? 'https://broker.example/sdk-token' : 'the values ingress or gateway');
   });
@@ -258,8 +301,8 @@ test.each([...NAMES, 'another name'])(
   (name) => {
     const manifests = rendered(name).filter(({ metadata }) => metadata.name !== 'try-out');
     const { metadata, spec } = only(manifests, 'Deployment');
-    const replicas = spec.template.metadata.labels;
-    expect(spec.selector.matchLabels).toEqual(replicas);
+    const replicas = spec.selector.matchLabels;
+    expect(spec.template.metadata.labels).toMatchObject(replicas);
     expect(spec.template.spec.serviceAccountName).toBe(only(manifests, 'ServiceAccount').metadata.name);
     const services = manifests.filter(({ kind }) => kind === 'Service');
     expect(services.map((service) => service.spec.selector)).toEqual([replicas, replicas]);
@@ -440,6 +483,26 @@ test('the image is the one of the version, or the one with your digest', () => {
   const { containers, imagePullSecrets } = podOf(rendered('every value for production'));
   expect(containers[0].image).toBe(`mirror.example/sdk-token-broker@${DIGEST}`);
   expect(imagePullSecrets).toEqual([{ name: 'registry-login' }]);
+});
+
+test('the values of a company are in its objects', () => {
+  const manifests = rendered('the values of a company');
+  for (const { kind, metadata } of manifests) {
+    expect(metadata.name, kind).toMatch(/^sdk-token-broker-eu/);
+    expect(metadata.labels, kind).toMatchObject({ team: 'cameras', 'example.com/cost-center': '4711' });
+  }
+  const { metadata, spec } = only(manifests, 'Deployment').spec.template;
+  expect(metadata.labels).toMatchObject({ team: 'cameras', 'sidecar.istio.io/inject': 'true' });
+  const [{ image, imagePullPolicy, env, volumeMounts }] = spec.containers;
+  expect([image, imagePullPolicy]).toEqual(['registry.example/mirror/sdk-token-broker:0.1.0', 'Always']);
+  expect(env).toEqual([{ name: 'TZ', value: 'Asia/Shanghai' }]);
+  expect(spec.priorityClassName).toBe('business-critical');
+  expect(spec.volumes).toContainEqual({ name: 'zones', configMap: { name: 'zones' } });
+  expect(volumeMounts).toContainEqual({ name: 'zones', mountPath: '/usr/share/zoneinfo', readOnly: true });
+  expect(only(manifests, 'ServiceAccount').metadata).toMatchObject({
+    annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::1:role/broker' },
+  });
+  expect(only(manifests, 'ServiceMonitor').spec.endpoints).toEqual([expect.objectContaining({ interval: '15s' })]);
 });
 
 test('a large number stays a number with all of its digits', () => {
