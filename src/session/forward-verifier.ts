@@ -67,7 +67,9 @@ export class ForwardVerifier implements SessionVerifier {
    */
   async ask(session: string): Promise<object> {
     const headers = headersFrom(session);
-    const answer = await noteContact(this.#options, () => this.#answerOrRefusal(headers)).catch((error: unknown) => {
+    const judge = (answer: object | 401 | 403) => typeof answer === 'object' && this.judge(answer);
+    const asked = noteContact(this.#options, () => this.#answerOrRefusal(headers), judge);
+    const answer = await asked.catch((error: unknown) => {
       throw sessionCheckUnavailable(error);
     });
     if (typeof answer === 'object') return answer;

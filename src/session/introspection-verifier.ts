@@ -62,7 +62,11 @@ export class IntrospectionVerifier implements SessionVerifier {
   /** Asks the OAuth server about a token. @throws BrokerError `session_check_unavailable` */
   async ask(session: string): Promise<IntrospectionResponse> {
     try {
-      return await noteContact(this.#options, () => this.#introspect(session));
+      return await noteContact(
+        this.#options,
+        () => this.#introspect(session),
+        (answer) => this.judge(answer),
+      );
     } catch (error) {
       // The cause of an OperationProcessingError holds the answer, which may contain secrets.
       const holdsAnswer = error instanceof OperationProcessingError;

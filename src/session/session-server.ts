@@ -53,17 +53,27 @@ function failureReason(error: unknown): string {
   return networkErrorCode(error) ?? 'broken answer';
 }
 
-/** Asks the session server, and notes whether it answered. An answer that refuses a session is a success. */
+/**
+ * Asks the session server, and notes whether it answered. An answer that refuses a session is a success, one that
+ * decides nothing is a failure.
+ * @param judge throws BrokerError `session_check_unavailable` if the answer decides nothing
+ */
 export async function noteContact<Answer>(
   { clock, contact }: SessionServerAccess,
   ask: () => Promise<Answer>,
+  judge?: (answer: Answer) => unknown,
 ): Promise<Answer> {
+  let answer: Answer | undefined;
   try {
-    const answer = await ask();
+    answer = await ask();
+    judge?.(answer);
     contact?.succeeded(clock.now());
     return answer;
   } catch (error) {
-    contact?.failed({ at: clock.now(), reason: failureReason(error) });
+    const { code } = error instanceof BrokerError ? error : {};
+    if (code === 'session_invalid') contact?.succeeded(clock.now());
+    else contact?.failed({ at: clock.now(), reason: failureReason(error) });
+    if (answer !== undefined) return answer;
     throw error;
   }
 }

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it, test } from 'vitest';
 import { type EnvelopeConditions, ForwardVerifier } from '../../../src/session/forward-verifier.ts';
 import { userAgentOf } from '../../../src/session/session-server.ts';
 import { createSessionVerifier, type SessionOptions } from '../../../src/session/session-verifier.ts';
+import { ContactHistory } from '../../../src/token/contact-history.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
 import { SILENCE } from '../../support/broker-parts.ts';
 import { plainRequest } from '../../support/plain-request.ts';
@@ -94,10 +95,16 @@ describe('a session whose answer is an envelope', () => {
     const claims = { ...CLAIM_NAMES, unionId: 'data.id' };
     const accepted = { path: 'code', values: ['200', '0'] };
     const refused = { path: 'code', values: ['401', '403'] };
-    const options = { url: new URL(server.origin), claims, clock, accepted, refused, ...conditions };
+    const contact = new ContactHistory(clock);
+    const options = { url: new URL(server.origin), claims, clock, contact, accepted, refused, ...conditions };
+    // The server has failed if its answer decides nothing.
+    const expectFailures = (failures: number) => expect(contact).toMatchObject({ failures });
     try {
-      return (await new ForwardVerifier(options).verify(SESSION)).unionId;
+      const { unionId } = await new ForwardVerifier(options).verify(SESSION);
+      expectFailures(0);
+      return unionId;
     } catch (error) {
+      if (error instanceof BrokerError) expectFailures(error.code === UNAVAILABLE ? 1 : 0);
       if (error instanceof BrokerError)
         return [error.code, error.cause instanceof Error ? error.cause.message : error.detail];
       throw error;
