@@ -40,10 +40,8 @@ async function detailsOf(fleet: Fleet<Replica>, sessions: readonly (readonly [st
   return Object.fromEntries(answers);
 }
 
-async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet<Replica>> {
-  const fleet = await startServices({ replicas: 1, env: { ADMIN_TOKEN, ...env } });
-  return fleet;
-}
+const fleetWith = (env: Readonly<Record<string, string>>) =>
+  startServices({ replicas: 1, env: { ADMIN_TOKEN, ...env } });
 
 const details = (wrong: typeof WRONG) => Object.fromEntries(wrong.map(([name, , detail]) => [name, detail]));
 

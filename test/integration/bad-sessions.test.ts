@@ -94,10 +94,7 @@ async function expectRefused(fleet: Fleet<Replica>, attempts: readonly Attempt[]
   expect(await keysOf(fleet)).not.toEqual([]);
 }
 
-async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet<Replica>> {
-  const fleet = await startServices({ replicas: 1, env });
-  return fleet;
-}
+const fleetWith = (env: Readonly<Record<string, string>>) => startServices({ replicas: 1, env });
 
 describe('a bad session gets 401, is never shown, and causes no login and no Redis key', () => {
   test('with a JWKS URL', async () => {

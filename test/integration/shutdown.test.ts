@@ -8,7 +8,6 @@ import { startCommand } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
-import { ADMIN_TOKEN } from '../support/internal-api.ts';
 import type { PlainAnswer } from '../support/plain-request.ts';
 import { keysMatching, redisClient } from '../support/redis-client.ts';
 import { accessTokenOf } from '../support/served-token.ts';
@@ -255,29 +254,5 @@ describe.concurrent('a replica that shuts down during a login', () => {
     expect(await leasesOf(fleet)).not.toContain(held[0]);
     await expect.poll(async () => accessTokenOf(await other.getToken(session, 'phone'))).not.toBe(first);
     expect(fleet.vendor.state()).toMatchObject({ requests: 3, succeeded: 2 });
-  });
-
-  test('during a login for an accessId leaves no lease behind, although its caller has disconnected', async ({
-    expect,
-    onTestFinished,
-  }) => {
-    // The vendor timeout is longer than the time that a shutdown may take.
-    const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKEN, VENDOR_TIMEOUT_MS: '20000' } });
-    onTestFinished(() => fleet.close());
-    fleet.vendor.configure({ fault: 'hang', faultCount: 1 });
-    const { adminUrl } = fleet.broker(0);
-    const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
-    const caller = new AbortController();
-    const { signal } = caller;
-    const asked = fetch(`${adminUrl}/accounts/bob/access-id?regRegion=DE`, { method: 'PUT', headers, signal });
-    await expect.poll(() => fleet.vendor.state().requests).toBe(1);
-    caller.abort();
-    await expect(asked).rejects.toThrow(/abort/);
-    expect(await leasesOf(fleet)).toHaveLength(1);
-
-    const { code, tookMs } = await endOf(fleet.broker(0), 'SIGTERM');
-    expect(code).toBe(0);
-    expect(tookMs).toBeLessThan(END_MS);
-    expect(await leasesOf(fleet)).toEqual([]);
   });
 });

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { SHARDS } from '../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../src/token/clock.ts';
@@ -47,21 +46,6 @@ describe('a background renewal', () => {
     expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');
   });
 
-  test('fails after a logout, but requests that arrive after the logout log in again, on any replica', async () => {
-    const { store, vendor, first, second } = twoReplicas();
-    await first.renewal.renew(renewalRequest());
-    vendor.latencyMs = 200;
-    const background = first.renewInBackground(ID);
-    await eventually(() => vendor.requests.length === 2);
-    await store.terminals.remove(ID);
-    const requests = [first, second].map(({ renewal }) => renewal.renew(renewalRequest()));
-    await expect(background).rejects.toMatchObject({ code: 'session_forbidden' });
-    const [firstResult, secondResult] = await Promise.all(requests);
-    expect(firstResult?.record).toEqual((await store.terminals.read(ID)).record);
-    expect(secondResult?.record).toEqual(firstResult?.record);
-    expect(vendor.requests).toHaveLength(3);
-  });
-
   test('of an app fails after a logout or an erasure, but requests that arrive after it log in again, on any replica', async () => {
     for (const end of ['logout', 'erasure']) {
       const { store, vendor, first, second } = twoReplicas();
@@ -96,45 +80,9 @@ describe('a background renewal', () => {
     expect(renewed.outcome).toBe('waited');
     expect(vendor.requests).toHaveLength(2);
   });
-
-  test('fails when the login budget is used up, but requests that wait for it log in, on any replica', async () => {
-    const { vendor, first, second } = twoReplicas();
-    const known = (await first.renewal.renew(renewalRequest())).record;
-    vendor.latencyMs = 50;
-    vendor.failure = new BrokerError('vendor_busy');
-    const background = first.renewInBackground(ID);
-    await eventually(() => vendor.requests.length === 2);
-    const satisfies: RenewalRequest['satisfies'] = ({ generation }) => generation > known.generation;
-    const requests = [first, second].map(({ renewal }) =>
-      renewal.renew(renewalRequest({ known, cause: 'refused', satisfies })),
-    );
-    vendor.failure = undefined;
-    await expect(background).rejects.toMatchObject({ code: 'vendor_busy' });
-    const [firstResult, secondResult] = await Promise.all(requests);
-    expect(firstResult?.record.generation).toBeGreaterThan(known.generation);
-    expect(secondResult?.record).toEqual(firstResult?.record);
-    expect(vendor.requests).toHaveLength(3);
-  });
 });
 
 describe('a request that waits for the login of another replica', () => {
-  test('fails with the logout of its terminal like the login, and a request that arrives after the logout logs in', async () => {
-    const { store, vendor, first, second } = twoReplicas();
-    vendor.latencyMs = 600;
-    const results = Promise.allSettled([first, second].map(({ renewal }) => renewal.renew(renewalRequest())));
-    await eventually(() => vendor.requests.length === 1);
-    await sleep(50);
-    await store.terminals.remove(ID);
-    await sleep(50);
-    const afterwards = second.renewal.renew(renewalRequest());
-    for (const result of await results) {
-      expect(result).toMatchObject({ status: 'rejected', reason: { code: 'session_forbidden' } });
-    }
-    expect((await afterwards).record).toEqual((await store.terminals.read(ID)).record);
-    expect(vendor.requests).toHaveLength(2);
-    expect(vendor.mostConcurrent).toBe(1);
-  });
-
   test('fails with the logout, even if it gets the lease before the announcement', async () => {
     const { store, vendor, renewal } = brokerParts();
     const lease = await takeLease(store, ID, 10_000);
