@@ -17,6 +17,7 @@ const LONG_FILES = [
   'upgrade',
   'simulation',
   'examples',
+  'clients',
   'site',
   'integration',
   'contract',

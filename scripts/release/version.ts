@@ -9,8 +9,8 @@ const NUMBER = /^(\d+)\.(\d+)\.(\d+)$/;
  * something else.
  */
 const PLACES: readonly RegExp[] = [
-  // package.json, and package-lock.json twice.
-  /("name": "sdk-token-broker",\s+"version": ")VERSION/g,
+  // package.json, package-lock.json twice, and package.json of the client for JavaScript.
+  /("name": "sdk-token-(?:broker|client)",\s+"version": ")VERSION/g,
   // The documents of the APIs.
   /("info": \{\s+"title": "[^"]+",\s+"version": ")VERSION/g,
   // The Helm chart.
