@@ -136,6 +136,10 @@ export const FINDINGS_EN: Findings = {
     text: `${capital(plural(count, 'token is', 'tokens are', f))} overdue for renewal${seconds === undefined ? '' : `, the oldest by ${f.duration(seconds * 1_000)}`}.`,
     next: 'See whether logins fail, or VENDOR_MAX_RPS is too small.',
   }),
+  renewals_end_tokens: ({ count }, f) => ({
+    text: `The vendor refused valid tokens of ${plural(count, 'account', 'accounts', f)} in the last day. Each had been replaced by a background renewal.`,
+    next: 'Ask the vendor whether a login ends the terminal’s former token. If so, set REFRESH_MODE=on-demand: reads of due tokens then wait for the vendor.',
+  }),
   vendor_slow: ({ count, share }, f) => ({
     text: `${capital(shareOf(share, 'logins', f))} take more than 3 s at the vendor${counted(count, f)}.`,
     next: 'Ask the vendor.',

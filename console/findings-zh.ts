@@ -117,6 +117,10 @@ export const FINDINGS_ZH: Findings = {
     text: `有${some(count, f)}个令牌逾期未刷新${seconds === undefined ? '' : `，最久的已逾期 ${f.duration(seconds * 1_000)}`}。`,
     next: '查看登录是否失败，或 VENDOR_MAX_RPS 是否太小。',
   }),
+  renewals_end_tokens: ({ count }, f) => ({
+    text: `最近一天有${some(count, f)}个账号的有效令牌被厂商拒绝，而这些令牌此前已由后台刷新替换。`,
+    next: '询问厂商：终端再次登录时，旧令牌是否随即失效？如果是，请设置 REFRESH_MODE=on-demand，此后读取待刷新的令牌要等待厂商登录。',
+  }),
   vendor_slow: ({ count, share }, f) => ({
     text: `有${shareOf(share, f)}的登录在厂商处耗时超过 3 秒${counted(count, f)}。`,
     next: '请询问厂商。',

@@ -8,6 +8,7 @@ const {
   shares,
   lately,
   noLogin,
+  endedByRenewals,
   slowLoginMs,
   redisOutage,
   refusedWritesMs,
@@ -100,6 +101,10 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
   renewals_late: {
     en: `the oldest one by ${minutes(overdueMs)} minutes. One that failed is due at its next try, within 8 minutes`,
     zh: `最久的逾期 ${minutes(overdueMs)} 分钟。失败的刷新在 8 分钟内重试，到那时才算待刷新`,
+  },
+  renewals_end_tokens: {
+    en: `apps of ${endedByRenewals.least} accounts report within ${hours(endedByRenewals.minutes * 60_000)} hours a refused token that a background renewal had replaced while it was valid. Each replica counts at most ${endedByRenewals.accounts} accounts`,
+    zh: `${hours(endedByRenewals.minutes * 60_000)} 小时内有 ${endedByRenewals.least} 个账号的 App 报告令牌被拒，而该令牌是在有效期内被后台刷新替换的。每个副本最多统计 ${endedByRenewals.accounts} 个账号`,
   },
   vendor_slow: {
     en: `${share('slowLogins', 'logins', '').en}: they take more than ${seconds(slowLoginMs)} s`,

@@ -3,7 +3,7 @@ import { BrokerError, tokensEndedBy } from '../token/errors.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { StoredTerminal } from '../token/ports.ts';
-import { dueOnceRead, servableUntil, waitFrom } from '../token/renewal-timing.ts';
+import { dueOnceRead, replacedValidToken, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
@@ -71,7 +71,7 @@ export class TokenBroker {
    */
   async read(request: ReadRequest): Promise<ServedToken> {
     const { subject, id = subjectId(subject), refused } = request;
-    const { cache, clock, observer } = this.#options;
+    const { cache, clock, observer, policy } = this.#options;
     try {
       const now = clock.monotonic();
       const fresh = refused === undefined ? cache.getFresh(id, now) : undefined;
@@ -80,7 +80,8 @@ export class TokenBroker {
         : await this.#lookUp(id, now);
       const result = this.#resultOf(lookup, id, request);
       const { entry, outcome } = result instanceof Promise ? await result : result;
-      observer.tokenServed(outcome, entry.expiresAt - clock.now());
+      const isEnded = refused !== undefined && replacedValidToken(entry, policy, clock.now());
+      observer.tokenServed(outcome, entry.expiresAt - clock.now(), isEnded ? accountOf(id) : undefined);
       if (!entry.read && cache.tokens.setRead(id, entry.generation, true)) this.#markRead(id, recordOf(entry));
       return entry;
     } catch (error) {

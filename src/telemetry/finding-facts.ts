@@ -29,6 +29,8 @@ export const THRESHOLDS = {
   kept: { times: 0.5, below: 0.1 },
   /** With few logins: none succeeds. One account alone may be the cause itself. */
   noLogin: { least: 5, accounts: 2, minutes: 30 },
+  /** The last accounts of a day whose apps were refused with a token that a background renewal had replaced. */
+  endedByRenewals: { least: 5, accounts: 1_000, minutes: 24 * 60 },
   /** A login that takes longer, without its waits, is slow. */
   slowLoginMs: 3 * SECOND_MS,
   redisOutage: { least: 3, ms: 5 * SECOND_MS },
@@ -88,6 +90,8 @@ export const NO_COUNTS = {
   failedAccounts: 0,
   /** In the last hour. */
   endedTokens: 0,
+  /** Accounts of the last day. */
+  endedByRenewals: 0,
 };
 
 export type RecentCounts = Readonly<typeof NO_COUNTS>;

@@ -41,6 +41,8 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
     'Redis came back with older data. The replicas write back what they remember. Repeat the erasures since that data.',
   renewals_late: ({ seconds, count }, part) =>
     `Renewals are ${part(seconds, `${seconds} s `)}late${part(count, `, and ${many(count, 'token')} ${count === 1 ? 'waits' : 'wait'}`)}. Compare VENDOR_MAX_RPS with what falls due.`,
+  renewals_end_tokens: ({ count }, part) =>
+    `The vendor refused valid tokens${part(count, ` of ${many(count, 'account')}`)} that background renewals had replaced. If it ends a token at the next login of its terminal, set REFRESH_MODE=on-demand. Reads of due tokens then wait for the vendor.`,
   vendor_slow: ({ share }, part) =>
     `${part(share, `${percent(share)} of the logins`) || 'Logins'} take more than ${THRESHOLDS.slowLoginMs / SECOND_MS} s at the vendor. Ask the vendor.`,
   replica_missing: ({ replicas = [] }) =>

@@ -23,6 +23,9 @@ export function replicaFindings(facts: ReplicaFacts, standing: StandingShares = 
     ...clockFindings(facts.clockOffsetMs),
   ];
   if (counts.endedTokens > 0) found.push({ code: 'tokens_ended', count: counts.endedTokens });
+  if (counts.endedByRenewals >= THRESHOLDS.endedByRenewals.least) {
+    found.push({ code: 'renewals_end_tokens', count: counts.endedByRenewals });
+  }
   // Also if another finding explains it: apps get errors, which no cause alone says.
   found.push(...shareFinding('failedReads', facts, standing, { reason: reasons.reads }));
   return inOrder(found.map(withoutUnknown));

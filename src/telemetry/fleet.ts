@@ -165,10 +165,12 @@ export class Fleet {
     const replicas = this.#replicas(others, this.#summary(facts, own), facts.now);
     const alive = replicas.filter(({ missingSince }) => missingSince === undefined);
     const fresh = alive.filter(({ isStale }) => !isStale);
+    const { endedTokens, endedByRenewals } = sumOf(alive.map((one) => one.counts));
     const counts = {
       ...sumOf(fresh.map((one) => one.counts)),
       failedAccounts: Math.max(...fresh.map((one) => one.counts.failedAccounts)),
-      endedTokens: sumOf(alive.map((one) => one.counts)).endedTokens,
+      endedTokens,
+      endedByRenewals,
     };
     const sums = { ...facts, counts, lately: sumOf(fresh.map((one) => one.lately)) };
     // No one has looked for this long.

@@ -111,12 +111,11 @@ export class MinuteCounts<Kind extends string> {
   }
 }
 
-/**
- * The accounts whose logins have failed since one succeeded here, in the last half hour: the last ones, as many as a
- * finding needs.
- */
-function lastFailedAccounts(clock: Clock): LRUCache<AccountId, true> {
-  const { accounts: max, minutes } = THRESHOLDS.noLogin;
+/** The last accounts of some minutes. */
+function lastAccounts(
+  clock: Clock,
+  { accounts: max, minutes }: { readonly accounts: number; readonly minutes: number },
+): LRUCache<AccountId, true> {
   // Without a resolution, the cache sets no timer.
   return new LRUCache({ max, ttl: minutes * MINUTE_MS, ttlResolution: 0, perf: { now: () => clock.monotonic() } });
 }
@@ -159,7 +158,9 @@ export function countsByMinute(clock: Clock) {
     },
     readsInRow: new FailuresInRow(),
     rejectionsInRow: new FailuresInRow(),
-    failedAccounts: lastFailedAccounts(clock),
+    /** Those whose logins have failed since one succeeded here: as many as a finding needs. */
+    failedAccounts: lastAccounts(clock, THRESHOLDS.noLogin),
+    endedByRenewals: lastAccounts(clock, THRESHOLDS.endedByRenewals),
     /**
      * The series of one and the same hour, and its start: the clock is read once, because the next minute may begin.
      */
@@ -211,7 +212,7 @@ function sumOf(counts: Readonly<Partial<Record<string, number>>>): number {
 /** The numbers that findings are made of, and the most frequent failures. */
 export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
   const { minutes } = THRESHOLDS.noLogin;
-  const { shares, reasons, logins, failedAccounts, endedTokens } = counts;
+  const { shares, reasons, logins, failedAccounts, endedTokens, endedByRenewals } = counts;
   const faults = Object.entries(logins.within(minutes)).filter(([outcome]) => !NO_FAULTS.has(outcome));
   const recent: RecentCounts = {
     ...sharesOf(counts, (kinds) => kinds.within(MINUTES_OF_FINDINGS)),
@@ -219,6 +220,7 @@ export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
     halfHourFailedLogins: faults.reduce((sum, [, count]) => sum + count, 0),
     failedAccounts: [...failedAccounts.keys()].length,
     endedTokens: endedTokens.within(60).token ?? 0,
+    endedByRenewals: [...endedByRenewals.keys()].length,
   };
   const lately = sharesOf(counts, (kinds) => kinds.lately());
   const [rejection, vendorCode] = reasonOf(reasons.rejectedLogins)?.split(' ') ?? [];
@@ -252,7 +254,10 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
     reasons[share].add(reason);
   };
   return withListener(observer, {
-    tokenServed: (outcome) => counts.reads.add(outcome),
+    tokenServed(outcome, _, endedFor) {
+      counts.reads.add(outcome);
+      if (endedFor) counts.endedByRenewals.set(endedFor, true);
+    },
     readFailed(error, account) {
       const code = errorCodeOf(error);
       counts.reads.add(code);

@@ -17,6 +17,7 @@ export const FINDINGS = {
   redis_lost_data: 'warn',
   redis_went_back: 'warn',
   renewals_late: 'warn',
+  renewals_end_tokens: 'warn',
   vendor_slow: 'warn',
   replica_missing: 'warn',
   configuration_differs: 'warn',

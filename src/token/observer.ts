@@ -82,8 +82,11 @@ export type AdminRefusal = 'missing' | 'wrong';
  * Receives the events of all modules, for metrics. A call is cheap and never throws. No metric identifies an account.
  */
 export interface Observer {
-  /** @param leftMs remaining life of the token */
-  tokenServed(outcome: ReadOutcome, leftMs: number): void;
+  /**
+   * @param leftMs remaining life of the token
+   * @param endedFor the account, if the vendor had refused a valid token that a background renewal had replaced
+   */
+  tokenServed(outcome: ReadOutcome, leftMs: number, endedFor?: AccountId): void;
   /** @param account `undefined`: it is not known, because its session could not be checked */
   readFailed(error: unknown, account?: AccountId): void;
 

@@ -114,6 +114,18 @@ export function coolsDown(code: ErrorCode): boolean {
   return code !== 'vendor_busy' && code.startsWith('vendor_') && ERRORS[code].retryable;
 }
 
+/**
+ * Returns whether the token before this one was still valid at `now` (epoch ms), as far as the record tells: a
+ * background renewal replaced a token that an app had read, and the time that it left to that token is not over.
+ */
+export function replacedValidToken(
+  token: Lifetime & Pick<TokenRecord, 'unreadRenewals'>,
+  { mode, share }: RefreshPolicy,
+  now: number,
+): boolean {
+  return mode === 'proactive' && token.unreadRenewals === 1 && now < token.issuedAt + lifeOf(token) * (1 - share.to);
+}
+
 function lifeOf(token: Lifetime): number {
   return token.expiresAt - token.issuedAt;
 }

@@ -150,6 +150,41 @@ describe('a Redis that refuses writes', () => {
   });
 });
 
+test('five accounts that report tokens which background renewals have ended are a finding on each replica', {
+  timeout: 60_000,
+}, async () => {
+  const env = { ADMIN_TOKEN, REFRESH_AT: '0.05-0.1' };
+  const fleet = await startFleet({ replicas: 2, env, vendor: { mode: 'replace', tokenLifetimeSeconds: 60 } });
+  const phones = await Promise.all(
+    Array.from({ length: 5 }, async (_, phone) => {
+      const session = await fleet.session(`account-${phone}`);
+      return { session, first: await fleet.broker(phone).getToken(session, 'phone') };
+    }),
+  );
+  await eventually(() => expect(fleet.vendor.state().succeeded).toBe(10), { timeoutMs: 15_000 });
+  const report = async (phone: number) => {
+    const { session, first } = phones[phone] ?? expect.fail('no such phone');
+    const answer = await fleet.broker(phone).getToken(session, 'phone', { refused: first.headers.etag });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.etag).not.toBe(first.headers.etag);
+  };
+  // An account that repeats its report counts once.
+  for (const phone of [0, 1, 2, 3, 0, 2]) await report(phone);
+  // Each replica leaves a summary every 5 s.
+  await new Promise((resolve) => setTimeout(resolve, 6_000));
+  for (const broker of fleet.brokers) expect(codesOf(await statusOf(broker))).toEqual([]);
+  await report(4);
+  for (const broker of fleet.brokers) {
+    await eventually(async () => {
+      const message = expect.stringContaining('set REFRESH_MODE=on-demand. Reads of due tokens then wait');
+      const found = { code: 'renewals_end_tokens', level: 'warn', count: 5, message };
+      expect((await statusOf(broker)).findings).toMatchObject([found]);
+    }, SOON);
+    const { body } = await plainRequest(`${broker.adminUrl}/metrics`);
+    expect(body).toContain('sdk_token_broker_finding{code="renewals_end_tokens",level="warn"} 1');
+  }
+});
+
 test('a fleet shows all its replicas: the missing one, the one with another setting, and not the one that was stopped', {
   timeout: 120_000,
 }, async () => {

@@ -79,6 +79,7 @@ describe('what a replica finds', () => {
     ['vendor_slow', '20 % of the logins', (logins) => withCounts({ slowLogins: 20, logins }), 100, 101],
     ['accounts_closed', '10 accounts', (count) => withCounts({ closedAccounts: count, logins: count }), 10, 9],
     ['accounts_closed', 'one for 20 logins', (logins) => withCounts({ closedAccounts: 10, logins }), 200, 201],
+    ['renewals_end_tokens', '5 accounts', (endedByRenewals) => withCounts({ endedByRenewals }), 5, 4],
     ['tokens_ended', 'one token', (endedTokens) => withCounts({ endedTokens }), 1, 0],
     ['sessions_refused', '10 sessions', (count) => withCounts({ refusedSessions: count, sessions: count }), 10, 9],
     ['sessions_refused', 'half of the sessions', (sessions) => withCounts({ refusedSessions: 50, sessions }), 100, 101],

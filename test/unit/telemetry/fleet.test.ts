@@ -145,12 +145,13 @@ describe('a fleet', () => {
 
   test('adds up what its replicas saw: no share of one alone is above the threshold', async () => {
     const [{ pass }, ...replicas] = createFleet('a', 'b', 'c');
-    for (const { sees } of replicas) sees({ logins: 10, failedLogins: 4, endedTokens: 2 });
+    for (const { sees } of replicas) sees({ logins: 10, failedLogins: 4, endedTokens: 2, endedByRenewals: 2 });
     await pass(6_000);
     const { findings, tokensEnded } = replicas[1]?.report() ?? { findings: [], tokensEnded: 0 };
     expect(findings).toMatchObject([
       { code: 'vendor_fails_logins', count: 12, share: 0.4, reason: 'timeout' },
       { code: 'tokens_ended', count: 6 },
+      { code: 'renewals_end_tokens', count: 6 },
     ]);
     expect(tokensEnded).toBe(6);
   });

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
-import { NO_SHARES } from '../../../src/telemetry/finding-facts.ts';
+import { NO_COUNTS, NO_SHARES } from '../../../src/telemetry/finding-facts.ts';
 import {
   countingObserver,
   countsByMinute,
@@ -146,7 +146,7 @@ describe('the numbers behind findings', () => {
       failedReads: 1,
     };
     expect(recentCounts(counts)).toEqual({
-      counts: { ...shares, halfHourLogins: 8, halfHourFailedLogins: 3, failedAccounts: 0, endedTokens: 2 },
+      counts: { ...NO_COUNTS, ...shares, halfHourLogins: 8, halfHourFailedLogins: 3, endedTokens: 2 },
       lately: shares,
       reasons: { logins: 'timeout', reads: 'vendor_busy', rejections: { reason: 'clock_skew' } },
     });
@@ -154,6 +154,21 @@ describe('the numbers behind findings', () => {
     expect(recentCounts(counts).lately).toEqual(shares);
     clock.advance(10_000);
     expect(recentCounts(counts)).toMatchObject({ counts: shares, lately: NO_SHARES });
+  });
+
+  test('count each account whose token a renewal has ended once a day, and at most 1,000', () => {
+    const { clock, counts, observer } = startCounts();
+    const ended = () => recentCounts(counts).counts.endedByRenewals;
+    for (const account of [ACCOUNT, undefined, accountId('other'), ACCOUNT]) {
+      observer.tokenServed('redis', 1_000, account);
+    }
+    expect(ended()).toBe(2);
+    clock.advance(24 * 60 * MINUTE_MS + 1);
+    expect(ended()).toBe(0);
+    for (let account = 0; account < 1_001; account += 1) {
+      observer.tokenServed('redis', 1_000, accountId(`account-${account}`));
+    }
+    expect(ended()).toBe(1_000);
   });
 
   test('have the reason of now, and without a failure now the one of before', () => {

@@ -11,6 +11,7 @@ import {
   type RefreshPolicy,
   type RefreshShare,
   refreshAt,
+  replacedValidToken,
   retryAt,
   servableUntil,
   waitFrom,
@@ -120,6 +121,31 @@ describe('the due time', () => {
 
 const PROACTIVE: RefreshPolicy = { mode: 'proactive', share: USUAL, unreadLimit: 3 };
 const ON_DEMAND: RefreshPolicy = { ...PROACTIVE, mode: 'on-demand' };
+
+describe('a token whose app is refused with the one before it', () => {
+  const share = { from: 0.5, to: 0.8 };
+  test.each([
+    ['came from a background renewal, in the time that this left to the former token', {}, 19_999, true],
+    ['came from one, after that time: the former token may have ended by itself', {}, 20_000, false],
+    ['came from a login for an app', { unreadRenewals: 0 }, 0, false],
+    [
+      'came from a second background renewal: the app may have the token before the last',
+      { unreadRenewals: 2 },
+      0,
+      false,
+    ],
+    ['came from a background renewal of former settings', { mode: 'on-demand' as const }, 0, false],
+  ])(
+    '%s',
+    (_, {
+      mode = 'proactive',
+      unreadRenewals = 1,
+    }: { mode?: RefreshPolicy['mode']; unreadRenewals?: number }, ageMs, isFound) => {
+      const token = { issuedAt: NOW, expiresAt: NOW + 100_000, unreadRenewals };
+      expect(replacedValidToken(token, { mode, share, unreadLimit: 3 }, NOW + ageMs)).toBe(isFound);
+    },
+  );
+});
 
 describe('a record', () => {
   test('that an app has read is renewed in the background, whatever its number of unread renewals', () => {
