@@ -5,6 +5,8 @@ public struct BrokerError: LocalizedError, CustomStringConvertible, Sendable {
     public enum Kind: Sendable {
         /// The session has ended, also after one renewal, or there is none: the user has to log in to the app's cloud.
         case sessionNeeded
+        /// The user has logged out, or another user has logged in, during the call: show nothing.
+        case loggedOut
         /// HTTP 403, for example `terminal_limit`: tell the user.
         case forbidden
         case rateLimited
@@ -22,8 +24,8 @@ public struct BrokerError: LocalizedError, CustomStringConvertible, Sendable {
         fileprivate init(code: String, status: Int) {
             // By status, so that a code that a later broker adds has a kind, too.
             switch status {
-            case _ where code.hasPrefix("vendor_"): self = .vendorTrouble
             case 401: self = .sessionNeeded
+            case _ where code.hasPrefix("vendor_"): self = .vendorTrouble
             case 403: self = .forbidden
             case 429: self = .rateLimited
             case 400..<500: self = .invalidRequest
@@ -38,11 +40,8 @@ public struct BrokerError: LocalizedError, CustomStringConvertible, Sendable {
         public static let networkUnavailable = "network_unavailable"
         public static let networkTimeout = "network_timeout"
         public static let unexpectedAnswer = "unexpected_answer"
-        /// The session source has no session: it threw `BrokerError.noSession`.
-        public static let noSession = "no_session"
-        /// The session source threw another error.
+        /// The session source threw an error. The kind is `sessionNeeded` only if it was `BrokerError.noSession`.
         public static let sessionUnavailable = "session_unavailable"
-        /// The user has logged out, or another user has logged in, during the call.
         public static let loggedOut = "logged_out"
     }
 
@@ -73,7 +72,7 @@ public struct BrokerError: LocalizedError, CustomStringConvertible, Sendable {
     }
 
     /// A session source throws it if the user has to log in to the app's cloud.
-    public static let noSession = BrokerError(kind: .sessionNeeded, code: Code.noSession)
+    public static let noSession = BrokerError(kind: .sessionNeeded, code: Code.sessionUnavailable)
 
     public var description: String {
         [code, detail, requestId.map { "request \($0)" }].compactMap { $0 }.joined(separator: ", ")
@@ -92,18 +91,21 @@ extension BrokerError {
         Self(kind: .temporary, code: Code.sessionUnavailable, retryable: true, underlyingError: error)
     }
     static let unexpectedAnswer = Self(kind: .unexpectedAnswer, code: Code.unexpectedAnswer)
-    /// The code of the broker. The client uses it for a session that no header can hold.
+    /// The code of the broker. The client uses it for a session that no header can hold, and for a gateway's own 401.
     static let sessionInvalid = Self(kind: .sessionNeeded, code: "session_invalid")
-    static let loggedOut = Self(kind: .sessionNeeded, code: Code.loggedOut)
+    static let loggedOut = Self(kind: .loggedOut, code: Code.loggedOut)
 
     /// An answer that is none of those that the call expects.
     init(_ answer: HTTPAnswer) {
-        if answer.isJSON, let problem = try? JSONDecoder().decode(Problem.self, from: answer.body) {
+        let problem = answer.isJSON ? try? JSONDecoder().decode(Problem.self, from: answer.body) : nil
+        if answer.status == 401, problem?.code.hasPrefix("session_") != true {
+            self = .sessionInvalid
+        } else if let problem {
             self.init(kind: Kind(code: problem.code, status: answer.status), code: problem.code)
             // The sentence of a gateway about the headers may repeat the session. The broker's never does.
             detail = problem.detail.flatMap { $0.contains(answer.session) ? nil : $0 }
             requestId = problem.requestId
-            retryable = problem.retryable ?? false
+            retryable = kind != .sessionNeeded && problem.retryable == true
         } else {
             self = .unexpectedAnswer
             // A load balancer answers with these statuses while it reaches no replica.
@@ -126,10 +128,6 @@ extension BrokerError {
         }
         return seconds.flatMap { $0 > 0 ? $0 : nil }
     }
-
-    /// Whether the logout will never succeed: the session has ended, or may not do it. Also if something between app and
-    /// broker refuses it for good, for example a firewall that blocks DELETE: it would stop every later fetch.
-    var endsLogout: Bool { 400..<500 ~= status ?? 0 && status != 429 || kind == .sessionNeeded }
 
     private struct Problem: Decodable {
         let code: String, detail: String?, requestId: String?, retryable: Bool?

@@ -18,60 +18,51 @@ struct HTTPAnswer: Sendable {
 
 /// Sends requests with a session: renewed once after 401, and repeated while that helps.
 struct HTTPExchange: Sendable {
-    let sessions: any SessionSource
+    let sessions: Sessions
     let transport: HTTPTransport
     let totalDeadline: TimeInterval
     let attemptTimeout: TimeInterval
 
     /// - Parameters:
     ///   - accepted: statuses that are an answer. Bodies must be JSON.
-    ///   - fixed: a session that is sent once and never renewed.
     ///   - deadline: end of the call, if it began earlier.
-    ///   - repeats: whether it waits and asks again where that may help.
-    func send(
-        _ url: URL, method: String = "GET", headers: [String: String?] = [:], body: Data? = nil, accepted: Set<Int>,
-        session fixed: String? = nil, until deadline: TimeInterval? = nil, repeats: Bool = true
-    ) async throws -> HTTPAnswer {
-        var request = URLRequest(url: url)
-        request.httpMethod = method
-        request.httpBody = body
-        for (name, value) in headers { request.setValue(value, forHTTPHeaderField: name) }
+    func send(_ request: URLRequest, accepted: Set<Int>, until deadline: TimeInterval? = nil) async throws -> HTTPAnswer {
         let endsAt = deadline ?? newDeadline()
-        var session = try await within(endsAt) { if let fixed { fixed } else { try await current() } }
-        var mayRenew = fixed == nil
+        var session = try await within(endsAt) { try await sessions.current() }
+        var isNew = false
         var backoff = 1.0
         while true {
             let failure: BrokerError
             do {
                 let answer = try await attempt(request, session: session, endsAt: endsAt)
-                if accepted.contains(answer.status), answer.isJSON || [204, 304].contains(answer.status) { return answer }
+                if accepted.contains(answer.status), answer.isJSON || answer.status == 304 { return answer }
                 failure = BrokerError(answer)
             } catch let error as BrokerError {
                 failure = error
             }
-            if failure.status == 401, mayRenew {
-                mayRenew = false
-                session = try await within(endsAt) { try await current(renewed: true) }
+            if failure.status == 401, !isNew {
+                (session, isNew) = try await within(endsAt) { [session] in try await sessions.renewed(session) }
                 continue
             }
             // The random part keeps apart the phones that lost the broker at the same time.
             let wait = failure.retryAfter ?? backoff * Double.random(in: 0.5...1)
             // Without a network the app learns it at once: the app knows best when the network is back.
-            let mayHelp = repeats && failure.retryable && failure.code != BrokerError.Code.networkUnavailable
+            let mayHelp = failure.retryable && failure.code != BrokerError.Code.networkUnavailable
             guard mayHelp, Self.now() + wait < endsAt else { throw failure }
             try await Self.sleep(wait)
             backoff *= 2
         }
     }
 
-    /// A session of the app's own login. Its errors become a `BrokerError`.
-    func current(renewed: Bool = false) async throws -> String {
+    /// Sends a request once, without a renewal.
+    /// - Parameter session: `nil`: the one that the app has.
+    /// - Returns: whether the answer was 204.
+    func sendOnce(_ request: URLRequest, session: String?) async -> Bool {
+        let endsAt = Self.now() + min(attemptTimeout, totalDeadline)
         do {
-            return try await within(newDeadline()) { try await renewed ? sessions.renewedSession() : sessions.session() }
-        } catch {
-            try Task.checkCancellation()
-            throw error as? BrokerError ?? (error is URLError ? .networkUnavailable(error) : .sessionUnavailable(error))
-        }
+            let session = try await within(endsAt) { if let session { session } else { try await sessions.current() } }
+            return try await attempt(request, session: session, endsAt: endsAt).status == 204
+        } catch { return false }
     }
 
     func newDeadline() -> TimeInterval { Self.now() + totalDeadline }
@@ -96,24 +87,25 @@ struct HTTPExchange: Sendable {
         }
     }
 
-    /// Cancels the operation at the given time, and does not wait for it: it may ignore the cancellation.
-    func within<T: Sendable>(_ endsAt: TimeInterval, _ run: @escaping @Sendable () async throws -> T) async throws -> T {
+    /// Cancels the operation at the given time, or when the caller is cancelled, and does not wait for it: it may ignore that.
+    func within<T: Sendable>(_ endsAt: TimeInterval?, _ run: @escaping @Sendable () async throws -> T) async throws -> T {
         let (results, first) = AsyncThrowingStream<T, any Error>.makeStream()
         let running = Task { do { first.yield(try await run()) } catch { first.finish(throwing: error) } }
-        let timer = Task {
-            try await Self.sleep(endsAt - Self.now())
-            first.finish(throwing: BrokerError.networkTimeout())
+        let timer = endsAt.map { endsAt in
+            Task {
+                try await Self.sleep(endsAt - Self.now())
+                first.finish(throwing: BrokerError.networkTimeout())
+            }
         }
         defer { running.cancel() }
-        defer { timer.cancel() }
+        defer { timer?.cancel() }
         for try await result in results { return result }
         // The caller was cancelled.
         throw CancellationError()
     }
 
-    /// - Parameter seconds: more than 30 years end after 30 years. Nanoseconds of an infinite time would stop the app.
     private static func sleep(_ seconds: TimeInterval) async throws {
-        try await Task.sleep(nanoseconds: UInt64(min(max(0, seconds), 1e9) * 1e9))
+        try await Task.sleep(nanoseconds: UInt64(max(0, seconds) * 1e9))
     }
 
     /// Seconds. Unlike `Date`, nobody sets this clock. Unlike `systemUptime`, it needs no reason in the privacy manifest.

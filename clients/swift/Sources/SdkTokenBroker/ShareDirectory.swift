@@ -1,5 +1,9 @@
 import Foundation
 
+#if canImport(FoundationNetworking)
+    import FoundationNetworking
+#endif
+
 /// What the SDK shows of a person with whom a camera is shared.
 public struct HostAccount: Codable, Equatable, Sendable {
     public let accessId: String
@@ -24,22 +28,26 @@ public struct CloudShareDirectory: ShareDirectory {
     private let cloud: URL
     private let exchange: HTTPExchange
 
-    /// - Parameter cloud: base URL of the app's cloud: absolute, as for `SdkTokenClient`.
-    public init(cloud: URL, sessions: any SessionSource, transport: @escaping HTTPTransport = directTransport) {
+    /// - Parameters:
+    ///   - cloud: base URL of the app's cloud: absolute, as for `SdkTokenClient`.
+    ///   - client: its sessions, time limits and transport also count here. Both share a renewal of the session.
+    public init(cloud: URL, client: SdkTokenClient) {
         requireAddress(cloud)
-        self.cloud = cloud
-        exchange = HTTPExchange(sessions: sessions, transport: transport, totalDeadline: 30, attemptTimeout: 10)
+        (self.cloud, exchange) = (cloud, client.exchange)
     }
 
     public func account(byName name: String) async throws -> HostAccount? {
-        let answer = try await exchange.send(endpoint("share/account", of: cloud, query: ["account": name]), accepted: [200, 404])
+        let request = URLRequest(url: endpoint("share/account", of: cloud, query: ["account": name]))
+        let answer = try await exchange.send(request, accepted: [200, 404])
         return answer.status == 404 ? nil : try decode(HostAccount.self, from: answer.body)
     }
 
     public func accounts(byAccessIds accessIds: [String]) async throws -> [HostAccount] {
-        let answer = try await exchange.send(
-            endpoint("share/accounts", of: cloud), method: "POST", headers: ["Content-Type": "application/json"],
-            body: try JSONEncoder().encode(["accessIds": accessIds]), accepted: [200])
+        var request = URLRequest(url: endpoint("share/accounts", of: cloud))
+        request.httpMethod = "POST"
+        request.setValue("application/json", forHTTPHeaderField: "Content-Type")
+        request.httpBody = try JSONEncoder().encode(["accessIds": accessIds])
+        let answer = try await exchange.send(request, accepted: [200])
         return try decode(FoundAccounts.self, from: answer.body).accounts.compactMap(\.account)
     }
 }

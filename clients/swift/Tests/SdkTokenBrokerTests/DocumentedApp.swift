@@ -24,11 +24,11 @@ final class DocumentedApp {
             uniqueId: GWIoT.shared.phoneUniqueId(),
             sessions: login,
             storage: storage)
-        let directory = CloudShareDirectory(cloud: cloud, sessions: login)  // https://cloud.example
+        let directory = CloudShareDirectory(cloud: cloud, client: client)  // https://cloud.example
         camera = BrokerHostAccountService(client: client, directory: directory) { [weak self] event in
             self?.receive(event)
         }
-        camera.start()  // registers with the SDK, and finishes a logout that found no network
+        camera.start()  // registers with the SDK
     }
 
     /// After the app's own login, and at each start that finds somebody logged in.
@@ -41,7 +41,7 @@ final class DocumentedApp {
             return screen.showError("sdk")  // the SDK's error, or that of the storage
         }
         switch error.kind {
-        case _ where error.code == BrokerError.Code.loggedOut: break  // a logout or another login shows its own screen
+        case .loggedOut: break  // a logout or another login shows its own screen
         case .sessionNeeded: await logOut()  // another account may be the next to log in
         default: screen.showError(error.code)  // account_disabled, terminal_limit, network_unavailable, …
         }
@@ -76,7 +76,7 @@ final class DocumentedApp {
 protocol AppLogin: SessionSource {  // your own login
     var accountId: String { get }
     func session() async throws -> String  // throws BrokerError.noSession if the user has to log in
-    func renewedSession() async throws -> String  // the same, after the broker answered 401 to the session
+    func renewedSession(refused: String) async throws -> String  // the same, after a 401 to the refused session
     func end()
 }
 
@@ -96,8 +96,11 @@ final class OwnLogin: AppLogin {
         return current
     }
 
-    func renewedSession() async throws -> String {
-        current = try await renew()  // a `URLError` counts as temporary, like any error but `noSession`
+    func renewedSession(refused: String) async throws -> String {
+        if current == refused {
+            let renewed = try await renew()  // an error counts as temporary, unless it is `noSession`
+            if current == refused { current = renewed }  // not after end()
+        }
         return try await session()
     }
 

@@ -7,6 +7,7 @@ public final class InMemoryTokenStorage: TokenStorage, @unchecked Sendable {
     private var values: [String: String] = [:]
 
     public init() {}
+    public var isEmpty: Bool { lock.withLock { values.isEmpty } }
     public func value(forKey key: String) -> String? { lock.withLock { values[key] } }
     public func set(_ value: String, forKey key: String) { lock.withLock { values[key] = value } }
     public func removeValue(forKey key: String) { lock.withLock { values[key] = nil } }

@@ -19,18 +19,9 @@ private final class TestLogin: AppLogin {
     private let sessions: any SessionSource
     init(_ sessions: any SessionSource) { self.sessions = sessions }
     func session() async throws -> String { try await sessions.session() }
-    func renewedSession() async throws -> String { try await sessions.renewedSession() }
+    func renewedSession(refused: String) async throws -> String { try await sessions.renewedSession(refused: refused) }
     private(set) var hasEnded = false
     func end() { hasEnded = true }
-}
-
-private struct SlowSessions: SessionSource {
-    let value: String
-    func session() async throws -> String {
-        try await Task.sleep(nanoseconds: 500_000_000)
-        return value
-    }
-    func renewedSession() async throws -> String { try await session() }
 }
 
 /// The adapter, and the app of the documents, with the stub of the SDK.
@@ -54,11 +45,15 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
             broker: environment.proxy, cloud: environment.proxy)
     }
 
-    /// The app's next start, with another account.
-    private func start(session: String) -> BrokerHostAccountService {
-        sdk.reset()
-        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
-        let service = BrokerHostAccountService(client: newClient(TestSessions(session)), directory: directory) { _ in }
+    /// The adapter alone, with a new SDK.
+    private func startService(
+        _ sessions: TestSessions? = nil, storage: (any TokenStorage)? = nil, sdkTimeout: TimeInterval = 30,
+        onEvent: @escaping @MainActor (BrokerHostAccountService.Event) -> Void = { _ in }
+    ) -> BrokerHostAccountService {
+        let client = newClient(sessions, storage: storage)
+        let directory = CloudShareDirectory(cloud: environment.proxy, client: client)
+        let service = BrokerHostAccountService(
+            client: client, directory: directory, expiryGrace: 0.1, sdkTimeout: sdkTimeout, onEvent: onEvent)
         service.start()
         return service
     }
@@ -66,16 +61,6 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     private func accessId(_ session: String) async throws -> String {
         let body = try await environment.tokenForTheCloud(session: session, uniqueId: phone).body
         return try JSONDecoder().decode(SdkToken.self, from: body).accessId
-    }
-
-    private func start(expiryGrace: TimeInterval, onEvent: @escaping @MainActor (BrokerHostAccountService.Event) -> Void)
-        -> BrokerHostAccountService
-    {
-        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
-        let service = BrokerHostAccountService(
-            client: newClient(), directory: directory, expiryGrace: expiryGrace, onEvent: onEvent)
-        service.start()
-        return service
     }
 
     func testTheWholeLifeFromTheFirstLoginToTheLogout() async throws {
@@ -150,40 +135,34 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         try await eventually { storage.value(forKey: "sdk-token")?.contains(#""refused":true"#) == true }
         sdk.accountEvent.raise(AccountEvent.KickedOut())
         try await eventually { screen.shown == ["kicked out"] }
-        try await app.client.switchUser(to: "somebody else")
         await app.logOut()
 
         XCTAssertTrue(isMainThread(), "this test does not run on the main thread")
-        XCTAssertGreaterThan(watched.accesses, 20)
+        XCTAssertGreaterThan(watched.accesses, 10)
         XCTAssertEqual(watched.accessesOnMain, 0)
     }
 
     private func isMainThread() -> Bool { Thread.isMainThread }
 
-    func testALogoutThatHangsNeitherStopsNorHarmsTheNextAccount() async throws {
+    func testALogoutThatHangsHoldsUpTheNextAccountForTheTimeoutOfAnAttemptAndDoesNotHarmIt() async throws {
         let bob = try await environment.session(account: UUID().uuidString)
-        let sessions = HangingSessions(session)
+        let sessions = TestSessions(session)
+        let client = newClient(sessions, attemptTimeout: 2)
         let service = BrokerHostAccountService(
-            client: newClient(sessions), directory: CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
+            client: client, directory: CloudShareDirectory(cloud: environment.proxy, client: client)
         ) { _ in }
         service.start()
         try await service.login(hostUserId: "alice")
-        sessions.hang()
+        try await environment.network(.forward, answers: [.hang])
         let logout = Task { try await service.logout() }
-        try await eventually { sessions.waiting == 1 }
-        let login = Task { try await service.login(hostUserId: "bob") }
+        try await eventually { try await environment.requests("DELETE").count == 1 }
+        sessions.value = bob
+        try await service.login(hostUserId: "bob")
         try await logout.value
-        try await eventually { sessions.waiting == 2 }
-        sessions.answer(bob)
-        try await login.value
 
         let expected = try await accessId(bob)
         XCTAssertEqual(sdk.credentials?.accessId, expected)
-        let requests = try await environment.seen().requests
-        XCTAssertEqual(requests.map(\.method), ["GET", "DELETE", "GET"])
-        XCTAssertEqual(
-            requests.map { $0.headers["authorization"] }, ["Bearer \(session)", "Bearer \(session)", "Bearer \(bob)"])
-        _ = try await newClient(TestSessions(bob)).sdkToken()
+        _ = try await client.sdkToken(userId: "bob")
         let last = try await environment.seen().requests.last
         XCTAssertEqual(last?.status, 304, "the broker still has the token of the next account")
     }
@@ -191,16 +170,17 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     /// The client is busy with another call, so that the two calls wait for their turn.
     private func logOutAndLogInAnotherAccount(_ wait: @MainActor (() -> Bool) async throws -> Void) async throws {
         let bob = try await environment.session(account: UUID().uuidString)
-        let (sessions, slow) = (TestSessions(session, next: bob), SlowStorage(storage))
+        let (sessions, slow) = (TestSessions(session), SlowStorage(storage))
         let client = newClient(sessions, storage: slow)
-        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
-        let service = BrokerHostAccountService(client: client, directory: directory) { _ in }
+        let service = BrokerHostAccountService(
+            client: client, directory: CloudShareDirectory(cloud: environment.proxy, client: client)
+        ) { _ in }
         service.start()
         try await service.login(hostUserId: "alice")
         slow.close()
         let busy = Task { try await client.tokenWasRefused() }
         try await eventually { slow.isWaitedFor }
-        _ = try await sessions.renewedSession()
+        sessions.value = bob
         var calls: [String] = []
         let logout = Task(priority: .utility) {
             calls.append("logout")
@@ -215,10 +195,8 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         slow.open()
         _ = try await (busy.value, logout.value, login.value)
 
-        // The login does not wait for the logout of another account.
         let requests = try await environment.seen().requests.map { "\($0.method) \($0.headers["authorization"] ?? "")" }
-        XCTAssertEqual(requests.first, "GET Bearer \(session)")
-        XCTAssertEqual(requests.dropFirst().sorted(), ["DELETE Bearer \(session)", "GET Bearer \(bob)"])
+        XCTAssertEqual(requests, ["GET Bearer \(session)", "DELETE Bearer \(session)", "GET Bearer \(bob)"])
     }
 
     func testALogoutTakesEffectBeforeALaterLoginWhoseTaskHasAHigherPriority() async throws {
@@ -236,7 +214,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         ]
         for (reason, isLoggedOut) in temporary.map({ ($0, false) }) + [(BrokerError.noSession as any Error, true)] {
             sdk.reset()
-            let sessions = FailingSessions(session)
+            let sessions = TestSessions(session)
             sessions.error = reason
             let login = TestLogin(sessions)
             let app = DocumentedApp(
@@ -252,8 +230,9 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         let app = start()
         let login = Task { await app.logInToCameras() }
         try await eventually { try await environment.requests().count == 1 }
-        try await app.client.switchUser(to: "bob")
+        let next = Task { try await app.client.sdkToken(userId: "bob") }
         await login.value
+        _ = try await next.value
         XCTAssertEqual(screen.shown, [])
     }
 
@@ -291,21 +270,6 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(screen.shown, ["sdk"])
     }
 
-    func testACancelledLoginDoesNotReportTheTokenAsRefused() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
-        sdk.vendorAccepts = { _ in
-            try await Task.sleep(nanoseconds: 5_000_000_000)
-            return false
-        }
-        let login = Task { try await service.login(hostUserId: "alice") }
-        try await eventually { storage.value(forKey: "sdk-token") != nil }
-        login.cancel()
-        let result = await login.result
-
-        XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError) }
-        XCTAssertEqual(storage.value(forKey: "sdk-token")?.contains(#""refused":true"#), false)
-    }
-
     func testAFailedLoginShowsTheReasonOfTheBroker() async throws {
         try await environment.vendor(["fault": "account-closed"])
         await start().logInToCameras()
@@ -336,7 +300,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
 
     func testALoginThatFailsAfterTheExpiryIsForTheAppAsAnyOther() async throws {
         let app = start()
-        let loggedOut = BrokerError(kind: .sessionNeeded, code: BrokerError.Code.loggedOut)
+        let loggedOut = BrokerError(kind: .loggedOut, code: BrokerError.Code.loggedOut)
         let closed = BrokerError(kind: .forbidden, code: "account_disabled")
         for error in [loggedOut, closed, BrokerError.noSession] { app.receive(.loginFailed(error)) }
         try await eventually { screen.shown.count == 2 }
@@ -345,15 +309,14 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     }
 
     func testTheSdkNeverGetsTheStoredTokenOfTheAccountBeforeAlthoughNobodyLoggedItOut() async throws {
-        let service = start(session: session)
-        try await service.login(hostUserId: "alice")
+        try await startService().login(hostUserId: "alice")
         // The next response of alice's own login contains a token. The SDK has a login, so it does not ask for it.
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
         try await newClient().useToken(body, etag: etag, userId: "alice")
-        try await service.login(hostUserId: "alice")
 
         let bob = try await environment.session(account: UUID().uuidString)
-        try await start(session: bob).login(hostUserId: "bob")
+        sdk.reset()
+        try await startService(TestSessions(bob)).login(hostUserId: "bob")
         let expected = try await accessId(bob)
         XCTAssertEqual(sdk.credentials?.accessId, expected)
     }
@@ -361,14 +324,11 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     func testALoginOfAnotherAccountDoesNotGetTheAnswerToARequestOfTheAccountBefore() async throws {
         try await environment.vendor(["latencyMs": 1_500])
         let bob = try await environment.session(account: UUID().uuidString)
-        let sessions = TestSessions(session, next: bob)
-        let service = BrokerHostAccountService(
-            client: newClient(sessions), directory: CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
-        ) { _ in }
-        service.start()
+        let sessions = TestSessions(session)
+        let service = startService(sessions)
         let first = Task { try await service.login(hostUserId: "alice") }
         try await eventually { try await environment.requests().count == 1 }
-        _ = try await sessions.renewedSession()
+        sessions.value = bob
         try await service.login(hostUserId: "bob")
         _ = await first.result
         let expected = try await accessId(bob)
@@ -376,7 +336,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     }
 
     func testALoginThatFailsBecauseOfALogoutIsNotRepeatedAndGetsNoNewToken() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
+        let service = startService()
         var (asked, isLoggedOut) = (false, false)
         sdk.vendorAccepts = { _ in
             guard !asked else { return true }
@@ -397,7 +357,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     }
 
     func testAfterALogoutOrAfterBeingKickedOutTheSdkGetsNoTokenBeforeTheNextLogin() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
+        let service = startService()
         for isLogout in [false, true] {
             try await service.login(hostUserId: "alice")
             let logouts = sdk.logouts
@@ -446,18 +406,14 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
 
     func testAfterALogoutALoginThatIsStillRunningInTheSdkGetsNoTokenAlsoNotThatOfTheNextAccount() async throws {
         let bob = try await environment.session(account: UUID().uuidString)
-        let sessions = TestSessions(session, next: bob)
-        let service = BrokerHostAccountService(
-            client: newClient(sessions), directory: CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
-        ) { _ in }
-        service.start()
+        let sessions = TestSessions(session)
+        let service = startService(sessions)
         holdQuestions(of: "alice")
         let first = Task { try await service.login(hostUserId: "alice") }
         try await eventually { sdk.logins == 1 }
         try await service.logout()
-        _ = try await sessions.renewedSession()
+        sessions.value = bob
         let second = Task { try await service.login(hostUserId: "bob") }
-        try await eventually { storage.value(forKey: "sdk-token.user") == "bob" }
         try await Task.sleep(nanoseconds: 200_000_000)
         areQuestionsHeld = false
         let (login, next) = await (first.result, second.result)
@@ -470,30 +426,8 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(requests.map { $0.headers["authorization"] }, ["Bearer \(bob)"])
     }
 
-    func testTheSdkGetsNoTokenOfAnotherUserWhomTheAppNamesDuringALogin() async throws {
-        let bob = try await environment.session(account: UUID().uuidString)
-        let sessions = TestSessions(session, next: bob)
-        let client = newClient(sessions)
-        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
-        let service = BrokerHostAccountService(client: client, directory: directory) { _ in }
-        service.start()
-        holdQuestions(of: "alice")
-        let login = Task { try await service.login(hostUserId: "alice") }
-        try await eventually { sdk.logins == 1 }
-        _ = try await sessions.renewedSession()
-        try await client.switchUser(to: "bob")
-        areQuestionsHeld = false
-        let result = await login.result
-
-        XCTAssertThrowsError(try result.get()) { XCTAssertEqual(($0 as? BrokerError)?.code, "logged_out") }
-        XCTAssertNil(sdk.credentials)
-        try await service.login(hostUserId: "bob")
-        let expected = try await accessId(bob)
-        XCTAssertEqual(sdk.credentials?.accessId, expected)
-    }
-
     func testLoginsOfOneAccountAtTheSameTimeHaveOneResultAndALaterLoginHasItsOwn() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
+        let service = startService()
         try await environment.vendor(["fault": "account-closed"])
         holdQuestions(of: "alice")
         var logins = (0..<5).map { _ in Task { try await service.login(hostUserId: "alice") } }
@@ -511,7 +445,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     }
 
     func testACallerOfALoginWhoIsCancelledDoesNotCancelAnother() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
+        let service = startService()
         holdQuestions(of: "alice")
         let first = Task { try await service.login(hostUserId: "alice") }
         try await eventually { sdk.logins == 1 }
@@ -521,13 +455,12 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         areQuestionsHeld = false
         _ = await first.result
         try await second.value
+        XCTAssertEqual(sdk.logins, 1)
         XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
     }
 
-    func testALoginWaitsForALogoutThatIsStillInTheSdkButForTheTotalDeadlineOnly() async throws {
-        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
-        let service = BrokerHostAccountService(client: newClient(totalDeadline: 3), directory: directory) { _ in }
-        service.start()
+    func testALoginWaitsForALogoutThatIsStillInTheSdkButForItsTimeoutOnly() async throws {
+        let service = startService(sdkTimeout: 3)
         for doesAnswer in [true, false] {
             try await service.login(hostUserId: "alice")
             var isHeld = true
@@ -547,10 +480,8 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         }
     }
 
-    func testALogoutThatTheSdkNeverEndsHoldsUpLoginsForOneTotalDeadlineOnly() async throws {
-        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
-        let service = BrokerHostAccountService(client: newClient(totalDeadline: 3), directory: directory) { _ in }
-        service.start()
+    func testALogoutThatTheSdkNeverEndsHoldsUpLoginsForItsTimeoutOnly() async throws {
+        let service = startService(sdkTimeout: 3)
         try await service.login(hostUserId: "alice")
         var isHeld = true
         sdk.beforeLogout = { while isHeld { try? await Task.sleep(nanoseconds: 10_000_000) } }
@@ -566,7 +497,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     }
 
     func testALoginThatTheSdkEndsAfterALogoutDoesNotUndoTheLogout() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
+        let service = startService()
         var isHeld = true
         sdk.vendorAccepts = { _ in
             while isHeld { try? await Task.sleep(nanoseconds: 10_000_000) }
@@ -582,10 +513,12 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     }
 
     func testALogoutEndsALoginThatWaitsForTheLoginBefore() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
+        let service = startService()
         holdQuestions(of: "alice")
-        let logins = (0..<2).map { _ in Task { try await service.login(hostUserId: "alice") } }
-        try await eventually { sdk.logins == 1 && storage.value(forKey: "sdk-token.user") == "alice" }
+        var logins = [Task { try await service.login(hostUserId: "alice") }]
+        try await eventually { sdk.logins == 1 }
+        logins.append(Task { try await service.login(hostUserId: "bob") })
+        try await Task.sleep(nanoseconds: 200_000_000)
         try await service.logout()
         areQuestionsHeld = false
 
@@ -596,19 +529,15 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(sdk.logins, 1)
     }
 
-    func testALoginThatTheSdkNeverEndsHoldsUpThatOfTheNextAccountForTheTotalDeadlineOnly() async throws {
+    func testALoginThatTheSdkNeverEndsHoldsUpThatOfTheNextAccountForItsTimeoutOnly() async throws {
         let bob = try await environment.session(account: UUID().uuidString)
-        let sessions = TestSessions(session, next: bob)
-        let service = BrokerHostAccountService(
-            client: newClient(sessions, totalDeadline: 4),
-            directory: CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
-        ) { _ in }
-        service.start()
+        let sessions = TestSessions(session)
+        let service = startService(sessions, sdkTimeout: 4)
         holdQuestions(of: "alice")
         let first = Task { try await service.login(hostUserId: "alice") }
         try await eventually { sdk.logins == 1 }
         try await service.logout()
-        _ = try await sessions.renewedSession()
+        sessions.value = bob
         let startedAt = Date()
         let second = Task { try await service.login(hostUserId: "bob") }
         try await eventually { sdk.isLogin.value?.boolValue == true }
@@ -623,35 +552,27 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     }
 
     func testALoginThatTheSdkEndsTooLateChangesNothingForTheLoginsAfterIt() async throws {
-        let client = newClient(totalDeadline: 4)
-        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
-        let service = BrokerHostAccountService(client: client, directory: directory) { _ in }
-        service.start()
+        let service = startService(sdkTimeout: 2)
         // The vendor answers when the test wants it.
         var answers: [CheckedContinuation<Bool, Never>] = []
         sdk.vendorAccepts = { _ in await withCheckedContinuation { answers.append($0) } }
-        let logins = (0..<3).map { _ in Task { try await service.login(hostUserId: "alice") } }
-        // Two wait for the first one. The third then waits for the second one as long again.
+        let first = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { answers.count == 1 }
+        try await Task.sleep(nanoseconds: 2_200_000_000)
+        let second = Task { try await service.login(hostUserId: "alice") }
         try await eventually { answers.count == 2 }
-        let second = try XCTUnwrap(answers.dropFirst().first)
-        try await Task.sleep(nanoseconds: 500_000_000)
-        XCTAssertEqual(sdk.logins, 2)
         answers[0].resume(returning: false)
-        try await Task.sleep(nanoseconds: 500_000_000)
-        XCTAssertEqual(sdk.logins, 2)
+        let result = await first.result
+        XCTAssertThrowsError(try result.get()) { XCTAssertEqual(($0 as? BrokerError)?.code, "logged_out") }
         XCTAssertEqual(storage.value(forKey: "sdk-token")?.contains(#""refused":true"#), false)
-        second.resume(returning: true)
-
-        var codes: [String] = []
-        for login in logins {
-            do { try await login.value } catch { codes.append((error as? BrokerError)?.code ?? "\(error)") }
-        }
-        XCTAssertEqual(codes, ["logged_out"])
+        answers[1].resume(returning: true)
+        try await second.value
+        XCTAssertEqual(sdk.logins, 2)
         XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
     }
 
     func testATokenThatArrivesAfterBeingKickedOutDoesNotReachTheSdk() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
+        let service = startService()
         try await environment.vendor(["latencyMs": 500])
         let login = Task { try await service.login(hostUserId: "alice") }
         try await eventually { try await environment.requests().count == 1 }
@@ -676,7 +597,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     }
 
     func testAnExpiredTokenLogsInAgainIfTheSdkLoggedItselfOut() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
+        let service = startService()
         try await service.login(hostUserId: "alice")
         let expired = try XCTUnwrap(sdk.credentials?.accessToken)
         sdk.endLogin()
@@ -687,7 +608,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     }
 
     func testAnExpiredTokenChangesNothingIfTheSdkRenewedItItself() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
+        let service = startService()
         try await service.login(hostUserId: "alice")
         let logins = sdk.logins
         sdk.accountEvent.raise(AccountEvent.AccessTokenExpired())
@@ -701,7 +622,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
 
     func testALoginThatFailsAfterTheExpiryIsReported() async throws {
         var failures: [any Error] = []
-        let service = start(expiryGrace: 0.1) { if case .loginFailed(let error) = $0 { failures.append(error) } }
+        let service = startService { if case .loginFailed(let error) = $0 { failures.append(error) } }
         try await service.login(hostUserId: "alice")
         try await environment.network(.gone)
         sdk.endLogin()
@@ -712,7 +633,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     }
 
     func testNothingLogsInAgainAfterBeingKickedOutOrAfterALogout() async throws {
-        let service = start(expiryGrace: 0.1) { _ in }
+        let service = startService()
         for isLogout in [false, true] {
             try await service.login(hostUserId: "alice")
             let (logins, logouts) = (sdk.logins, sdk.logouts)
@@ -725,35 +646,39 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         }
     }
 
-    func testALogoutThatTheSdkFailsIsNotLostAtTheBroker() async throws {
-        _ = try await newClient().sdkToken()
-        // After a restart of the app, the SDK fails before the client has a session for the broker.
-        let sessions = SlowSessions(value: session)
-        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
-        let service = BrokerHostAccountService(client: newClient(sessions), directory: directory) { _ in }
+    func testALogoutThatTheSdkFailsReachesTheBroker() async throws {
+        let service = startService()
+        try await service.login(hostUserId: "alice")
         sdk.logoutError = GWError(message: "the SDK is busy")
         do {
             try await service.logout()
             XCTFail("nothing was thrown")
-        } catch {
-            XCTAssertEqual((error as? GWError)?.message, "the SDK is busy")
-        }
-        let isFinished = await newClient().finishLogout()
-        XCTAssertTrue(isFinished)
+        } catch { XCTAssertEqual((error as? GWError)?.message, "the SDK is busy") }
         let requests = try await environment.requests("DELETE")
         XCTAssertEqual(requests.map(\.status), [204])
     }
 
-    func testALogoutWithoutNetworkLogsOutTheSdkAndReachesTheBrokerAtTheNextStart() async throws {
+    func testALogoutWithoutNetworkLogsOutTheSdk() async throws {
         let app = start()
         await app.logInToCameras()
         try await environment.network(.gone)
         await app.logOut()
         XCTAssertEqual(sdk.isLogin.value?.boolValue, false)
-        try await environment.network(.forward)
+        XCTAssertEqual(screen.shown, ["login"])
+        XCTAssertTrue(storage.isEmpty)
+    }
 
-        sdk.reset()
-        _ = start()
-        try await eventually { try await environment.requests("DELETE").map(\.status) == [204] }
+    func testTheOwnLoginOfTheDocumentsHasNoSessionAfterItsEndAlsoIfARenewalWasRunning() async throws {
+        var mayEnd = false
+        let login = OwnLogin(accountId: "alice", session: "ended") {
+            while !mayEnd { try await Task.sleep(nanoseconds: 10_000_000) }
+            return "new"
+        }
+        let renewal = Task { try await login.renewedSession(refused: "ended") }
+        await Task.yield()
+        login.end()
+        mayEnd = true
+        let result = await renewal.result
+        XCTAssertThrowsError(try result.get()) { XCTAssertEqual(($0 as? BrokerError)?.kind, .sessionNeeded) }
     }
 }

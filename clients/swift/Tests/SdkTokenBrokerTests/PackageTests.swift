@@ -4,7 +4,7 @@ import XCTest
 /// What an app gets from the repository: the package, the pod and the privacy manifest.
 final class PackageTests: XCTestCase {
     /// The lines of the README, with the repository at the address that they name.
-    func testAnAppGetsThePackageByTheLineOfTheReadmeFromATagOfTheRepository() throws {
+    func testFakeInAppTests_inAnAppThatGetsThePackageByTheLineOfTheReadmeFromATag() throws {
         let readme = try Repository.text("clients/swift/README.md")
         let dependency = try XCTUnwrap(readme.firstMatch(of: /`(\.package\(url: "([^"]+)", \.upToNextMinor\(from: "([^"]+)"\)\))`/)?.output)
         let product = try XCTUnwrap(readme.firstMatch(of: /`(\.product\([^`]+\))`/)?.output.1)
@@ -19,7 +19,7 @@ final class PackageTests: XCTestCase {
         try run(git + ["commit", "-q", "--allow-empty", "--message", "Now"], in: folder)
         try run(git + ["tag", "v\(dependency.3)"], in: folder)
 
-        // The app may be in Swift 5 mode. Its tests create tokens and errors.
+        // The app may be in Swift 5 mode. Its tests create tokens and errors, and replace the client (`fake-in-app-tests`).
         let files = [
             "Package.swift": """
                 // swift-tools-version:5.9
@@ -30,9 +30,17 @@ final class PackageTests: XCTestCase {
                     targets: [.executableTarget(name: "App", dependencies: [\(product)])])
                 """,
             "Sources/App/main.swift": """
+                import Foundation
                 import SdkTokenBroker
                 let token = SdkToken(accessId: "1", accessToken: "secret", expireTime: "0", terminalId: "2", expend: "{}")
-                print(BrokerError(kind: .network, code: BrokerError.Code.networkTimeout), token, SdkTokenClient.self)
+                struct Fake: TokenClient {
+                    func sdkToken(userId: String) async throws -> SdkToken { token }
+                    func tokenWasRefused() async throws {}
+                    func useToken(_ body: Data, etag: String?, userId: String) async throws {}
+                    func logout() async throws -> Bool { true }
+                }
+                let client: any TokenClient = Fake()
+                print(BrokerError(kind: .network, code: BrokerError.Code.networkTimeout), client, SdkTokenClient.self)
                 """,
         ]
         for (name, text) in files {
@@ -50,7 +58,7 @@ final class PackageTests: XCTestCase {
                 "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "url.file://\(clone).insteadOf",
                 "GIT_CONFIG_VALUE_0": String(dependency.2),
             ])
-        XCTAssertEqual(output.split(separator: "\n").last, "network_timeout SdkToken(expireTime: 0) SdkTokenClient")
+        XCTAssertEqual(output.split(separator: "\n").last, "network_timeout Fake() SdkTokenClient")
         let checkout = app.appendingPathComponent(".build/checkouts/sdk-token-broker")
         XCTAssertTrue(FileManager.default.fileExists(atPath: checkout.appendingPathComponent("Package.swift").path))
         let bundle = app.appendingPathComponent(".build/debug/SdkTokenBroker_SdkTokenBroker.resources")
@@ -76,6 +84,17 @@ final class PackageTests: XCTestCase {
         try copy("clients/swift/Tests/SdkTokenBrokerTests/DocumentedApp.swift", isolated: true)
         let files = try FileManager.default.contentsOfDirectory(atPath: folder.path)
         try run(["swiftc", "-typecheck", "-swift-version", "6", "-warnings-as-errors"] + files, in: folder)
+    }
+
+    /// The id is in camel case, and what follows it begins with `_`.
+    func testEachCaseOfTheClientsHasATest() throws {
+        let folder = "clients/swift/Tests/SdkTokenBrokerTests"
+        let files = try FileManager.default.contentsOfDirectory(atPath: Repository.root.appendingPathComponent(folder).path)
+        let code = try files.map { try Repository.text("\(folder)/\($0)") }.joined()
+        let names = Set(code.matches(of: /func test([A-Za-z0-9]+)/).map { $0.output.1.lowercased() })
+        let ids = try Repository.text("clients/cases.md").matches(of: /(?m)^\| `([a-z0-9-]+)` \|/).map(\.output.1)
+        XCTAssertGreaterThan(ids.count, 30)
+        XCTAssertEqual(ids.filter { !names.contains(String($0.filter { $0 != "-" })) }, [])
     }
 
     func testTheReadmesAndThePodNameTheVersionOfTheRepository() throws {

@@ -5,7 +5,7 @@ import XCTest
 
 final class ShareDirectoryTests: ClientTestCase, @unchecked Sendable {
     private func newDirectory(_ sessions: TestSessions? = nil) -> CloudShareDirectory {
-        CloudShareDirectory(cloud: environment.proxy, sessions: sessions ?? TestSessions(session))
+        CloudShareDirectory(cloud: environment.proxy, client: newClient(sessions))
     }
 
     func testAPersonIsFoundByTheTypedAccount() async throws {
@@ -57,14 +57,6 @@ final class ShareDirectoryTests: ClientTestCase, @unchecked Sendable {
         try await environment.network(.forward, answers: [.json("{}")])
         let error = try await brokerError { try await newDirectory().accounts(byAccessIds: ["1"]) }
         XCTAssertEqual(error.kind, .unexpectedAnswer)
-    }
-
-    func testA401RenewsTheSessionOnce() async throws {
-        let sessions = TestSessions("ended", next: session)
-        try await environment.network(.forward, answers: [.json("{}", status: 401), .json(#"{"accounts":[]}"#)])
-        let found = try await newDirectory(sessions).accounts(byAccessIds: ["7"])
-        XCTAssertEqual(found, [])
-        XCTAssertEqual(sessions.renewals, 1)
     }
 
     func testAnAnswerThatIsNoPersonIsAnError() async throws {

@@ -5,7 +5,7 @@ import XCTest
 
 final class TLSTests: ClientTestCase, @unchecked Sendable {
     func testACertificateThatNobodySignedGetsNoSession() async throws {
-        let error = try await brokerError { try await newClient(broker: environment.tls).sdkToken() }
+        let error = try await brokerError { try await newClient(broker: environment.tls).sdkToken(userId: "alice") }
         XCTAssertEqual(error.kind, .network)
         let seen = try await environment.seen()
         XCTAssertEqual(seen.requests.count, 0)
@@ -17,7 +17,7 @@ final class TLSTests: ClientTestCase, @unchecked Sendable {
         /// namespace of its own, where the certificate of the test is that file.
         func testATrustedCertificateGetsTheToken() async throws {
             if ProcessInfo.processInfo.environment[TestEnvironment.inherited] != nil {
-                _ = try await newClient(broker: environment.tls).sdkToken()
+                _ = try await newClient(broker: environment.tls).sdkToken(userId: "alice")
                 return
             }
             let mount = #"mount --bind "$0" /etc/ssl/certs/ca-certificates.crt && exec "$@""#

@@ -135,78 +135,63 @@ struct TestEnvironment: Codable {
     }
 }
 
-/// The app's own login: hands out the given sessions, and counts the renewals.
+/// The app's own login, as the test wants it.
 final class TestSessions: SessionSource, @unchecked Sendable {
+    enum Question { case session, renewal }
+    private struct State {
+        var session: String
+        var error: (any Error)?
+        var held: Set<Question> = []
+        var refused: [String] = []
+        var hasBeenCancelled = false
+    }
     private let lock = NSLock()
-    private var current: String
+    private var state: State
     private let next: String?
-    private var count = 0
+    private let stores: Bool
 
-    init(_ current: String, next: String? = nil) { (self.current, self.next) = (current, next) }
-
-    var renewals: Int { lock.withLock { count } }
-    func session() async throws -> String { lock.withLock { current } }
-    func renewedSession() async throws -> String {
-        lock.withLock {
-            count += 1
-            current = next ?? current
-            return current
-        }
+    /// - Parameters:
+    ///   - next: what a renewal returns. `nil`: the same session again.
+    ///   - stores: whether `session()` returns it afterwards.
+    init(_ session: String, next: String? = nil, stores: Bool = true) {
+        (state, self.next, self.stores) = (State(session: session), next, stores)
     }
-}
 
-/// The app's own login: hands out the session, or throws the error if there is one.
-final class FailingSessions: SessionSource, @unchecked Sendable {
-    private let lock = NSLock()
-    private let value: String
-    private var failure: (any Error)?
-
-    init(_ value: String) { self.value = value }
-
+    var value: String {
+        get { lock.withLock { state.session } }
+        set { lock.withLock { state.session = newValue } }
+    }
+    /// What both questions throw.
     var error: (any Error)? {
-        get { lock.withLock { failure } }
-        set { lock.withLock { failure = newValue } }
+        get { lock.withLock { state.error } }
+        set { lock.withLock { state.error = newValue } }
     }
+    /// The questions that wait, also if they are cancelled.
+    var held: Set<Question> {
+        get { lock.withLock { state.held } }
+        set { lock.withLock { state.held = newValue } }
+    }
+    /// The sessions that the client wanted another one for.
+    var refused: [String] { lock.withLock { state.refused } }
+    /// Whether a question was cancelled while it waited.
+    var hasBeenCancelled: Bool { lock.withLock { state.hasBeenCancelled } }
+
     func session() async throws -> String {
+        await wait(.session)
         if let error { throw error }
         return value
     }
-    func renewedSession() async throws -> String { try await session() }
-}
-
-/// The app's own login: from `hang` on, a question waits until `answer`, also if it is cancelled.
-final class HangingSessions: SessionSource, @unchecked Sendable {
-    private let lock = NSLock()
-    private var current: String
-    private var questions: [CheckedContinuation<String, any Error>] = []
-    private var isHanging = false
-    private let hangsOnRenewal: Bool
-
-    init(_ current: String, hangsOnRenewal: Bool = false) { (self.current, self.hangsOnRenewal) = (current, hangsOnRenewal) }
-
-    var waiting: Int { lock.withLock { questions.count } }
-    func hang() { lock.withLock { isHanging = true } }
-    /// Later questions get the same session.
-    func answer(_ session: String) {
-        let open = lock.withLock {
-            (current, isHanging) = (session, false)
-            defer { questions = [] }
-            return questions
-        }
-        open.forEach { $0.resume(returning: session) }
+    func renewedSession(refused: String) async throws -> String {
+        lock.withLock { state.refused.append(refused) }
+        await wait(.renewal)
+        if let error { throw error }
+        if stores, let next { value = next }
+        return next ?? value
     }
-    func session() async throws -> String {
-        try await withCheckedThrowingContinuation { question in
-            let answer = lock.withLock {
-                if isHanging { questions.append(question) }
-                return isHanging ? nil : current
-            }
-            if let answer { question.resume(returning: answer) }
-        }
-    }
-    func renewedSession() async throws -> String {
-        if hangsOnRenewal { hang() }
-        return try await session()
+    private func wait(_ question: Question) async {
+        await withTaskCancellationHandler {
+            while held.contains(question) { await Task.detached { try? await Task.sleep(nanoseconds: 10_000_000) }.value }
+        } onCancel: { lock.withLock { state.hasBeenCancelled = true } }
     }
 }
 
@@ -291,25 +276,6 @@ final class SlowStorage: TokenStorage, @unchecked Sendable {
     func removeValue(forKey key: String) throws { try storage.removeValue(forKey: key) }
 }
 
-/// The app's own login whose question is never answered, not even after a cancellation: a callback that never comes.
-final class SilentSessions: SessionSource, @unchecked Sendable {
-    private let lock = NSLock()
-    private var asked: [CheckedContinuation<String, any Error>] = []
-
-    private var isOver = false
-
-    /// Whether the time is over in which a call has to end. Then the questions fail, so that no test runs for ever.
-    var hasEnded: Bool { lock.withLock { isOver } }
-    func end() {
-        lock.withLock { isOver = true }
-        lock.withLock { asked }.forEach { $0.resume(throwing: CancellationError()) }
-    }
-    func session() async throws -> String {
-        try await withCheckedThrowingContinuation { question in lock.withLock { asked.append(question) } }
-    }
-    func renewedSession() async throws -> String { try await session() }
-}
-
 /// A test with an account and a phone of its own. The network and the vendor work when it begins.
 class ClientTestCase: XCTestCase, @unchecked Sendable {
     var environment: TestEnvironment!
@@ -325,11 +291,11 @@ class ClientTestCase: XCTestCase, @unchecked Sendable {
     }
 
     func newClient(
-        _ sessions: (any SessionSource)? = nil, broker: URL? = nil, storage: (any TokenStorage)? = nil,
+        _ sessions: (any SessionSource)? = nil, broker: URL? = nil, uniqueId: String? = nil, storage: (any TokenStorage)? = nil,
         totalDeadline: TimeInterval = 20, attemptTimeout: TimeInterval = 10
     ) -> SdkTokenClient {
         SdkTokenClient(
-            broker: broker ?? environment.proxy, uniqueId: phone, sessions: sessions ?? TestSessions(session),
+            broker: broker ?? environment.proxy, uniqueId: uniqueId ?? phone, sessions: sessions ?? TestSessions(session),
             storage: storage ?? self.storage, totalDeadline: totalDeadline, attemptTimeout: attemptTimeout)
     }
 

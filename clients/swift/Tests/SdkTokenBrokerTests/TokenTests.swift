@@ -8,8 +8,8 @@ import XCTest
 #endif
 
 final class TokenTests: ClientTestCase, @unchecked Sendable {
-    func testFirstLoginReturnsTheFiveStringsOfTheBroker() async throws {
-        let token = try await newClient().sdkToken()
+    func testFirstToken() async throws {
+        let token = try await newClient().sdkToken(userId: "alice")
 
         let answer = try await environment.tokenForTheCloud(session: session, uniqueId: phone).body
         let fields = try JSONDecoder().decode([String: String].self, from: answer)
@@ -24,7 +24,7 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         let client = SdkTokenClient(
             broker: environment.proxy, uniqueId: "a+b&c=d/e?f#g%h", app: "default", regRegion: "FR",
             sessions: TestSessions(session), storage: storage)
-        _ = try await client.sdkToken()
+        _ = try await client.sdkToken(userId: "alice")
         try await client.logout()
 
         let logins = try await environment.logins(uniqueId: "a+b&c=d/e?f#g%h")
@@ -35,9 +35,9 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         XCTAssertFalse(try XCTUnwrap(requests.last).url.contains("regRegion"), "DELETE refuses parameters that it does not know")
     }
 
-    func testAnUnchangedTokenComesFromTheStorageAfter304() async throws {
-        let first = try await newClient().sdkToken()
-        let second = try await newClient().sdkToken()
+    func testTokenUnchanged() async throws {
+        let first = try await newClient().sdkToken(userId: "alice")
+        let second = try await newClient().sdkToken(userId: "alice")
 
         XCTAssertEqual(first, second)
         let requests = try await environment.requests()
@@ -45,12 +45,12 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         XCTAssertNotNil(requests.last?.headers["if-none-match"])
     }
 
-    func testARefusedTokenIsReportedOnceAndReplaced() async throws {
+    func testRefusedToken() async throws {
         let client = newClient()
-        let refused = try await client.sdkToken()
+        let refused = try await client.sdkToken(userId: "alice")
         try await client.tokenWasRefused()
-        let next = try await client.sdkToken()
-        let after = try await client.sdkToken()
+        let next = try await client.sdkToken(userId: "alice")
+        let after = try await client.sdkToken(userId: "alice")
 
         XCTAssertNotEqual(next.accessToken, refused.accessToken)
         XCTAssertEqual(after, next)
@@ -61,22 +61,22 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(logins, 2)
     }
 
-    func testARefusalSurvivesTheDeathOfTheProcessAndAFailedReport() async throws {
-        let refused = try await newClient().sdkToken()
+    func testRefusalAfterRestart() async throws {
+        let refused = try await newClient().sdkToken(userId: "alice")
         try await newClient().tokenWasRefused()
         try await environment.network(.gone)
-        _ = try await brokerError { try await newClient().sdkToken() }
+        _ = try await brokerError { try await newClient().sdkToken(userId: "alice") }
         try await environment.network(.forward)
 
-        let next = try await newClient().sdkToken()
+        let next = try await newClient().sdkToken(userId: "alice")
         XCTAssertNotEqual(next.accessToken, refused.accessToken)
     }
 
-    func testARefusalDuringARequestReplacesTheTokenOfThatRequest() async throws {
+    func testRefusedDuringRequest() async throws {
         let client = newClient()
-        let refused = try await client.sdkToken()
+        let refused = try await client.sdkToken(userId: "alice")
         try await environment.network(.forward, answers: [.hang])
-        let waiting = Task { try await client.sdkToken() }
+        let waiting = Task { try await client.sdkToken(userId: "alice") }
         try await eventually { try await environment.requests().count == 1 }
         try await client.tokenWasRefused()
 
@@ -84,21 +84,21 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         XCTAssertNotEqual(next.accessToken, refused.accessToken)
     }
 
-    func testNothingIsReportedWithoutAToken() async throws {
+    func testRefusedToken_withoutATokenReportsNothing() async throws {
         let client = newClient()
         try await client.tokenWasRefused()
-        _ = try await client.sdkToken()
+        _ = try await client.sdkToken(userId: "alice")
         let requests = try await environment.requests()
         let request = try XCTUnwrap(requests.first)
         XCTAssertFalse(request.url.contains("refused="))
     }
 
-    func testTheTokenOfTheLoginResponseNeedsNoRequest() async throws {
+    func testHandedInToken() async throws {
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
         try await newClient().useToken(body, etag: etag, userId: "alice")
-        let token = try await newClient().sdkToken()
+        let token = try await newClient().sdkToken(userId: "alice")
         let none = try await environment.requests()
-        _ = try await newClient().sdkToken()
+        _ = try await newClient().sdkToken(userId: "alice")
 
         XCTAssertEqual(token, try JSONDecoder().decode(SdkToken.self, from: body))
         XCTAssertEqual(none.count, 0)
@@ -106,12 +106,11 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(requests.map(\.status), [304])
     }
 
-    func testTheTokenOfTheLoginResponseEndsARequestThatIsUnderWay() async throws {
+    func testHandedInToken_endsARequestThatIsUnderWay() async throws {
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
         try await environment.network(.hang)
         let client = newClient()
-        try await client.switchUser(to: "alice")
-        let waiting = Task { try await client.sdkToken() }
+        let waiting = Task { try await client.sdkToken(userId: "alice") }
         try await eventually { try await environment.requests().count == 1 }
         try await client.useToken(body, etag: etag, userId: "alice")
 
@@ -121,18 +120,17 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
 
     /// The client is busy, so that the read has not begun when the app hands in the token.
     @MainActor
-    func testTheTokenOfTheLoginResponseIsNotLostIfAReadIsAboutToBegin() async throws {
+    func testHandedInToken_isNotLostIfAReadIsAboutToBegin() async throws {
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
         let slow = SlowStorage(storage)
         let client = newClient(storage: slow)
-        try await client.switchUser(to: "alice")
         slow.close()
         let busy = Task { try await client.tokenWasRefused() }
         try await eventually { slow.isWaitedFor }
         var calls = 0
         let waiting = Task {
             calls += 1
-            return try await client.sdkToken()
+            return try await client.sdkToken(userId: "alice")
         }
         try await eventually { calls == 1 }
         let handingIn = Task {
@@ -149,91 +147,94 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(requests.count, 0)
     }
 
-    func testARefusedTokenIsReplacedWithItsETagInAnyFormAndWithoutIt() async throws {
+    func testRefusedToken_withAnETagInAnyFormAndWithoutOne() async throws {
         let client = newClient()
         let changes: [(String) -> String?] = [{ "W/\($0)" }, { $0.replacingOccurrences(of: "\"", with: "") }, { _ in nil }]
         for change in changes {
             let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
             try await client.useToken(body, etag: change(XCTUnwrap(etag)), userId: "alice")
-            let refused = try await client.sdkToken()
+            let refused = try await client.sdkToken(userId: "alice")
             try await client.tokenWasRefused()
-            let next = try await client.sdkToken()
+            let next = try await client.sdkToken(userId: "alice")
             XCTAssertNotEqual(next.accessToken, refused.accessToken)
         }
         let logins = try await logins()
         XCTAssertEqual(logins, 1 + changes.count)
     }
 
-    func testAnExpiredTokenOfTheLoginResponseIsNotUsed() async throws {
+    func testHandedInToken_isNotUsedIfItHasExpired() async throws {
         let expired = #"{"accessId":"1","accessToken":"old","expireTime":"1699349988","terminalId":"1","expend":"{}"}"#
         try await newClient().useToken(Data(expired.utf8), etag: "\"old\"", userId: "alice")
-        let token = try await newClient().sdkToken()
+        let token = try await newClient().sdkToken(userId: "alice")
         XCTAssertNotEqual(token.accessToken, "old")
     }
 
-    func testABodyThatIsNoTokenIsRefusedWithoutQuotingIt() async throws {
+    func testHandedInToken_thatIsNoneIsRefusedWithoutQuotingIt() async throws {
         let error = try await brokerError { try await newClient().useToken(Data(#"{"accessToken":"secret"}"#.utf8), userId: "alice") }
         XCTAssertEqual(error.kind, .unexpectedAnswer)
         XCTAssertFalse("\(error)".contains("secret"))
     }
 
-    func testABodyThatIsNoTokenSwitchesTheUserAllTheSame() async throws {
-        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+    func testOtherUserDuringRequest() async throws {
+        try await environment.vendor(["latencyMs": 1_500])
         let bob = try await environment.session(account: UUID().uuidString)
-        let client = newClient(TestSessions(bob))
-        // The SDK has a login, so it does not ask for this token.
-        try await client.useToken(body, etag: etag, userId: "alice")
-        _ = try await brokerError { try await client.useToken(Data("null".utf8), userId: "bob") }
-        let token = try await client.sdkToken()
+        let sessions = TestSessions(session)
+        let client = newClient(sessions)
+        let first = Task { try await client.sdkToken(userId: "alice") }
+        try await eventually { try await environment.requests().count == 1 }
+        sessions.value = bob
+        let second = try await client.sdkToken(userId: "bob")
 
+        let error = try await brokerError { try await first.value }
+        XCTAssertEqual(error.kind, .loggedOut)
         let own = try await environment.tokenForTheCloud(session: bob, uniqueId: phone).body
-        XCTAssertEqual(token, try JSONDecoder().decode(SdkToken.self, from: own))
+        XCTAssertEqual(second, try JSONDecoder().decode(SdkToken.self, from: own))
+        XCTAssertEqual(storage.value(forKey: "sdk-token")?.contains(second.accessToken), true)
     }
 
-    func testTwoCallersAtOnceShareOneRequest() async throws {
-        try await environment.vendor(["latencyMs": 300])
-        let client = newClient()
-        async let first = client.sdkToken()
-        async let second = client.sdkToken()
-        let (one, two) = try await (first, second)
-
-        XCTAssertEqual(one, two)
-        let requests = try await environment.requests()
-        XCTAssertEqual(requests.count, 1)
+    func testOtherUserStored() async throws {
+        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        let sessions = TestSessions(try await environment.session(account: UUID().uuidString))
+        for isHandedIn in [false, true] {
+            let first = newClient()
+            _ = try await first.sdkToken(userId: "alice")
+            if isHandedIn { try await first.useToken(body, etag: etag, userId: "alice") }
+            let client = newClient(sessions)
+            _ = try await brokerError { try await client.useToken(Data("null".utf8), userId: "bob") }
+            sessions.error = URLError(.notConnectedToInternet)
+            _ = try await brokerError { try await client.sdkToken(userId: "bob") }
+            XCTAssertTrue(storage.isEmpty)
+            sessions.error = nil
+            let token = try await client.sdkToken(userId: "bob")
+            let own = try await environment.tokenForTheCloud(session: sessions.value, uniqueId: phone).body
+            XCTAssertEqual(token, try JSONDecoder().decode(SdkToken.self, from: own))
+            let last = try await environment.requests().last
+            XCTAssertNil(last?.headers["if-none-match"])
+        }
     }
 
-    func testACancelledCallerReturnsAtOnceAndTheOtherGetsTheToken() async throws {
+    func testDamagedStorage() async throws {
+        for value in [#"{"userId":"#, #"{"userId":"alice","token":{"accessToken":1}}"#, "7"] {
+            storage.set(value, forKey: "sdk-token")
+            _ = try await newClient().sdkToken(userId: "alice")
+        }
+    }
+
+    func testCallersShareRequest() async throws {
         try await environment.vendor(["latencyMs": 1_500])
         let client = newClient()
-        let cancelled = Task { try await client.sdkToken() }
-        let other = Task { try await client.sdkToken() }
+        let cancelled = Task { try await client.sdkToken(userId: "alice") }
+        let other = Task { try await client.sdkToken(userId: "alice") }
         try await eventually { try await environment.requests().count == 1 }
         let cancelledAt = Date()
         cancelled.cancel()
         let result = await cancelled.result
-
         XCTAssertLessThan(Date().timeIntervalSince(cancelledAt), 1)
         XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError) }
         _ = try await other.value
         let seen = try await environment.seen()
         XCTAssertEqual(seen.requests.count, 1)
         XCTAssertEqual(seen.abandoned, 0)
-    }
-
-    func testCancellingTheLastCallerEndsTheRequest() async throws {
-        try await environment.network(.hang)
-        let client = newClient(totalDeadline: 100, attemptTimeout: 100)
-        let callers = [Task { try await client.sdkToken() }, Task { try await client.sdkToken() }]
-        try await eventually { try await environment.requests().count == 1 }
-        callers.forEach { $0.cancel() }
-        for caller in callers {
-            let result = await caller.result
-            XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError) }
-        }
-        try await eventually { try await environment.seen().abandoned == 1 }
-
-        try await environment.network(.forward)
-        _ = try await client.sdkToken()
     }
 
     func testTheDefaultTransportEndsForATaskThatIsCancelledAtItsStart() async throws {
@@ -251,8 +252,8 @@ final class TokenTests: ClientTestCase, @unchecked Sendable {
         await fulfillment(of: [ended], timeout: 10)
     }
 
-    func testNoDescriptionShowsTheSecret() async throws {
-        let token = try await newClient().sdkToken()
+    func testNoSecrets() async throws {
+        let token = try await newClient().sdkToken(userId: "alice")
         var dumped = ""
         dump(token, to: &dumped)
         for text in ["\(token)", String(reflecting: token), "\([token])", dumped] {
