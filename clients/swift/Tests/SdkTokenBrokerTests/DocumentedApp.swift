@@ -23,7 +23,7 @@ final class DocumentedApp {
             broker: broker,  // https://broker.example
             uniqueId: GWIoT.shared.phoneUniqueId(),
             sessions: login,
-            storage: storage)
+            storage: storage)  // KeychainTokenStorage()
         let directory = CloudShareDirectory(cloud: cloud, client: client)  // https://cloud.example
         camera = BrokerHostAccountService(client: client, directory: directory) { [weak self] event in
             self?.receive(event)
@@ -75,8 +75,6 @@ final class DocumentedApp {
 @MainActor
 protocol AppLogin: SessionSource {  // your own login
     var accountId: String { get }
-    func session() async throws -> String  // throws BrokerError.noSession if the user has to log in
-    func renewedSession(refused: String) async throws -> String  // the same, after a 401 to the refused session
     func end()
 }
 
@@ -92,7 +90,7 @@ final class OwnLogin: AppLogin {
     }
 
     func session() async throws -> String {
-        guard let current else { throw BrokerError.noSession }
+        guard let current else { throw BrokerError.noSession }  // the user has to log in
         return current
     }
 
