@@ -40,8 +40,8 @@ function run(program: string, args: readonly string[], cwd: string): void {
   execFileSync(program, args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
-/** With its program for this machine; those for others are not installed. */
-const BUNDLER = /^node_modules\/@?esbuild(\/|$)/;
+/** What the build script imports. Of esbuild with its program for this machine; those for others are not installed. */
+const OF_BUILD = /^node_modules\/(@?esbuild|marked)(\/|$)/;
 
 interface LockedPackage {
   readonly integrity?: string;
@@ -49,12 +49,12 @@ interface LockedPackage {
 }
 
 /**
- * The folders of the packages that the release bundles, and of its bundler.
+ * The folders of the packages that the release bundles, and of those that its build script imports.
  * @returns `undefined` if the present code has another version of one of them
  */
 function packagesOfBuild(source: string): readonly string[] | undefined {
   const [present, released] = [lockedPackages(ROOT), lockedPackages(source)];
-  const needed = Object.entries(released).filter(([path, { dev }]) => path !== '' && (!dev || BUNDLER.test(path)));
+  const needed = Object.entries(released).filter(([path, { dev }]) => path !== '' && (!dev || OF_BUILD.test(path)));
   if (needed.some(([path, { integrity }]) => present[path]?.integrity !== integrity)) return undefined;
   return needed.map(([path]) => path).filter((path) => existsSync(join(ROOT, path)));
 }
