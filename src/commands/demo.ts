@@ -71,7 +71,6 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
     await Promise.all([vendor.close(), cloud.close()]);
   });
   await playFlow({ vendor, cloud, broker, events, consoleUrl: `${demoConsole.url}/console` }, screen, stopped.signal);
-  await reportLogins(vendor, screen, stopped.signal);
 }
 
 /** Uses the default port if it is free, so that the printed addresses match the documentation. */
@@ -159,7 +158,7 @@ async function playFlow(
   screen.step('Broker → vendor', 'the broker renews the token in the background, before it expires');
   screen.note(`the first token expires in ${secondsLeft(first).toFixed(1)} s: wait for its renewal`);
   while (vendor.state().succeeded < 2) {
-    await pause(stopped);
+    await sleep(POLL_MS, undefined, { signal: stopped }).catch(() => undefined);
     if (stopped.aborted) return;
   }
   screen.note(`renewed ${secondsLeft(first).toFixed(1)} s before the first token expires; no app had to ask`);
@@ -172,23 +171,8 @@ async function playFlow(
   screen.row('API docs', `${broker.url}/docs`);
   screen.row('stop', 'Ctrl-C');
   screen.line('\n   If no app reads a token, the broker renews it once. Then it waits until an app asks again.');
-  screen.note('Each vendor login appears below. This request works for one hour:\n');
+  screen.note('The console shows each vendor login. This request works for one hour:\n');
   screen.line(`curl -i '${broker.url}${TOKEN_PATH}' -H 'Authorization: Bearer ${session}'`);
-}
-
-/** Prints each further vendor login, until the demo is stopped. */
-async function reportLogins(vendor: VendorSimulator, screen: DemoScreen, stopped: AbortSignal): Promise<void> {
-  let reported = vendor.state().succeeded;
-  while (!stopped.aborted) {
-    await pause(stopped);
-    const logins = vendor.state().succeeded;
-    if (logins > reported) screen.row(new Date(systemClock.now()).toTimeString().slice(0, 8), `vendor login ${logins}`);
-    reported = logins;
-  }
-}
-
-async function pause(stopped: AbortSignal): Promise<void> {
-  await sleep(POLL_MS, undefined, { signal: stopped }).catch(() => undefined);
 }
 
 function secondsLeft({ expireTime }: Credentials): number {
