@@ -1,5 +1,5 @@
 import type { Account } from '../src/http/routes/accounts.ts';
-import { byId, element, facts, idElement, isolated, setText, withCode } from './elements.ts';
+import { byId, element, facts, idElement, isolated, update, withCode } from './elements.ts';
 import type { Answer, Failure, InternalApi, Terminal } from './internal-api.ts';
 import { isSendableInPath } from './sendable-input.ts';
 import type { Writing } from './status-view.ts';
@@ -19,6 +19,8 @@ interface Options {
 interface Shown {
   readonly unionId: string;
   readonly account: Account;
+  /** When the broker was asked, by its clock. */
+  readonly at: string;
 }
 
 /** Something that the operator must confirm. */
@@ -71,6 +73,22 @@ export class AccountView {
   /** Writes the account again, in the current language. */
   render(): void {
     this.#result.replaceChildren(...(this.#shown ? this.#accountElements(this.#shown) : []));
+  }
+
+  /** Writes how long ago or ahead the times are by now. */
+  tick(): void {
+    for (const time of this.#result.querySelectorAll('time')) update(time, ...this.#momentTexts(time.dateTime));
+  }
+
+  #momentTexts(iso: string): readonly string[] {
+    const { format, now } = this.#options.writing();
+    // Each is a text of its own, so that the time stays selected while the rest changes.
+    return [format.instant(iso), ' (', format.relative(iso, now), ')'];
+  }
+
+  #moment(iso: string): HTMLElement {
+    const title = this.#options.writing().format.instant(iso);
+    return element('time', { datetime: iso, title }, ...this.#momentTexts(iso));
   }
 
   /** Closes the dialog, forgets the account, and ignores the answers to running calls. The typed id stays. */
@@ -137,7 +155,9 @@ export class AccountView {
 
   async #find(unionId: string): Promise<Answer<Shown>> {
     const answer = await this.#options.api.account(unionId);
-    return answer.kind === 'answer' ? { kind: 'answer', value: { unionId, account: answer.value } } : answer;
+    if (answer.kind !== 'answer') return answer;
+    const at = new Date(this.#options.writing().now).toISOString();
+    return { kind: 'answer', value: { unionId, account: answer.value, at } };
   }
 
   /** Says why a call failed. */
@@ -162,12 +182,12 @@ export class AccountView {
   }
 
   #say(...text: readonly (Node | string)[]): undefined {
-    setText(this.#message, ...text);
+    update(this.#message, ...text);
   }
 
   #accountElements(shown: Shown): HTMLElement[] {
     const { texts, format } = this.#options.writing();
-    const { unionId, account } = shown;
+    const { unionId, account, at } = shown;
     const { accessId, region, coolDown, terminalLimit } = account;
     const terminals = account.terminals.toSorted((one, other) => Date.parse(one.issuedAt) - Date.parse(other.issuedAt));
     const erase = element('button', { type: 'button', class: 'danger' }, texts.erase);
@@ -180,6 +200,7 @@ export class AccountView {
         texts.coolDown,
         coolDown ? texts.coolDownUntil(format.clock(Date.parse(coolDown.until)), coolDown.code) : texts.noCoolDown,
       ],
+      [texts.lookedUp, this.#moment(at)],
     ]);
     const list =
       terminals.length > 0
@@ -191,13 +212,7 @@ export class AccountView {
   }
 
   #terminalElement(shown: Shown, terminal: Terminal): HTMLElement {
-    const { texts, format, now } = this.#options.writing();
-    const moment = (iso: string) =>
-      element(
-        'time',
-        { datetime: iso, title: format.instant(iso) },
-        `${format.instant(iso)} (${format.relative(iso, now)})`,
-      );
+    const { texts } = this.#options.writing();
     const button = element('button', { type: 'button', 'aria-label': texts.logOutOf(terminal.uniqueId) }, texts.logOut);
     button.addEventListener('click', () => this.#askLogOut(shown, terminal));
     const title = element(
@@ -208,15 +223,15 @@ export class AccountView {
       element('span', { class: 'detail' }, terminal.app),
     );
     const times = facts([
-      [texts.issued, moment(terminal.issuedAt)],
-      [texts.renewalDue, moment(terminal.refreshAt)],
-      [texts.expires, moment(terminal.expiresAt)],
+      [texts.issued, this.#moment(terminal.issuedAt)],
+      [texts.renewalDue, this.#moment(terminal.refreshAt)],
+      [texts.expires, this.#moment(terminal.expiresAt)],
       [texts.readState, terminal.readSinceRefresh ? texts.yes : texts.no],
     ]);
     return element('li', {}, element('div', { class: 'row' }, title, button), times);
   }
 
-  #askLogOut({ unionId, account }: Shown, terminal: Terminal): void {
+  #askLogOut({ unionId, account, at }: Shown, terminal: Terminal): void {
     const { confirmLogOut, confirmLogOutText, confirmLogOutButton } = this.#texts;
     const terminals = account.terminals.filter((other) => other !== terminal);
     this.#ask({
@@ -224,7 +239,7 @@ export class AccountView {
       text: isolated(confirmLogOutText, terminal.uniqueId),
       button: confirmLogOutButton,
       call: () => this.#options.api.logOut(unionId, terminal),
-      shown: { unionId, account: { ...account, terminals } },
+      shown: { unionId, account: { ...account, terminals }, at },
       done: () => isolated(this.#texts.loggedOut, terminal.uniqueId),
     });
   }
@@ -271,7 +286,7 @@ export class AccountView {
     if (!question) return;
     if (question.retype !== undefined && this.#retype.value !== question.retype) {
       this.#retype.setAttribute('aria-invalid', 'true');
-      setText(byId('confirm-error', HTMLElement), this.#texts.retypeWrong);
+      update(byId('confirm-error', HTMLElement), this.#texts.retypeWrong);
       this.#retype.focus();
       return;
     }

@@ -1,7 +1,7 @@
 import type { StatusReport } from '../src/http/routes/status.ts';
 import { AccountView } from './account-view.ts';
 import { DemoView } from './demo-view.ts';
-import { byId, element, setText, withCode } from './elements.ts';
+import { byId, element, update, withCode } from './elements.ts';
 import type { Finding } from './findings-en.ts';
 import { Format, type Language, preferredLanguage } from './format.ts';
 import { type Answer, type Failure, InternalApi } from './internal-api.ts';
@@ -92,7 +92,7 @@ function renderAll(): void {
 function render(): void {
   if (status) {
     const { report } = status;
-    byId('replica', HTMLElement).textContent = `${report.replica} · ${texts().version} ${report.version}`;
+    update(byId('replica', HTMLElement), `${report.replica} · ${texts().version} ${report.version}`);
     showStatus(report, writing());
   }
   // Something else would answer.
@@ -124,7 +124,8 @@ function verdict(): Verdict {
     const { text, kept } = sentences(first);
     const details = [firstEndOf(report), ...findingDetails(first), ...others.map(otherFinding)];
     const isEnding = report.firstEndAt !== null && Date.parse(report.firstEndAt) <= writing().now;
-    return { level: first.level, text: joined(lead, text, errors || isEnding ? undefined : kept), details };
+    const isKept = !errors && !isEnding && report.schedule?.total !== 0;
+    return { level: first.level, text: joined(lead, text, isKept ? kept : undefined), details };
   }
   if (report.schedule?.total === 0) return { level: 'ok', text: noTokens, details: [element('p', {}, noTokensNext)] };
   return { level: 'ok', text: allFine, details: [muted(lastLogin(report))] };
@@ -140,7 +141,8 @@ function shareOf({ share }: Finding): string {
 
 /** While no new token comes from the vendor: until when the ones in use last. */
 function firstEndOf(report: StatusReport): HTMLElement | undefined {
-  return endsMatter(report) ? element('p', { class: 'first-end' }, firstEndText(report)) : undefined;
+  const hasTokens = report.schedule?.total !== 0 || report.firstEndAt !== null;
+  return endsMatter(report) && hasTokens ? element('p', { class: 'first-end' }, firstEndText(report)) : undefined;
 }
 
 function firstEndText({ firstEndAt: at }: StatusReport): string {
@@ -153,6 +155,7 @@ function firstEndText({ firstEndAt: at }: StatusReport): string {
 function findingDetails(finding: Finding): HTMLElement[] {
   const { since, replicas, code, runbook } = finding;
   const { foundSince, seenBy, runbookOf } = texts();
+  const { next: demoNext } = texts().demo;
   const { now } = writing();
   const { text, next } = sentences(finding);
   const times = foundSince(format.since(since, now), format.relative(since, now));
@@ -160,7 +163,7 @@ function findingDetails(finding: Finding): HTMLElement[] {
   const isNamed = replicas?.every((name) => text.includes(name)) ?? true;
   const link = runbookLink(runbook.split('#')[1] ?? '', runbookOf(code));
   const seen = isNamed ? '' : ` ${seenBy(replicas?.join(', ') ?? '')}`;
-  return [nextStep(next), element('p', { class: 'muted' }, `${times}${seen} `, link)];
+  return [nextStep(IS_DEMO ? demoNext : next), element('p', { class: 'muted' }, `${times}${seen} `, link)];
 }
 
 function otherFinding(finding: Finding): HTMLElement {
@@ -213,10 +216,10 @@ function failureTexts(failed: Failure): { readonly text: string; readonly next: 
 function renderVerdict(): void {
   const { level, text, details } = verdict();
   byId('verdict', HTMLElement).dataset['level'] = level;
-  setText(byId('verdict-text', HTMLElement), ...withCode(text));
+  update(byId('verdict-text', HTMLElement), ...withCode(text));
   const target = byId('verdict-details', HTMLElement);
   const focused = target.contains(document.activeElement) ? document.activeElement?.textContent : undefined;
-  target.replaceChildren(...details.filter((one) => one !== undefined));
+  update(target, ...details);
   // The keyboard stays on the link to a runbook.
   for (const link of target.querySelectorAll('a')) if (link.textContent === focused) link.focus();
 }
@@ -224,7 +227,7 @@ function renderVerdict(): void {
 function renderAge(): void {
   if (!status) return;
   const ms = performance.now() - status.receivedAt;
-  byId('age', HTMLElement).textContent = texts().asOf(format.duration(ms));
+  update(byId('age', HTMLElement), texts().asOf(format.duration(ms)));
   main.classList.toggle('stale', ms > STALE_MS);
 }
 
@@ -238,7 +241,7 @@ function askForToken(message: string): void {
   form.hidden = false;
   main.hidden = true;
   byId('forget', HTMLElement).hidden = true;
-  setText(byId('token-error', HTMLElement), message);
+  update(byId('token-error', HTMLElement), message);
   input.toggleAttribute('aria-invalid', false);
   if (message !== '') input.setAttribute('aria-invalid', 'true');
   if (wasHidden || message !== '') input.focus();
@@ -249,7 +252,7 @@ function showContent(): void {
   form.hidden = true;
   main.hidden = false;
   byId('forget', HTMLElement).hidden = IS_DEMO;
-  setText(byId('token-error', HTMLElement), '');
+  update(byId('token-error', HTMLElement), '');
   if (!hadForm) return;
   input.value = '';
   byId('verdict', HTMLElement).focus();
@@ -322,6 +325,7 @@ document.addEventListener('visibilitychange', () => {
 setInterval(() => {
   if (main.hidden || document.visibilityState === 'hidden') return;
   renderAge();
+  accounts.tick();
 }, 1_000);
 
 renderAll();

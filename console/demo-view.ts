@@ -1,4 +1,4 @@
-import { byId, element, setText } from './elements.ts';
+import { byId, element, update } from './elements.ts';
 import type { InternalApi } from './internal-api.ts';
 import type { Writing } from './status-view.ts';
 
@@ -134,7 +134,7 @@ export class DemoView {
     if (answer.kind !== 'answer') return;
     const { texts } = this.#writing();
     const label = texts.demo.faults[fault as keyof typeof texts.demo.faults];
-    setText(byId('demo-message', HTMLElement), texts.demo.switched(label));
+    update(byId('demo-message', HTMLElement), texts.demo.switched(label));
     await this.#refresh();
   }
 
@@ -159,19 +159,29 @@ export class DemoView {
       const times = texts.demo.lifeText(format.duration(Math.max(0, now - token.issuedAt)), format.duration(left));
       const dueText = dueIn > 0 ? texts.demo.lifeDue(format.duration(dueIn)) : texts.demo.lifeDueNow;
       const label = `${times} · ${dueText}`;
-      life.replaceChildren(
+      update(
+        life,
         element('progress', { max: 100, value: Math.round((100 * left) / span), 'aria-label': texts.demo.life }),
         element('span', {}, label),
       );
     } else {
-      life.replaceChildren(element('span', {}, texts.demo.lifeNone));
+      update(life, element('span', {}, texts.demo.lifeNone));
     }
-    byId('demo-account', HTMLElement).textContent = texts.demo.tryAccount(state.unionId);
+    update(byId('demo-account', HTMLElement), texts.demo.tryAccount(state.unionId));
     const items = state.events
       .toSorted((one, other) => other.at - one.at)
       .slice(0, SHOWN_EVENTS)
-      .map((event) => element('li', {}, element('time', {}, format.clock(event.at)), ' ', this.#sentence(event)));
-    byId('demo-events', HTMLElement).replaceChildren(
+      .map((event) =>
+        element(
+          'li',
+          { 'data-key': event.id },
+          element('time', {}, format.clock(event.at)),
+          ' ',
+          this.#sentence(event),
+        ),
+      );
+    update(
+      byId('demo-events', HTMLElement),
       ...(items.length > 0 ? items : [element('li', { class: 'muted' }, texts.demo.noEvents)]),
     );
   }

@@ -53,8 +53,50 @@ export function facts(entries: readonly (readonly [string, Child])[]): HTMLEleme
   return element('dl', {}, ...rows);
 }
 
-/** Changes a text only if it differs, so that screen readers announce a change once. */
-export function setText(target: HTMLElement, ...content: readonly (Node | string)[]): void {
+/**
+ * Gives an element this content, and changes only the nodes that differ: a selected text stays selected, a focused
+ * element focused, and screen readers announce a change once. Listeners of the new content are lost. An element with a
+ * `data-key` keeps its node when others come before it.
+ */
+export function update(target: Element, ...content: readonly Child[]): void {
   const next = element('div', {}, ...content);
-  if (target.innerHTML !== next.innerHTML) target.replaceChildren(...next.childNodes);
+  updateChildren(target, next);
+}
+
+function updateChildren(target: Element, next: Element): void {
+  const keys = new Set([...next.children].map(keyOf));
+  let old = target.firstChild;
+  for (const child of [...next.childNodes]) {
+    while (old && keyOf(old) !== undefined && !keys.has(keyOf(old))) old = removed(old);
+    if (old && isSameKind(old, child)) {
+      updateNode(old, child);
+      old = old.nextSibling;
+    } else target.insertBefore(child, old);
+  }
+  while (old) old = removed(old);
+}
+
+/** @returns the node behind the removed one */
+function removed(node: ChildNode): ChildNode | null {
+  const { nextSibling } = node;
+  node.remove();
+  return nextSibling;
+}
+
+function keyOf(node: Node): string | undefined {
+  return node instanceof HTMLElement ? node.dataset['key'] : undefined;
+}
+
+function isSameKind(one: Node, other: Node): boolean {
+  return one.nodeName === other.nodeName && keyOf(one) === keyOf(other);
+}
+
+function updateNode(node: Node, next: Node): void {
+  if (!(node instanceof Element && next instanceof Element)) {
+    if (node.nodeValue !== next.nodeValue) node.nodeValue = next.nodeValue;
+    return;
+  }
+  for (const { name } of [...node.attributes]) if (!next.hasAttribute(name)) node.removeAttribute(name);
+  for (const { name, value } of next.attributes) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  updateChildren(node, next);
 }

@@ -122,7 +122,7 @@ export const FINDINGS_EN: Findings = {
   }),
   tokens_ended: ({ count }, f) => ({
     text: `${capital(plural(count, 'token', 'tokens', f))} in use ended without a renewal in the last hour.`,
-    next: 'Look for the cause in the other findings. If there is none, report it.',
+    next: 'Look for the cause in the other findings, and in the last failures under “Dependencies”.',
   }),
   redis_lost_data: () => ({
     text: 'Redis came back without its data. Each replica writes back what it remembers.',

@@ -103,7 +103,7 @@ export const FINDINGS_ZH: Findings = {
   }),
   tokens_ended: ({ count }, f) => ({
     text: `最近一小时有${some(count, f)}个使用中的令牌未刷新就已过期。`,
-    next: '从其他问题中查找原因。如果没有，请上报。',
+    next: '从其他问题和“依赖”中最近的失败查找原因。',
   }),
   redis_lost_data: () => ({
     text: 'Redis 恢复后数据为空。各副本会写回内存中的内容。',

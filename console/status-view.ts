@@ -1,7 +1,7 @@
 import type { StatusReport } from '../src/http/routes/status.ts';
 import type { ErrorCode } from '../src/token/errors.ts';
 import { type ChartSize, scaleTop, stackedBars } from './chart-geometry.ts';
-import { byId, element, facts, svgElement, withCode } from './elements.ts';
+import { byId, element, facts, svgElement, update, withCode } from './elements.ts';
 import { ERROR_MEANINGS } from './error-meanings.ts';
 import type { Finding } from './findings-en.ts';
 import type { Format } from './format.ts';
@@ -40,13 +40,16 @@ interface Chart {
 /** Shows a status in the panels of console.html. */
 export function showStatus(status: StatusReport, writing: Writing): void {
   const { texts } = writing;
-  byId('dependencies', HTMLElement).replaceChildren(...dependencies(status, writing));
-  byId('due', HTMLElement).replaceChildren(...due(status, writing));
-  byId('fleet', HTMLElement).replaceChildren(fleet(status, writing));
-  byId('replica-only', HTMLElement).textContent = texts.replicaOnly(status.replica);
-  byId('charts', HTMLElement).replaceChildren(...CHARTS.map((name) => chart(outcomes(name, status, writing), writing)));
-  byId('load', HTMLElement).replaceChildren(load(status, writing));
-  byId('failures', HTMLElement).replaceChildren(...failures(status, writing));
+  const panels: Readonly<Record<string, readonly (HTMLElement | string)[]>> = {
+    dependencies: dependencies(status, writing),
+    due: due(status, writing),
+    fleet: [fleet(status, writing)],
+    'replica-only': [texts.replicaOnly(status.replica)],
+    charts: CHARTS.map((name) => chart(outcomes(name, status, writing), writing)),
+    load: [load(status, writing)],
+    failures: failures(status, writing),
+  };
+  for (const [id, content] of Object.entries(panels)) update(byId(id, HTMLElement), ...content);
 }
 
 type Contact = Pick<StatusReport['store'], 'state' | 'lastSuccessAt' | 'lastFailure'>;
@@ -76,7 +79,13 @@ function dependencies({ vendorDomains, store, sessions, findings }: StatusReport
     return dependency(texts.vendor, domain.host, open[domain.circuit] ?? stateOf(domain), domain, notes, writing);
   });
   const isRedis = store.kind === 'redis';
-  const storeState = !store.reachable ? 'down' : has('redis_refuses_writes') ? 'refusesWrites' : stateOf(store);
+  const storeState = !store.reachable
+    ? 'down'
+    : has('redis_refuses_writes')
+      ? 'refusesWrites'
+      : isRedis
+        ? stateOf(store)
+        : 'works';
   const storeName = isRedis ? texts.redis : texts.memoryStore;
   const server = sessions.server
     ? dependency(texts.sessionServer, sessions.mode, stateOf(sessions.server), sessions.server, [], writing)

@@ -18,7 +18,7 @@ const HOURS_MS = Array.from({ length: 25 }, (_, hour) => hour * HOUR_MS);
 const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
 const HORIZONS_MS = [...HOURS_MS, ...DAYS_MS];
 
-/** How long the first end of a token is shown. The store looks at up to 50,000 tokens for it. */
+/** How long the first end of a token is shown at most. The store looks at up to 50,000 tokens for it. */
 const FIRST_END_MS = 60_000;
 
 interface CountedFailures {
@@ -155,6 +155,9 @@ export class Status {
     store.dueQueue.firstEnd().then(
       (at) => {
         this.#firstEndAt = at;
+        // An answer that is past tells nothing any more.
+        const leftMs = (at ?? 0) - clock.now();
+        if (leftMs > 0) this.#nextEndAt = clock.monotonic() + Math.min(FIRST_END_MS, leftMs);
       },
       () => {
         this.#firstEndAt = undefined;

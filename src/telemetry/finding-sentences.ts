@@ -34,7 +34,7 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
   reads_fail: ({ share, reason }, part) =>
     `${part(share, `${percent(share)} of the reads`) || 'Reads'} fail${part(reason, `, most with ${reason}`)}. See the log.`,
   tokens_ended: ({ count }, part) =>
-    `${part(count, many(count, 'token')) || 'Some tokens'} in use ended without a renewal in the last hour. Look for the cause above, or report it.`,
+    `${part(count, many(count, 'token')) || 'Some tokens'} in use ended without a renewal in the last hour. Look for the cause above, or in the last failures of the vendor and of Redis.`,
   redis_lost_data: () =>
     'Redis came back without its data. The replicas write back what they remember. Repeat your erasures.',
   redis_went_back: () =>

@@ -101,6 +101,7 @@ describe('the verdict', () => {
       'The vendor fails 49% of the logins (43 lately), most with timeout.',
       'The vendor closed 43 accounts in the last 6 minutes, in 49% of the logins.',
       '43 tokens in use ended without a renewal in the last hour.',
+      'Look for the cause in the other findings, and in the last failures under “Dependencies”.',
       'Redis came back with older data',
     ]) {
       expect(text).toContain(words);
@@ -148,6 +149,13 @@ describe('the verdict', () => {
     );
   });
 
+  test('promises nothing about known tokens while there are none', async () => {
+    const schedule = { ...FINE.schedule, total: 0 } as StatusReport['schedule'];
+    const opened = await show({ ...FINE, findings: [finding('vendor_down')], firstEndAt: null, schedule });
+    await opened.verdict(/^No login succeeds at the vendor: timeout\.$/);
+    expect(await opened.page.locator('.first-end').count()).toBe(0);
+  });
+
   test.each<[string, readonly FindingCode[], RegExp]>([
     ['no longer says that known tokens are served', ['vendor_down'], /^No login succeeds at the vendor: timeout\.$/],
     [
@@ -182,6 +190,41 @@ describe('the verdict', () => {
     expect(await page.locator('#charts rect.aged').count()).toBe(2 * 61);
     expect(await page.locator('#dependencies .pill.bad, #dependencies .pill.warn').count()).toBe(0);
   });
+});
+
+test('a selected text stays selected over three refreshes', async () => {
+  let polls = 0;
+  const report = () => {
+    polls += 1;
+    const at = new Date(Date.parse(FINE.at) + polls * 5_000).toISOString();
+    return { ...WORST, at, loginBudget: { perSecond: 10, used: polls / 100, waiting: polls } };
+  };
+  const { page, askNow } = await show(WORST, {}, { status: async () => report() });
+  const select = (from: string, to: string) =>
+    page.evaluate<string>(`(() => {
+      const [from, to] = [${JSON.stringify(from)}, ${JSON.stringify(to)}].map((query) => document.querySelector(query));
+      getSelection().setBaseAndExtent(from.firstChild, 1, to.firstChild, to.firstChild.length);
+      return getSelection().toString();
+    })()`);
+  const selections = [
+    ['#verdict-text', '#verdict-text'],
+    ['#verdict-details b', '.also p:last-child a'],
+    ['#dependencies .detail', '#failures p, #failures caption'],
+    ['#fleet code', '#charts .legend li:last-child b'],
+  ] as const;
+  for (const [from, to] of selections) {
+    const selected = await select(from, to);
+    expect(selected, from).not.toBe('');
+    const shown = polls;
+    for (let refreshes = 1; refreshes <= 3; refreshes += 1) {
+      await askNow();
+      await expect.poll(() => page.locator('#load').textContent()).toContain(`${shown + refreshes} logins wait`);
+    }
+    expect((await page.evaluate<string>('getSelection().toString()')).slice(0, 9), from).toBe(selected.slice(0, 9));
+    expect(
+      await page.evaluate(`getSelection().focusNode.parentElement === document.querySelector(${JSON.stringify(to)})`),
+    ).toBe(true);
+  }
 });
 
 test('the fleet shows a missing replica, another version, another configuration and the clocks', async () => {

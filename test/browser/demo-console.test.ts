@@ -39,6 +39,17 @@ test('the demo shows the flow live without a token, and its switches break the v
   await expect.poll(() => events.textContent()).toContain('Broker → vendor');
   expect(await page.locator('#demo-life').textContent()).toMatch(/issued \d+ s ago, ends in \d+ s/);
   expect(await opened.expectAccessible('demo')).toBe(4);
+  const account = (await page.locator('#demo-account').textContent())?.match(/[0-9a-f]{32}/)?.[0] ?? '';
+  await opened.lookUp(account);
+  const ends = page.locator('#lookup-result dt', { hasText: 'Ends' }).locator('xpath=following-sibling::dd');
+  const shown = await ends.textContent();
+  expect(shown).toMatch(/\((in )?\d+ s( ago)?\)$/);
+  await expect.poll(() => ends.textContent()).not.toBe(shown);
+  // New events come before it.
+  await page.evaluate(`getSelection().selectAllChildren(document.querySelector('#demo-events li'))`);
+  const selected = await page.evaluate<string>('getSelection().toString()');
+  await expect.poll(() => events.locator('li').first().textContent()).not.toBe(selected);
+  expect(await page.evaluate('getSelection().toString()')).toBe(selected);
 
   await page.getByLabel('refuses the app').check();
   // The broker logs in again when the token is due.
@@ -46,6 +57,9 @@ test('the demo shows the flow live without a token, and its switches break the v
   expect(await opened.expectAccessible('demo with a broken vendor')).toBe(4);
   // After five refusals: one may be of one account.
   await opened.verdict(/The vendor.* refuses our app/, 100_000);
+  const details = await page.locator('#verdict-details').textContent();
+  expect(details).toContain('Choose “works”: the finding ends after some minutes.');
+  expect(details).not.toContain('dist/main.js');
   await page.getByLabel('works', { exact: true }).check();
   await expect
     .poll(

@@ -147,11 +147,15 @@ describe('the status', () => {
     expect(asked.times).toBe(2);
   });
 
-  test('searches for the first end of a token once a minute', async () => {
+  test.each([
+    ['once a minute', 86_400_000, 2],
+    ['again when it is past, and then once a minute', 20_000, 3],
+  ])('searches for the first end of a token %s', async (_, endsInMs, times) => {
     let searches = 0;
+    const end = virtualClock().clock.now() + endsInMs;
     const firstEnd = async () => {
       searches += 1;
-      return Date.parse('2026-11-27T08:00:00.000Z');
+      return end;
     };
     const outlook = async () => ({ dueWithin: [], total: 1, overdueMs: 0 });
     const { status, pass } = createStatus({ dueQueue: { outlook, firstEnd } });
@@ -159,8 +163,8 @@ describe('the status', () => {
       await status.report();
       await pass(1_000);
     }
-    expect(searches).toBe(2);
-    expect((await status.report()).firstEndAt).toBe('2026-11-27T08:00:00.000Z');
+    expect(searches).toBe(times);
+    expect((await status.report()).firstEndAt).toBe(new Date(end).toISOString());
   });
 
   test.each([
