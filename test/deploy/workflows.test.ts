@@ -32,11 +32,9 @@ describe.each(PATHS)('%s', (path) => {
   test('gives a job no more than reading unless the job asks for it, and leaves no credentials in the checkout', () => {
     const { permissions } = parse(readFile(path)) as { permissions: Permissions };
     expect([{}, { contents: 'read' }]).toContainEqual(permissions);
-    const checkouts = Object.values(jobsOf(path)).flatMap(({ steps = [] }) =>
-      steps.filter(({ uses }) => uses?.startsWith('actions/checkout@')),
-    );
-    expect(checkouts.length).toBeGreaterThan(0);
-    for (const { with: inputs } of checkouts) expect(inputs).toMatchObject({ 'persist-credentials': false });
+    const steps = Object.values(jobsOf(path)).flatMap((job) => job.steps ?? []);
+    for (const { uses, with: inputs } of steps)
+      if (uses?.startsWith('actions/checkout@')) expect(inputs).toMatchObject({ 'persist-credentials': false });
   });
 
   test('installs packages without their scripts, and checks their signatures before anything of them runs', () => {
@@ -67,26 +65,42 @@ test('each job of a release may do what it needs, and nothing else', () => {
     image: { contents: 'read', packages: 'write', 'id-token': 'write' },
     chart: { contents: 'read', packages: 'write', 'id-token': 'write' },
     maven: { contents: 'read' },
-    site: { pages: 'write', 'id-token': 'write' },
     github: { contents: 'write' },
   });
 });
 
 test('a job of a release that may write runs no code of a package', () => {
   const writing = Object.values(release).filter(({ permissions = {} }) => Object.values(permissions).includes('write'));
-  expect(writing).toHaveLength(4);
+  expect(writing).toHaveLength(3);
   for (const job of writing) expect(commandsOf(job).filter((line) => /\b(npm|npx|node|mvn)\b/.test(line))).toEqual([]);
 });
 
-test('nothing of a release is published before everything was verified, and the tag was compared with the version', () => {
-  const comesAfter = (name: string, job: string): boolean => {
+test('nothing of a release is published before everything was verified, and its page on GitHub comes last', () => {
+  const before = (name: string): string[] => {
     const needs = [release[name]?.needs ?? []].flat();
-    return needs.includes(job) || needs.some((one) => comesAfter(one, job));
+    return [...new Set([...needs, ...needs.flatMap(before)])].toSorted();
   };
   expect(release['verify']?.uses).toBe('./.github/workflows/ci.yml');
-  expect(comesAfter('files', 'verify')).toBe(true);
+  expect(before('files')).toEqual(['verify']);
+  // It compares the tag with the version.
   expect(commandsOf(release['files'] ?? {}).join('\n')).toMatch(/npm run release -- "\$\{VERSION#v\}" --dry-run/);
-  const publishing = Object.keys(release).filter((name) => !['verify', 'files'].includes(name));
-  expect(publishing).toHaveLength(5);
-  for (const name of publishing) expect(comesAfter(name, 'files'), name).toBe(true);
+  for (const name of ['image', 'chart', 'maven']) expect(before(name), name).toContain('files');
+  expect([...before('github'), 'github'].toSorted()).toEqual(Object.keys(release).toSorted());
+});
+
+test('the site of a release is published by a run of the default branch: GitHub Pages refuses one of a tag', () => {
+  const publishing = PATHS.filter((path) => readFile(path).includes('actions/deploy-pages@'));
+  expect(publishing).toEqual([`${FOLDER}site.yml`]);
+  const { on, jobs } = parse(readFile(`${FOLDER}site.yml`));
+  expect(on).toEqual({
+    workflow_run: { workflows: [parse(readFile(`${FOLDER}release.yml`)).name], types: ['completed'] },
+  });
+  // A pull request may bring a workflow with the same name.
+  expect(jobs.site.if).toContain("workflow_run.event == 'push'");
+  expect(jobs.site.if).toContain("workflow_run.conclusion == 'success'");
+  const names = (job: Job | undefined, action: string) =>
+    job?.steps?.filter(({ uses }) => uses?.startsWith(action)).map((step) => step.with?.['name']);
+  expect(names(release['files'], 'actions/upload-artifact@')).toContain(
+    names(jobs.site, 'actions/download-artifact@')?.[0],
+  );
 });
