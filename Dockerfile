@@ -8,7 +8,7 @@ FROM --platform=$BUILDPLATFORM node:24-trixie-slim AS default-build-base
 FROM --platform=$BUILDPLATFORM ${BASE_IMAGE:-default-build-base} AS build
 ARG NPM_REGISTRY=https://registry.npmjs.org
 WORKDIR /app
-COPY package.json package-lock.json ./
+COPY package.json package-lock.json LICENSE ./
 RUN npm ci --ignore-scripts --no-audit --no-fund --registry "$NPM_REGISTRY"
 COPY tsconfig.json ./
 COPY scripts scripts
@@ -18,7 +18,8 @@ COPY openapi openapi
 # The console links to them.
 COPY docs/runbooks.md docs/runbooks.md
 COPY docs/zh/runbooks.md docs/zh/runbooks.md
-RUN npm run build
+# For the user 1000, also if the umask of the clone was 077.
+RUN npm run build && chmod -R a+rX dist package.json LICENSE
 
 FROM ${BASE_IMAGE:-default-base}
 LABEL org.opencontainers.image.title="sdk-token-broker" \
@@ -26,7 +27,7 @@ LABEL org.opencontainers.image.title="sdk-token-broker" \
       org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production
 WORKDIR /app
-COPY package.json LICENSE ./
+COPY --from=build /app/package.json /app/LICENSE ./
 COPY --from=build /app/dist dist
 USER 1000:1000
 EXPOSE 8080 9090

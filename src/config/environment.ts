@@ -83,7 +83,7 @@ function readText(
     problems.set(name, PROBLEMS.unusableFile(name, path));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    problems.set(name, PROBLEMS.unreadableFile(name, code));
+    problems.set(name, PROBLEMS.unreadableFile(name, code, process.getuid?.()));
   }
   return undefined;
 }

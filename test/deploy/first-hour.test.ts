@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,6 +25,7 @@ import { recordingServer } from '../unit/session/recording-server.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const sections = sectionsOf(readFile('docs/production.md'));
+const IS_ROOT = process.getuid?.() === 0;
 const IMAGE = 'registry.example/sdk-token-broker:0.1.0';
 
 /** The code of a section of the page. */
@@ -43,10 +44,11 @@ beforeAll(() => {
   symlinkSync(join(ROOT, 'deploy'), join(clone, 'deploy'));
   const here = code(4, 'sh')
     .split('\n')
-    .filter((line) => /^(cp|mv) /.test(line));
+    .filter((line) => /^(cp|mv|sudo chgrp) /.test(line))
+    .map((line) => line.replace(/^sudo chgrp .*? &&/, (change) => (IS_ROOT ? change.slice('sudo '.length) : '')));
   // The broker refuses the placeholders of the page.
   const secrets = code(1, 'sh').replace(/'your-app-(token|key)'/g, "'the-$1-of-the-vendor'");
-  execFileSync('bash', ['-e', '-c', [secrets, ...here].join('\n')], { cwd: clone });
+  execFileSync('bash', ['-e', '-c', ['umask 077', secrets, ...here].join('\n')], { cwd: clone });
   services = composeServices(host(), [], { BROKER_IMAGE: IMAGE });
 });
 afterAll(() => rmSync(clone, { recursive: true }));
@@ -64,6 +66,17 @@ function replicaEnvironment(): Record<string, string> {
 describe('on one host', () => {
   test('the broker accepts the settings and the secrets that the page makes', () => {
     expect(loadConfig(replicaEnvironment()).redis).toBeDefined();
+  });
+
+  test('the group 1000 of the image, and nobody else, can read the secrets of a user with the umask 077', () => {
+    for (const [file, mode] of [
+      ['secrets', 0o750],
+      ['secrets/REDIS_URL', 0o640],
+      ['secrets/VENDOR_APP_KEY', 0o640],
+    ] as const) {
+      const { mode: found, gid } = statSync(host(file));
+      expect([found & 0o777, IS_ROOT ? gid : 1000], file).toEqual([mode, 1000]);
+    }
   });
 
   test('each replica sees the folder of the secrets, so that a file which replaces another one reaches it', () => {

@@ -17,8 +17,8 @@ export function checkSettings(parts: ConfigParts): CheckResult[] {
     fail(CONFIGURATION, {
       detail: problem,
       fix: {
-        en: 'Correct this setting in the environment. .env.example explains every setting.',
-        zh: '修正环境变量中的这一项。每个配置项的说明见 .env.example.zh。',
+        en: 'Correct this. .env.example explains every setting.',
+        zh: '请修正。每个配置项的说明见 .env.example.zh。',
       },
     }),
   );
