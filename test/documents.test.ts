@@ -46,6 +46,18 @@ function markdownIn(folder: string): string[] {
   });
 }
 
+test('the sizes of Redis are the bytes of a token that the bench counts, and half as much again', () => {
+  const bytes = Number(
+    /REDIS_BYTES = ([\d_]+)/.exec(readFile('tools/bench/src/smoke/smoke.ts'))?.[1]?.replace('_', ''),
+  );
+  const rows = [...readFile('docs/production.md').matchAll(/^\| ([\d,]+)( million)? \| ([\d.]+) GB/gm)];
+  expect(rows.map(([, terminals]) => terminals)).toEqual(['300,000', '1', '10', '100']);
+  for (const [row, terminals = '', million, size] of rows) {
+    const count = Number(terminals.replace(',', '')) * (million ? 1e6 : 1);
+    expect(Math.abs(Number(size) / ((count * bytes * 1.5) / 1e9) - 1), row).toBeLessThan(0.04);
+  }
+});
+
 describe('the README', () => {
   test('has less than 200 lines', () => expect(README.split('\n').length).toBeLessThan(200));
 
