@@ -1,9 +1,3 @@
-// npm run release -- 1.2.0: gives all files the version and the changelog its section, commits, and tags. It pushes
-//   nothing.
-// With --dry-run, it changes nothing here: it does the same in a worktree of the last commit, makes everything of the
-// release that needs no internet, and leaves it in the new folder release/ (--to FOLDER). On a tag, it takes the
-// version that is there.
-// --without jars (or site) leaves a slow part out.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -23,11 +17,24 @@ import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parse, stringify } from 'yaml';
 import { type HelmTask, runHelm } from '../test/support/helm-engine.ts';
+import { packBaseline } from './release/baseline.ts';
 import { followDockerfile } from './release/image-recipe.ts';
 import { assertFollows, presentVersion, sectionOf, setVersion } from './release/version.ts';
 
+const HELP = `npm run release -- 1.2.0
+  Gives all files the version and the changelog its section, commits, and tags. It pushes nothing.
+
+npm run release -- 1.2.0 --dry-run [--to FOLDER] [--without jars] [--without site]
+  Changes nothing here. In a worktree of the last commit, it does the same, makes everything of the release that needs no
+  internet, and leaves it in the new folder release/, or FOLDER. On a tag, it takes the version that is there. --without
+  leaves a slow part out.
+
+npm run release -- --baseline [COMMIT]
+  Packs the last commit, or COMMIT, as the release that test/upgrade upgrades from. It needs the tar of GNU.
+`;
 const HERE = join(import.meta.dirname, '..');
 const CHART = 'deploy/helm/sdk-token-broker';
+const BASELINE = 'test/upgrade/last-release.tgz';
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 const git = (folder: string, ...args: string[]) => execFileSync('git', args, { cwd: folder, encoding: 'utf8' }).trim();
 
@@ -38,12 +45,20 @@ try {
       'dry-run': { type: 'boolean', default: false },
       to: { type: 'string', default: 'release' },
       without: { type: 'string', multiple: true, default: [] },
+      baseline: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   });
   const [version = ''] = positionals;
-  assertFollows(version, presentVersion(HERE));
-  if (options['dry-run']) dryRun(version, resolve(options.to), new Set(options.without));
-  else release(version);
+  if (options.help) {
+    process.stdout.write(HELP);
+  } else if (options.baseline) {
+    await replaceBaseline(version || 'HEAD');
+  } else {
+    assertFollows(version, presentVersion(HERE));
+    if (options['dry-run']) await dryRun(version, resolve(options.to), new Set(options.without));
+    else release(version);
+  }
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
   process.exitCode = 1;
@@ -60,15 +75,34 @@ function release(version: string): void {
   print(`Committed and tagged v${version}. To publish it: git push origin HEAD v${version}`);
 }
 
-function dryRun(version: string, to: string, without: ReadonlySet<string>): void {
+async function replaceBaseline(commit: string): Promise<void> {
+  await inWorktree(commit, async (tree) => {
+    copyFileSync(await packBaseline(tree, join(HERE, 'node_modules')), join(HERE, BASELINE));
+    print(`${BASELINE} is of ${git(tree, 'log', '-1', '--format=%h (%s)')}`);
+  });
+}
+
+async function inWorktree(
+  commit: string,
+  use: (tree: string, temporary: string) => void | Promise<void>,
+): Promise<void> {
+  const temporary = mkdtempSync(join(tmpdir(), 'release-'));
+  const tree = join(temporary, 'tree');
+  git(HERE, 'worktree', 'add', '--quiet', '--detach', tree, commit);
+  try {
+    await use(tree, temporary);
+  } finally {
+    git(HERE, 'worktree', 'remove', '--force', tree);
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+async function dryRun(version: string, to: string, without: ReadonlySet<string>): Promise<void> {
   // It might hold anything, so nothing there is deleted or mixed with something older.
   if (existsSync(to)) throw new Error(`${to} exists. Remove it, or name a new folder with --to`);
   const files = join(to, 'files');
-  const temporary = mkdtempSync(join(tmpdir(), 'release-'));
-  const tree = join(temporary, 'tree');
   if (git(HERE, 'status', '--porcelain') !== '') print('Changes that are not committed are not part of this run.');
-  git(HERE, 'worktree', 'add', '--quiet', '--detach', tree, 'HEAD');
-  try {
+  await inWorktree('HEAD', (tree, temporary) => {
     mkdirSync(files, { recursive: true });
     symlinkSync(join(HERE, 'node_modules'), join(tree, 'node_modules'));
     step('version', () => prepare(tree, version, to));
@@ -93,11 +127,8 @@ function dryRun(version: string, to: string, without: ReadonlySet<string>): void
     if (!without.has('jars')) step('jars', () => publishJars(tree, join(to, 'maven')));
     if (!without.has('site')) step('site', () => buildSite(tree, join(to, 'site')));
     writeFileSync(join(files, 'SHA256SUMS'), checksums(files));
-    print(`Version ${version} is in ${to}. This repository is as it was.`);
-  } finally {
-    git(HERE, 'worktree', 'remove', '--force', tree);
-    rmSync(temporary, { recursive: true, force: true });
-  }
+  });
+  print(`Version ${version} is in ${to}. This repository is as it was.`);
 }
 
 function step(name: string, run: () => string): void {

@@ -177,6 +177,27 @@ describe('npm run release, in a clone', () => {
     expect(release(NEXT)).toMatchObject({ status: 1, stderr: `The tag v${NEXT} exists\n` });
   });
 
+  test('--help names every option', () => {
+    const { status, stdout } = release('--help');
+    expect(status).toBe(0);
+    for (const option of ['--dry-run', '--to', '--without', '--baseline']) expect(stdout).toContain(option);
+  });
+
+  test('--baseline packs a build that starts without the repository', () => {
+    onTestFinished(() => void git('checkout', '--quiet', '.'));
+    expect(release('--baseline')).toMatchObject({ status: 0, stderr: '' });
+    const archive = join(clone, 'test/upgrade/last-release.tgz');
+    const alone = mkdtempSync(join(tmpdir(), 'baseline-'));
+    onTestFinished(() => rmSync(alone, { recursive: true }));
+    execFileSync('tar', ['-xzf', archive, '-C', alone]);
+    const { stderr } = spawnSync(process.execPath, [join(alone, 'dist/main.js'), 'serve'], {
+      env: {},
+      encoding: 'utf8',
+    });
+    expect(stderr).toContain('VENDOR_BASE_URL');
+    expect(git('status', '--porcelain')).toBe('M test/upgrade/last-release.tgz');
+  });
+
   test('--dry-run stops if its folder exists, and deletes nothing there', () => {
     for (const to of ['.', '..', 'docs']) {
       const { status, stderr } = release(NEXT, '--dry-run', '--to', to);

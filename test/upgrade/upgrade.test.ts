@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Replica } from '../history/replica.ts';
 import { ADMIN_TOKEN, startWorld, type World } from '../history/world.ts';
@@ -12,8 +14,12 @@ import type { VendorLogin } from '../judge/recording.ts';
 import { eventually } from '../support/eventually.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { isLeaver, isReader, type LateRedis, startApps } from './apps.ts';
-import { buildLastRelease, hasHistory } from './last-release-build.ts';
 
+/**
+ * What `serve` of the last release loads: `npm run release -- --baseline v0.1.0` packs it. Until 0.1.0 is released: of
+ * a commit from shortly before it.
+ */
+const LAST_RELEASE = fileURLToPath(new URL('last-release.tgz', import.meta.url));
 /** Short, so that each token is renewed more than once. */
 const TOKEN_LIFE_SECONDS = 10;
 const PHASE_MS = 3_000;
@@ -24,77 +30,75 @@ const LATE_ANSWERS_MS = 2_000;
 const ATTEMPTS = 3;
 const ATTEMPT_PAUSE_MS = 600;
 
-test.skipIf(!hasHistory)(
-  'replicas of the last release and of the present code share one Redis, upgraded and taken back under load',
-  async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'upgrade-'));
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
-    const release = { entry: buildLastRelease(folder), until: '/readyz' } as const;
-    const present = { until: '/readyz' } as const;
-    const world = await startWorld({
-      topology: 'single',
-      tokenLifeSeconds: TOKEN_LIFE_SECONDS,
-      folder,
-      replicas: 2,
-      start: release,
-    });
-    onTestFinished(() => world.close());
-    const { history, vendor } = world;
-    const [first, second] = world.replicas as [Replica, Replica];
-    const traveller = await Traveller.arrive(world);
-    const endApps = startApps(world, 1);
-    const mixed: { readonly from: number; readonly until: number }[] = [];
+test('replicas of the last release and of the present code share one Redis, upgraded and taken back under load', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'upgrade-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  execFileSync('tar', ['-xzf', LAST_RELEASE, '-C', folder]);
+  const release = { entry: join(folder, 'dist/main.js'), until: '/readyz' } as const;
+  const present = { until: '/readyz' } as const;
+  const world = await startWorld({
+    topology: 'single',
+    tokenLifeSeconds: TOKEN_LIFE_SECONDS,
+    folder,
+    replicas: 2,
+    start: release,
+  });
+  onTestFinished(() => world.close());
+  const { history, vendor } = world;
+  const [first, second] = world.replicas as [Replica, Replica];
+  const traveller = await Traveller.arrive(world);
+  const endApps = startApps(world, 1);
+  const mixed: { readonly from: number; readonly until: number }[] = [];
+  await sleep(PHASE_MS);
+  for (const build of [present, release]) {
+    await replace(first, build);
+    const from = history.now();
+    await traveller.returnsTo(first);
+    await traveller.returnsTo(second);
     await sleep(PHASE_MS);
-    for (const build of [present, release]) {
-      await replace(first, build);
-      const from = history.now();
-      await traveller.returnsTo(first);
-      await traveller.returnsTo(second);
-      await sleep(PHASE_MS);
-      mixed.push({ from, until: history.now() });
-      const idle = await logInIdleTerminals(world, second);
-      await replace(second, build);
-      // No app reads these tokens: what one build has scheduled, the other one renews. On a busy machine, a few expire
-      // first.
-      const renewed = () => idle.filter((account) => vendor.loginsOf(account, 'phone') > 1).length;
-      await eventually(() => renewed() > IDLE_TERMINALS / 2, { timeoutMs: TOKEN_LIFE_SECONDS * 1_000, everyMs: 50 });
-    }
-    const late = await endApps();
+    mixed.push({ from, until: history.now() });
+    const idle = await logInIdleTerminals(world, second);
+    await replace(second, build);
+    // No app reads these tokens: what one build has scheduled, the other one renews. On a busy machine, a few expire
+    // first.
+    const renewed = () => idle.filter((account) => vendor.loginsOf(account, 'phone') > 1).length;
+    await eventually(() => renewed() > IDLE_TERMINALS / 2, { timeoutMs: TOKEN_LIFE_SECONDS * 1_000, everyMs: 50 });
+  }
+  const late = await endApps();
 
-    const facts = new Facts(history);
-    const reads = facts.reads();
-    const failed = reads.filter(({ status }) => status !== 200);
-    const perTerminal = [...facts.terminals()];
-    const overlaps = perTerminal.flatMap((logins) => twoAtATime(logins, late));
-    const readers = perTerminal.filter(([login]) => login && isReader(login.account));
-    const stale = reads.filter((read) => isFromBeforeLogout(facts, read));
-    process.stdout.write(
-      `upgrade: ${reads.length} reads, ${failed.length} without a token, ${stale.length} with one from before a logout, ` +
-        `${history.logins.length} logins of ${perTerminal.length} terminals (readers at most ` +
-        `${Math.max(...readers.map(({ length }) => length))}), ${overlaps.length} while another was in flight, ` +
-        `Redis late ${late.length} times\n`,
-    );
+  const facts = new Facts(history);
+  const reads = facts.reads();
+  const failed = reads.filter(({ status }) => status !== 200);
+  const perTerminal = [...facts.terminals()];
+  const overlaps = perTerminal.flatMap((logins) => twoAtATime(logins, late));
+  const readers = perTerminal.filter(([login]) => login && isReader(login.account));
+  const stale = reads.filter((read) => isFromBeforeLogout(facts, read));
+  process.stdout.write(
+    `upgrade: ${reads.length} reads, ${failed.length} without a token, ${stale.length} with one from before a logout, ` +
+      `${history.logins.length} logins of ${perTerminal.length} terminals (readers at most ` +
+      `${Math.max(...readers.map(({ length }) => length))}), ${overlaps.length} while another was in flight, ` +
+      `Redis late ${late.length} times\n`,
+  );
 
-    // The logouts of the traveller are not in the history.
-    const logins = history.logins.filter(({ account }) => account !== 'traveller');
-    const { bounds, replicas, exchanges, faults } = history;
-    const judged = { bounds, replicas, exchanges, faults, logins };
-    expect(reportFindings(judged, judge(judged))).toEqual([]);
-    // Nothing excuses these, however busy the machine is.
-    expect(failed.filter(({ account }) => isReader(account))).toEqual([]);
-    // A leaver logs in again and again. On a busy machine, a login may find no place in the queue.
-    const forLeavers: readonly unknown[] = ['session_forbidden', 'vendor_busy'];
-    expect(failed.filter(({ account, code }) => isLeaver(account) && !forLeavers.includes(code))).toEqual([]);
-    const found = history.exchanges.filter(({ kind, account }) => kind === 'account' && isReader(account));
-    expect(found.filter(({ status, code }) => status !== 200 && code !== 'store_unavailable')).toEqual([]);
-    expect(overlaps).toEqual([]);
-    const mostLogins = 2 + history.now() / (0.6 * TOKEN_LIFE_SECONDS * 1_000);
-    expect(readers.filter(({ length }) => length > mostLogins)).toEqual([]);
-    expect(stale.length).toBeLessThan(0.02 * reads.filter(({ account }) => isLeaver(account)).length);
-    // Upgraded and taken back: each build has served tokens that the other one obtained.
-    for (const phase of mixed) expect(sharedTokens(facts, phase)).toBeGreaterThan(0);
-  },
-);
+  // The logouts of the traveller are not in the history.
+  const logins = history.logins.filter(({ account }) => account !== 'traveller');
+  const { bounds, replicas, exchanges, faults } = history;
+  const judged = { bounds, replicas, exchanges, faults, logins };
+  expect(reportFindings(judged, judge(judged))).toEqual([]);
+  // Nothing excuses these, however busy the machine is.
+  expect(failed.filter(({ account }) => isReader(account))).toEqual([]);
+  // A leaver logs in again and again. On a busy machine, a login may find no place in the queue.
+  const forLeavers: readonly unknown[] = ['session_forbidden', 'vendor_busy'];
+  expect(failed.filter(({ account, code }) => isLeaver(account) && !forLeavers.includes(code))).toEqual([]);
+  const found = history.exchanges.filter(({ kind, account }) => kind === 'account' && isReader(account));
+  expect(found.filter(({ status, code }) => status !== 200 && code !== 'store_unavailable')).toEqual([]);
+  expect(overlaps).toEqual([]);
+  const mostLogins = 2 + history.now() / (0.6 * TOKEN_LIFE_SECONDS * 1_000);
+  expect(readers.filter(({ length }) => length > mostLogins)).toEqual([]);
+  expect(stale.length).toBeLessThan(0.02 * reads.filter(({ account }) => isLeaver(account)).length);
+  // Upgraded and taken back: each build has served tokens that the other one obtained.
+  for (const phase of mixed) expect(sharedTokens(facts, phase)).toBeGreaterThan(0);
+});
 
 /** As a rolling update does: the new process takes over while the former one ends. */
 async function replace(replica: Replica, build: Parameters<Replica['start']>[0]): Promise<void> {
