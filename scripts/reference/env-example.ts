@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { columnsOf } from '../../src/commands/check.ts';
+import { columnsOf } from '../../src/commands/command-line.ts';
 import { VARIABLES, type Variable, type VariableName } from '../../src/config/variables.ts';
 import type { Language } from './language.ts';
 import { GROUPS, REQUIRED, SETTINGS, type SettingGroup } from './settings.ts';

@@ -1,17 +1,15 @@
-import { parseArgs } from 'node:util';
 import { readConfigParts } from '../config/config.ts';
-import type { Environment } from '../config/environment.ts';
 import { agentOpener } from '../proxies.ts';
 import { SessionConnections, userAgentOf } from '../session/session-server.ts';
 import { systemClock, withTimeout } from '../token/clock.ts';
-import { LANGUAGES, type Language, type Text, untranslated } from '../token/text.ts';
+import { type Language, type Text, untranslated } from '../token/text.ts';
 import { type CheckResult, fail } from './checks/check-result.ts';
 import { checkSession, readSession } from './checks/given-session.ts';
 import { checkSessions } from './checks/sessions.ts';
 import { checkSettings } from './checks/settings.ts';
 import { checkStore } from './checks/store.ts';
 import { checkVendor } from './checks/vendor.ts';
-import { type CommandContext, parseFlags, UsageError } from './command-line.ts';
+import { type CommandContext, columnsOf, LANG_OPTION, languageOf, parseFlags, UsageError } from './command-line.ts';
 import { chooseLogin, LOGIN_FLAGS_HELP, LOGIN_OPTIONS, readLogin } from './login-flags.ts';
 
 const USAGE =
@@ -65,12 +63,12 @@ const OPTIONS = {
   ...LOGIN_OPTIONS,
   session: { type: 'string' },
   login: { type: 'boolean', default: false },
-  lang: { type: 'string' },
+  ...LANG_OPTION,
 } as const;
 
 /** The `check` command. @returns the exit code. @throws UsageError, HelpRequested */
 export async function check(args: readonly string[], { env, version, out, err }: CommandContext): Promise<number> {
-  const language = languageOf(wantedLanguage(args), env);
+  const language = languageOf(args, env);
   const help = HELP[language];
   const { login: isRealLogin, session: file, lang: _, ...flags } = parseFlags(withFile(args), OPTIONS, help);
   const [loginFlag] = Object.keys(flags);
@@ -96,23 +94,6 @@ export async function check(args: readonly string[], { env, version, out, err }:
   const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);
   out(report(results, language));
   return results.some(({ level }) => level === 'FAIL') ? 1 : 0;
-}
-
-/** Known before the other arguments are read, because their errors show the help. */
-function wantedLanguage(args: readonly string[]): string | undefined {
-  const { lang } = parseArgs({ args: [...args], options: { lang: { type: 'string' } }, strict: false }).values;
-  return typeof lang === 'string' ? lang : undefined;
-}
-
-/**
- * The language of the output: `--lang`, else that of the terminal, in the order of POSIX.
- * @throws UsageError if `--lang` names no language
- */
-export function languageOf(flag: string | undefined, { LC_ALL, LC_MESSAGES, LANG }: Environment): Language {
-  if (flag === undefined) return /^zh/i.test(LC_ALL || LC_MESSAGES || LANG || '') ? 'zh' : 'en';
-  const language = LANGUAGES.find((one) => one === flag);
-  if (language === undefined) throw new UsageError(`--lang must be one of ${LANGUAGES.join(', ')}`);
-  return language;
 }
 
 /** `--session` without a file reads standard input. */
@@ -161,13 +142,6 @@ function report(results: readonly CheckResult[], language: Language): string {
     zh: `${count('ok')} 项正常，${count('warn')} 项警告，${count('FAIL')} 项失败`,
   };
   return [...lines, '', summary[language]].join('\n');
-}
-
-const WIDE = /[\p{Script=Han}\u3000-\u303f\uff00-\uff60]/gu;
-
-/** The width of a text in columns of a terminal, where a Chinese character takes two. */
-export function columnsOf(text: string): number {
-  return text.length + (text.match(WIDE)?.length ?? 0);
 }
 
 function plural(count: number, noun: string): string {

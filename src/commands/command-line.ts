@@ -2,6 +2,7 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 import closeWithGrace from 'close-with-grace';
 import type { Environment } from '../config/environment.ts';
 import type { Log } from '../token/log.ts';
+import { LANGUAGES, type Language } from '../token/text.ts';
 
 /** The command line is wrong. The message says how, and what is allowed. The process ends with exit code 2. */
 export class UsageError extends Error {
@@ -37,6 +38,28 @@ export function parseFlags<const T extends NonNullable<ParseArgsConfig['options'
     if (error instanceof HelpRequested) throw error;
     throw new UsageError(`${error instanceof Error ? error.message : error}\n\n${help}`);
   }
+}
+
+export const LANG_OPTION = { lang: { type: 'string' } } as const;
+
+/**
+ * The language of the output: `--lang`, else that of the terminal, in the order of POSIX. Known before the other
+ * arguments are read, because their errors show the help.
+ * @throws UsageError if `--lang` names no language
+ */
+export function languageOf(args: readonly string[], { LC_ALL, LC_MESSAGES, LANG }: Environment): Language {
+  const { lang } = parseArgs({ args: [...args], options: LANG_OPTION, strict: false }).values;
+  if (typeof lang !== 'string') return /^zh/i.test(LC_ALL || LC_MESSAGES || LANG || '') ? 'zh' : 'en';
+  const language = LANGUAGES.find((one) => one === lang);
+  if (language === undefined) throw new UsageError(`--lang must be one of ${LANGUAGES.join(', ')}`);
+  return language;
+}
+
+const WIDE = /[\p{Script=Han}\u3000-\u303f\uff00-\uff60]/gu;
+
+/** The width of a text in columns of a terminal, where a Chinese character takes two. */
+export function columnsOf(text: string): number {
+  return text.length + (text.match(WIDE)?.length ?? 0);
 }
 
 /** After this time, in ms, the process exits even if `close` has not finished. */

@@ -8,19 +8,32 @@ import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cl
 import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { systemClock } from '../token/clock.ts';
 import type { TOKEN_FIELDS } from '../token/sdk-token.ts';
-import { type CommandContext, closeOnSignal, parseFlags } from './command-line.ts';
+import type { Language, Text } from '../token/text.ts';
+import { type CommandContext, closeOnSignal, columnsOf, LANG_OPTION, languageOf, parseFlags } from './command-line.ts';
 import { DemoEvents, shorten, startDemoConsole } from './demo-console.ts';
 
-const HELP = `sdk-token-broker demo
+const HELP: Text = {
+  en: `sdk-token-broker demo [--lang en|zh]
 
 Runs the broker with a simulated vendor and customer cloud, plays the whole flow, prints a curl line to try, and runs
-until Ctrl-C. It needs no configuration and has no options.`;
+until Ctrl-C. It needs no configuration.
+
+  --lang en|zh   the language of the output (default: that of the terminal, by LC_ALL, LC_MESSAGES or LANG)`,
+  zh: `sdk-token-broker demo [--lang en|zh]
+
+运行 Broker、模拟的厂商和客户云，演示完整流程，打印一条可以直接试用的 curl 命令，直到按下 Ctrl-C。不需要任何配置。
+
+  --lang en|zh   输出的语言（默认取终端的语言：LC_ALL、LC_MESSAGES 或 LANG）`,
+};
 
 const TOKEN_LIFETIME_SECONDS = 14;
 const VENDOR_LATENCY_MS = 120;
 const DEFAULT_PORT = 8080;
 const TOKEN_PATH = '/sdk-token?uniqueId=phone-of-alice';
 const POLL_MS = 100;
+const CONSOLE: Text = { en: 'console', zh: '控制台' };
+const APP_CALL: Text = { en: 'App → broker', zh: 'App → Broker' };
+const VENDOR_CALL: Text = { en: 'Broker → vendor', zh: 'Broker → 厂商' };
 const ACCOUNT = { account: 'alice', region: 'DE' };
 
 /** The answer of the broker to the app. */
@@ -40,7 +53,8 @@ interface DemoServices {
  * @throws UsageError, HelpRequested
  */
 export async function demo(args: readonly string[], context: CommandContext): Promise<void> {
-  parseFlags(args, {}, HELP);
+  const language = languageOf(args, context.env);
+  parseFlags(args, LANG_OPTION, HELP[language]);
   const events = new DemoEvents();
   const vendor = await startVendorSimulator({
     tokenLifetimeSeconds: TOKEN_LIFETIME_SECONDS,
@@ -50,7 +64,7 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
   const cloud = await startCustomerCloud();
   const adminToken = randomBytes(24).toString('base64url');
   const broker = await startBroker(vendor, cloud, adminToken, context.version);
-  const screen = new DemoScreen(context.out);
+  const screen = new DemoScreen(context.out, language);
   const demoConsole = await startDemoConsole(
     {
       vendor,
@@ -65,7 +79,8 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
   const stopped = new AbortController();
   closeOnSignal(async () => {
     stopped.abort();
-    screen.line('\n   Stopped.');
+    screen.line('');
+    screen.note({ en: 'Stopped.', zh: '已停止。' });
     await demoConsole.close();
     await broker.close();
     await Promise.all([vendor.close(), cloud.close()]);
@@ -106,15 +121,36 @@ async function playFlow(
   screen: DemoScreen,
   stopped: AbortSignal,
 ) {
-  const countLogins = () => screen.note(`vendor logins so far: ${vendor.state().succeeded}`);
+  const countLogins = () => {
+    const { succeeded } = vendor.state();
+    screen.note({ en: `vendor logins so far: ${succeeded}`, zh: `厂商登录次数：${succeeded}` });
+  };
 
-  screen.title('sdk-token-broker demo: three real services on this machine');
-  screen.row('customer cloud', `${cloud.url}   plays your cloud: accounts and sessions`);
-  screen.row('vendor simulator', `${vendor.url}   its tokens live ${TOKEN_LIFETIME_SECONDS} s instead of 30 days`);
+  screen.title({
+    en: 'sdk-token-broker demo: three real services on this machine',
+    zh: 'sdk-token-broker 演示：本机上的三个真实服务',
+  });
+  screen.row(
+    { en: 'customer cloud', zh: '客户云' },
+    { en: `${cloud.url}   plays your cloud: accounts and sessions`, zh: `${cloud.url}   扮演你的云：账号和会话` },
+  );
+  screen.row(
+    { en: 'vendor simulator', zh: '厂商模拟器' },
+    {
+      en: `${vendor.url}   its tokens live ${TOKEN_LIFETIME_SECONDS} s instead of 30 days`,
+      zh: `${vendor.url}   令牌有效期为 ${TOKEN_LIFETIME_SECONDS} 秒，而不是 30 天`,
+    },
+  );
   screen.row('broker', broker.url);
-  screen.row('console', `${consoleUrl}   shows the same flow live; open it in a browser`);
+  screen.row(CONSOLE, {
+    en: `${consoleUrl}   shows the same flow live; open it in a browser`,
+    zh: `${consoleUrl}   实时显示同一流程，请用浏览器打开`,
+  });
 
-  screen.step('App → customer cloud', 'Alice logs in to your cloud, as before');
+  screen.step(
+    { en: 'App → customer cloud', zh: 'App → 客户云' },
+    { en: 'Alice logs in to your cloud, as before', zh: 'Alice 登录你的云，与原来一样' },
+  );
   const login = await screen.request('POST /login', `${cloud.url}/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -123,11 +159,27 @@ async function playFlow(
   const session = String(login.body['session']);
   const getToken = (headers: Record<string, string> = {}, label = `GET ${TOKEN_PATH}`) =>
     screen.request(label, broker.url + TOKEN_PATH, { headers: { authorization: `Bearer ${session}`, ...headers } });
-  screen.row('session', `${session.slice(0, 24)}…   a JWT, signed with a key that the broker knows`);
-  screen.row('unionId', `${login.body['unionId']}   under this id the broker knows Alice`);
+  const start = `${session.slice(0, 24)}…`;
+  screen.row(
+    { en: 'session', zh: '会话' },
+    {
+      en: `${start}   a JWT, signed with a key that the broker knows`,
+      zh: `${start}   JWT，Broker 知道其签名密钥的公钥`,
+    },
+  );
+  screen.row('unionId', {
+    en: `${login.body['unionId']}   under this id the broker knows Alice`,
+    zh: `${login.body['unionId']}   Broker 以此 ID 识别 Alice`,
+  });
 
-  screen.step('SDK → app', 'onRequestUserC2CInfo: the camera SDK asks the app for credentials');
-  screen.step('App → broker', 'the only call that your app adds; the broker logs in to the vendor');
+  screen.step('SDK → App', {
+    en: 'onRequestUserC2CInfo: the camera SDK asks the app for credentials',
+    zh: 'onRequestUserC2CInfo：摄像机 SDK 向 App 请求凭据',
+  });
+  screen.step(APP_CALL, {
+    en: 'the only call that your app adds; the broker logs in to the vendor',
+    zh: '你的 App 唯一要新增的调用；Broker 登录厂商',
+  });
   let etag = '';
   const getCredentials = async (): Promise<Credentials> => {
     const answer = await events.appRequest(async () => {
@@ -138,40 +190,78 @@ async function playFlow(
     if (typeof answer['accessToken'] !== 'string') throw new Error('the broker has given the app no token');
     return answer as Credentials;
   };
-  const verdictOn = ({ accessToken }: Credentials) => (vendor.checkToken(accessToken).live ? 'online ✓' : 'refused');
+  const showVerdict = ({ accessToken }: Credentials) => {
+    const verdict = vendor.checkToken(accessToken).live
+      ? { en: 'online ✓', zh: '在线 ✓' }
+      : { en: 'refused', zh: '拒绝' };
+    screen.row({ en: 'vendor says', zh: '厂商的判断' }, verdict);
+  };
   const first = await getCredentials();
   countLogins();
 
-  screen.step('App → SDK', 'the SDK takes five of the six strings, unchanged');
+  screen.step('App → SDK', {
+    en: 'the app passes these strings on, unchanged',
+    zh: 'App 把这些字符串原样传给 SDK',
+  });
+  const left = () => secondsLeft(first).toFixed(1);
+  const digits = first.accessToken.length;
   screen.row('accessId', first.accessId);
-  screen.row('accessToken', `${shorten(first.accessToken)}   ${first.accessToken.length} hex digits`);
-  screen.row('expireTime', `${first.expireTime}   in ${secondsLeft(first).toFixed(1)} s`);
+  screen.row('accessToken', {
+    en: `${shorten(first.accessToken)}   ${digits} hex digits`,
+    zh: `${shorten(first.accessToken)}   ${digits} 位十六进制数`,
+  });
+  screen.row('expireTime', { en: `${first.expireTime}   in ${left()} s`, zh: `${first.expireTime}   ${left()} 秒后` });
   screen.row('terminalId', first.terminalId);
   screen.row('expend', first.expend);
-  screen.row('vendor says', verdictOn(first));
+  showVerdict(first);
 
-  screen.step('App → broker', 'the app asks again; the broker answers from memory');
+  screen.step(APP_CALL, {
+    en: 'the app asks again; the broker answers from memory',
+    zh: 'App 再次请求；Broker 从内存返回',
+  });
   await getToken();
-  await getToken({ 'if-none-match': etag }, '  with If-None-Match');
+  await getToken({ 'if-none-match': etag }, '  If-None-Match');
   countLogins();
 
-  screen.step('Broker → vendor', 'the broker renews the token in the background, before it expires');
-  screen.note(`the first token expires in ${secondsLeft(first).toFixed(1)} s: wait for its renewal`);
+  screen.step(VENDOR_CALL, {
+    en: 'the broker renews the token in the background, before it expires',
+    zh: 'Broker 在令牌过期之前，在后台刷新令牌',
+  });
+  screen.note({
+    en: `the first token expires in ${left()} s: wait for its renewal`,
+    zh: `第一个令牌 ${left()} 秒后过期：等待刷新`,
+  });
   while (vendor.state().succeeded < 2) {
     await sleep(POLL_MS, undefined, { signal: stopped }).catch(() => undefined);
     if (stopped.aborted) return;
   }
-  screen.note(`renewed ${secondsLeft(first).toFixed(1)} s before the first token expires; no app had to ask`);
+  screen.note({
+    en: `renewed ${left()} s before the first token expires; no app had to ask`,
+    zh: `在第一个令牌过期前 ${left()} 秒完成刷新，不需要 App 请求`,
+  });
   const renewed = await getCredentials();
-  screen.row('accessToken', `${shorten(renewed.accessToken)}   was ${shorten(first.accessToken)}`);
-  screen.row('vendor says', verdictOn(renewed));
+  screen.row('accessToken', {
+    en: `${shorten(renewed.accessToken)}   was ${shorten(first.accessToken)}`,
+    zh: `${shorten(renewed.accessToken)}   原为 ${shorten(first.accessToken)}`,
+  });
+  showVerdict(renewed);
 
-  screen.title('Your turn');
-  screen.row('console', `${consoleUrl}   break the vendor there, and watch`);
-  screen.row('API docs', `${broker.url}/docs`);
-  screen.row('stop', 'Ctrl-C');
-  screen.line('\n   If no app reads a token, the broker renews it once. Then it waits until an app asks again.');
-  screen.note('The console shows each vendor login. This request works for one hour:\n');
+  screen.title({ en: 'Your turn', zh: '轮到你了' });
+  screen.row(CONSOLE, {
+    en: `${consoleUrl}   break the vendor there, and watch`,
+    zh: `${consoleUrl}   在这里让厂商出故障，并观察`,
+  });
+  screen.row({ en: 'API docs', zh: 'API 文档' }, `${broker.url}/docs`);
+  screen.row({ en: 'stop', zh: '停止' }, 'Ctrl-C');
+  screen.line('');
+  screen.note({
+    en: 'If no app reads a token, the broker renews it once. Then it waits until an app asks again.',
+    zh: '如果没有 App 读取令牌，Broker 只刷新一次，然后等到 App 再次请求。',
+  });
+  screen.note({
+    en: 'The console shows each vendor login. This request works for one hour:\n',
+    zh: '控制台显示每次厂商登录。以下请求在一小时内有效：\n',
+  });
   screen.line(`curl -i '${broker.url}${TOKEN_PATH}' -H 'Authorization: Bearer ${session}'`);
 }
 
@@ -184,27 +274,36 @@ const LABEL_WIDTH = 18;
 /** The layout of the demo's output. Colours appear only where the output shows them. */
 class DemoScreen {
   readonly line: CommandContext['out'];
+  readonly #language: Language;
   #steps = 0;
 
-  constructor(out: CommandContext['out']) {
+  constructor(out: CommandContext['out'], language: Language) {
     this.line = out;
+    this.#language = language;
   }
 
-  title(text: string): void {
-    this.line(`\n\n${styleText('bold', text)}\n`);
+  #in(text: Text | string): string {
+    return typeof text === 'string' ? text : text[this.#language];
   }
 
-  note(text: string): void {
-    this.line(`   ${text}`);
+  title(text: Text): void {
+    this.line(`\n\n${styleText('bold', this.#in(text))}\n`);
   }
 
-  row(label: string, value: string): void {
-    this.note(styleText('dim', label.padEnd(LABEL_WIDTH)) + value);
+  note(text: Text | string): void {
+    this.line(`   ${this.#in(text)}`);
   }
 
-  step(participants: string, description: string): void {
+  row(label: Text | string, value: Text | string): void {
+    const name = this.#in(label);
+    const padding = ' '.repeat(LABEL_WIDTH - columnsOf(name));
+    this.note(styleText('dim', name + padding) + this.#in(value));
+  }
+
+  step(participants: Text | string, description: Text): void {
     this.#steps += 1;
-    this.line(`\n${styleText('cyan', String(this.#steps))}  ${styleText('bold', participants)}  ${description}`);
+    const title = styleText('bold', this.#in(participants));
+    this.line(`\n${styleText('cyan', String(this.#steps))}  ${title}  ${this.#in(description)}`);
   }
 
   /** Sends a request and prints its status and duration. */

@@ -1,4 +1,4 @@
-/** The languages of `check`. To add one, add it here: the compiler then names every text that lacks it. */
+/** The languages of the commands. To add one, add it here: the compiler then names every text that lacks it. */
 export const LANGUAGES = ['en', 'zh'] as const;
 export type Language = (typeof LANGUAGES)[number];
 

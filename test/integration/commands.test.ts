@@ -62,8 +62,8 @@ function sendAsCurl(line: string) {
 }
 
 /** Starts the demo as a process and waits until its output matches. */
-async function startDemo(expected: RegExp) {
-  const child = start(['demo']);
+async function startDemo(expected: RegExp, ...flags: readonly string[]) {
+  const child = start(['demo', ...flags]);
   const exit = exitOf(child);
   onTestFinished(async () => void (await end(child, exit, 5_000)));
   const lines = linesOf(child, 1_000);
@@ -221,6 +221,10 @@ test('demo shows a renewal, ends with a curl line that works, and stops on Ctrl-
   await interrupt();
 });
 
-test('demo stops on Ctrl-C before it has shown everything', async () => {
-  await (await startDemo(/Broker → vendor/)).interrupt();
+test('demo --lang zh speaks Chinese, and stops on Ctrl-C before it has shown everything', async () => {
+  const { shown, interrupt } = await startDemo(/Broker → 厂商/, '--lang', 'zh');
+  await interrupt();
+  const lines = shown().split('\n');
+  expect(lines.filter((line) => /\b[A-Za-z]+ [a-z]+\b/.test(line))).toEqual([]);
+  expect(lines).toContain('   已停止。');
 });

@@ -45,11 +45,11 @@ function startRekey(stored: Stored, ring: string) {
 }
 
 /** Runs the `rekey` command in this process. @throws Error with what it would print when it fails */
-async function runRekey(stored: Stored, ring: string) {
+async function runRekey(stored: Stored, ring: string, ...flags: readonly string[]) {
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
   const context = { out: write, err: write, version: '' };
-  const code = await rekey([], { ...context, env: { ...stored, TOKEN_ENCRYPTION_KEYS: ring } });
+  const code = await rekey(flags, { ...context, env: { ...stored, TOKEN_ENCRYPTION_KEYS: ring } });
   return { code, out: lines.join('\n') };
 }
 
@@ -324,6 +324,8 @@ describe('rekey', () => {
         'There are no records. Check that REDIS_URL and REDIS_KEY_PREFIX are the same as on the replicas',
       ),
     });
+    const { out: chinese } = await runRekey(elsewhere, keyRing(A), '--lang', 'zh');
+    expect(chinese.split('\n').filter((line) => !/\p{Script=Han}/u.test(line))).toEqual([]);
     for (const out of [bare.out, unreachable]) expect(out).not.toContain(A.key.toString('base64').slice(0, 8));
   });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { check, columnsOf, languageOf } from '../../../src/commands/check.ts';
+import { check } from '../../../src/commands/check.ts';
+import { columnsOf, languageOf } from '../../../src/commands/command-line.ts';
 
 const HAN = /\p{Script=Han}/u;
 
@@ -19,12 +20,12 @@ describe('the language of check', () => {
     [{ LANG: 'en_US.UTF-8', LC_MESSAGES: 'zh_TW.UTF-8' }, 'zh'],
     [{ LANG: 'zh_CN.UTF-8', LC_ALL: 'C' }, 'en'],
     [{ LANG: 'zh_CN.UTF-8', LC_ALL: '' }, 'zh'],
-  ])('with %j is %s', (env, language) => expect(languageOf(undefined, env)).toBe(language));
+  ])('with %j is %s', (env, language) => expect(languageOf([], env)).toBe(language));
 
   it('is that of --lang before that of the terminal', () => {
-    expect(languageOf('en', { LANG: 'zh_CN.UTF-8' })).toBe('en');
-    expect(languageOf('zh', {})).toBe('zh');
-    expect(() => languageOf('fr', {})).toThrow('--lang must be one of en, zh');
+    expect(languageOf(['--lang', 'en'], { LANG: 'zh_CN.UTF-8' })).toBe('en');
+    expect(languageOf(['--lang', 'zh'], {})).toBe('zh');
+    expect(() => languageOf(['--lang', 'fr'], {})).toThrow('--lang must be one of en, zh');
   });
 
   it.each([[['--lang', 'zh']], [['--lang=zh']], [[]]])('makes every line Chinese: check %j', async (args) => {
