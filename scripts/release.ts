@@ -19,6 +19,7 @@ import { parse, stringify } from 'yaml';
 import { type HelmTask, runHelm } from '../test/support/helm-engine.ts';
 import { packBaseline } from './release/baseline.ts';
 import { followDockerfile } from './release/image-recipe.ts';
+import { mirrorList } from './release/mirror-list.ts';
 import { assertFollows, presentVersion, sectionOf, setVersion } from './release/version.ts';
 
 const HELP = `npm run release -- 1.2.0
@@ -67,8 +68,7 @@ try {
 function release(version: string): void {
   if (git(HERE, 'status', '--porcelain') !== '') throw new Error('There are changes that are not committed');
   if (git(HERE, 'tag', '--list', `v${version}`) !== '') throw new Error(`The tag v${version} exists`);
-  if (readFileSync(join(HERE, 'SdkTokenBroker.podspec'), 'utf8').includes('github.com/OWNER/'))
-    throw new Error('OWNER is not the account on GitHub yet: CONTRIBUTING.md, "Release"');
+  if (ownerIn(HERE) === 'OWNER') throw new Error('OWNER is not the account on GitHub yet: CONTRIBUTING.md, "Release"');
   const files = setVersion(HERE, version, today());
   git(HERE, 'commit', '--quiet', '--message', `Release ${version}`, '--', ...files);
   git(HERE, 'tag', '--annotate', '--message', `Version ${version}`, `v${version}`);
@@ -122,8 +122,15 @@ async function dryRun(version: string, to: string, without: ReadonlySet<string>)
         copyFileSync(join(tree, path), join(files, basename(path)));
       return readdirSync(files).join(', ');
     });
-    step('chart', () => packageChart(tree, to));
-    step('manifests', () => renderManifests(tree, temporary, files));
+    const owner = ownerIn(tree);
+    step('chart', () => makeChart(tree, owner, temporary, to));
+    step('packages', () => {
+      run(join(tree, 'clients/javascript'), 'npm', 'pack', '--silent', '--pack-destination', files);
+      writeFileSync(join(files, 'mirror.txt'), mirrorList(tree, owner, version));
+      return readdirSync(files)
+        .filter((name) => /^mirror|tgz$/.test(name))
+        .join(', ');
+    });
     if (!without.has('jars')) step('jars', () => publishJars(tree, join(to, 'maven')));
     if (!without.has('site')) step('site', () => buildSite(tree, join(to, 'site')));
     writeFileSync(join(files, 'SHA256SUMS'), checksums(files));
@@ -154,39 +161,32 @@ function prepare(tree: string, version: string, to: string): string {
   return isTagged ? `the tag v${version} has it` : `set in ${changed.length} files: ${changed.join(', ')}`;
 }
 
-function packageChart(tree: string, to: string): string {
-  helm(['package', join(tree, CHART), to]);
-  return readdirSync(to)
-    .filter((name) => name.endsWith('.tgz'))
-    .join(', ');
-}
-
-/** What the chart prints, for those who do not use Helm. */
-function renderManifests(tree: string, temporary: string, to: string): string {
-  const [, owner = ''] =
-    /github\.com\/([\w-]+)\//.exec(readFileSync(join(tree, 'SdkTokenBroker.podspec'), 'utf8')) ?? [];
+/** The chart, and what it prints, for those who do not use Helm. */
+function makeChart(tree: string, owner: string, temporary: string, to: string): string {
   const image = { repository: `ghcr.io/${owner.toLowerCase()}/sdk-token-broker` };
-  const render = (name: string, more: object): string[] => {
+  const template = (name: string, more: object): HelmTask => {
     const values = join(temporary, `values-${name}.yaml`);
     const example = parse(readFileSync(join(tree, CHART, `values-${name}.yaml`), 'utf8'));
     writeFileSync(values, stringify({ ...example, image, ...more }));
-    return helm(['template', join(tree, CHART), 'sdk-token-broker', 'sdk-token-broker', values]).split(/^(?=---\n)/m);
+    return ['template', join(tree, CHART), 'sdk-token-broker', 'sdk-token-broker', values];
   };
-  const production = render('production', { serviceMonitor: { enabled: true }, prometheusRule: { enabled: true } });
+  const results = runHelm([
+    ['package', join(tree, CHART), to],
+    template('production', { serviceMonitor: { enabled: true }, prometheusRule: { enabled: true } }),
+    template('try-out', {}),
+  ]);
+  const failed = results.find(({ succeeded }) => !succeeded);
+  if (failed) throw new Error(`Helm cannot use the chart: ${failed.text}`);
+  const [, production = [], tryOut = []] = results.map(({ text }) => text.split(/^(?=---\n)/m));
   const isForOperator = (manifest: string) => manifest.includes('\napiVersion: monitoring.coreos.com/');
   const contents = {
     'sdk-token-broker.yaml': production.filter((manifest) => !isForOperator(manifest)),
     'sdk-token-broker-prometheus-operator.yaml': production.filter(isForOperator),
-    'sdk-token-broker-try-out.yaml': render('try-out', {}),
+    'sdk-token-broker-try-out.yaml': tryOut,
   };
-  for (const [name, manifests] of Object.entries(contents)) writeFileSync(join(to, name), manifests.join(''));
-  return Object.keys(contents).join(', ');
-}
-
-function helm(task: HelmTask): string {
-  const [result] = runHelm([task]);
-  if (!result?.succeeded) throw new Error(`Helm cannot use the chart: ${result?.text}`);
-  return result.text;
+  for (const [name, manifests] of Object.entries(contents)) writeFileSync(join(to, 'files', name), manifests.join(''));
+  const archives = readdirSync(to).filter((name) => name.endsWith('.tgz'));
+  return [...archives, ...Object.keys(contents)].join(', ');
 }
 
 /** As Maven Central gets them, but signed with a key that is gone afterwards. */
@@ -215,6 +215,13 @@ function checksums(folder: string): string {
     return `${digest}  ${name}\n`;
   });
   return lines.join('');
+}
+
+/** The account on GitHub. */
+function ownerIn(tree: string): string {
+  const [, owner = ''] =
+    /github\.com\/([\w-]+)\//.exec(readFileSync(join(tree, 'SdkTokenBroker.podspec'), 'utf8')) ?? [];
+  return owner;
 }
 
 function today(): string {

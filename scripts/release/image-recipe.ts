@@ -27,8 +27,8 @@ export function followDockerfile(source: string, nodeModules: string, into: stri
     } else if (instruction === 'COPY') {
       const [, from, paths = ''] = /^(?:--from=(\S+) )?(.*)$/.exec(rest) ?? [];
       const [to = '', ...sources] = paths.split(' ').reverse();
-      for (const path of sources)
-        copy(from ? (stages[from] ?? '') : context, path.replace(/^\/app\//, ''), app, to === './' ? path : to);
+      for (const path of sources.map((source) => source.replace(/^\/app\//, '')))
+        copy(from ? (stages[from] ?? '') : context, path, app, to === './' ? path : to);
     } else if (instruction === 'RUN' && rest.startsWith('npm ci ')) {
       symlinkSync(nodeModules, join(app, 'node_modules'));
     } else if (instruction === 'RUN') {

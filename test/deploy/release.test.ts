@@ -14,6 +14,7 @@ import {
   withRelease,
   withVersion,
 } from '../../scripts/release/version.ts';
+import { composeServices } from '../support/compose.ts';
 import { readFile } from '../support/documents.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -143,12 +144,32 @@ describe('npm run release, in a clone', () => {
       );
       expect(broker.spec.template.spec.containers[0].image).toBe(`ghcr.io/an-account/sdk-token-broker:${NEXT}`);
     }
+    const runs = tryOut?.flatMap(({ spec }) => spec?.template?.spec?.containers ?? []).map(({ image }) => image);
+    const services = Object.values(composeServices(ROOT, ['--profile', 'monitoring']));
+    const others = [
+      ...(runs ?? []),
+      ...services.map(({ image }) => image),
+      readFile('Dockerfile').split(/FROM (\S+)/)[1],
+    ]
+      .filter((image = '') => !image.includes('sdk-token-broker'))
+      .map((image = '') => `image docker.io/${image.includes('/') ? '' : 'library/'}${image.replace(':', ' ')}`);
+    const list = made('files/mirror.txt').trimEnd().split('\n');
+    expect(list.filter((line) => /^image/.test(line)).toSorted()).toEqual([...new Set(others)].toSorted());
+    expect(list.filter((line) => /^[^i#]/.test(line))).toEqual([
+      `signed ghcr.io/an-account/sdk-token-broker ${NEXT}`,
+      `signed ghcr.io/an-account/charts/sdk-token-broker ${NEXT}`,
+      ...['client-parent', 'client', 'client-okhttp', 'client-android', 'broker-spring-boot-starter'].map(
+        (name) => `maven io.sdktokenbroker:sdk-token-${name} ${NEXT}`,
+      ),
+      `npm sdk-token-client ${NEXT}`,
+      `git https://github.com/an-account/sdk-token-broker v${NEXT}`,
+    ]);
     expect(made('NOTES.md')).toContain('### For apps');
     const sums = made('files/SHA256SUMS').trimEnd().split('\n');
-    expect(sums).toHaveLength(8);
+    expect(sums).toHaveLength(10);
     for (const line of sums) {
       const [digest, name] = line.split('  ');
-      const hash = createHash('sha256').update(made(`files/${name}`));
+      const hash = createHash('sha256').update(readFileSync(join(clone, 'made/files', name ?? '')));
       expect(hash.digest('hex')).toBe(digest);
     }
     rmSync(join(clone, 'made'), { recursive: true });
