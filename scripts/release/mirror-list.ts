@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const HEAD = `# What a network without the internet needs: docs/production.md, "Without the internet".
-# kind, name, version, digest. "signed": an image or a chart with its signature. The images of others are for the
-# examples, and the last one is what the image is built from.
+# kind, name, version, digest. signed: an image or a chart, with its signature. image: only for the examples, and for a
+# Redis of your own. base: only to build the image.
 `;
 
 /**
@@ -18,7 +18,6 @@ export function mirrorList(tree: string, owner: string, version: string): string
     ...found('docker-compose.yml', IMAGE),
     ...found('deploy/compose/compose.yml', IMAGE),
     ...found('deploy/helm/sdk-token-broker/values.yaml', /^ +\w+Image: (\S+)$/gm),
-    ...found('Dockerfile', /^FROM (\S+) AS default-base$/gm),
   ];
   const modules = found('clients/kotlin/pom.xml', /<module>(\S+)<\/module>/g).map((module) => `kotlin/${module}`);
   const jars = ['kotlin', ...modules, 'spring-boot-starter']
@@ -27,19 +26,21 @@ export function mirrorList(tree: string, owner: string, version: string): string
   const lines = [
     ['signed', `${registry}/sdk-token-broker`, version],
     ['signed', `${registry}/charts/sdk-token-broker`, version],
-    ...new Set(images.map((image) => `image ${full(image).replace(/:([^:]+)$/, ' $1')}`)),
+    ...[...new Set(images)].map((image) => ['image', ...nameAndVersion(image)]),
+    ...found('Dockerfile', /^FROM (\S+) AS default-base$/gm).map((image) => ['base', ...nameAndVersion(image)]),
     ...jars.map((name) => ['maven', `io.sdktokenbroker:${name}`, version]),
     ['npm', 'sdk-token-client', version],
     ['git', `https://github.com/${owner}/sdk-token-broker`, `v${version}`],
   ];
-  return HEAD + lines.map((line) => `${[line].flat().join(' ')}\n`).join('');
+  return HEAD + lines.map((line) => `${line.join(' ')}\n`).join('');
 }
 
 /** The default of a variable, as the files for Compose name the images of others. */
 const IMAGE = /image: \$\{\w+:-(?!\S*sdk-token-broker)(\S+)\}/g;
 
-/** With the registry, which Docker leaves out. */
-function full(image: string): string {
-  if (/^[^/]+\.[^/]+\//.test(image)) return image;
-  return `docker.io/${image.includes('/') ? image : `library/${image}`}`;
+/** The name has the registry, which Docker leaves out. */
+function nameAndVersion(image: string): readonly string[] {
+  const [name = '', version = ''] = image.split(/:(?=[^:]+$)/);
+  if (/^[^/]+\.[^/]+\//.test(name)) return [name, version];
+  return [`docker.io/${name.includes('/') ? name : `library/${name}`}`, version];
 }

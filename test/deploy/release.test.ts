@@ -146,11 +146,7 @@ describe('npm run release, in a clone', () => {
     }
     const runs = tryOut?.flatMap(({ spec }) => spec?.template?.spec?.containers ?? []).map(({ image }) => image);
     const services = Object.values(composeServices(ROOT, ['--profile', 'monitoring']));
-    const others = [
-      ...(runs ?? []),
-      ...services.map(({ image }) => image),
-      readFile('Dockerfile').split(/FROM (\S+)/)[1],
-    ]
+    const others = [...(runs ?? []), ...services.map(({ image }) => image)]
       .filter((image = '') => !image.includes('sdk-token-broker'))
       .map((image = '') => `image docker.io/${image.includes('/') ? '' : 'library/'}${image.replace(':', ' ')}`);
     const list = made('files/mirror.txt').trimEnd().split('\n');
@@ -158,6 +154,7 @@ describe('npm run release, in a clone', () => {
     expect(list.filter((line) => /^[^i#]/.test(line))).toEqual([
       `signed ghcr.io/an-account/sdk-token-broker ${NEXT}`,
       `signed ghcr.io/an-account/charts/sdk-token-broker ${NEXT}`,
+      'base docker.io/library/node 24-trixie-slim',
       ...['client-parent', 'client', 'client-okhttp', 'client-android', 'broker-spring-boot-starter'].map(
         (name) => `maven io.sdktokenbroker:sdk-token-${name} ${NEXT}`,
       ),
