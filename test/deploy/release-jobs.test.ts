@@ -42,7 +42,7 @@ beforeAll(() => {
   mkdirSync(programs);
   const cases = ANSWERS.map(([start, script]) => `"${start}"*) ${script} ;;`).join('\n');
   const script = `#!/bin/bash\nline="\${0##*/} $*"\necho "$line" >> "$COMMANDS"\ncase $line in\n${cases}\nesac\n`;
-  for (const name of ['docker', 'cosign', 'helm', 'yq', 'gh'])
+  for (const name of ['docker', 'cosign', 'helm', 'yq', 'gh', 'oras', 'skopeo'])
     writeFileSync(join(programs, name), script, { mode: 0o755 });
   const { jobs, env, defaults } = parse(readFile('.github/workflows/release.yml'));
   expect(defaults.run.shell).toBe('bash');
@@ -79,6 +79,9 @@ beforeAll(() => {
     for (const [name, value] of Object.entries<string>(jobs[job].outputs ?? {}))
       outputs[`needs.${job}.outputs.${name}`] = filled(value);
   }
+  const [, copy = ''] = /### Without the internet.*?```sh\n(.*?)```/s.exec(readFile('docs/production.md')) ?? [];
+  const inDocument = { PATH: `${programs}:${process.env['PATH']}`, COMMANDS: join(folder, 'commands') };
+  execFileSync('sh', ['-ec', copy], { cwd: join(folder, 'github/release/files'), env: inDocument });
   commands = readFileSync(join(folder, 'commands'), 'utf8').trimEnd().split('\n');
   return () => rmSync(folder, { recursive: true });
 });
@@ -126,5 +129,15 @@ test('the release on GitHub has the list for mirrors with the digests of what wa
       `--notes-file release/NOTES.md ${readdirSync(files)
         .map((name) => `release/files/${name}`)
         .join(' ')}`,
+  ]);
+});
+
+test('the documented commands copy everything on the list from one registry to another, with its signatures', () => {
+  expect([...commandsOf('oras'), ...commandsOf('skopeo')]).toEqual([
+    `oras copy --recursive ${IMAGE} mirror.example/another-owner/sdk-token-broker:1.2.3`,
+    `oras copy --recursive ghcr.io/another-owner/charts/sdk-token-broker@${digest('chart')} mirror.example/another-owner/charts/sdk-token-broker:1.2.3`,
+    ...['library/redis:8-alpine', 'prom/prometheus:v3.5.0', 'grafana/grafana:12.1.0'].map(
+      (image) => `skopeo copy --all docker://docker.io/${image} docker://mirror.example/${image}`,
+    ),
   ]);
 });
