@@ -26,7 +26,7 @@ import { recordingServer } from '../unit/session/recording-server.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const sections = sectionsOf(readFile('docs/production.md'));
 const IS_ROOT = process.getuid?.() === 0;
-const IMAGE = 'registry.example/sdk-token-broker:0.1.0';
+const IMAGE = 'registry.example/sdk-token-broker:of-today';
 
 /** The code of a section of the page. */
 function code(section: number, language: string): string {

@@ -82,7 +82,7 @@ const GOOD = {
   },
   // With Istio, Kyverno, a private registry, a secret store and a cost centre.
   'the values of a company': {
-    image: { repository: 'registry.example/mirror/sdk-token-broker', tag: '0.1.0', pullPolicy: 'Always' },
+    image: { repository: 'registry.example/mirror/sdk-token-broker', tag: 'of-today', pullPolicy: 'Always' },
     imagePullSecrets: [{ name: 'registry-login' }],
     fullnameOverride: 'sdk-token-broker-eu',
     commonLabels: { team: 'cameras', 'example.com/cost-center': '4711' },
@@ -494,7 +494,7 @@ test('the values of a company are in its objects', () => {
   const { metadata, spec } = only(manifests, 'Deployment').spec.template;
   expect(metadata.labels).toMatchObject({ team: 'cameras', 'sidecar.istio.io/inject': 'true' });
   const [{ image, imagePullPolicy, env, volumeMounts }] = spec.containers;
-  expect([image, imagePullPolicy]).toEqual(['registry.example/mirror/sdk-token-broker:0.1.0', 'Always']);
+  expect([image, imagePullPolicy]).toEqual(['registry.example/mirror/sdk-token-broker:of-today', 'Always']);
   expect(env).toEqual([{ name: 'TZ', value: 'Asia/Shanghai' }]);
   expect(spec.priorityClassName).toBe('business-critical');
   expect(spec.volumes).toContainEqual({ name: 'zones', configMap: { name: 'zones' } });

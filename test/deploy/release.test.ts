@@ -113,6 +113,12 @@ describe('npm run release, in a clone', () => {
       git('commit', '--quiet', '--message', 'What is not committed yet');
     }
     setOwner('an-account');
+    // On the tag of a release, there is none.
+    const changelog = join(clone, 'CHANGELOG.md');
+    const text = readFileSync(changelog, 'utf8');
+    if (!text.includes('\n## Unreleased\n'))
+      writeFileSync(changelog, text.replace('\n## ', '\n## Unreleased\n\n### For apps\n\n- New.\n\n## '));
+    git('commit', '--quiet', '--all', '--allow-empty', '--message', 'Begin a new section');
     symlinkSync(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
     writeFileSync(join(clone, '.git/info/exclude'), 'node_modules\n');
     return () => rmSync(folder, { recursive: true });
@@ -181,6 +187,8 @@ describe('npm run release, in a clone', () => {
     expect(git('cat-file', '-t', `v${NEXT}`)).toBe('tag');
     expect(git('status', '--porcelain')).toBe('');
     expect(remote()).toBe(before);
+    // The workflow tests the tag. A test that names the version would be another one there.
+    expect(git('show', '--format=', '--name-only', 'HEAD', '--', 'test')).toBe('');
     expect(JSON.parse(git('show', 'HEAD:package-lock.json'))).toMatchObject({
       version: NEXT,
       packages: { '': { version: NEXT } },
