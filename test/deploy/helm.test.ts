@@ -48,11 +48,14 @@ const SECRETS: Readonly<Record<string, string>> = {
   VENDOR_APPS: '{"ios":{"appId":"1","appToken":"t","appKey":"k"},"android":{"appId":"2","appToken":"t","appKey":"k"}}',
 };
 
+const TRY_OUT = valuesIn('values-try-out.yaml') as Record<string, object>;
+const REDIS_IMAGE = 'mirror.example/library/redis:8-alpine';
+
 /** The values that must work. */
 const GOOD = {
   'few values': { settings: JWT },
   'values-production.yaml': valuesIn('values-production.yaml'),
-  'values-try-out.yaml': valuesIn('values-try-out.yaml'),
+  'values-try-out.yaml': { ...TRY_OUT, tryOut: { ...TRY_OUT['tryOut'], redisImage: REDIS_IMAGE } },
   'every value for production': {
     image: { repository: 'mirror.example/sdk-token-broker', digest: DIGEST },
     imagePullSecrets: [{ name: 'registry-login' }],
@@ -90,7 +93,8 @@ const GOOD = {
     podAnnotations: { 'proxy.istio.io/config': '{"holdApplicationUntilProxyStarts":true}' },
     settings: JWT,
     secrets: { existing: 'from-the-vault' },
-    resources: { requests: { cpu: '100m', memory: '256Mi' }, limits: { cpu: 1, memory: '512Mi' } },
+    resources: { requests: { cpu: '250m', memory: '384Mi' }, limits: { cpu: 1, memory: '1Gi' } },
+    networkPolicy: { api: [{ podSelector: { matchLabels: { istio: 'ingressgateway' } } }] },
     serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::1:role/broker' } },
     serviceMonitor: { enabled: true, labels: { release: 'prometheus' }, interval: '15s' },
     priorityClassName: 'business-critical',
@@ -109,7 +113,12 @@ const GOOD = {
       keys: ['ADMIN_TOKENS', 'REDIS_URL', 'TOKEN_ENCRYPTION_KEYS', 'VENDOR_APPS'],
     },
     certificates: { configMap: 'company-ca' },
-    gateway: { enabled: true, parentRefs: [{ name: 'public', namespace: 'gateways' }], hostnames: ['broker.example'] },
+    gateway: {
+      enabled: true,
+      parentRefs: [{ name: 'public', namespace: 'gateways' }],
+      hostnames: ['broker.example'],
+      path: '/sdk-token',
+    },
   },
   'one replica without Redis, and secrets in the values': {
     settings: JWT,
@@ -457,7 +466,8 @@ test('with values-try-out.yaml, the broker may reach the Redis, the vendor and t
   expect(only(manifests, 'NetworkPolicy').spec.egress).toContainEqual({
     to: [{ podSelector: { matchLabels: template.metadata.labels } }],
   });
-  const [, simulator] = template.spec.containers;
+  const [redis, simulator] = template.spec.containers;
+  expect(redis.image).toBe(REDIS_IMAGE);
   expect(simulator.image).toBe(podOf(manifests).containers[0].image);
 });
 
@@ -478,6 +488,20 @@ test('the rules count the replicas of the Deployment, whatever its release is ca
   expect(new Set(deployments)).toEqual(new Set([`deployment=\\"${only(chart, 'Deployment').metadata.name}\\"`]));
 });
 
+test('each value of the chart has another one than the default in values that must work', () => {
+  const leaves = (value: unknown, path: string): string[] =>
+    isObject(value) && value !== null && Object.keys(value).length > 0
+      ? Object.entries(value).flatMap(([key, one]) => leaves(one, path === '' ? key : `${path}.${key}`))
+      : [path];
+  const at = (values: unknown, path: string) =>
+    path.split('.').reduce((value, key) => (value as Values | undefined)?.[key], values);
+  const untried = leaves(DEFAULTS, '').filter((path) => {
+    const tried = Object.values<Values>(GOOD).map((values) => at(values, path));
+    return tried.every((value) => value === undefined || stringify(value) === stringify(at(DEFAULTS, path)));
+  });
+  expect(untried.filter((path) => !path.startsWith('prometheusRule.levels.'))).toEqual([]);
+});
+
 test('the image is the one of the version, or the one with your digest', () => {
   expect(podOf(rendered('few values')).containers[0].image).toBe(`sdk-token-broker:${version}`);
   const { containers, imagePullSecrets } = podOf(rendered('every value for production'));
@@ -493,8 +517,13 @@ test('the values of a company are in its objects', () => {
   }
   const { metadata, spec } = only(manifests, 'Deployment').spec.template;
   expect(metadata.labels).toMatchObject({ team: 'cameras', 'sidecar.istio.io/inject': 'true' });
-  const [{ image, imagePullPolicy, env, volumeMounts }] = spec.containers;
+  const [{ image, imagePullPolicy, env, volumeMounts, resources }] = spec.containers;
   expect([image, imagePullPolicy]).toEqual(['registry.example/mirror/sdk-token-broker:of-today', 'Always']);
+  const { resources: wanted, networkPolicy } = GOOD['the values of a company'];
+  expect(resources).toEqual(wanted);
+  expect(only(manifests, 'NetworkPolicy').spec.ingress[0].from).toEqual(networkPolicy.api);
+  const [rule] = only(rendered('the Gateway API, a Secret and a CA of your own'), 'HTTPRoute').spec.rules;
+  expect(rule.matches).toEqual([{ path: { type: 'PathPrefix', value: '/sdk-token' } }]);
   expect(env).toEqual([{ name: 'TZ', value: 'Asia/Shanghai' }]);
   expect(spec.priorityClassName).toBe('business-critical');
   expect(spec.volumes).toContainEqual({ name: 'zones', configMap: { name: 'zones' } });
