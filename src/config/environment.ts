@@ -83,7 +83,8 @@ function readText(
     problems.set(name, PROBLEMS.unusableFile(name, path));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    problems.set(name, PROBLEMS.unreadableFile(name, code, process.getuid?.()));
+    const uid = code === 'EACCES' ? process.geteuid?.() : undefined;
+    problems.set(name, uid === undefined ? PROBLEMS.unreadableFile(name, code) : PROBLEMS.forbiddenFile(name, uid));
   }
   return undefined;
 }

@@ -33,9 +33,13 @@ export const PROBLEMS = {
     en: `${name}_FILE must name a regular file with UTF-8 text that is not empty, not ${path}`,
     zh: `${name}_FILE 应为普通文件，内容是 UTF-8 文本且不为空，而不是 ${path}`,
   }),
-  unreadableFile: (name: string, code: string, user: number | undefined): Text => ({
-    en: `${name}_FILE names a file that cannot be read (${code}${code === 'EACCES' ? `: give the user ${user} the right to read it, and to enter its folder` : ''})`,
-    zh: `${name}_FILE 指定的文件无法读取（${code}${code === 'EACCES' ? `：请让用户 ${user} 有权读取该文件并进入其目录` : ''}）`,
+  unreadableFile: (name: string, code: string): Text => ({
+    en: `${name}_FILE names a file that cannot be read (${code})`,
+    zh: `${name}_FILE 指定的文件无法读取（${code}）`,
+  }),
+  forbiddenFile: (name: string, uid: number): Text => ({
+    en: `${name}_FILE names a file that cannot be read (EACCES): give the user ${uid} the right to read it, and to enter its folder`,
+    zh: `${name}_FILE 指定的文件无法读取（EACCES）：请让用户 ${uid} 有权读取该文件并进入其目录`,
   }),
   noKey: (names: string): Text => ({
     en: `${names}: one of them is required, to check sessions`,

@@ -18,8 +18,11 @@ const HOURS_MS = Array.from({ length: 25 }, (_, hour) => hour * HOUR_MS);
 const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
 const HORIZONS_MS = [...HOURS_MS, ...DAYS_MS];
 
-/** How long the first end of a token is shown at most. The store looks at up to 50,000 tokens for it. */
-const FIRST_END_MS = 60_000;
+/**
+ * How long the first end of a token is shown at least and at most. The store looks at up to 50,000 tokens for it, so an
+ * outage in which a token ends each second must not ask each second.
+ */
+const FIRST_END_MS = { least: 10_000, most: 60_000 };
 
 interface CountedFailures {
   /** Counts by code. */
@@ -151,13 +154,14 @@ export class Status {
   #askForFirstEnd(): void {
     const { clock, store } = this.#options;
     if (clock.monotonic() < this.#nextEndAt) return;
-    this.#nextEndAt = clock.monotonic() + FIRST_END_MS;
+    const askedAt = clock.monotonic();
+    this.#nextEndAt = askedAt + FIRST_END_MS.most;
     store.dueQueue.firstEnd().then(
       (at) => {
         this.#firstEndAt = at;
         // An answer that is past tells nothing any more.
         const leftMs = (at ?? 0) - clock.now();
-        if (leftMs > 0) this.#nextEndAt = clock.monotonic() + Math.min(FIRST_END_MS, leftMs);
+        if (leftMs > 0) this.#nextEndAt = askedAt + Math.min(FIRST_END_MS.most, Math.max(FIRST_END_MS.least, leftMs));
       },
       () => {
         this.#firstEndAt = undefined;

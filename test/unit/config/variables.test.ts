@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -293,6 +293,19 @@ test.each([
   const path = start();
   expect(problemsOf({ ...others, VENDOR_APP_KEY_FILE: path })).toEqual([
     `VENDOR_APP_KEY_FILE must name a regular file with UTF-8 text that is not empty, not ${path}`,
+  ]);
+});
+
+test('a file with a secret that only its owner may read is refused, with the user that needs the right', () => {
+  const path = fileWith(SECRET);
+  chmodSync(path, 0);
+  // Root may read every file.
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) process.seteuid?.(1000);
+  onTestFinished(() => void (isRoot && process.seteuid?.(0)));
+  const { VENDOR_APP_KEY: _key, ...others } = USABLE;
+  expect(problemsOf({ ...others, VENDOR_APP_KEY_FILE: path })).toEqual([
+    `VENDOR_APP_KEY_FILE names a file that cannot be read (EACCES): give the user ${process.geteuid?.()} the right to read it, and to enter its folder`,
   ]);
 });
 
