@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** The tests of `npm test`, which sets TESTS=short. `npm run test:all` runs every test. */
+/** The tests of `npm test`, which sets TESTS=short. */
 const SHORT = [
   'test/*.test.ts',
   'test/{unit,contract,simulation,judge}/**/*.test.ts',
@@ -11,6 +11,9 @@ const SHORT = [
   // Each promise of docs/reliability.md, and that a replica refuses strangers and stops without losing a request.
   'test/integration/{broken-vendor,concurrent-reads,logout-wins,replica-failures,bad-sessions,secrets,shutdown}.test.ts',
 ];
+
+/** By the variable TESTS. `npm run test:all` does not set it, and runs every test. */
+const TESTS: Record<string, string[]> = { short: SHORT, ci: [...SHORT, 'test/{clients,deploy}/**/*.test.ts'] };
 
 /** Folders whose files take long, the longest first. */
 const LONG_FILES = [
@@ -39,7 +42,7 @@ class LongFilesFirst extends BaseSequencer {
 
 export default defineConfig({
   test: {
-    include: process.env['TESTS'] === 'short' ? SHORT : ['test/**/*.test.ts'],
+    include: TESTS[process.env['TESTS'] ?? ''] ?? ['test/**/*.test.ts'],
     // The fault tests take minutes, and run one after the other: `npm run chaos`.
     // The site needs its own packages and a browser: `npm run test:docs`.
     exclude: [

@@ -70,7 +70,7 @@ const counters = {
 };
 
 let [passed, failed] = [0, 0];
-for (const name of ['install', 'check', 'node', 'counts', 'history', 'kotlin', 'spring', 'swift']) {
+for (const name of ['install', 'check', 'node', 'counts', 'kotlin', 'spring', 'swift']) {
   const succeeded = readable(join(results, `${name}.step`)).trim() === '0';
   const [good, bad] = counters[name]?.() ?? [succeeded ? 1 : 0, 0];
   const failures = succeeded ? bad : Math.max(bad, 1);
