@@ -96,10 +96,18 @@ export const NO_COUNTS = {
 
 export type RecentCounts = Readonly<typeof NO_COUNTS>;
 
+/** As many phones as the broker is made for. A larger count is forged. */
+export const MAX_COUNT = 1e7;
+
 /** The counts of several replicas, added up. */
 export function sumOf<Counts extends Readonly<Record<keyof Counts, number>>>(counts: readonly Counts[]): Counts {
   const names = Object.keys(counts[0] ?? {}) as (keyof Counts)[];
-  return Object.fromEntries(names.map((key) => [key, counts.reduce((sum, one) => sum + one[key], 0)])) as Counts;
+  const sum = (key: keyof Counts) =>
+    Math.min(
+      MAX_COUNT,
+      counts.reduce((before, one) => before + one[key], 0),
+    );
+  return Object.fromEntries(names.map((key) => [key, sum(key)])) as Counts;
 }
 
 /** The facts that one replica knows. Times are epoch ms, or of the monotonic clock if their name says so. */

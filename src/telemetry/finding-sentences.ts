@@ -1,5 +1,6 @@
 import type { Finding, FindingCode, FindingFacts } from '../token/findings.ts';
 import { type FoundFacts, SECOND_MS, THRESHOLDS } from './finding-facts.ts';
+import { firstOf } from './fleet-findings.ts';
 
 const REFUSALS: Readonly<Record<string, string>> = {
   oom: 'its memory is full: give it more',
@@ -66,5 +67,6 @@ function percent(share = 0): string {
 /** @param since epoch ms, if the facts do not tell */
 export function asFinding({ since: known, ...found }: FoundFacts, since: number): Finding {
   const part = (fact: unknown, text: string) => (fact === undefined ? '' : text);
-  return { ...found, message: SENTENCES[found.code](found, part), since: known ?? since };
+  const facts = { ...found, ...(found.replicas && { replicas: firstOf(found.replicas) }) };
+  return { ...facts, message: SENTENCES[found.code](facts, part), since: known ?? since };
 }

@@ -1,13 +1,16 @@
 import type { ScheduleOutlook } from '../token/ports.ts';
 import { type FoundFacts, SECOND_MS, THRESHOLDS } from './finding-facts.ts';
 
+export interface KeyHolder {
+  /** The id of the key with which it encrypts, and digests of that key and of the others with which it decrypts. */
+  readonly keyRing?: { readonly id: string; readonly digests: readonly string[] } | undefined;
+}
+
 /** What the findings of the fleet need of a replica. */
-export interface FleetReplica {
+export interface FleetReplica extends KeyHolder {
   readonly replica: string;
   readonly version: string;
   readonly configuration: string;
-  /** The id of the key with which it encrypts, and digests of that key and of the others with which it decrypts. */
-  readonly keyRing?: { readonly id: string; readonly digests: readonly string[] } | undefined;
   readonly configuredAt: number;
   /** Epoch ms of the last summary of a replica that ended without a shutdown; `undefined`: it is alive. */
   readonly missingSince: number | undefined;
@@ -69,16 +72,19 @@ function differing(alive: readonly FleetReplica[]): readonly FleetReplica[] {
 
 /** The replicas that lack the key with which another one encrypts, and those whose key another one lacks. */
 function withoutCommonKey(alive: readonly FleetReplica[]): readonly FleetReplica[] {
-  const lacks = ({ keyRing: own }: FleetReplica, { keyRing: its }: FleetReplica) =>
-    own !== undefined && its !== undefined && !own.digests.includes(its.digests[0] ?? '');
-  return alive.filter((one) => alive.some((other) => lacks(one, other) || lacks(other, one)));
+  return alive.filter((one) => alive.some((other) => lacksKeyOf(one, other) || lacksKeyOf(other, one)));
+}
+
+/** Whether a replica lacks the key with which another one encrypts. */
+export function lacksKeyOf({ keyRing: own }: KeyHolder, { keyRing: its }: KeyHolder): boolean {
+  return own !== undefined && its !== undefined && !own.digests.includes(its.digests[0] ?? '');
 }
 
 /** The keys with which replicas encrypt: `k1 (a, b), k2 (c)`. Two keys may have the same id. */
 function keysOf(replicas: readonly FleetReplica[]): string {
   const byKey = groupsOf(replicas, ({ keyRing }) => `${keyRing?.id} ${keyRing?.digests[0]}`);
-  const sides = [...byKey].map(([key, group]) => `${key.split(' ')[0]} (${namesOf(group).join(', ')})`);
-  return sides.sort().join(', ');
+  const sides = [...byKey].map(([key, group]) => `${key.split(' ')[0]} (${firstOf(namesOf(group)).join(', ')})`);
+  return firstOf(sides.sort()).join(', ');
 }
 
 /** The replicas by name: by version and configuration, unless `nameOf` is given. */
@@ -96,4 +102,11 @@ function groupsOf(
 
 function namesOf(replicas: readonly FleetReplica[]): string[] {
   return replicas.map(({ replica }) => replica).sort();
+}
+
+/** A sentence, a line of the log and a page show so many names. Without encryption keys, anyone can store more. */
+const MAX_NAMES = 20;
+
+export function firstOf(names: readonly string[]): readonly string[] {
+  return names.length > MAX_NAMES ? [...names.slice(0, MAX_NAMES), '…'] : names;
 }

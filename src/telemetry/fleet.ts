@@ -1,13 +1,10 @@
-import * as z from 'zod';
 import type { Clock, Timer } from '../token/clock.ts';
-import { FINDING_CODES, FINDINGS, type Finding, type FindingCode } from '../token/findings.ts';
+import { FINDING_CODES, type Finding, type FindingCode } from '../token/findings.ts';
 import type { Log } from '../token/log.ts';
 import type { LeftSummary, ReplicaSummaries, ScheduleOutlook } from '../token/ports.ts';
 import {
   type FoundFacts,
   keptShare,
-  NO_COUNTS,
-  NO_SHARES,
   type ReplicaFacts,
   SECOND_MS,
   type StandingShares,
@@ -18,6 +15,7 @@ import {
 import { asFinding } from './finding-sentences.ts';
 import { inOrder, replicaFindings } from './findings.ts';
 import { differenceOf, type FleetReplica, fleetFindings } from './fleet-findings.ts';
+import { findingsToLeave, readSummary, readUnsigned, type Summary } from './replica-summary.ts';
 
 /** How often a replica leaves its summary. */
 const SUMMARY_MS = 5_000;
@@ -25,59 +23,13 @@ const SUMMARY_MS = 5_000;
 const RETRY_MS = 1_000;
 /** An older summary no longer tells what its replica finds. Its replica may be unable to leave another one. */
 const STALE_MS = 2 * SUMMARY_MS;
-/** Number of findings in a summary: a domain may have two. The store reads no long summary. */
-const MAX_LEFT = 12;
+/** Number of strangers that are shown: anyone who can write to Redis can store one. */
+const MAX_STRANGERS = 10;
 /** A state ends when nobody has seen it for so long. A replica that restarts is away for a moment. */
 const FORGOTTEN_MS = 60_000;
 
-// Anyone who can write to Redis can store any number: what a date or a sum could not hold is no summary, or no count.
-const count = z.int().min(0).max(1e9).catch(0);
-const instant = z.number().min(0).max(8e15);
-const name = z.string().max(256);
-const word = z.string().transform((text) => text.slice(0, 60));
-
-/** A finding without its sentence and the replicas. A later version may have other codes. */
-const leftFinding = z.object({
-  code: name,
-  since: instant,
-  count: z.int().min(0).max(1e9).optional().catch(undefined),
-  share: z.number().min(0).max(1).optional().catch(undefined),
-  host: word.optional().catch(undefined),
-  reason: word.optional().catch(undefined),
-  vendorCode: z.int().optional().catch(undefined),
-  seconds: z.number().min(-1e12).max(1e12).optional().catch(undefined),
-});
-
-/** The summary that a replica leaves for the others. A later version may add to it. */
-const summary = z.object({
-  replica: name,
-  version: name,
-  configuration: name,
-  keyRing: z
-    .object({ id: word, digests: z.array(word).max(100).readonly() })
-    .optional()
-    .catch(undefined),
-  startedAt: instant,
-  configuredAt: instant,
-  clockOffsetMs: z.number().min(-1e14).max(1e14).optional(),
-  findings: z.array(leftFinding).transform((left) => left.slice(0, MAX_LEFT).filter(isKnown)),
-  counts: countsLike(NO_COUNTS),
-  lately: countsLike(NO_SHARES),
-});
-
-function countsLike<Counts extends object>(none: Counts) {
-  const names = Object.keys(none) as (keyof Counts & string)[];
-  return z.object(Object.fromEntries(names.map((key) => [key, count])) as Record<keyof Counts & string, typeof count>);
-}
-
-function isKnown<Left extends { readonly code: string }>(left: Left): left is Left & { readonly code: FindingCode } {
-  return Object.hasOwn(FINDINGS, left.code);
-}
-
-type Summary = z.infer<typeof summary>;
-
-/** This replica, or another one by its last summary. */
-type KnownReplica = Summary & FleetReplica & { readonly isStale: boolean };
+/** This replica, or another one by its last summary. A stranger has signed it with a key that this one lacks. */
+type KnownReplica = Summary & FleetReplica & { readonly isStale: boolean; readonly isStranger: boolean };
 
 export interface FleetOptions {
   readonly clock: Clock;
@@ -150,7 +102,7 @@ export class Fleet {
     this.#timer?.cancel();
     const { summaries, replica } = this.#options;
     const others = await summaries.others().catch(() => []);
-    const replaced = others.filter(({ ageMs, text }) => ageMs > STALE_MS && readSummary(text)?.replica === replica);
+    const replaced = others.filter((left) => left.ageMs > STALE_MS && readSummary(left)?.replica === replica);
     await summaries.end(replaced.map(({ id }) => id)).catch(() => undefined);
   }
 
@@ -163,7 +115,7 @@ export class Fleet {
     const own = this.#look(facts);
     const { others, schedule } = this.#hear(answered, outlook, own);
     const replicas = this.#replicas(others, this.#summary(facts, own), facts.now);
-    const alive = replicas.filter(({ missingSince }) => missingSince === undefined);
+    const alive = replicas.filter(({ missingSince, isStranger }) => missingSince === undefined && !isStranger);
     const fresh = alive.filter(({ isStale }) => !isStale);
     const { endedTokens, endedByRenewals } = sumOf(alive.map((one) => one.counts));
     const counts = {
@@ -257,7 +209,7 @@ export class Fleet {
       startedAt: this.#startedAt,
       configuredAt: this.#configuration.since,
       clockOffsetMs,
-      findings: own.slice(0, MAX_LEFT).map((finding) => ({ ...leftFinding.parse(finding), code: finding.code })),
+      findings: findingsToLeave(own),
       counts,
       lately,
     };
@@ -290,28 +242,27 @@ export class Fleet {
   #replicas(others: readonly LeftSummary[], self: Summary, now: number): KnownReplica[] {
     // After an outage of the store, each summary is old until its replica leaves the next one.
     const leavingMs = this.#options.clock.monotonic() - (this.#leavingSince ?? Number.POSITIVE_INFINITY);
-    const known = others.flatMap(({ ageMs, text }) => {
-      const read = ageMs < THRESHOLDS.missingMs ? readSummary(text) : undefined;
-      const isSilent = Math.min(ageMs, leavingMs) >= THRESHOLDS.silentMs;
-      return read ? [{ ...read, missingSince: isSilent ? now - ageMs : undefined, isStale: ageMs > STALE_MS }] : [];
+    const signed = others.filter(({ ageMs, isSigned }) => isSigned && ageMs < THRESHOLDS.missingMs);
+    const known = signed.flatMap((left) => {
+      const read = readSummary(left);
+      const isSilent = Math.min(left.ageMs, leavingMs) >= THRESHOLDS.silentMs;
+      const missingSince = isSilent ? now - left.ageMs : undefined;
+      return read ? [{ ...read, isStranger: false, missingSince, isStale: left.ageMs > STALE_MS }] : [];
     });
+    const unsigned = others.filter(({ ageMs, isSigned }) => !isSigned && ageMs < THRESHOLDS.silentMs);
+    const strangers = unsigned.flatMap((left) => readUnsigned(left, self, now) ?? []).slice(0, MAX_STRANGERS);
     // In the time of Redis: the clocks of two hosts may differ.
     const atRedis = (at: number, { clockOffsetMs = 0 }: Summary) => at - clockOffsetMs;
     const isReplaced = ({ replica, missingSince = Number.POSITIVE_INFINITY }: KnownReplica) =>
       [self, ...known].some(
         (other) => other.replica === replica && atRedis(other.startedAt, other) > atRedis(missingSince, self),
       );
-    const byName = known.filter((one) => !isReplaced(one)).sort((one, other) => (one.replica < other.replica ? -1 : 1));
-    return [{ ...self, missingSince: undefined, isStale: false }, ...byName];
-  }
-}
-
-function readSummary(text: string): Summary | undefined {
-  try {
-    return summary.parse(JSON.parse(text));
-  } catch {
-    // Anyone who can write to Redis can store another text.
-    return undefined;
+    const alive = { missingSince: undefined, isStranger: false, isStale: false };
+    const byName = [
+      ...known.filter((one) => !isReplaced(one)),
+      ...strangers.map((one) => ({ ...one, ...alive, isStranger: true, isStale: true })),
+    ].sort((one, other) => (one.replica < other.replica ? -1 : 1));
+    return [{ ...self, ...alive }, ...byName];
   }
 }
 

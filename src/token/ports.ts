@@ -354,6 +354,8 @@ export interface LeftSummary {
   /** Ms since then, by the store's clock. */
   readonly ageMs: number;
   readonly text: string;
+  /** Whether one of the encryption keys has signed it. Without keys, nobody can tell: `true`. */
+  readonly isSigned: boolean;
 }
 
 /**

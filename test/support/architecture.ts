@@ -37,7 +37,7 @@ const homes: readonly { readonly npm: RegExp; readonly home: RegExp }[] = [
   { npm: /^(prom-client|@opentelemetry\/.*)$/, home: /^telemetry\// },
   {
     npm: /^zod$/,
-    home: /^(config(\.ts|\/.*)|vendor-api\/answer\.ts|store\/(.*\/)?[\w-]*codec\.ts|telemetry\/fleet\.ts|simulator\/vendor-settings\.ts|http\/.*)$/,
+    home: /^(config(\.ts|\/.*)|vendor-api\/answer\.ts|store\/(.*\/)?[\w-]*codec\.ts|telemetry\/replica-summary\.ts|simulator\/vendor-settings\.ts|http\/.*)$/,
   },
 ];
 

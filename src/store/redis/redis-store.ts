@@ -92,7 +92,7 @@ export function redisStoreOn(connection: RedisClient, subscriber: Redis, options
         redis.onRecovery(() => listener('same'));
       },
     },
-    replicas: redisReplicas(context),
+    replicas: redisReplicas(context, cipher),
     contact: redis.contact,
     outage: () => redis.outage(),
     refusedWrites: () => redis.refusedWrites(),
@@ -129,18 +129,25 @@ export function storeParts(context: StoreContext) {
   };
 }
 
-/** The texts that replicas leave for each other: one hash, with one field per process. */
-function redisReplicas({ redis, keys: { replicas } }: StoreContext): ReplicaSummaries {
+/** A text that was signed so long before it was left is a copy. */
+const COPY_MS = 60_000;
+
+/** The texts that replicas leave for each other: one hash, with one field per process: signature, time and text. */
+function redisReplicas({ redis, keys: { replicas } }: StoreContext, cipher: TokenCipher): ReplicaSummaries {
   const ownId = randomUUID();
   return {
     async leave(text) {
-      await redis.script('leave', [replicas], [ownId, text]);
+      const body = `${Math.round(redis.now(replicas) ?? 0)} ${text}`;
+      await redis.script('leave', [replicas], [ownId, `${cipher.signature(ownId + body)} ${body}`]);
     },
     async others() {
       const answer = (await redis.script('leftByOthers', [replicas], [ownId])) as (number | Buffer)[];
-      return Array.from({ length: answer.length / 3 }, (_, at) => {
-        const [id, ageMs, text] = answer.slice(3 * at);
-        return { id: String(id), ageMs: Number(ageMs), text: String(text) };
+      const now = redis.now(replicas) ?? 0;
+      const all = Array.from({ length: answer.length / 3 }, (_, at) => answer.slice(3 * at).map(String));
+      return all.flatMap(([id = '', ageMs, left = '']) => {
+        const [, signature = '', body = '', signedAt, text = ''] = /^(\S*) ((\d+) (.*))$/s.exec(left) ?? [];
+        const isCopy = !(Math.abs(now - Number(ageMs) - Number(signedAt)) <= COPY_MS);
+        return isCopy ? [] : [{ id, ageMs: Number(ageMs), text, isSigned: cipher.hasSigned(id + body, signature) }];
       });
     },
     async end(others = []) {

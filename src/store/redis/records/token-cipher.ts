@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto';
 
 export interface EncryptionKey {
   /** 1 to 32 visible ASCII characters. */
@@ -26,6 +34,8 @@ function ringOf(keys: readonly EncryptionKey[]) {
   return {
     keys: new Map(keys.map(({ id, key }) => [id, createSecretKey(key)])),
     currentId,
+    /** Sign texts that everyone may read. */
+    signing: keys.map(({ key }) => Buffer.from(hkdfSync('sha256', key, '', 'summaries of replicas', 32))),
     /** The first bytes of every text that is sealed now. */
     head: Buffer.from(`${String.fromCharCode(currentId?.length ?? 0)}${currentId ?? ''}`),
   };
@@ -93,6 +103,25 @@ export class TokenCipher {
       return undefined;
     }
   }
+
+  /** A signature of a text in the clear, with the first key. Without keys: ''. */
+  signature(text: string): string {
+    const [key] = this.#ring.signing;
+    return key ? signed(text, key).toString('base64url') : '';
+  }
+
+  /** Whether one of the keys has signed the text. Without keys, every text counts. */
+  hasSigned(text: string, signature: string): boolean {
+    const { signing } = this.#ring;
+    const given = Buffer.from(signature, 'base64url');
+    return (
+      signing.length === 0 || signing.some((key) => given.length === 32 && timingSafeEqual(given, signed(text, key)))
+    );
+  }
+}
+
+function signed(text: string, key: Buffer): Buffer {
+  return createHmac('sha256', key).update(text).digest();
 }
 
 /** The id of the key that a text names; `undefined` when it is in the clear. */
