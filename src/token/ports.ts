@@ -67,7 +67,7 @@ export type SaveOutcome = 'saved' | 'suspect' | 'superseded' | 'outdated' | 'lea
 export type RestoreOutcome = Exclude<SaveOutcome, 'lease_lost' | 'terminal_limit'>;
 
 /** The ids of an account, here and at the vendor. */
-export interface AccountIdentity {
+interface AccountIdentity {
   readonly unionId: string;
   readonly accessId: string;
   readonly region: string;

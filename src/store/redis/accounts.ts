@@ -1,5 +1,5 @@
 import { type ErrorCode, isErrorCode } from '../../token/errors.ts';
-import type { AccountStore, KnownAccount, Lease, SessionsEnd, StoredAccount } from '../../token/ports.ts';
+import type { KnownAccount, Lease, SessionsEnd, StoredAccount } from '../../token/ports.ts';
 import { MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import {
   type AccountId,
@@ -28,20 +28,15 @@ export function failureCodeOf(stored: string): ErrorCode {
 }
 
 /** Accounts with their terminals, and their accessIds, which outlive the tokens. */
-export class RedisAccounts implements AccountStore {
-  readonly #context: StoreContext;
+export function redisAccounts({ redis, keys, records, directory, clock, log, changes }: StoreContext) {
+  return { find, identify, lookUp, remember, erase, logOut, repeatEnd };
 
-  constructor(context: StoreContext) {
-    this.#context = context;
-  }
-
-  async find(unionId: string): Promise<StoredAccount> {
-    const { redis, keys, records, directory, clock } = this.#context;
+  async function find(unionId: string): Promise<StoredAccount> {
     const account = accountId(unionId);
     const key = keys.account(account);
     const [answer, coolDown] = await Promise.all([
       redis.command<(Buffer | Buffer[])[]>('hrandfield', key, MAX_FIELDS, 'WITHVALUES'),
-      this.#coolDownOf(account),
+      coolDownOf(account),
     ]);
     // Pairs with RESP 3, in turn with RESP 2.
     const namesAndValues = answer.flat();
@@ -60,8 +55,7 @@ export class RedisAccounts implements AccountStore {
     return { identity, records: unexpired as StoredAccount['records'], coolDown, erasedAt, loggedOutAt };
   }
 
-  async identify(unionId: string): Promise<KnownAccount | undefined> {
-    const { redis, keys, directory } = this.#context;
+  async function identify(unionId: string): Promise<KnownAccount | undefined> {
     const account = accountId(unionId);
     const key = keys.account(account);
     const fields = [ACCOUNT_FIELDS.directory, ACCOUNT_FIELDS.region, ACCOUNT_FIELDS.erasedAt];
@@ -69,12 +63,12 @@ export class RedisAccounts implements AccountStore {
     const accessId = directory.decode(sealed, key)?.accessIds[0];
     const region = country?.toString();
     if (accessId === undefined || region === undefined) return undefined;
-    const isStored = await this.#storePointer(accessId, account, instantOf(erasedAt) ?? 0);
+    const isStored = await storePointer(accessId, account, instantOf(erasedAt) ?? 0);
     return isStored ? { accessId, region } : undefined;
   }
 
-  async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    const found = await Promise.all(accessIds.map((accessId) => this.#unionIdOf(accessId)));
+  async function lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const found = await Promise.all(accessIds.map((accessId) => unionIdOf(accessId)));
     return new Map(found.flatMap((unionId, at) => (unionId === undefined ? [] : [[accessIds[at] ?? '', unionId]])));
   }
 
@@ -83,22 +77,20 @@ export class RedisAccounts implements AccountStore {
    * fails, the next renewal tries again.
    * @param previous the directory entry that the account had before the token was saved, and still has; empty for none
    */
-  async remember(saved: Pick<Lease, 'id' | 'generation'>, entry: DirectoryEntry, previous: Buffer) {
-    const { log } = this.#context;
+  async function remember(saved: Pick<Lease, 'id' | 'generation'>, entry: DirectoryEntry, previous: Buffer) {
     const account = accountOf(saved.id);
     const [accessId] = entry.accessIds;
     try {
       // An erasure finds the pointers by the entry, so the entry comes first.
-      if (previous.length > 0) await this.#list(saved.id, entry, previous);
-      await this.#storePointer(accessId, account, saved.generation - 1);
+      if (previous.length > 0) await list(saved.id, entry, previous);
+      await storePointer(accessId, account, saved.generation - 1);
     } catch (error) {
       log.warn({ subject: saved.id, err: error }, 'the accessId of an account could not be stored for look-ups');
     }
   }
 
   /** Puts the accessId in front of those that the stored entry has. Other replicas may replace the entry too. */
-  async #list(subject: SubjectId, { unionId, accessIds: [accessId] }: DirectoryEntry, previous: Buffer) {
-    const { redis, keys, directory, log } = this.#context;
+  async function list(subject: SubjectId, { unionId, accessIds: [accessId] }: DirectoryEntry, previous: Buffer) {
     const key = keys.account(accountOf(subject));
     let stored: Buffer | null = previous;
     // No entry: the account was erased.
@@ -111,7 +103,7 @@ export class RedisAccounts implements AccountStore {
       if ((await redis.script(...resealScript(field, replacement))) === 1) {
         if (known.length > 0 && !known.includes(accessId))
           log.warn({ subject }, 'the vendor gave the account another accessId; both can be looked up');
-        for (const dropped of known.filter((one) => !accessIds.includes(one))) await this.#forget(dropped);
+        for (const dropped of known.filter((one) => !accessIds.includes(one))) await forget(dropped);
         return;
       }
       stored = await redis.command<Buffer | null>('hget', key, ACCOUNT_FIELDS.directory);
@@ -123,33 +115,31 @@ export class RedisAccounts implements AccountStore {
    * @param erasedUntil epoch ms: an erasure after this time ends the account that the accessId belongs to
    * @returns `false` when there was such an erasure
    */
-  async #storePointer(accessId: string, account: AccountId, erasedUntil: number): Promise<boolean> {
-    const { redis, keys } = this.#context;
+  async function storePointer(accessId: string, account: AccountId, erasedUntil: number): Promise<boolean> {
     const [pointer, key] = [keys.accessId(accessId), keys.account(account)];
     if (String(await redis.command('get', pointer)) === account) return true;
     await redis.command('set', pointer, account);
     // An erasure stores its time before it deletes the pointers.
     const erasedAt = await redis.command<Buffer | null>('hget', key, ACCOUNT_FIELDS.erasedAt);
     if ((instantOf(erasedAt) ?? 0) <= erasedUntil) return true;
-    await this.#forget(accessId);
+    await forget(accessId);
     return false;
   }
 
-  async erase(unionId: string): Promise<number> {
-    return Number(await this.#endSessions(accountId(unionId), 'erased', ''));
+  async function erase(unionId: string): Promise<number> {
+    return Number(await endSessions(accountId(unionId), 'erased', ''));
   }
 
-  async logOut(unionId: string): Promise<number> {
-    return Number(await this.#endSessions(accountId(unionId), 'loggedout', ''));
+  async function logOut(unionId: string): Promise<number> {
+    return Number(await endSessions(accountId(unionId), 'loggedout', ''));
   }
 
-  async repeatEnd(account: AccountId, how: SessionsEnd, generation: number): Promise<void> {
-    await this.#endSessions(account, how, generation);
+  async function repeatEnd(account: AccountId, how: SessionsEnd, generation: number): Promise<void> {
+    await endSessions(account, how, generation);
   }
 
   /** @returns the time of the end; `undefined` if a repeated one was not lost */
-  async #endSessions(account: AccountId, how: SessionsEnd, repeated: number | ''): Promise<string | undefined> {
-    const { redis, keys, directory, changes } = this.#context;
+  async function endSessions(account: AccountId, how: SessionsEnd, repeated: number | ''): Promise<string | undefined> {
     const key = keys.account(account);
     const scriptKeys = [key, keys.dueOf(account), keys.fences(account), keys.changesOf(account)];
     const args = [how, account, SESSIONS_END_MS, keys.announcements, repeated];
@@ -159,13 +149,12 @@ export class RedisAccounts implements AccountStore {
     changes.note(account, String(change));
     const entry = directory.decode(sealed, key);
     // The entry is deleted last: after a failure in between, another erasure still finds the pointers.
-    for (const accessId of entry?.accessIds ?? []) await this.#forget(accessId);
+    for (const accessId of entry?.accessIds ?? []) await forget(accessId);
     if (sealed?.length) await redis.script('forgetDirectory', [key], []);
     return String(instant);
   }
 
-  async #coolDownOf(account: AccountId): Promise<StoredAccount['coolDown']> {
-    const { redis, keys, clock } = this.#context;
+  async function coolDownOf(account: AccountId): Promise<StoredAccount['coolDown']> {
     const key = keys.failures(account);
     const [until, code] = await redis.command<(Buffer | null)[]>('hmget', key, 'until', 'code');
     const restMs = Number(until) - clock.now();
@@ -173,10 +162,8 @@ export class RedisAccounts implements AccountStore {
     return { until: Math.round(Number(until)), code: failureCodeOf(String(code)) };
   }
 
-  async #unionIdOf(accessId: string): Promise<string | undefined> {
-    const { redis, keys, directory } = this.#context;
-    const pointer = keys.accessId(accessId);
-    const account = await redis.command<Buffer | null>('get', pointer);
+  async function unionIdOf(accessId: string): Promise<string | undefined> {
+    const account = await redis.command<Buffer | null>('get', keys.accessId(accessId));
     if (account === null) return undefined;
     const key = keys.account(String(account) as AccountId);
     const sealed = await redis.command<Buffer | null>('hget', key, ACCOUNT_FIELDS.directory);
@@ -184,9 +171,7 @@ export class RedisAccounts implements AccountStore {
     return entry?.accessIds.includes(accessId) ? entry.unionId : undefined;
   }
 
-  async #forget(accessId: string): Promise<void> {
-    const { redis, keys } = this.#context;
-    const pointer = keys.accessId(accessId);
-    await redis.command('del', pointer);
+  async function forget(accessId: string): Promise<void> {
+    await redis.command('del', keys.accessId(accessId));
   }
 }

@@ -4,7 +4,7 @@ import { type Clock, withTimeout } from '../../token/clock.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { DataLoss, ReplicaSummaries, TokenStore } from '../../token/ports.ts';
-import { RedisAccounts } from './accounts.ts';
+import { redisAccounts } from './accounts.ts';
 import { RedisAnnouncements } from './announcements.ts';
 import { databaseOf, type RedisClient } from './connection/clients.ts';
 import { RedisCommands } from './connection/commands.ts';
@@ -13,9 +13,9 @@ import { Keys } from './keys.ts';
 import { KnownChanges } from './known-changes.ts';
 import { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
 import { type EncryptionKey, TokenCipher } from './records/token-cipher.ts';
-import { RedisDueQueue, redisRates } from './schedule.ts';
+import { redisDueQueue, redisRates } from './schedule.ts';
 import type { StoreContext } from './store-context.ts';
-import { RedisTerminals } from './terminals.ts';
+import { redisTerminals } from './terminals.ts';
 import { sampleTokens, type TokenSample } from './token-sample.ts';
 
 /** At the end, commands that were sent get this long. */
@@ -118,12 +118,12 @@ export function redisStoreOn(connection: RedisClient, subscriber: Redis, options
 
 /** The parts of the store that are scripts and commands. */
 export function storeParts(context: StoreContext) {
-  const accounts = new RedisAccounts(context);
+  const accounts = redisAccounts(context);
   const rates = redisRates(context);
   return {
-    terminals: new RedisTerminals(context, accounts),
+    terminals: redisTerminals(context, accounts),
     accounts,
-    dueQueue: new RedisDueQueue(context),
+    dueQueue: redisDueQueue(context),
     rateLimiter: rates,
     loginQueue: rates,
   };

@@ -1,5 +1,5 @@
 import { returningMs } from '../../token/login-queue.ts';
-import type { DueQueue, DueSubjects, LoginQueue, RateLimiter, ScheduleOutlook } from '../../token/ports.ts';
+import type { DueQueue, DueSubjects, LoginQueue, RateLimiter } from '../../token/ports.ts';
 import { HIDDEN_MS } from '../../token/renewal-timing.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { initialsIn, SHARDS } from './keys.ts';
@@ -41,68 +41,61 @@ interface ShardClaim {
 type ClaimAnswer = [nextInMs: number, backlog: number, overdueMs: number, dropped: number, ...ids: Buffer[]];
 
 /** The due queue: one sorted set per shard, by due time. */
-export class RedisDueQueue implements DueQueue {
-  readonly #context: StoreContext;
+export function redisDueQueue({ redis, keys, log }: StoreContext): DueQueue {
   /** The first shard that gets one more than the others. It changes with each claim. */
-  #first = 0;
+  let nextFirst = 0;
   /** Entries that no broker wrote, since the start. */
-  #dropped = 0;
+  let droppedSoFar = 0;
+  return {
+    /** Claims nothing from a shard that does not answer. @throws BrokerError `store_unavailable` when none answers */
+    async claim(limit) {
+      const first = nextFirst++;
+      const claims = Array.from({ length: SHARDS }, (_, place) => ({
+        shard: (first + place) % SHARDS,
+        most: Math.floor(limit / SHARDS) + (place < limit % SHARDS ? 1 : 0),
+      }));
+      // The shards of one server are one command.
+      const servers = new Map<string, ShardClaim[]>();
+      for (const claim of claims) {
+        const part = redis.partOf(keys.due(claim.shard));
+        servers.set(part, [...(servers.get(part) ?? []), claim]);
+      }
+      const outcomes = await Promise.allSettled([...servers.values()].map((shards) => claimIn(shards)));
+      const shards = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []));
+      if (shards.length === 0) throw (outcomes[0] as PromiseRejectedResult).reason;
+      const nexts = shards.flatMap(({ nextInMs }) => nextInMs ?? []);
+      return {
+        ids: shards.flatMap(({ ids }) => ids),
+        nextInMs: nexts.length > 0 ? Math.min(...nexts) : undefined,
+        backlog: shards.reduce((sum, { backlog }) => sum + backlog, 0),
+        overdueMs: Math.max(...shards.map(({ overdueMs }) => overdueMs)),
+      };
+    },
 
-  constructor(context: StoreContext) {
-    this.#context = context;
-  }
+    async outlook(horizonsMs) {
+      const shards = await Promise.all(
+        Array.from({ length: SHARDS }, async (_, shard) => {
+          return (await redis.script('outlook', [keys.due(shard)], horizonsMs)) as [number, number, ...number[]];
+        }),
+      );
+      const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
+      return {
+        dueWithin: horizonsMs.map((_, at) => sum(shards.map(([, , ...counts]) => counts[at] ?? 0))),
+        total: sum(shards.map(([, count]) => count)),
+        overdueMs: Math.max(...shards.map(([overdueMs]) => overdueMs)),
+      };
+    },
 
-  /** Claims nothing from a shard that does not answer. @throws BrokerError `store_unavailable` when no shard answers */
-  async claim(limit: number): Promise<DueSubjects> {
-    const { redis, keys } = this.#context;
-    const first = this.#first++;
-    const claims = Array.from({ length: SHARDS }, (_, place) => ({
-      shard: (first + place) % SHARDS,
-      most: Math.floor(limit / SHARDS) + (place < limit % SHARDS ? 1 : 0),
-    }));
-    // The shards of one server are one command.
-    const servers = new Map<string, ShardClaim[]>();
-    for (const claim of claims) {
-      const part = redis.partOf(keys.due(claim.shard));
-      servers.set(part, [...(servers.get(part) ?? []), claim]);
-    }
-    const outcomes = await Promise.allSettled([...servers.values()].map((shards) => this.#claimIn(shards)));
-    const shards = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []));
-    if (shards.length === 0) throw (outcomes[0] as PromiseRejectedResult).reason;
-    const nexts = shards.flatMap(({ nextInMs }) => nextInMs ?? []);
-    return {
-      ids: shards.flatMap(({ ids }) => ids),
-      nextInMs: nexts.length > 0 ? Math.min(...nexts) : undefined,
-      backlog: shards.reduce((sum, { backlog }) => sum + backlog, 0),
-      overdueMs: Math.max(...shards.map(({ overdueMs }) => overdueMs)),
-    };
-  }
-
-  async outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook> {
-    const { redis, keys } = this.#context;
-    const shards = await Promise.all(
-      Array.from({ length: SHARDS }, async (_, shard) => {
-        return (await redis.script('outlook', [keys.due(shard)], horizonsMs)) as [number, number, ...number[]];
-      }),
-    );
-    const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
-    return {
-      dueWithin: horizonsMs.map((_, at) => sum(shards.map(([, , ...counts]) => counts[at] ?? 0))),
-      total: sum(shards.map(([, count]) => count)),
-      overdueMs: Math.max(...shards.map(([overdueMs]) => overdueMs)),
-    };
-  }
-
-  async firstEnd(): Promise<number | undefined> {
-    let first = Number.POSITIVE_INFINITY;
-    // One after the other, because other commands go first.
-    for (let shard = 0; shard < SHARDS; shard += 1) first = await this.#firstEndIn(shard, first);
-    return Number.isFinite(first) ? first : undefined;
-  }
+    async firstEnd() {
+      let first = Number.POSITIVE_INFINITY;
+      // One after the other, because other commands go first.
+      for (let shard = 0; shard < SHARDS; shard += 1) first = await firstEndIn(shard, first);
+      return Number.isFinite(first) ? first : undefined;
+    },
+  };
 
   /** @param known the first end in the shards before */
-  async #firstEndIn(shard: number, known: number): Promise<number> {
-    const { redis, keys } = this.#context;
+  async function firstEndIn(shard: number, known: number): Promise<number> {
     const due = keys.due(shard);
     let first = known;
     for (let from = 0; from < MAX_ENDS / SHARDS; from += ENDS_AT_ONCE) {
@@ -120,14 +113,13 @@ export class RedisDueQueue implements DueQueue {
     return first;
   }
 
-  async #claimIn(claims: readonly ShardClaim[]): Promise<DueSubjects[]> {
-    const { redis, keys, log } = this.#context;
+  async function claimIn(claims: readonly ShardClaim[]): Promise<DueSubjects[]> {
     const queues = claims.map(({ shard }) => keys.due(shard));
     const args = claims.flatMap(({ shard, most }) => [most, `^[${initialsIn(shard)}][A-Za-z0-9_-]+$`]);
     const answers = (await redis.script('claimDue', queues, [HIDDEN_MS, ...args])) as ClaimAnswer[];
     const dropped = answers.reduce((sum, [, , , entries]) => sum + entries, 0);
-    this.#dropped += dropped;
-    if (dropped > 0) log.warn({ entries: this.#dropped }, 'due entries are dropped: no broker wrote them');
+    droppedSoFar += dropped;
+    if (dropped > 0) log.warn({ entries: droppedSoFar }, 'due entries are dropped: no broker wrote them');
     return answers.map(([next, backlog, overdueMs, , ...claimed]) => ({
       ids: claimed.map(String) as SubjectId[],
       nextInMs: next < 0 ? undefined : next,
