@@ -31,19 +31,17 @@ interface Asked {
 /** Of this replica's idea of the clock of the store. */
 const CLOCK_ERROR_MS = 1_000;
 
+export type AccessIds = ReturnType<typeof createAccessIds>;
+
 /**
  * Obtains the accessId of an account that has never logged in, by a login of its own. The token of that login is
  * dropped: it takes no terminal's place and is not renewed. Over all replicas at most one such login per subject runs
  * at a time.
  */
-export class AccessIds {
-  readonly #options: AccessIdsOptions;
-  readonly #logins: LeasedLogins<KnownAccount>;
-
-  constructor(options: AccessIdsOptions) {
-    this.#options = options;
-    this.#logins = new LeasedLogins(options);
-  }
+export function createAccessIds(options: AccessIdsOptions) {
+  const { accounts, cache, defaultRegion, terminals, vendor, limits } = options;
+  const logins = new LeasedLogins<KnownAccount>(options);
+  return { obtain, settle };
 
   /**
    * Returns the accessId of an account, which the store keeps from then on. If the store has one by the time the lease
@@ -55,20 +53,18 @@ export class AccessIds {
    * @throws BrokerError `request_invalid` when the country is unknown; `not_found` when the account was erased during
    *   the login; `rate_limited`; or the error of the vendor or the store
    */
-  obtain(subject: Subject, requestedRegion: string | undefined): Promise<KnownAccount> {
-    const { accounts, cache, defaultRegion, terminals } = this.#options;
+  function obtain(subject: Subject, requestedRegion: string | undefined): Promise<KnownAccount> {
     const id = subjectId(subject);
     const region = requestedRegion ?? defaultRegion;
     // An accessId belongs to the account: a logout of the terminal does not end its login.
     const request = { id, subject, region, cause: 'new', urgency: 'foreground', outlivesLogout: true } as const;
     const asked = { erasedBefore: cache.erasedAt(id) ?? 0, at: terminals.clockFor(id) ?? 0 };
-    return this.#logins.joinOrBegin(
+    return logins.joinOrBegin(
       request,
       (known) => known,
       () =>
-        this.#logins.logIn(request, {
-          underLease: (granted) =>
-            this.#logins.holding(request, granted, () => this.#identifyOrLogIn(request, granted, asked)),
+        logins.logIn(request, {
+          underLease: (granted) => logins.holding(request, granted, () => identifyOrLogIn(request, granted, asked)),
           withoutLease: (storeError) => Promise.reject(storeError),
           stored: () => accounts.identify(subject.unionId),
         }),
@@ -76,19 +72,19 @@ export class AccessIds {
   }
 
   /** Waits at most `timeoutMs` for the running logins, then releases every lease that is still held. */
-  settle(timeoutMs: number): Promise<void> {
-    return this.#logins.settle(timeoutMs);
+  function settle(timeoutMs: number): Promise<void> {
+    return logins.settle(timeoutMs);
   }
 
-  async #identifyOrLogIn(request: AccessIdRequest, granted: GrantedLease, asked: Asked): Promise<KnownAccount> {
-    const { terminals, accounts, cache, vendor, limits, loginBudgetMs: budgetMs } = this.#options;
+  async function identifyOrLogIn(request: AccessIdRequest, granted: GrantedLease, asked: Asked): Promise<KnownAccount> {
+    const { loginBudgetMs: budgetMs } = options;
     const { id, subject, urgency } = request;
     const { lease, storeTimeout } = granted;
     const { unionId } = subject;
     // Another login may have ended since the caller looked.
     const known = await accounts.identify(unionId);
     if (known) {
-      await this.#logins.release(granted);
+      await logins.release(granted);
       return known;
     }
     const erasedAt = cache.erasedAt(id) ?? 0;
@@ -99,7 +95,7 @@ export class AccessIds {
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     await limits.admit(id, 'new', storeTimeout);
     // After an erasure, it is not sent. With the next lease, the erasure is known.
-    const mayBeSent = () => this.#logins.isHeld(lease) && lease.generation > (cache.erasedAt(id) ?? 0);
+    const mayBeSent = () => logins.isHeld(lease) && lease.generation > (cache.erasedAt(id) ?? 0);
     const { fields } = await vendor.login({ subject, region, budgetMs, urgency, mayBeSent });
     await terminals.saveAccessId(lease, { unionId, accessId: fields['accessId'] ?? '', region });
     const stored = await accounts.identify(unionId);

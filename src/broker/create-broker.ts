@@ -1,11 +1,11 @@
 import type { TokenStore } from '../token/ports.ts';
-import { AccessIds } from './access-ids.ts';
+import { createAccessIds } from './access-ids.ts';
 import { Accounts } from './accounts.ts';
 import type { BrokerPorts } from './broker-ports.ts';
-import { LoginLimits, type LoginLimitsOptions } from './login-limits.ts';
+import { createLoginLimits, type LoginLimitsOptions } from './login-limits.ts';
 import { RefreshWorker } from './refresh-worker.ts';
-import { Renewal } from './renewal.ts';
-import { TokenBroker } from './token-broker.ts';
+import { createRenewal } from './renewal.ts';
+import { createTokenBroker } from './token-broker.ts';
 import { TokenCache, type TokenCacheOptions } from './token-cache.ts';
 import { WriteBack } from './write-back.ts';
 
@@ -23,13 +23,13 @@ export function createBroker(options: BrokerOptions) {
   const { store, clock } = options;
   const ports = { ...options, ...store };
   const cache = new TokenCache(ports);
-  const limits = new LoginLimits(ports);
+  const limits = createLoginLimits(ports);
   const writeBack = new WriteBack({ ...ports, cache });
   const parts = { ...ports, cache, limits, writeBack };
-  const renewal = new Renewal(parts);
-  const accessIds = new AccessIds(parts);
+  const renewal = createRenewal(parts);
+  const accessIds = createAccessIds(parts);
   return {
-    tokens: new TokenBroker({ ...parts, renewal }),
+    tokens: createTokenBroker({ ...parts, renewal }),
     accounts: new Accounts(store.accounts, store.terminals, cache, limits),
     accessIds,
     renewal,

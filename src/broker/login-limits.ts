@@ -26,22 +26,19 @@ export interface LoginLimitsOptions extends Pick<BrokerPorts, 'rateLimiter' | 'l
   readonly loginBurst: number;
 }
 
-/** Limits how many logins and logouts an account may cause. A failure of the store lets them through. */
-export class LoginLimits {
-  readonly #options: LoginLimitsOptions;
+export type LoginLimits = ReturnType<typeof createLoginLimits>;
 
-  constructor(options: LoginLimitsOptions) {
-    this.#options = options;
-  }
+/** Limits how many logins and logouts an account may cause. A failure of the store lets them through. */
+export function createLoginLimits({ rateLimiter, log, observer, loginsPerHour, loginBurst }: LoginLimitsOptions) {
+  return { admit, giveBack };
 
   /**
    * Counts a login or a logout that an app causes.
    * @param storeTimeout of the login, if it has one
    * @throws BrokerError `rate_limited`
    */
-  async admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', storeTimeout?: StoreTimeout): Promise<void> {
-    const { rateLimiter, log, observer } = this.#options;
-    for (const { limit, name, intervalMs, burst, detail } of this.#permitsFor(id, cause)) {
+  async function admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', storeTimeout?: StoreTimeout): Promise<void> {
+    for (const { limit, name, intervalMs, burst, detail } of permitsFor(id, cause)) {
       const taking = rateLimiter.take(name, intervalMs, burst).catch((error: unknown) => {
         log.warn({ err: error }, 'a limit could not be checked; the login is allowed');
         return 0;
@@ -58,9 +55,8 @@ export class LoginLimits {
    * Counts an admitted login or logout no longer: the login was not sent to the vendor, or the logout was refused.
    * @param cause as for {@link admit}
    */
-  async giveBack(id: SubjectId, cause: 'new' | 'refused' | 'logout'): Promise<void> {
-    const { rateLimiter, log } = this.#options;
-    for (const { name, intervalMs } of this.#permitsFor(id, cause)) {
+  async function giveBack(id: SubjectId, cause: 'new' | 'refused' | 'logout'): Promise<void> {
+    for (const { name, intervalMs } of permitsFor(id, cause)) {
       await rateLimiter.giveBack(name, intervalMs).catch((error: unknown) => {
         log.debug({ err: error }, 'a login or logout that did not take place stays counted');
       });
@@ -68,8 +64,7 @@ export class LoginLimits {
   }
 
   /** In the order in which they are taken. */
-  #permitsFor(id: SubjectId, cause: 'new' | 'refused' | 'logout'): readonly Permit[] {
-    const { loginsPerHour, loginBurst } = this.#options;
+  function permitsFor(id: SubjectId, cause: 'new' | 'refused' | 'logout'): readonly Permit[] {
     const ofTerminal: Permit = {
       limit: 'refused_tokens',
       name: `refused ${id}`,

@@ -34,44 +34,31 @@ interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'sessions
   readonly lease: Lease | undefined;
 }
 
-/** Logs in at the vendor and writes the token. Every token comes into being here. */
-export class TokenLogin {
-  readonly #options: TokenLoginOptions;
-  readonly #logins: LeasedLogins<Renewed>;
+/**
+ * Returns the function that gives the steps by which a request gets its token: it logs in at the vendor and writes the
+ * token. Every token comes into being here. The errors are those of `Renewal.renew`.
+ */
+export function loginSteps(options: TokenLoginOptions, logins: LeasedLogins<Renewed>) {
+  const { cache, clock, vendor, limits, policy, observer, terminals, writeBack, log, accounts } = options;
+  return (request: RenewalRequest): LoginSteps<Renewed> => ({
+    underLease: (granted) => underLease(request, granted),
+    withoutLease: (storeError) => withoutLease(request, storeError),
+    stored: () => tokenOfOther(request),
+  });
 
-  constructor(options: TokenLoginOptions, logins: LeasedLogins<Renewed>) {
-    this.#options = options;
-    this.#logins = logins;
-  }
-
-  /** How a request gets its token. The errors are those of `Renewal.renew`. */
-  stepsOf(request: RenewalRequest): LoginSteps<Renewed> {
-    return {
-      underLease: (granted) => this.#underLease(request, granted),
-      withoutLease: (storeError) => this.#withoutLease(request, storeError),
-      stored: () => this.#tokenOfOther(request),
-    };
-  }
-
-  async #underLease(request: RenewalRequest, granted: GrantedLease): Promise<Renewed | undefined> {
+  async function underLease(request: RenewalRequest, granted: GrantedLease): Promise<Renewed | undefined> {
     const { lease, current, sessionsEndedAt } = granted;
     if (current && request.satisfies(current)) {
       // An app gets this token now. Another app may have read it since the lease was granted.
-      await this.#logins.release(granted, dueOnceRead(current, this.#options.policy, lease.id));
+      await logins.release(granted, dueOnceRead(current, policy, lease.id));
       return { record: current, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, sessionsEndedAt };
     }
     try {
-      return await this.#logins.holding(request, granted, () => this.#logInAndWrite(request, granted));
+      return await logins.holding(request, granted, () => logInAndWrite(request, granted));
     } catch (error) {
-      const ended = error instanceof BrokerError ? tokensEndedBy(error.code) : undefined;
-      switch (ended) {
-        case 'account':
-          await granted.storeTimeout.wait(this.#removeTokens(lease.id, request.subject));
-          throw error;
-        case 'memory':
-        case undefined:
-          throw error;
-      }
+      const isClosed = error instanceof BrokerError && tokensEndedBy(error.code) === 'account';
+      if (isClosed) await granted.storeTimeout.wait(removeTokens(lease.id, request.subject));
+      throw error;
     }
   }
 
@@ -82,10 +69,9 @@ export class TokenLogin {
    * @param storeError thrown when the request can wait for the store
    * @returns `undefined` when another login has got in between. The request needs a lease
    */
-  async #withoutLease(request: RenewalRequest, storeError: unknown): Promise<Renewed | undefined> {
-    const { cache, clock } = this.#options;
+  async function withoutLease(request: RenewalRequest, storeError: unknown): Promise<Renewed | undefined> {
     const { id, known, cause } = request;
-    const inMemory = this.#inMemory(request);
+    const inMemory = tokenInMemory(request);
     if (inMemory) return inMemory;
     const isDue = cause === 'due' && known && !known.suspect && clock.now() < waitFrom(known.token);
     // The country of a token that has ended still applies: it was pinned at the account's first login.
@@ -93,7 +79,7 @@ export class TokenLogin {
     const region = (known ?? (entry && recordOf(entry)))?.region;
     if (isDue || !(region ?? request.region)) throw storeError;
     try {
-      return await this.#logInAndWrite(request, {
+      return await logInAndWrite(request, {
         lease: undefined,
         current: known,
         region,
@@ -101,7 +87,7 @@ export class TokenLogin {
         storeTimeout: new StoreTimeout(clock, STORE_WAIT_MS),
       });
     } catch (error) {
-      if (error instanceof LoginNotSent) return this.#inMemory(request);
+      if (error instanceof LoginNotSent) return tokenInMemory(request);
       throw error;
     }
   }
@@ -109,8 +95,7 @@ export class TokenLogin {
   /**
    * A token that will do, which another request brought into memory while this one waited for the store or its place.
    */
-  #inMemory({ id, satisfies }: RenewalRequest): Renewed | undefined {
-    const { cache } = this.#options;
+  function tokenInMemory({ id, satisfies }: RenewalRequest): Renewed | undefined {
     const entry = cache.tokens.find(id);
     const record = entry && recordOf(entry);
     if (!record || !satisfies(record)) return undefined;
@@ -122,8 +107,8 @@ export class TokenLogin {
     };
   }
 
-  async #logInAndWrite(request: RenewalRequest, start: LoginStart): Promise<Renewed | undefined> {
-    const { vendor, cache, limits, loginBudgetMs: budgetMs } = this.#options;
+  async function logInAndWrite(request: RenewalRequest, start: LoginStart): Promise<Renewed | undefined> {
+    const { loginBudgetMs: budgetMs } = options;
     const { id, subject, cause, urgency, requestId } = request;
     const { lease, current, storeTimeout, sessionsEndedAt } = start;
     const isByApp = cause !== 'background';
@@ -132,21 +117,21 @@ export class TokenLogin {
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     if (lease && isCounted(cause)) await limits.admit(id, cause, storeTimeout);
     // A logout or an erasure that comes during the login is later.
-    const generationAtStart = lease?.generation ?? this.#generationNow(request);
+    const generationAtStart = lease?.generation ?? generationNow(request);
     let generation: number | undefined;
     let isOutdated = false;
     const mayBeSent = (): boolean => {
-      generation ??= lease ? lease.generation : this.#generationOnceSent(request, generationAtStart);
+      generation ??= lease ? lease.generation : generationOnceSent(request, generationAtStart);
       isOutdated = generation <= cache.outdatedUntil(id);
       if (isOutdated) return false;
-      return lease ? this.#logins.isHeld(lease) : !this.#inMemory(request);
+      return lease ? logins.isHeld(lease) : !tokenInMemory(request);
     };
     const chosen = lease ? urgency : 'foreground';
     const sent = vendor.login({ subject, region, budgetMs, urgency: chosen, mayBeSent, requestId });
     const token = await sent.catch((error: unknown) => {
       if (!isOutdated) throw error;
       if (lease && isCounted(cause) && error instanceof LoginNotSent) void limits.giveBack(id, cause);
-      return this.#refuseOutdated(request);
+      return refuseOutdated(request);
     });
     generation ??= generationAtStart;
     const record = {
@@ -154,51 +139,53 @@ export class TokenLogin {
       region,
       token,
       generation,
-      answeredAt: Math.max(generation, this.#storeTime(id, CLOCK_TOLERANCE_MS)),
+      answeredAt: Math.max(generation, storeTime(id, CLOCK_TOLERANCE_MS)),
       read: isByApp,
       unreadRenewals: isByApp ? 0 : (current?.read === false ? current.unreadRenewals : 0) + 1,
       suspect: false,
     };
-    return this.#write(request, start, record);
+    return writeToken(request, start, record);
   }
 
-  async #write(request: RenewalRequest, start: LoginStart, record: TokenRecord): Promise<Renewed | undefined> {
-    const { cache, clock } = this.#options;
+  async function writeToken(
+    request: RenewalRequest,
+    start: LoginStart,
+    record: TokenRecord,
+  ): Promise<Renewed | undefined> {
     const { id } = request;
     // A write without a lease does not say when the sessions were ended. So the next read asks the store.
     const askedAt = start.lease ? clock.monotonic() : Number.NEGATIVE_INFINITY;
-    const saving = this.#save(request, start.lease, record);
+    const saving = save(request, start.lease, record);
     const outcome = await start.storeTimeout.wait(saving);
     // The store has not answered in time. The app gets the token now; if the store refuses it later, memory forgets it.
     if (outcome === undefined)
       void saving.then((late) => isRefusal(late) && cache.tokens.remove(id, record.generation));
     if (outcome === 'outdated' || record.generation <= cache.outdatedUntil(id)) {
       cache.tokens.remove(id, record.generation);
-      return this.#refuseOutdated(request);
+      return refuseOutdated(request);
     }
     switch (outcome) {
       case 'saved':
       case 'suspect':
-        return this.#obtained(request, start, { ...record, suspect: outcome === 'suspect' }, askedAt);
+        return obtained(request, start, { ...record, suspect: outcome === 'suspect' }, askedAt);
       case 'write_back':
       case undefined:
-        return this.#obtained(request, start, record, Number.NEGATIVE_INFINITY);
+        return obtained(request, start, record, Number.NEGATIVE_INFINITY);
       case 'terminal_limit':
         throw new BrokerError('terminal_limit');
       case 'lease_lost':
         return undefined;
       case 'superseded':
-        return this.#tokenOfOther(request);
+        return tokenOfOther(request);
     }
   }
 
-  #obtained(
+  function obtained(
     request: RenewalRequest,
     { current, sessionsEndedAt: endedBefore = 0 }: LoginStart,
     record: TokenRecord,
     checkedAt: number,
   ): Renewed {
-    const { cache, policy, clock, observer } = this.#options;
     // Without a lease, the login may be later than an end that this replica has heard of only now.
     const sessionsEndedAt = Math.max(endedBefore, cache.sessionsEndedAt(request.id) ?? 0) || undefined;
     // The former token ended before this login replaced it. The worker reports tokens that nothing has replaced.
@@ -209,8 +196,7 @@ export class TokenLogin {
   }
 
   /** The token of a login that was sent later. @returns `undefined` if it will not do */
-  async #tokenOfOther(request: RenewalRequest): Promise<Renewed | undefined> {
-    const { terminals, clock } = this.#options;
+  async function tokenOfOther(request: RenewalRequest): Promise<Renewed | undefined> {
     const checkedAt = clock.monotonic();
     const stored = await terminals.read(request.id);
     const { record } = stored;
@@ -219,19 +205,17 @@ export class TokenLogin {
   }
 
   /** @throws BrokerError for a login that a logout or an erasure has ended */
-  async #refuseOutdated(request: RenewalRequest): Promise<never> {
-    const { terminals, cache } = this.#options;
+  async function refuseOutdated(request: RenewalRequest): Promise<never> {
     const known = cache.sessionsEndedAt(request.id);
     refuseEnded(request, await terminals.read(request.id).then(sessionsEndIn, () => known));
     throw loggedOutMeanwhile();
   }
 
-  async #save(
+  async function save(
     { id, sessionIssuedAt = 0 }: RenewalRequest,
     lease: Lease | undefined,
     record: TokenRecord,
   ): Promise<SaveOutcome | 'write_back'> {
-    const { terminals, policy, writeBack, log } = this.#options;
     const issuedAt = lease ? undefined : sessionIssuedAt;
     try {
       return lease
@@ -245,29 +229,27 @@ export class TokenLogin {
   }
 
   /** The generation of a login that is sent now: newer than everything that this replica knows of. */
-  #generationNow({ id, known }: RenewalRequest): number {
-    const newest = Math.max(known?.generation ?? 0, known?.answeredAt ?? 0, this.#options.cache.newestKnown(id));
-    return Math.max(newest + 1, this.#storeTime(id, -CLOCK_TOLERANCE_MS));
+  function generationNow({ id, known }: RenewalRequest): number {
+    const newest = Math.max(known?.generation ?? 0, known?.answeredAt ?? 0, cache.newestKnown(id));
+    return Math.max(newest + 1, storeTime(id, -CLOCK_TOLERANCE_MS));
   }
 
   /**
    * The generation of a login without a lease, after it has waited for its place: another replica may have sent a login
    * meanwhile. A logout or an erasure of that time stays later than the login.
    */
-  #generationOnceSent(request: RenewalRequest, generation: number): number {
-    const isOutdated = generation <= this.#options.cache.outdatedUntil(request.id);
-    return isOutdated ? generation : this.#generationNow(request);
+  function generationOnceSent(request: RenewalRequest, generation: number): number {
+    const isOutdated = generation <= cache.outdatedUntil(request.id);
+    return isOutdated ? generation : generationNow(request);
   }
 
   /** The store's clock, epoch ms. @param toleranceMs added to the own clock, if the store has never answered */
-  #storeTime(id: SubjectId, toleranceMs: number): number {
-    const { terminals, clock } = this.#options;
+  function storeTime(id: SubjectId, toleranceMs: number): number {
     return Math.floor(terminals.clockFor(id) ?? clock.now() + toleranceMs);
   }
 
   /** Removes the tokens of an account: of this terminal first, then of its others, which would not expire soon. */
-  async #removeTokens(id: SubjectId, { unionId }: Subject): Promise<void> {
-    const { terminals, accounts, cache, log } = this.#options;
+  async function removeTokens(id: SubjectId, { unionId }: Subject): Promise<void> {
     const remove = async (one: SubjectId): Promise<void> => {
       const outdated = await terminals.remove(one);
       // The announcement may be lost.

@@ -3,13 +3,15 @@ import { dueOnceRead, isRenewedInBackground } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { LeasedLogins } from './leased-logins.ts';
-import { TokenLogin, type TokenLoginOptions } from './login.ts';
+import { loginSteps, type TokenLoginOptions } from './login.ts';
 import { type RenewalRequest, type Renewed, refuseEnded } from './requests.ts';
 
 /** How long a due token waits while a newer one, or its logout, is on its way to the store. */
 const OVERTAKEN_PAUSE_MS = 1_000;
 /** How long a due record waits that does not open. A replica with other keys may renew it sooner. */
 const UNREADABLE_PAUSE_MS = 3_600_000;
+
+export type Renewal = ReturnType<typeof createRenewal>;
 
 /**
  * Renews tokens. One process runs at most one renewal per subject; leases extend this to all replicas.
@@ -26,16 +28,11 @@ const UNREADABLE_PAUSE_MS = 3_600_000;
  *
  * A due token is renewed in the background by one such attempt, if it is still due.
  */
-export class Renewal {
-  readonly #options: TokenLoginOptions;
-  readonly #logins: LeasedLogins<Renewed>;
-  readonly #login: TokenLogin;
-
-  constructor(options: TokenLoginOptions) {
-    this.#options = options;
-    this.#logins = new LeasedLogins(options);
-    this.#login = new TokenLogin(options, this.#logins);
-  }
+export function createRenewal(options: TokenLoginOptions) {
+  const { observer, clock, policy, cache, writeBack, tracer } = options;
+  const logins = new LeasedLogins<Renewed>(options);
+  const stepsOf = loginSteps(options, logins);
+  return { renew, renewDue, settle };
 
   /**
    * Returns a record that satisfies the request. Over all replicas, at most one login per subject runs at a time. The
@@ -44,19 +41,19 @@ export class Renewal {
    *   `session_forbidden` when the terminal was logged out during the login, on any replica; `session_invalid` when the
    *   account was erased after the session was issued; or the error of the vendor or the store
    */
-  renew(request: RenewalRequest): Promise<Renewed> {
+  function renew(request: RenewalRequest): Promise<Renewed> {
     const accept = (renewed: Renewed): Renewed | undefined =>
       request.satisfies(renewed.record) ? { ...renewed, outcome: 'waited' } : undefined;
-    return this.#options.tracer.span('renewal', () =>
-      this.#logins.joinOrBegin(request, accept, () => this.#observed(request.cause, this.#logIn(request))),
+    return tracer.span('renewal', () =>
+      logins.joinOrBegin(request, accept, () => observed(request.cause, logIn(request))),
     );
   }
 
-  async #logIn(request: RenewalRequest): Promise<Renewed> {
+  async function logIn(request: RenewalRequest): Promise<Renewed> {
     // The account may have been erased while the request waited for another login. It must not ask for a lease: that
     // would delay the renewal of the token that came after the erasure.
-    if (request.cause !== 'background') refuseEnded(request, this.#options.cache.sessionsEndedAt(request.id));
-    return this.#logins.logIn(request, this.#login.stepsOf(request));
+    if (request.cause !== 'background') refuseEnded(request, cache.sessionsEndedAt(request.id));
+    return logins.logIn(request, stepsOf(request));
   }
 
   /**
@@ -66,21 +63,20 @@ export class Renewal {
    * @returns `undefined` if there was nothing to renew
    * @throws BrokerError the error of the vendor or the store
    */
-  async renewDue(id: SubjectId, onDue: (latenessMs: number) => void): Promise<Renewed | undefined> {
-    if (this.#logins.isRunning(id)) return undefined;
-    return this.#options.tracer.trace('renewal', () => {
-      const renewing = this.#observed('background', this.#renewIfDue(id, onDue));
-      return this.#logins.begin({ id, cause: 'background', urgency: 'background' }, renewing);
+  async function renewDue(id: SubjectId, onDue: (latenessMs: number) => void): Promise<Renewed | undefined> {
+    if (logins.isRunning(id)) return undefined;
+    return tracer.trace('renewal', () => {
+      const renewing = observed('background', renewIfDue(id, onDue));
+      return logins.begin({ id, cause: 'background', urgency: 'background' }, renewing);
     });
   }
 
   /** Waits at most `timeoutMs` for the running renewals, then releases every lease that is still held. */
-  settle(timeoutMs: number): Promise<void> {
-    return this.#logins.settle(timeoutMs);
+  function settle(timeoutMs: number): Promise<void> {
+    return logins.settle(timeoutMs);
   }
 
-  #observed<Result extends Renewed | undefined>(cause: RenewalCause, result: Promise<Result>): Promise<Result> {
-    const { observer } = this.#options;
+  function observed<Result extends Renewed | undefined>(cause: RenewalCause, result: Promise<Result>): Promise<Result> {
     result.then(
       (renewed) => renewed && observer.renewalEnded(cause, renewed.outcome),
       (error: unknown) => observer.renewalFailed(cause, error),
@@ -88,15 +84,14 @@ export class Renewal {
     return result;
   }
 
-  async #renewIfDue(id: SubjectId, onDue: (latenessMs: number) => void): Promise<Renewed | undefined> {
-    const { clock, policy } = this.#options;
-    const answer = await this.#logins.acquire(id);
+  async function renewIfDue(id: SubjectId, onDue: (latenessMs: number) => void): Promise<Renewed | undefined> {
+    const answer = await logins.acquire(id);
     if (answer.kind === 'unavailable') throw answer.error;
     if (answer.kind !== 'granted') return undefined;
     const { current } = answer;
-    const nextLookAt = this.#nextLookAt(id, current);
+    const nextLookAt = lookAgainAt(id, current);
     if (!current || nextLookAt !== undefined) {
-      await this.#logins.release(answer, nextLookAt);
+      await logins.release(answer, nextLookAt);
       return undefined;
     }
     onDue(clock.now() - dueOnceRead(current, policy, id));
@@ -110,12 +105,11 @@ export class Renewal {
       sessionIssuedAt: undefined,
       satisfies: (other) => other.generation > current.generation && !other.suspect,
     } satisfies RenewalRequest;
-    return this.#login.stepsOf(request).underLease(answer);
+    return stepsOf(request).underLease(answer);
   }
 
   /** When the worker looks at a record again, as epoch ms; `undefined` if it renews it now. */
-  #nextLookAt(id: SubjectId, record: TokenRecord | undefined): number | undefined {
-    const { cache, writeBack, policy, clock } = this.#options;
+  function lookAgainAt(id: SubjectId, record: TokenRecord | undefined): number | undefined {
     const now = clock.now();
     if (!record) return now + UNREADABLE_PAUSE_MS;
     const due = dueOnceRead(record, policy, id);

@@ -44,23 +44,22 @@ interface ReadResult {
   readonly outcome: ReadOutcome;
 }
 
-/** Reads tokens: from memory, from the store, or by a renewal. */
-export class TokenBroker {
-  readonly #options: TokenBrokerOptions;
-  /** The generations of announced tokens that were newer than those in memory: at most one for each terminal. */
-  readonly #replaced = new Map<SubjectId, number>();
-  #readsReplaced = false;
+export type TokenBroker = ReturnType<typeof createTokenBroker>;
 
-  constructor(options: TokenBrokerOptions) {
-    this.#options = options;
-    options.announcements.subscribe((announcement) => {
-      if (announcement.kind !== 'saved') return;
-      const { id, generation } = announcement;
-      if (!this.#hasOlder(id, generation)) return;
-      this.#replaced.set(id, generation);
-      if (!this.#readsReplaced) void this.#readReplaced();
-    });
-  }
+/** Reads tokens: from memory, from the store, or by a renewal. */
+export function createTokenBroker(options: TokenBrokerOptions) {
+  const { cache, clock, observer, policy, renewal, defaultRegion, terminals, writeBack, log } = options;
+  /** The generations of announced tokens that were newer than those in memory: at most one for each terminal. */
+  const replacedTokens = new Map<SubjectId, number>();
+  let readsReplaced = false;
+  options.announcements.subscribe((announcement) => {
+    if (announcement.kind !== 'saved') return;
+    const { id, generation } = announcement;
+    if (!hasOlder(id, generation)) return;
+    replacedTokens.set(id, generation);
+    if (!readsReplaced) void readReplaced();
+  });
+  return { read };
 
   /**
    * Returns a usable token, never one past {@link servableUntil}. It does not wait if memory alone can answer. A failed
@@ -69,20 +68,19 @@ export class TokenBroker {
    * @throws BrokerError `session_invalid` when the account was erased after the session was issued, or the error of the
    *   renewal
    */
-  async read(request: ReadRequest): Promise<ServedToken> {
+  async function read(request: ReadRequest): Promise<ServedToken> {
     const { subject, id = subjectId(subject), refused } = request;
-    const { cache, clock, observer, policy } = this.#options;
     try {
       const now = clock.monotonic();
       const fresh = refused === undefined ? cache.getFresh(id, now) : undefined;
       const lookup: LookupResult = fresh
         ? { entry: fresh, sessionsEndedAt: fresh.sessionsEndedAt, outcome: 'memory' }
-        : await this.#lookUp(id, now);
-      const result = this.#resultOf(lookup, id, request);
+        : await lookUp(id, now);
+      const result = resultOf(lookup, id, request);
       const { entry, outcome } = result instanceof Promise ? await result : result;
       const isEnded = refused !== undefined && replacedValidToken(entry, policy, clock.now());
       observer.tokenServed(outcome, entry.expiresAt - clock.now(), isEnded ? accountOf(id) : undefined);
-      if (!entry.read && cache.tokens.setRead(id, entry.generation, true)) this.#markRead(id, recordOf(entry));
+      if (!entry.read && cache.tokens.setRead(id, entry.generation, true)) markRead(id, recordOf(entry));
       return entry;
     } catch (error) {
       observer.readFailed(error, accountOf(id));
@@ -90,32 +88,30 @@ export class TokenBroker {
     }
   }
 
-  #resultOf(lookup: LookupResult, id: SubjectId, request: ReadRequest): ReadResult | Promise<ReadResult> {
-    const { clock, cache, policy } = this.#options;
+  function resultOf(lookup: LookupResult, id: SubjectId, request: ReadRequest): ReadResult | Promise<ReadResult> {
     const { entry, sessionsEndedAt, outcome } = lookup;
     refuseEnded(request, sessionsEndedAt);
     const now = clock.now();
-    if (!entry || now >= servableUntil(entry)) return this.#renew(id, request, 'new', undefined);
+    if (!entry || now >= servableUntil(entry)) return renewed(id, request, 'new', undefined);
     if (request.refused !== undefined) {
-      return entry.etag === request.refused ? this.#renew(id, request, 'refused', entry) : { entry, outcome };
+      return entry.etag === request.refused ? renewed(id, request, 'refused', entry) : { entry, outcome };
     }
     if (now < entry.renewFrom) return { entry, outcome };
     const isAwaited = policy.mode !== 'proactive' || entry.suspect || now >= waitFrom(entry);
-    const renewal = this.#renew(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');
+    const renewal = renewed(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');
     if (!isAwaited) {
       cache.tokens.setRenewFrom(id, entry.generation, Math.min(waitFrom(entry), now + RENEWAL_PAUSE_MS));
       renewal.catch(() => undefined);
       return { entry, outcome };
     }
-    return this.#waitOrFallBack(id, entry, renewal);
+    return waitOrFallBack(id, entry, renewal);
   }
 
   /**
    * Returns the renewed token, or the old one if the renewal fails or takes too long while the old one is valid.
    * @throws BrokerError the error of the renewal, if the old token is not valid any more, or was logged out meanwhile
    */
-  async #waitOrFallBack(id: SubjectId, entry: CachedToken, renewal: Promise<ReadResult>): Promise<ReadResult> {
-    const { clock, cache } = this.#options;
+  async function waitOrFallBack(id: SubjectId, entry: CachedToken, renewal: Promise<ReadResult>): Promise<ReadResult> {
     const { generation } = entry;
     const until = servableUntil(entry);
     const succeeded = renewal.catch((error: unknown) => {
@@ -131,14 +127,13 @@ export class TokenBroker {
     return { entry, outcome: 'fallback' };
   }
 
-  async #renew(
+  async function renewed(
     id: SubjectId,
     request: ReadRequest,
     cause: RenewalCause,
     entry: CachedToken | undefined,
     urgency: Urgency = 'foreground',
   ): Promise<ReadResult> {
-    const { clock, renewal, cache, defaultRegion } = this.#options;
     const { subject, refused, sessionIssuedAt, region = defaultRegion, requestId } = request;
     const known = entry && recordOf(entry);
     const isUsable = ({ token }: TokenRecord) =>
@@ -174,16 +169,15 @@ export class TokenBroker {
    * newer token, logout or erasure, the store has lost it, and gets it back.
    * @param checkedAt the time of this question, by the monotonic clock
    */
-  async #lookUp(id: SubjectId, checkedAt: number): Promise<LookupResult> {
-    const { terminals, cache, writeBack, log } = this.#options;
+  async function lookUp(id: SubjectId, checkedAt: number): Promise<LookupResult> {
     try {
       const stored = await terminals.read(id);
       cache.learnEnds(id, stored);
-      const { record, sessionsEndedAt } = this.#withLostRemovals(id, stored, checkedAt);
+      const { record, sessionsEndedAt } = withLostRemovals(id, stored, checkedAt);
       const own = cache.ownBeside(id, stored.unreadable ?? 0);
       if (own) return { entry: own, sessionsEndedAt, outcome: 'memory' };
       const facts = { checkedAt, sessionsEndedAt };
-      const entry = record ? cache.put(record, facts, id) : await this.#restore(id, facts);
+      const entry = record ? cache.put(record, facts, id) : await restore(id, facts);
       const isNewer = record && entry && entry.generation > record.generation;
       if (isNewer && !writeBack.hasRecordOf(id)) writeBack.add(recordOf(entry));
       return { entry, sessionsEndedAt, outcome: 'redis' };
@@ -197,31 +191,29 @@ export class TokenBroker {
    * Reads the tokens of other replicas' logins, one after the other, if memory has the former token. If the store fails
    * later, memory answers with the token that the vendor takes.
    */
-  async #readReplaced(): Promise<void> {
-    const { clock } = this.#options;
-    this.#readsReplaced = true;
-    while (this.#replaced.size > 0) {
+  async function readReplaced(): Promise<void> {
+    readsReplaced = true;
+    while (replacedTokens.size > 0) {
       await sleep(clock, REPLACED_AFTER_MS);
-      const announced = [...this.#replaced];
-      this.#replaced.clear();
+      const announced = [...replacedTokens];
+      replacedTokens.clear();
       for (const [id, generation] of announced) {
-        if (!this.#hasOlder(id, generation)) continue;
-        await this.#lookUp(id, clock.monotonic());
+        if (!hasOlder(id, generation)) continue;
+        await lookUp(id, clock.monotonic());
         // A store that is down refuses each read at once: a long list would block the event loop.
         await new Promise<void>((resolve) => clock.nextTurn(resolve));
       }
     }
-    this.#readsReplaced = false;
+    readsReplaced = false;
   }
 
-  #hasOlder(id: SubjectId, generation: number): boolean {
-    const known = this.#options.cache.tokens.peek(id);
+  function hasOlder(id: SubjectId, generation: number): boolean {
+    const known = cache.tokens.peek(id);
     return known !== undefined && known.generation < generation;
   }
 
   /** Corrects an answer of a store that has lost a logout or an erasure. The store gets them back. */
-  #withLostRemovals(id: SubjectId, stored: StoredTerminal, checkedAt: number) {
-    const { cache, writeBack } = this.#options;
+  function withLostRemovals(id: SubjectId, stored: StoredTerminal, checkedAt: number) {
     const { record } = stored;
     const lost = cache.lostRemovals(id, stored, checkedAt);
     if (lost.length === 0) return { record, sessionsEndedAt: sessionsEndIn(stored) };
@@ -234,8 +226,7 @@ export class TokenBroker {
    * The store has no token, but memory may have a valid one: after a logout, or because the store has lost its data.
    * The store knows a recent logout, and then refuses to have the token back.
    */
-  async #restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
-    const { terminals, cache, clock, observer, writeBack } = this.#options;
+  async function restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
     const write = writeBack.writeOf(id);
     if (write) {
       // Another read asks the store whether it knows a logout.
@@ -254,7 +245,7 @@ export class TokenBroker {
       if (isStored) {
         const entry = cache.put({ ...record, suspect: outcome === 'suspect' }, facts, id);
         // Another replica may have restored it before, as unread. The caller does not wait for that.
-        if (record.read && record.unreadRenewals > 0) this.#markRead(id, record);
+        if (record.read && record.unreadRenewals > 0) markRead(id, record);
         return entry;
       }
     }
@@ -266,8 +257,7 @@ export class TokenBroker {
    * Tells the store about the first read of a token from a background renewal, so that a worker renews it again. Other
    * tokens are stored as read. If the store fails, the next read of the token tries again.
    */
-  #markRead(id: SubjectId, record: TokenRecord): void {
-    const { terminals, cache, policy, log } = this.#options;
+  function markRead(id: SubjectId, record: TokenRecord): void {
     terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).catch((error: unknown) => {
       cache.tokens.setRead(id, record.generation, false);
       log.debug({ subject: id, err: error }, 'the read of a token could not be stored');

@@ -95,7 +95,7 @@ const LOGIN: readonly Change[] = [
   {
     name: 'a login without a lease takes its generation after the answer',
     from: 'token,\n      generation,',
-    to: 'token,\n      generation: lease ? generation : this.#generationNow(request),',
+    to: 'token,\n      generation: lease ? generation : generationNow(request),',
   },
   {
     name: 'the own clock minus 5 s instead of the clock of the store, and no token is suspect for it',
@@ -104,8 +104,8 @@ const LOGIN: readonly Change[] = [
   },
   {
     name: 'the login budget shrinks with the life of the token',
-    from: 'const { vendor, cache, limits, loginBudgetMs: budgetMs } = this.#options;',
-    to: 'const { vendor, cache, limits, loginBudgetMs } = this.#options; const old = start.current?.token; const budgetMs = old ? Math.min(loginBudgetMs, Math.max(1_000, (old.expiresAt - this.#options.clock.now()) / 2)) : loginBudgetMs;',
+    from: 'const { loginBudgetMs: budgetMs } = options;',
+    to: 'const { loginBudgetMs } = options; const old = start.current?.token; const budgetMs = old ? Math.min(loginBudgetMs, Math.max(1_000, (old.expiresAt - clock.now()) / 2)) : loginBudgetMs;',
   },
   {
     name: 'the token of another replica is not looked for under the lease',
@@ -117,7 +117,7 @@ const LOGIN: readonly Change[] = [
 const RENEWAL: readonly Change[] = [
   {
     name: 'the lease of a due token that is not renewed stays held',
-    from: 'await this.#logins.release(answer, nextLookAt);',
+    from: 'await logins.release(answer, nextLookAt);',
     to: '',
   },
   {
@@ -180,7 +180,7 @@ const READS: readonly Change[] = [
   },
   {
     name: 'the token of another login is read when an app asks, which may be during an outage',
-    from: 'if (!this.#readsReplaced) void this.#readReplaced();',
+    from: 'if (!readsReplaced) void readReplaced();',
     to: '',
   },
 ];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { LoginLimits } from '../../../src/broker/login-limits.ts';
+import { createLoginLimits } from '../../../src/broker/login-limits.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { StoreTimeout, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
@@ -24,7 +24,7 @@ function createLimits(answer: () => Promise<number>, perHour = 240) {
   };
   const { logger: log, lines } = captureLog('debug');
   const { observer, told } = recordingObserver();
-  const limits = new LoginLimits({
+  const limits = createLoginLimits({
     rateLimiter: { take, giveBack },
     loginsPerHour: perHour,
     loginBurst: 4,
@@ -131,7 +131,7 @@ describe('a logout', () => {
     const { rateLimiter } = createMemoryStore({ clock, terminalsPerAccount: 20 });
     const { logger: log } = captureLog('debug');
     const { observer } = recordingObserver();
-    const limits = new LoginLimits({ rateLimiter, loginsPerHour: 60, loginBurst: 20, log, observer });
+    const limits = createLoginLimits({ rateLimiter, loginsPerHour: 60, loginBurst: 20, log, observer });
     for (let report = 0; report < REFUSED_BURST; report += 1) await limits.admit(ID, 'refused');
     await limits.admit(ID, 'logout');
     await limits.giveBack(ID, 'logout');

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { recordOf } from '../../../src/broker/cached-tokens.ts';
 import type { Renewal } from '../../../src/broker/renewal.ts';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
-import { TokenBroker } from '../../../src/broker/token-broker.ts';
+import { createTokenBroker } from '../../../src/broker/token-broker.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { AnnouncementFeed } from '../../../src/token/ports.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../../../src/token/sdk-token.ts';
@@ -294,7 +294,7 @@ describe('the record that a read accepts instead of a login', () => {
     const { terminals, announcements } = store;
     const { writeBack } = parts;
     const ports = { terminals, announcements, cache, renewal, writeBack, clock, log, observer };
-    const broker = new TokenBroker({ ...ports, policy: POLICY, defaultRegion: 'DE' });
+    const broker = createTokenBroker({ ...ports, policy: POLICY, defaultRegion: 'DE' });
     const requestOf = async (refused?: string, region?: string): Promise<RenewalRequest> => {
       void broker.read({ subject: PHONE, region, sessionIssuedAt: undefined, refused });
       await parts.pass(0);
