@@ -11,7 +11,7 @@ import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { LogSampler } from './http/refusal-log.ts';
 import { listenOn } from './http/server/server.ts';
-import { Status } from './http/status.ts';
+import { createStatus } from './http/status.ts';
 import { lostLogLines } from './logger.ts';
 import { agentOpener } from './proxies.ts';
 import { SessionConnections, userAgentOf } from './session/session-server.ts';
@@ -33,7 +33,7 @@ import { refreshAt } from './token/renewal-timing.ts';
 import { noTracer } from './token/tracer.ts';
 import { POSSIBLE_RESULTS } from './vendor-api/answer.ts';
 import { VendorClient } from './vendor-api/client.ts';
-import { HttpVendorLogin } from './vendor-api/login.ts';
+import { createVendorLogin } from './vendor-api/login.ts';
 
 /**
  * At shutdown, running requests and renewals get this long. The rest of the promised 10 s is for closing connections.
@@ -126,8 +126,9 @@ export async function startService(
   const sessions = createSessionVerifier(config.session, { ...access, ...believed });
   for (const { risk } of acceptanceRisks(config.session)) log.warn({}, risk.en);
   const transport = new VendorClient({ clock, connectTimeoutMs: config.vendor.timeoutMs, userAgent, openAgent });
-  const vendor = new HttpVendorLogin({
+  const vendor = createVendorLogin({
     ...config.vendor,
+    apps: () => current.vendor.apps,
     transport,
     queue,
     openOwnQueue: async () => (await openMemoryStore(config, clock, log)).loginQueue,
@@ -178,7 +179,7 @@ export async function startService(
       clockOffsetMs: redisStore?.clockOffsetMs(),
     }),
   });
-  const status = new Status({
+  const status = createStatus({
     version,
     replica,
     clock,
@@ -186,7 +187,7 @@ export async function startService(
     loginsPerSecond: config.vendor.maxPerSecond,
     loginsSentPerSecond: () => counts.loginsSent.perSecond('login'),
     cache: cache.tokens,
-    vendorDomains: () => vendor.domains(),
+    vendorDomains: vendor.domains,
     redis: redisStore,
     encryptionKeys: () => current.redis?.encryptionKeys.map(({ id }) => id) ?? [],
     sessions: { mode: config.session.mode, server: sessionContact },
@@ -196,8 +197,8 @@ export async function startService(
   metrics.watch({
     cache: cache.tokens,
     configuration: () => current.digest,
-    findings: () => status.findings(),
-    vendorDomains: () => vendor.domains(),
+    findings: status.findings,
+    vendorDomains: vendor.domains,
   });
   const adminTokens = new AdminTokens(admin.tokens);
   const closing = new AbortController();
@@ -233,7 +234,7 @@ export async function startService(
     onRefusal: (code) => tracing?.note({ 'error.type': code }),
     refreshAt: (record) => refreshAt(record, policy),
     terminalLimit: config.terminalsPerAccount,
-    status: () => status.report(),
+    status: status.report,
     metrics: metrics.scrape,
   });
 
@@ -245,7 +246,6 @@ export async function startService(
     const verifier = changed.includes('session') ? verifierFor(next.session, access) : undefined;
     if (verifier) sessions.useVerifier(verifier);
     adminTokens.replace(next.admin.tokens);
-    vendor.useApps(next.vendor.apps);
     if (next.redis) redisStore?.useSecrets(next.redis);
     if (changed.includes('redis')) {
       warnIfUnencrypted(next, log);
@@ -279,7 +279,7 @@ export async function startService(
     // A login that was sent is not cut off, although its caller may have disconnected.
     await broker.settle(Math.max(0, drainUntil - clock.monotonic()));
     await fleet.stop();
-    await Promise.all([vendor.close(), store.close(), tracing?.stop()]);
+    await Promise.all([transport.close(), store.close(), tracing?.stop()]);
     lines.end();
   };
   let ended: Promise<void> | undefined;

@@ -4,7 +4,8 @@ import type { RedisStoreOptions } from '../store/redis/redis-store.ts';
 import type { TracingOptions } from '../telemetry/tracing.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import type { Text } from '../token/text.ts';
-import type { HttpVendorLoginOptions } from '../vendor-api/login.ts';
+import type { VendorLoginOptions } from '../vendor-api/login.ts';
+import type { VendorApp } from '../vendor-api/signed-call.ts';
 import {
   ConfigError,
   configurationDigest,
@@ -19,10 +20,10 @@ import { areDifferent } from './value-schemas.ts';
 import type { SecretName, Values } from './variables.ts';
 
 /** The vendor's domains, the apps (at least one), the timeout of an attempt and the login budget. */
-export type VendorConfig = Pick<
-  HttpVendorLoginOptions,
-  'baseUrl' | 'regionUrls' | 'apps' | 'timeoutMs' | 'maxPerSecond'
->;
+export interface VendorConfig
+  extends Pick<VendorLoginOptions, 'baseUrl' | 'regionUrls' | 'timeoutMs' | 'maxPerSecond'> {
+  readonly apps: ReadonlyMap<string, VendorApp>;
+}
 
 /** Where the tokens are, and the keys that encrypt them. */
 export type RedisConfig = Pick<RedisStoreOptions, 'url' | 'keyPrefix' | 'encryptionKeys'>;

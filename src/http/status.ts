@@ -60,47 +60,42 @@ export interface StatusOptions {
 }
 
 /** Reports the state of the service for `GET /status`. */
-export class Status {
-  readonly #options: StatusOptions;
-  readonly #startedAt: string;
-  #firstEndAt: number | undefined;
+export function createStatus(options: StatusOptions) {
+  const { store, fleet, version, replica, clock, cache, redis, sessions, counts, loginsSentPerSecond } = options;
+  const { vendorDomains, encryptionKeys } = options;
+  let firstEndAt: number | undefined;
   /** By the monotonic clock. */
-  #nextEndAt = Number.NEGATIVE_INFINITY;
-  #cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
-
-  constructor(options: StatusOptions) {
-    this.#options = options;
-    this.#startedAt = isoTime(options.clock.now());
-  }
+  let nextEndAt = Number.NEGATIVE_INFINITY;
+  let cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
+  const startedAt = isoTime(clock.now());
+  return { report, findings };
 
   /** Never fails: a value that cannot be read is `null`. It asks the store at most once per second. */
-  report(): Promise<StatusReport> {
-    const now = this.#options.clock.monotonic();
-    if (!this.#cached || now >= this.#cached.until) this.#cached = { until: now + CACHE_MS, report: this.#ask() };
-    return this.#cached.report;
+  function report(): Promise<StatusReport> {
+    const now = clock.monotonic();
+    if (!cached || now >= cached.until) cached = { until: now + CACHE_MS, report: ask() };
+    return cached.report;
   }
 
   /** What each scrape shows. Never fails. */
-  async findings(): Promise<readonly Finding[]> {
-    return (await this.#askFleet()).findings;
+  async function findings(): Promise<readonly Finding[]> {
+    return (await askFleet()).findings;
   }
 
-  async #askFleet() {
-    const { store, fleet } = this.#options;
+  async function askFleet() {
     const [others, outlook] = await Promise.all([
-      this.#answer(store.replicas.others()),
-      this.#answer(store.dueQueue.outlook(HORIZONS_MS)),
+      answerOf(store.replicas.others()),
+      answerOf(store.dueQueue.outlook(HORIZONS_MS)),
     ]);
     return { ...fleet.report(others, outlook), outlook };
   }
 
-  async #ask(): Promise<StatusReport> {
-    const { version, replica, clock, store, cache, redis, sessions, counts } = this.#options;
-    this.#askForFirstEnd();
+  async function ask(): Promise<StatusReport> {
+    askForFirstEnd();
     const [{ outlook, ...fleet }, isReachable, nextPlace] = await Promise.all([
-      this.#askFleet(),
-      this.#answer(store.health.ping().then(() => true)),
-      this.#answer(store.loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
+      askFleet(),
+      answerOf(store.health.ping().then(() => true)),
+      answerOf(store.loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
     ]);
     const { failedRequests, failedRenewals } = counts;
     const isFound = (codes: readonly FindingCode[], name?: string) =>
@@ -109,7 +104,7 @@ export class Status {
       version,
       replica,
       at: isoTime(clock.now()),
-      startedAt: this.#startedAt,
+      startedAt,
       findings: fleet.findings.map((finding) => {
         const { since, replicas, ...facts } = finding;
         const named = replicas && { replicas: [...replicas] };
@@ -117,16 +112,16 @@ export class Status {
       }),
       replicas: fleet.replicas,
       tokensEnded: fleet.tokensEnded,
-      firstEndAt: this.#firstEndAt === undefined ? null : isoTime(this.#firstEndAt),
-      vendorDomains: this.#options.vendorDomains().map(({ host, circuit, clockOffsetMs, ...contact }) => {
+      firstEndAt: firstEndAt === undefined ? null : isoTime(firstEndAt),
+      vendorDomains: vendorDomains().map(({ host, circuit, clockOffsetMs, ...contact }) => {
         const fails = isFound(['vendor_rejects', 'vendor_down', 'vendor_fails_logins'], host);
         return { host, circuit, clockOffsetSeconds: clockOffsetMs / SECOND_MS, ...contactReport(contact, fails) };
       }),
-      loginBudget: this.#loginBudget(nextPlace),
+      loginBudget: loginBudgetReport(nextPlace),
       store: {
         kind: redis ? 'redis' : 'memory',
         reachable: isReachable === true,
-        encryptionKeys: this.#options.encryptionKeys(),
+        encryptionKeys: encryptionKeys(),
         ...contactReport(redis?.contact ?? {}, !isReachable || isFound(['redis_unreachable', 'redis_refuses_writes'])),
       },
       sessions: {
@@ -141,8 +136,7 @@ export class Status {
   }
 
   /** Returns `undefined` if the store fails, or does not answer in time. */
-  #answer<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
-    const { clock } = this.#options;
+  function answerOf<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
     return withTimeout(
       clock,
       STORE_TIMEOUT_MS,
@@ -151,27 +145,26 @@ export class Status {
   }
 
   /** With many tokens, only a later report has the answer. */
-  #askForFirstEnd(): void {
-    const { clock, store } = this.#options;
-    if (clock.monotonic() < this.#nextEndAt) return;
+  function askForFirstEnd(): void {
+    if (clock.monotonic() < nextEndAt) return;
     const askedAt = clock.monotonic();
-    this.#nextEndAt = askedAt + FIRST_END_MS.most;
+    nextEndAt = askedAt + FIRST_END_MS.most;
     store.dueQueue.firstEnd().then(
       (at) => {
-        this.#firstEndAt = at;
+        firstEndAt = at;
         // An answer that is past tells nothing any more.
         const leftMs = (at ?? 0) - clock.now();
-        if (leftMs > 0) this.#nextEndAt = askedAt + Math.min(FIRST_END_MS.most, Math.max(FIRST_END_MS.least, leftMs));
+        if (leftMs > 0) nextEndAt = askedAt + Math.min(FIRST_END_MS.most, Math.max(FIRST_END_MS.least, leftMs));
       },
       () => {
-        this.#firstEndAt = undefined;
-        this.#nextEndAt = Number.NEGATIVE_INFINITY;
+        firstEndAt = undefined;
+        nextEndAt = Number.NEGATIVE_INFINITY;
       },
     );
   }
 
-  #loginBudget(nextPlace: { readonly ms: number | undefined } | undefined): StatusReport['loginBudget'] {
-    const { loginsPerSecond: perSecond, loginsSentPerSecond } = this.#options;
+  function loginBudgetReport(nextPlace: { readonly ms: number | undefined } | undefined): StatusReport['loginBudget'] {
+    const perSecond = options.loginsPerSecond;
     if (perSecond === 0) return { perSecond: null, used: null, waiting: null };
     const used = Math.min(1, Math.round((loginsSentPerSecond() / perSecond) * 100) / 100);
     if (!nextPlace) return { perSecond, used, waiting: null };

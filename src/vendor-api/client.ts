@@ -124,7 +124,7 @@ export class VendorClient {
 }
 
 /** Carries one request to the vendor and its answer back. */
-export type VendorTransport = Pick<VendorClient, 'post' | 'close'>;
+export type VendorTransport = Pick<VendorClient, 'post'>;
 
 function decode(bytes: ArrayBuffer): string {
   try {

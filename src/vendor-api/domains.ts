@@ -138,37 +138,28 @@ export interface Domain {
 /** The state of one origin. All URLs with this origin share it. */
 type OriginState = Omit<Domain, 'url'>;
 
-export class Domains {
-  readonly #origins: ReadonlyMap<string, OriginState>;
-  readonly #default: Domain;
-  readonly #byRegion: ReadonlyMap<string, Domain>;
+export function vendorDomains(options: DomainsOptions) {
+  const origins = new Map<string, OriginState>();
+  const domainAt = (url: URL): Domain => {
+    const state = origins.get(url.origin) ?? newOriginState(url, options);
+    origins.set(url.origin, state);
+    return { url, ...state };
+  };
+  const defaultDomain = domainAt(options.baseUrl);
+  const byRegion = new Map([...options.regionUrls].map(([region, url]) => [region, domainAt(url)]));
+  return {
+    /** The domain where accounts of the country log in. */
+    forRegion: (region: string): Domain => byRegion.get(region) ?? defaultDomain,
 
-  constructor(options: DomainsOptions) {
-    const origins = new Map<string, OriginState>();
-    const domainAt = (url: URL): Domain => {
-      const state = origins.get(url.origin) ?? newOriginState(url, options);
-      origins.set(url.origin, state);
-      return { url, ...state };
-    };
-    this.#origins = origins;
-    this.#default = domainAt(options.baseUrl);
-    this.#byRegion = new Map([...options.regionUrls].map(([region, url]) => [region, domainAt(url)]));
-  }
-
-  /** The domain where accounts of the country log in. */
-  forRegion(region: string): Domain {
-    return this.#byRegion.get(region) ?? this.#default;
-  }
-
-  /** Each domain once, the default one first. */
-  report(): readonly VendorDomain[] {
-    return [...this.#origins].map(([origin, { circuit, clock, logins }]) => ({
-      host: new URL(origin).host,
-      circuit: circuit.status,
-      clockOffsetMs: clock.offsetMs,
-      ...logins,
-    }));
-  }
+    /** The state of each domain, the default one first. */
+    report: (): readonly VendorDomain[] =>
+      [...origins].map(([origin, { circuit, clock, logins }]) => ({
+        host: new URL(origin).host,
+        circuit: circuit.status,
+        clockOffsetMs: clock.offsetMs,
+        ...logins,
+      })),
+  };
 }
 
 function newOriginState({ host }: URL, { clock, log }: DomainsOptions): OriginState {

@@ -1,16 +1,15 @@
 import { LRUCache } from 'lru-cache';
 import { type Clock, sleep, withTimeout } from '../token/clock.ts';
-import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
 import type { Pace, Place, Urgency } from '../token/login-queue.ts';
 import type { LoginOutcome, Observer } from '../token/observer.ts';
-import type { LoginQueue, LoginRequest, RateLimiter, VendorLogin } from '../token/ports.ts';
+import type { LoginQueue, LoginRequest, RateLimiter } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { type AccountId, accountId, subjectId } from '../token/subject.ts';
 import type { Tracer } from '../token/tracer.ts';
 import { SUCCESS } from './answer.ts';
 import type { VendorTransport } from './client.ts';
-import { type Domain, Domains, type DomainsOptions } from './domains.ts';
+import { type Domain, type DomainsOptions, vendorDomains } from './domains.ts';
 import { exchange } from './exchange.ts';
 import { ruleFor, toBrokerError, VendorFault } from './faults.ts';
 import type { VendorApp } from './signed-call.ts';
@@ -110,9 +109,9 @@ export function retryDelays(clock: Clock, latestAt: number): (fault: VendorFault
   };
 }
 
-export interface HttpVendorLoginOptions extends DomainsOptions, LoginTurnsOptions {
-  /** By the name in `Subject.app`. */
-  readonly apps: ReadonlyMap<string, VendorApp>;
+export interface VendorLoginOptions extends DomainsOptions, LoginTurnsOptions {
+  /** The apps now, by the name in `Subject.app`. */
+  readonly apps: () => ReadonlyMap<string, VendorApp>;
   /** Timeout of one attempt in ms, from the start of the connection to the last byte. */
   readonly timeoutMs: number;
   /** Over all replicas. */
@@ -122,39 +121,24 @@ export interface HttpVendorLoginOptions extends DomainsOptions, LoginTurnsOption
 }
 
 /** Logs in at the vendor over HTTP. The region decides the domain, and the subject decides the app. */
-export class HttpVendorLogin implements VendorLogin {
-  readonly #options: HttpVendorLoginOptions;
-  #apps: HttpVendorLoginOptions['apps'];
-  readonly #domains: Domains;
-  readonly #waitForTurn: ReturnType<typeof loginTurns>;
-  readonly #transport: VendorTransport;
+export function createVendorLogin(options: VendorLoginOptions) {
+  const { clock, log, observer, rates, timeoutMs, tracer, transport, apps } = options;
+  const domains = vendorDomains(options);
+  const waitForTurn = loginTurns(options);
   /** Accounts that the vendor has closed, the last ones. */
-  readonly #closed = new LRUCache<AccountId, true>({ max: MAX_CLOSED });
-  #isStopping = false;
+  const closed = new LRUCache<AccountId, true>({ max: MAX_CLOSED });
+  let isStopping = false;
+  return { login, domains: domains.report, stopRetrying };
 
-  constructor(options: HttpVendorLoginOptions) {
-    this.#options = options;
-    this.#apps = options.apps;
-    this.#domains = new Domains(options);
-    this.#waitForTurn = loginTurns(options);
-    this.#transport = options.transport;
-  }
-
-  /** Signs each attempt from now on as these apps. */
-  useApps(apps: HttpVendorLoginOptions['apps']): void {
-    this.#apps = apps;
-  }
-
-  async login(request: LoginRequest): Promise<SdkToken> {
-    const { clock, log, observer } = this.#options;
+  async function login(request: LoginRequest): Promise<SdkToken> {
     const startedAt = clock.monotonic();
-    const domain = this.#domains.forRegion(request.region);
+    const domain = domains.forRegion(request.region);
     const waits: LoginWaits = { totalMs: 0 };
     const account = accountId(request.subject.unionId);
     const ended = (outcome: LoginOutcome, vendorCode?: number) =>
       observer.loginEnded(outcome, vendorCode, clock.monotonic() - startedAt, waits.totalMs, account);
     try {
-      const token = await this.#loginWithRetries(request, domain, waits);
+      const token = await loginWithRetries(request, domain, waits);
       ended('success', SUCCESS);
       domain.logins.succeeded(clock.now());
       return token;
@@ -163,7 +147,7 @@ export class HttpVendorLogin implements VendorLogin {
       if (!(error instanceof VendorFault)) throw error;
       ended(error.kind, error.facts.vendorCode);
       const { level, message, code } = ruleFor(error);
-      if (tokensEndedBy(code) === 'account') void this.#noteClosed(account);
+      if (tokensEndedBy(code) === 'account') void noteClosed(account);
       const { region, subject, requestId } = request;
       const labels = { host: domain.url.host, region, app: subject.app, requestId, subject: subjectId(subject) };
       log[level]({ kind: error.kind, ...error.facts, ...labels }, message);
@@ -172,36 +156,24 @@ export class HttpVendorLogin implements VendorLogin {
   }
 
   /** An app of a closed account may ask again and again, on any replica. */
-  async #noteClosed(account: AccountId): Promise<void> {
-    const { rates, observer } = this.#options;
-    if (this.#closed.get(account)) return;
-    this.#closed.set(account, true);
+  async function noteClosed(account: AccountId): Promise<void> {
+    if (closed.get(account)) return;
+    closed.set(account, true);
     // Without the store, each replica counts for itself.
     const waitMs = await rates.take(`closed:${account}`, CLOSED_MS, 1).catch(() => 0);
     if (waitMs === 0) observer.accountClosed();
-  }
-
-  /** The state of each vendor domain. */
-  domains(): readonly VendorDomain[] {
-    return this.#domains.report();
   }
 
   /**
    * Lets the logins that are in flight end with their present attempt, so that a shutdown need not wait for a second
    * one.
    */
-  stopRetrying(): void {
-    this.#isStopping = true;
-  }
-
-  /** Aborts the logins that are still in flight. */
-  async close(): Promise<void> {
-    await this.#transport.close();
+  function stopRetrying(): void {
+    isStopping = true;
   }
 
   /** The only retry loop for logins. Each attempt has a signature and a turn of its own. */
-  async #loginWithRetries(request: LoginRequest, domain: Domain, waits: LoginWaits): Promise<SdkToken> {
-    const { clock, log, timeoutMs } = this.#options;
+  async function loginWithRetries(request: LoginRequest, domain: Domain, waits: LoginWaits): Promise<SdkToken> {
     // The budget decides only whether an attempt begins. Cutting off a login that was sent may lose the old token and
     // the new.
     const latestAt = clock.monotonic() + request.budgetMs - timeoutMs;
@@ -209,7 +181,7 @@ export class HttpVendorLogin implements VendorLogin {
     let sent: VendorFault | undefined;
     for (;;) {
       try {
-        return await this.#attempt(request, domain, latestAt, waits);
+        return await attempt(request, domain, latestAt, waits);
       } catch (error) {
         if (sent && isUnsent(error)) throw sent;
         if (!(error instanceof VendorFault)) throw error;
@@ -221,23 +193,22 @@ export class HttpVendorLogin implements VendorLogin {
         const { region, subject } = request;
         log.debug({ kind: error.kind, delayMs, region, app: subject.app }, 'vendor login failed and is retried');
         if (delayMs > 0) await sleep(clock, delayMs);
-        if (this.#isStopping) throw error;
+        if (isStopping) throw error;
       }
     }
   }
 
-  async #attempt(request: LoginRequest, domain: Domain, latestAt: number, waits: LoginWaits): Promise<SdkToken> {
-    const { clock } = this.#options;
+  async function attempt(request: LoginRequest, domain: Domain, latestAt: number, waits: LoginWaits) {
     const waitsFrom = clock.monotonic();
     const { subject, urgency } = request;
-    const app = this.#apps.get(subject.app);
+    const app = apps().get(subject.app);
     if (!app) throw new VendorFault('configuration', { problem: 'no vendor app with this name is configured' });
     // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
     // breaker and outside the timeout, because a wait for the queue or for a connection says nothing about the vendor.
     const account = accountId(subject.unionId);
     const leaveCircuit = domain.circuit.enter(account);
     try {
-      await this.#waitForTurn(account, urgency, latestAt);
+      await waitForTurn(account, urgency, latestAt);
       const isConnected = await domain.connections.take(latestAt - clock.monotonic());
       waits.totalMs += clock.monotonic() - waitsFrom;
       if (!isConnected) throw new BrokerError('vendor_busy', { retryAfter: 1 });
@@ -245,7 +216,7 @@ export class HttpVendorLogin implements VendorLogin {
         // A wait may end a little late.
         if (clock.monotonic() > latestAt) throw new BrokerError('vendor_busy', { retryAfter: 1 });
         if (request.mayBeSent?.() === false) throw new LoginNotSent();
-        return await this.#send(request, domain, app);
+        return await send(request, domain, app);
       } finally {
         domain.connections.giveBack();
       }
@@ -254,18 +225,17 @@ export class HttpVendorLogin implements VendorLogin {
     }
   }
 
-  #send({ subject, region }: LoginRequest, { url, clock: vendorClock, circuit }: Domain, app: VendorApp) {
-    const { clock, observer, tracer, timeoutMs } = this.#options;
-    const send = async (): Promise<SdkToken> => {
+  function send({ subject, region }: LoginRequest, { url, clock: vendorClock, circuit }: Domain, app: VendorApp) {
+    const ask = async (): Promise<SdkToken> => {
       observer.loginSent();
-      const options = { transport: this.#transport, clock, timeoutMs, offsetMs: vendorClock.offsetMs };
-      const answer = await exchange({ domain: url, app, subject, region }, options);
+      const { offsetMs } = vendorClock;
+      const answer = await exchange({ domain: url, app, subject, region }, { transport, clock, timeoutMs, offsetMs });
       if (answer.offsetMs !== undefined) vendorClock.offsetMs = answer.offsetMs;
       if (!answer.token) throw new VendorFault(answer.kind, answer.facts);
       return answer.token;
     };
     const facts = { 'server.address': url.hostname, 'http.request.method': 'POST' };
-    return circuit.run(accountId(subject.unionId), () => tracer.span('login attempt', send, facts));
+    return circuit.run(accountId(subject.unionId), () => tracer.span('login attempt', ask, facts));
   }
 }
 

@@ -11,7 +11,7 @@ import type { Log } from '../../src/token/log.ts';
 import { loginBudget } from '../../src/token/login-queue.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { noTracer } from '../../src/token/tracer.ts';
-import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
+import { createVendorLogin } from '../../src/vendor-api/login.ts';
 import { silentObserver } from '../support/silent-observer.ts';
 import type { CloudModel } from './cloud-model.ts';
 import { type Network, StoreConnection } from './store-connection.ts';
@@ -70,10 +70,10 @@ export class Replica {
     this.connection = new StoreConnection({ server, time, process: this.process, clock, network, log });
     const { store } = this.connection;
     const observer = silentObserver;
-    const issuer = new HttpVendorLogin({
+    const issuer = createVendorLogin({
       baseUrl: new URL('http://vendor.test/'),
       regionUrls: new Map(),
-      apps: new Map([[APP.name, APP]]),
+      apps: () => new Map([[APP.name, APP]]),
       timeoutMs: vendorTimeoutMs,
       queue: store.loginQueue,
       openOwnQueue: async () => createMemoryStore({ clock, terminalsPerAccount: 1 }).loginQueue,

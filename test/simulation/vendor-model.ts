@@ -77,7 +77,6 @@ export class VendorModel {
         if (login.token !== undefined) login.deliveredAt = recorder.now();
         return response;
       },
-      close: async () => undefined,
     };
   }
 

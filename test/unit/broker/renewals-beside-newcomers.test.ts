@@ -3,7 +3,7 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { sleep } from '../../../src/token/clock.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { noTracer } from '../../../src/token/tracer.ts';
-import { HttpVendorLogin } from '../../../src/vendor-api/login.ts';
+import { createVendorLogin } from '../../../src/vendor-api/login.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
@@ -24,10 +24,10 @@ test.each([
     const { clock, pass } = virtualClock();
     const store = createMemoryStore({ clock, terminalsPerAccount: 20 });
     const replicas = Array.from({ length: 2 }, () => {
-      const vendor = new HttpVendorLogin({
+      const vendor = createVendorLogin({
         baseUrl: new URL('http://vendor.test'),
         regionUrls: new Map(),
-        apps: new Map([[IOS.name, IOS]]),
+        apps: () => new Map([[IOS.name, IOS]]),
         timeoutMs: 5_000,
         queue: store.loginQueue,
         openOwnQueue: async () => store.loginQueue,
@@ -50,7 +50,6 @@ test.each([
               retryAfter: undefined,
             };
           },
-          close: async () => undefined,
         },
       });
       return brokerParts({ clock, store, vendor, loginBudgetMs: 12_000 });

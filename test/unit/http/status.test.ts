@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Status, type StatusOptions } from '../../../src/http/status.ts';
+import { createStatus, type StatusOptions } from '../../../src/http/status.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
@@ -14,7 +14,7 @@ const NO_COUNTS: StatusOptions['counts'] = {
 type Store = StatusOptions['store'];
 
 /** A status in virtual time. `asked` counts the questions to the store. */
-function createStatus({
+function statusInVirtualTime({
   health = { ping: async () => undefined },
   dueQueue,
   loginQueue = { nextPlaceInMs: async () => -50 },
@@ -31,7 +31,7 @@ function createStatus({
     return { dueWithin: horizonsMs.map((ms) => ms / HOUR_MS), total: 9_999, overdueMs: 1_500 };
   };
   const replicas = { others: async () => [] };
-  const status = new Status({
+  const status = createStatus({
     version: '1.2.3',
     replica: 'broker-1',
     clock,
@@ -57,7 +57,7 @@ function createStatus({
 
 describe('the status', () => {
   test('has what falls due from the store: in whole horizons, and in each hour and day', async () => {
-    const { status } = createStatus({
+    const { status } = statusInVirtualTime({
       dueQueue: {
         outlook: async (horizonsMs) => {
           return { dueWithin: horizonsMs.map((ms) => 5 + ms / HOUR_MS), total: 9_999, overdueMs: 1_500 };
@@ -83,7 +83,7 @@ describe('the status', () => {
     const failed = { lastFailure: { at, reason: 'timeout' }, failingSince: at - 60_000, failures: 1 };
     const refusedAt = (ms: number) => ({ lastRefusal: { at: at + ms, reason: 'request', vendorCode: 10_003 } });
     const found = { code: 'vendor_down', host: 'failed.example', message: '', since: at } as const;
-    const { status } = createStatus({
+    const { status } = statusInVirtualTime({
       fleet: { report: () => ({ findings: [found], replicas: [], tokensEnded: 0 }) },
       vendorDomains: () => [
         { ...never, host: 'never.example', circuit: 'closed', clockOffsetMs: 0 },
@@ -117,7 +117,7 @@ describe('the status', () => {
       logins: { busy: [1, 2] },
       sessions: { kept: [1, 2] },
     };
-    const { status } = createStatus({
+    const { status } = statusInVirtualTime({
       counts: {
         failedRequests: { within: (minutes) => ({ session_expired: minutes }) },
         failedRenewals: { within: (minutes) => ({ vendor_timeout: 2 * minutes }) },
@@ -136,7 +136,7 @@ describe('the status', () => {
   test('asks the store once per second, however many callers there are, also after the clock was set back', async () => {
     const { clock, pass } = virtualClock();
     let aheadMs = HOUR_MS;
-    const { status, asked } = createStatus({ clock: { ...clock, now: () => clock.now() + aheadMs } });
+    const { status, asked } = statusInVirtualTime({ clock: { ...clock, now: () => clock.now() + aheadMs } });
     const [first] = await Promise.all(Array.from({ length: 10 }, () => status.report()));
     aheadMs = 0;
     await pass(999);
@@ -160,7 +160,7 @@ describe('the status', () => {
       return found.at(-1);
     };
     const outlook = async () => ({ dueWithin: [], total: 1, overdueMs: 0 });
-    const { status, pass } = createStatus({ dueQueue: { outlook, firstEnd } });
+    const { status, pass } = statusInVirtualTime({ dueQueue: { outlook, firstEnd } });
     for (; second < 120; second += 1) {
       await status.report();
       await pass(1_000);
@@ -173,7 +173,7 @@ describe('the status', () => {
     ['fails', () => Promise.reject(new BrokerError('store_unavailable'))],
     ['does not answer', () => new Promise<never>(() => undefined)],
   ])('says so within a second if the store %s, and has the rest', async (_, answer) => {
-    const { status, pass } = createStatus({
+    const { status, pass } = statusInVirtualTime({
       health: { ping: answer },
       dueQueue: { outlook: answer, firstEnd: answer },
       loginQueue: { nextPlaceInMs: answer },
@@ -197,12 +197,12 @@ describe('the login budget', () => {
     ['with two logins in the queue', 300, 2],
     ['with the second of them due in part of an interval', 210, 2],
   ])('has the number of logins that wait: %s', async (_, nextPlaceInMs, waiting) => {
-    const { status } = createStatus({ loginQueue: { nextPlaceInMs: async () => nextPlaceInMs } });
+    const { status } = statusInVirtualTime({ loginQueue: { nextPlaceInMs: async () => nextPlaceInMs } });
     expect((await status.report()).loginBudget).toEqual({ perSecond: 10, used: 0.25, waiting });
   });
 
   test('is null without a limit', async () => {
-    const { status } = createStatus({ loginsPerSecond: 0 });
+    const { status } = statusInVirtualTime({ loginsPerSecond: 0 });
     expect((await status.report()).loginBudget).toEqual({ perSecond: null, used: null, waiting: null });
   });
 });

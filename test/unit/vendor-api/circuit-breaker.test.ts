@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { CircuitStatus } from '../../../src/token/contact-history.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
-import { CircuitBreaker, Domains } from '../../../src/vendor-api/domains.ts';
+import { CircuitBreaker, vendorDomains } from '../../../src/vendor-api/domains.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { FAULT_KINDS, FAULTS } from './every-fault.ts';
@@ -286,7 +286,7 @@ it('an outage of ten minutes has a line when the circuit opens and one when it c
   const ignore = () => undefined;
   const log = { debug: ignore, info: ignore, warn: (fields: object) => lines.push(fields), error: ignore };
   const baseUrl = new URL('https://vendor.example');
-  const { circuit } = new Domains({ baseUrl, regionUrls: new Map(), clock, log }).forRegion('DE');
+  const { circuit } = vendorDomains({ baseUrl, regionUrls: new Map(), clock, log }).forRegion('DE');
   const fail = (account: string) =>
     circuit.run(accountId(account), () => Promise.reject(new VendorFault('timeout'))).catch(ignore);
   for (let number = 0; number < 10; number += 1) await fail(`account-${number}`);

@@ -20,6 +20,7 @@ import {
   refusalOf,
   SKEWED,
   SUBJECT,
+  vendorClient,
   vendorLoginAt,
 } from './running-vendor-login.ts';
 import { DATA, inTurn, json, type SeenRequest, SUCCESS, scriptedTransport, scriptedVendor } from './scripted-vendor.ts';
@@ -78,11 +79,12 @@ describe('a login', () => {
   });
 
   it('uses new credentials from its next attempt on', async () => {
+    let app = IOS;
     const vendor = await scriptedVendor((response, seen, index) => {
-      vendorLogin.useApps(new Map([['ios', { ...IOS, accessId: 'canary-new' }]]));
+      app = { ...IOS, accessId: 'canary-new' };
       inTurn(json({ code: 10901060, msg: 'maintenance' }))(response, seen, index);
     });
-    const { vendorLogin } = vendorLoginAt(vendor.url);
+    const { vendorLogin } = vendorLoginAt(vendor.url, { apps: () => new Map([['ios', app]]) });
     await vendorLogin.login(REQUEST);
     expect(vendor.seen.map(({ headers }) => headers['x-iotvideo-accessid'])).toEqual([IOS.accessId, 'canary-new']);
   });
@@ -345,7 +347,7 @@ describe('the duration of a login', () => {
           clock,
           maxPerSecond: 1,
           queue: { reserve: async () => ({ granted: true, waitMs: attempts[sent.length]?.waitMs ?? 0 }) },
-          transport: { post, close: async () => undefined },
+          transport: { post },
         });
         const budgetMs = 1_000 + extraMs;
         const refusal = refusalOf(vendorLogin.login({ ...REQUEST, budgetMs }));
@@ -401,13 +403,14 @@ describe('the duration of a login', () => {
   });
 });
 
-it('a vendor login that is closed aborts the logins in flight', async () => {
+it('a client that is closed aborts the logins in flight', async () => {
   let arrived: () => void = () => undefined;
   const arrival = new Promise<void>((resolve) => (arrived = resolve));
-  const { vendor, vendorLogin } = await loginAt(() => arrived());
+  const transport = vendorClient();
+  const { vendor, vendorLogin } = await loginAt(() => arrived(), { transport });
   const refusal = refusalOf(vendorLogin.login(REQUEST));
   await arrival;
-  await vendorLogin.close();
+  await transport.close();
   expect((await refusal).code).toBe('vendor_unavailable');
   expect(vendor.seen).toHaveLength(1);
 });

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { noTracer } from '../../../src/token/tracer.ts';
 import { VendorClient, type VendorClientOptions } from '../../../src/vendor-api/client.ts';
-import { HttpVendorLogin, type HttpVendorLoginOptions } from '../../../src/vendor-api/login.ts';
+import { createVendorLogin, type VendorLoginOptions } from '../../../src/vendor-api/login.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { type Answering, scriptedVendor } from './scripted-vendor.ts';
 
@@ -50,14 +50,14 @@ interface Line {
   readonly msg: string;
 }
 
-/** A vendor login without a login budget, its log lines from `warn` on, and its events. It is closed after the test. */
-export function vendorLoginAt(baseUrl: URL, options: Partial<HttpVendorLoginOptions> = {}) {
+/** A vendor login without a login budget, its log lines from `warn` on, and its events. */
+export function vendorLoginAt(baseUrl: URL, options: Partial<VendorLoginOptions> = {}) {
   const lines: Line[] = [];
   const { observer, told } = recordingObserver();
-  const vendorLogin = new HttpVendorLogin({
+  const vendorLogin = createVendorLogin({
     baseUrl,
     regionUrls: new Map(),
-    apps: new Map([IOS, ANDROID].map((app) => [app.name, app])),
+    apps: () => new Map([IOS, ANDROID].map((app) => [app.name, app])),
     timeoutMs: 10_000,
     transport: vendorClient(),
     clock: hastyClock,
@@ -75,12 +75,11 @@ export function vendorLoginAt(baseUrl: URL, options: Partial<HttpVendorLoginOpti
     },
     ...options,
   });
-  onTestFinished(() => vendorLogin.close());
   return { vendorLogin, lines, told };
 }
 
 /** A vendor that answers with `answering`, and a login as by {@link vendorLoginAt}. */
-export async function loginAt(answering: Answering, options: Partial<HttpVendorLoginOptions> = {}) {
+export async function loginAt(answering: Answering, options: Partial<VendorLoginOptions> = {}) {
   const vendor = await scriptedVendor(answering);
   return { vendor, ...vendorLoginAt(vendor.url, options) };
 }

@@ -54,7 +54,7 @@ export function scriptedTransport(...answers: readonly object[]) {
     const text = JSON.stringify(answers[sent.push(request) - 1] ?? SUCCESS);
     return { status: 200, text, dateHeader: undefined, retryAfter: undefined };
   };
-  return { sent, transport: { post, close: async () => undefined } };
+  return { sent, transport: { post } };
 }
 
 /** Answers the first requests with these answers in turn, and all later ones with a token. */
