@@ -4,12 +4,14 @@ package example;
 import io.sdktokenbroker.AccountListener;
 import io.sdktokenbroker.BrokerError;
 import io.sdktokenbroker.CloudShareDirectory;
+import io.sdktokenbroker.SdkTokenClient;
 import io.sdktokenbroker.TokenStorage;
 import io.sdktokenbroker.Transport;
 import io.sdktokenbroker.gwiot.CallbackHostAccountService;
 import io.sdktokenbroker.java.BlockingSessionSource;
 import io.sdktokenbroker.java.Callback;
 import io.sdktokenbroker.java.CallbackTokenClient;
+import io.sdktokenbroker.java.SdkTokenClientBuilder;
 import java.util.concurrent.Executor;
 import sdkstub.GWIoT;
 
@@ -21,7 +23,7 @@ public final class JavaCameraApp implements AccountListener {
 
         String session() throws Exception;
 
-        String renewedSession() throws Exception;
+        String renewedSession(String refused) throws Exception;
 
         void end();
     }
@@ -49,20 +51,19 @@ public final class JavaCameraApp implements AccountListener {
         this.screen = screen;
         BlockingSessionSource sessions = new BlockingSessionSource() {
             @Override protected String currentSession() throws Exception { return ownLogin.session(); }
-            @Override protected String newSession() throws Exception { return ownLogin.renewedSession(); }
+            @Override protected String newSession(String refused) throws Exception { return ownLogin.renewedSession(refused); }
         };
         String uniqueId = GWIoT.INSTANCE.phoneUniqueId();
-        client = new CallbackTokenClient.Builder(brokerUrl, uniqueId, sessions, storage)
+        SdkTokenClient broker = new SdkTokenClientBuilder(brokerUrl, uniqueId, sessions, storage)
             .transport(transport) // for example new OkHttpTransport(okHttpClient)
-            .callbackExecutor(mainExecutor) // ContextCompat.getMainExecutor(context)
             .build();
-        service = new CallbackHostAccountService(client, new CloudShareDirectory(cloudUrl, sessions, transport), this);
+        client = new CallbackTokenClient(broker, mainExecutor); // ContextCompat.getMainExecutor(context)
+        service = new CallbackHostAccountService(client, new CloudShareDirectory(cloudUrl, broker), this);
     }
 
     public void onProcessStart() {
         GWIoT.INSTANCE.registerHostAccountService(service);
         GWIoT.INSTANCE.getAccountEvent().observeForever(service::onAccountEvent);
-        client.finishLogout(); // a logout that found no network
         if (ownLogin.userId() != null) logIn(ownLogin.userId());
     }
 
@@ -77,7 +78,7 @@ public final class JavaCameraApp implements AccountListener {
         if (!(error instanceof BrokerError)) { screen.showError("sdk"); return; }
         BrokerError refusal = (BrokerError) error;
         // A logout or another login is under way, and shows its own screen.
-        if (refusal.getCode().equals(BrokerError.LOGGED_OUT)) return;
+        if (refusal.getKind() == BrokerError.Kind.LOGGED_OUT) return;
         // Another account may be the next to log in.
         if (refusal.getKind() == BrokerError.Kind.SESSION_NEEDED) logOut();
         else screen.showError(refusal.getCode());
@@ -96,7 +97,7 @@ public final class JavaCameraApp implements AccountListener {
     public void logOut() {
         service.logout(new Callback<Boolean>() {
             @Override public void onSuccess(Boolean confirmed) { end(); }
-            // The session had ended, or there was none, or the SDK did not log out.
+            // The SDK did not log out.
             @Override public void onFailure(Exception error) { end(); }
 
             // Not before the callback, which would end the next user's login.

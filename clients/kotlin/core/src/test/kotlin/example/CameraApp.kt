@@ -19,7 +19,7 @@ import sdkstub.GWIoT
 interface OwnLogin {
     val userId: String?
     suspend fun session(): String
-    suspend fun renewedSession(): String
+    suspend fun renewedSession(refused: String): String
     fun end()
 }
 
@@ -39,7 +39,7 @@ class CameraApp(
 ) : AccountListener {
     private val sessions = object : SessionSource {
         override suspend fun session() = ownLogin.session()
-        override suspend fun renewedSession() = ownLogin.renewedSession()
+        override suspend fun renewedSession(refused: String) = ownLogin.renewedSession(refused)
     }
     private val client = SdkTokenClient(
         brokerUrl, // https://broker.example
@@ -49,7 +49,7 @@ class CameraApp(
     )
     private val service = BrokerHostAccountService(
         client,
-        CloudShareDirectory(cloudUrl, sessions), // https://cloud.example
+        CloudShareDirectory(cloudUrl, client), // https://cloud.example
         listener = this,
         appScope,
     )
@@ -57,7 +57,6 @@ class CameraApp(
     fun onProcessStart() {
         GWIoT.registerHostAccountService(service)
         GWIoT.accountEvent.observeForever { event -> service.onAccountEvent(event) }
-        appScope.launch { client.finishLogout() } // a logout that found no network
         appScope.launch { ownLogin.userId?.let { logIn(it) } }
     }
 
@@ -74,7 +73,7 @@ class CameraApp(
     private suspend fun show(error: Exception) {
         when {
             error !is BrokerError -> screen.showError("sdk")
-            error.code == BrokerError.LOGGED_OUT -> {} // a logout or another login shows its own screen
+            error.kind == Kind.LOGGED_OUT -> {} // a logout or another login shows its own screen
             error.kind == Kind.SESSION_NEEDED -> logOut() // another account may be the next to log in
             else -> screen.showError(error.code) // account_disabled, terminal_limit, network_unavailable, …
         }
@@ -84,7 +83,7 @@ class CameraApp(
     suspend fun onOwnLogin(userId: String, sdkToken: String?, sdkTokenEtag: String?) {
         try {
             client.useToken(userId, sdkToken, sdkTokenEtag)
-        } catch (error: IllegalArgumentException) {
+        } catch (error: BrokerError) {
             // It contains none. The SDK's token comes from the broker.
         }
         logIn(userId)
@@ -98,9 +97,7 @@ class CameraApp(
 
     suspend fun logOut() {
         try {
-            service.logout()
-        } catch (error: BrokerError) {
-            // The session had ended, or there was none. Your cloud can log the phone out.
+            service.logout() // false without a network: your cloud can log the phone out
         } catch (error: SdkFailure) {
             screen.showError("sdk")
         } finally {

@@ -1,8 +1,5 @@
 package io.sdktokenbroker
 
-import java.io.IOException
-import kotlinx.coroutines.TimeoutCancellationException
-
 /**
  * A request that failed. It contains no session and no token, so that it may appear in a log. Its `cause` can be an
  * exception of your own [SessionSource].
@@ -12,7 +9,7 @@ import kotlinx.coroutines.TimeoutCancellationException
  * @property retryable whether the same request may succeed later
  * @property retryAfter seconds after which a retry makes sense
  */
-class BrokerError internal constructor(
+class BrokerError @JvmOverloads constructor(
     val kind: Kind,
     val code: String,
     val status: Int = 0,
@@ -20,12 +17,14 @@ class BrokerError internal constructor(
     val retryable: Boolean = false,
     val retryAfter: Long? = null,
     detail: String? = null,
-    cause: Exception? = null,
+    cause: Throwable? = null,
 ) : Exception(listOfNotNull(code, detail, requestId?.let { "request $it" }).joinToString(", "), cause) {
 
     enum class Kind {
         /** The session has ended, also after one renewal, or the app has none: the user has to log in to your cloud. */
         SESSION_NEEDED,
+        /** The user logged out, or another user logged in, while the request was running. Nothing is to be done. */
+        LOGGED_OUT,
         /** HTTP 403, for example `terminal_limit`: tell the user. */
         FORBIDDEN,
         RATE_LIMITED,
@@ -45,17 +44,9 @@ class BrokerError internal constructor(
         const val NETWORK_UNAVAILABLE = "network_unavailable"
         const val NETWORK_TIMEOUT = "network_timeout"
         const val UNEXPECTED_ANSWER = "unexpected_answer"
-        /** Your [SessionSource] has thrown an exception, or has no session. */
+        /** Your [SessionSource] has no session (`SESSION_NEEDED`), or has thrown an exception (`TEMPORARY`). */
         const val SESSION_UNAVAILABLE = "session_unavailable"
-        /** The user logged out, or another user logged in, while the request was running. */
         const val LOGGED_OUT = "logged_out"
-
-        /** The error that an exception of the network or of the app's own login stands for. */
-        internal fun of(error: Exception): BrokerError = when (error) {
-            is IOException -> noAnswer(error)
-            is TimeoutCancellationException -> timeout(error)
-            else -> BrokerError(Kind.SESSION_NEEDED, SESSION_UNAVAILABLE, cause = error)
-        }
 
         internal fun noAnswer(cause: Exception) =
             BrokerError(Kind.NETWORK, NETWORK_UNAVAILABLE, retryable = true, cause = cause)
@@ -63,28 +54,31 @@ class BrokerError internal constructor(
         internal fun timeout(cause: Exception? = null) =
             BrokerError(Kind.NETWORK, NETWORK_TIMEOUT, retryable = true, cause = cause)
 
-        internal fun loggedOut() = BrokerError(Kind.SESSION_NEEDED, LOGGED_OUT)
+        internal fun loggedOut() = BrokerError(Kind.LOGGED_OUT, LOGGED_OUT)
 
-        /** The error that an answer to a request with [session] stands for, if it is not what the caller expects. */
-        internal fun of(answer: HttpAnswer, session: String): BrokerError {
-            val (status, _, retryAfter, json) = answer
-            // A load balancer that reaches no replica answers with one of these statuses, and without a code.
-            val isBusy = status in setOf(429, 502, 503, 504)
-            val code = json?.takeIf { status >= 400 }?.text("code")
-                ?: return BrokerError(Kind.UNEXPECTED_ANSWER, UNEXPECTED_ANSWER, status, null, isBusy, retryAfter)
+        internal fun unexpectedAnswer() = BrokerError(Kind.UNEXPECTED_ANSWER, UNEXPECTED_ANSWER)
+
+        /** The error that an answer stands for, if it is not what the caller expects. */
+        internal fun of(answer: HttpAnswer): BrokerError {
+            val status = answer.status
+            val problem = answer.json?.takeIf { status >= 400 && it.text("code") != null }
+            // A gateway's own 401 has no code.
+            val code = problem?.text("code") ?: if (status == 401) "session_invalid" else UNEXPECTED_ANSWER
             // By status, so that a code of a later broker has a kind, too.
             val kind = when {
-                code.startsWith("vendor_") -> Kind.VENDOR_TROUBLE
                 status == 401 -> Kind.SESSION_NEEDED
+                problem == null -> Kind.UNEXPECTED_ANSWER
+                code.startsWith("vendor_") -> Kind.VENDOR_TROUBLE
                 status == 403 -> Kind.FORBIDDEN
                 status == 429 -> Kind.RATE_LIMITED
                 status < 500 -> Kind.INVALID_REQUEST
                 else -> Kind.TEMPORARY
             }
-            val retryable = json.optBoolean("retryable")
+            // A load balancer that reaches no replica answers with one of these statuses, and without a code.
+            val retryable = problem?.optBoolean("retryable") ?: (status in setOf(429, 502, 503, 504))
             // The sentence of a gateway about the headers may repeat the session. The broker's never does.
-            val detail = json.text("detail")?.takeUnless { session in it }
-            return BrokerError(kind, code, status, json.text("requestId"), retryable, retryAfter, detail)
+            val detail = problem?.text("detail")?.takeUnless { answer.session in it }
+            return BrokerError(kind, code, status, problem?.text("requestId"), retryable, answer.retryAfter, detail)
         }
     }
 }

@@ -32,13 +32,15 @@ class SdkFailure(cause: Throwable) : Exception("The SDK failed: ${cause.message}
  *
  * @param scope lives as long as the app
  * @param expirySettles how long the SDK gets to renew an expired token by itself
+ * @param sdkTimeout how long a login waits for an earlier call of the SDK
  */
 class SdkLogin(
-    private val client: SdkTokenClient,
+    private val client: TokenClient,
     private val sdk: VendorSdk,
     private val listener: AccountListener,
     private val scope: CoroutineScope,
     private val expirySettles: Duration = 5.seconds,
+    private val sdkTimeout: Duration = 30.seconds,
 ) {
     /** It ends when another account logs in, at a logout, or when the account is kicked out. */
     private class Login(val hostUserId: String?)
@@ -73,7 +75,7 @@ class SdkLogin(
         val call = sdkCall
         val answer = attempt {
             ensureCurrent(call.login)
-            client.sdkToken(call.login.hostUserId).also { ensureCurrent(call.login) }
+            client.sdkToken(call.login.hostUserId ?: throw BrokerError.loggedOut()).also { ensureCurrent(call.login) }
         }
         call.lastToken = answer
         return answer.getOrThrow()
@@ -84,8 +86,7 @@ class SdkLogin(
      * [logout]. If the login fails although the SDK has just got a token, the token counts as refused, and the SDK gets
      * one more try with another.
      *
-     * If an earlier login or logout still runs in the SDK, this one waits for its end, but not longer than the
-     * `totalDeadline` of the client, 30 s. Two logins of the same account then have the same result. After a [logout],
+     * If an earlier login or logout still runs in the SDK, this one waits for its end, for `sdkTimeout` at most. Two logins of the same account then have the same result. After a [logout],
      * or if another account logs in, the earlier login has no second try, and its questions in [token] end with
      * `logged_out`. So does the earlier login itself, as soon as the SDK answers it. If the SDK has logged in then, it
      * is logged out again. A login for which the next one has waited long enough ends in the same way, but the SDK
@@ -93,22 +94,21 @@ class SdkLogin(
      * @param hostUserId your own id of the account, always the same for one account
      * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
-    suspend fun login(hostUserId: String) = logIn(hostUserId, present(hostUserId))
+    suspend fun login(hostUserId: String) = logIn(present(hostUserId))
 
     /** Before the first wait of [login], so that a later logout() or login() is not undone. */
     @Synchronized
     private fun present(hostUserId: String) =
         current.takeIf { it.hostUserId == hostUserId } ?: Login(hostUserId).also { current = it }
 
-    private suspend fun logIn(hostUserId: String, login: Login) {
+    private suspend fun logIn(login: Login) {
         // The result of a call that is over by now is not one for this login.
         val over = sdkCall.takeIf { it.isOver.isCompleted }
-        client.switchUser(hostUserId) { ensureCurrent(login) }
         val call = nextInSdk.withLock {
             val before = sdkCall
             // A logout that begins later ends this login.
             val logouts = sdkLogouts.toSet()
-            withTimeoutOrNull(client.totalDeadline) {
+            withTimeoutOrNull(sdkTimeout) {
                 before.isOver.join()
                 logouts.joinAll()
             } ?: before.isOver.complete()
@@ -158,7 +158,7 @@ class SdkLogin(
     /**
      * Logs out of the SDK and of the broker. Call it before your own logout, while the session is still good. If the
      * caller is cancelled, the logout continues.
-     * @return `false` if the broker's part is only stored, see [SdkTokenClient.logout]
+     * @return whether the broker confirmed its part, see [TokenClient.logout]
      * @throws Exception [SdkFailure], or else what the client throws
      */
     suspend fun logout(): Boolean {
@@ -212,8 +212,8 @@ class SdkLogin(
             attempt { client.tokenWasRefused() }
             delay(expirySettles)
             val login = current
-            val user = login.hostUserId?.takeUnless { sdk.isLoggedIn() } ?: return@launch
-            attempt { logIn(user, login) }.onFailure { listener.onLoginFailed(it as Exception) }
+            if (login.hostUserId == null || sdk.isLoggedIn()) return@launch
+            attempt { logIn(login) }.onFailure { listener.onLoginFailed(it as Exception) }
         }
     }
 

@@ -27,17 +27,21 @@ data class SdkToken(
 }
 
 /**
- * All that the storage holds about the token, in one value, so that a process that dies leaves no half of it.
+ * What the storage holds.
  * @property refused the SDK was refused with it, and the broker has not answered this report yet
  * @property handedIn your own login response contained it, and the SDK has not got it yet
  */
 internal data class StoredToken(
-    val token: SdkToken, val etag: String?, val refused: Boolean = false, val handedIn: Boolean = false,
+    val userId: String,
+    val token: SdkToken,
+    val etag: String?,
+    val refused: Boolean = false,
+    val handedIn: Boolean = false,
 ) {
     /** What is between the quotation marks of the [etag]; `null` if the broker does not give such an etag. */
     val tag: String? get() = etag?.let(ETAG::matchEntire)?.groupValues?.last()
 
-    fun toText(): String = JSONObject().put("token", token.toJson()).put("etag", etag)
+    fun toText(): String = JSONObject().put("userId", userId).put("token", token.toJson()).put("etag", etag)
         .put("refused", refused).put("handedIn", handedIn).toString()
 
     companion object {
@@ -45,8 +49,9 @@ internal data class StoredToken(
 
         fun of(text: String?): StoredToken? {
             val json = text?.let(::jsonObject) ?: return null
+            val userId = json.text("userId") ?: return null
             val token = json.optJSONObject("token")?.let(SdkToken::of) ?: return null
-            return StoredToken(token, json.text("etag"), json.optBoolean("refused"), json.optBoolean("handedIn"))
+            return StoredToken(userId, token, json.text("etag"), json.optBoolean("refused"), json.optBoolean("handedIn"))
         }
     }
 }

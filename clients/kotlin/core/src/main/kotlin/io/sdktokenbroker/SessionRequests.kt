@@ -14,6 +14,7 @@ import kotlin.coroutines.EmptyCoroutineContext
 import kotlin.math.ceil
 import kotlin.random.Random
 import kotlin.time.*
+import kotlin.time.Duration.Companion.minutes
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.*
 import org.json.JSONObject
@@ -29,58 +30,79 @@ internal class HttpRequest(
     val method: String, val url: String, val headers: Map<String, String> = emptyMap(), val body: JSONObject? = null,
 )
 
-/** @property json the body, if it is a JSON object of at most 64 KiB */
-internal data class HttpAnswer(val status: Int, val etag: String?, val retryAfter: Long?, val json: JSONObject?)
+/**
+ * @property session the request was made with it
+ * @property json the body, if it is a JSON object of at most 64 KiB
+ */
+internal class HttpAnswer(
+    val status: Int, val etag: String?, val retryAfter: Long?, val json: JSONObject?, val session: String,
+)
 
 /** Requests with a session: renewed once after 401, and repeated while that helps, within a total deadline. */
 internal class SessionRequests(
+    private val sessions: Sessions,
     private val totalDeadline: Duration,
     private val attemptTimeout: Duration,
     private val transport: Transport,
     private val sessionHeaders: SessionHeaders,
 ) {
+    init {
+        for ((name, limit) in mapOf("totalDeadline" to totalDeadline, "attemptTimeout" to attemptTimeout)) {
+            require(limit > Duration.ZERO && limit <= 10.minutes) {
+                "$name is $limit, but must be more than 0 and at most 10 minutes"
+            }
+        }
+    }
+
     fun deadline(): TimeMark = TimeSource.Monotonic.markNow() + totalDeadline
 
     /**
-     * @param renew returns a new session; `null`: there is none
-     * @param repeat whether it waits and asks again where that may help
      * @return the answer that [accept] accepts
      * @throws BrokerError for every other answer, and if there is none
      */
     suspend fun send(
-        request: HttpRequest,
-        session: suspend () -> String,
-        renew: (suspend () -> String)?,
-        deadline: TimeMark = deadline(),
-        repeat: Boolean = true,
-        accept: (HttpAnswer) -> Boolean,
-    ): HttpAnswer {
-        var failure = BrokerError.timeout()
-        suspend fun attempts(): HttpAnswer {
-            var current = session()
-            var mayRenew = renew != null
-            var backoff = 1.seconds
-            while (true) {
-                failure = try {
-                    val answer = attempt(request, current)
-                    if (accept(answer)) return answer
-                    BrokerError.of(answer, current)
-                } catch (error: BrokerError) {
-                    error
-                }
-                if (failure.status == 401 && mayRenew && renew != null) {
-                    mayRenew = false
-                    current = renew()
-                    continue
-                }
-                // Without a network the app learns it at once. It knows best when the network is back.
-                if (!repeat || !failure.retryable || failure.code == BrokerError.NETWORK_UNAVAILABLE) throw failure
-                val wait = failure.retryAfter?.seconds ?: (backoff * Random.nextDouble(0.5, 1.0)).also { backoff *= 2 }
-                if (deadline.elapsedNow() + wait >= Duration.ZERO) throw failure
-                delay(wait)
+        request: HttpRequest, deadline: TimeMark = deadline(), accept: (HttpAnswer) -> Boolean,
+    ): HttpAnswer = withTimeoutOrNull(-deadline.elapsedNow()) { repeat(request, deadline, accept) } ?: throw BrokerError.timeout()
+
+    private suspend fun repeat(request: HttpRequest, deadline: TimeMark, accept: (HttpAnswer) -> Boolean): HttpAnswer {
+        var session = sessions.current()
+        var mayRenew = true
+        var backoff = 1.seconds
+        while (true) {
+            val failure = try {
+                val answer = attempt(request, session)
+                if (accept(answer)) return answer
+                BrokerError.of(answer)
+            } catch (error: BrokerError) {
+                error
             }
+            if (failure.status == 401 && mayRenew) {
+                val renewed = sessions.renewed(session)
+                session = renewed.session
+                // One that another request has brought may be old by now.
+                mayRenew = renewed.isKnown
+                continue
+            }
+            // Without a network the app learns it at once. It knows best when the network is back.
+            if (!failure.retryable || failure.code == BrokerError.NETWORK_UNAVAILABLE) throw failure
+            // The random part keeps apart the phones that lost the broker at the same time.
+            val wait = failure.retryAfter?.seconds ?: (backoff * Random.nextDouble(0.5, 1.0)).also { backoff *= 2 }
+            if (deadline.elapsedNow() + wait >= Duration.ZERO) throw failure
+            delay(wait)
         }
-        return withTimeoutOrNull(-deadline.elapsedNow()) { attempts() } ?: throw failure
+    }
+
+    /**
+     * Sends [request] once, without a renewal.
+     * @param session `null`: the one that the app has
+     * @return whether the answer was 204: a page of a public Wi-Fi comes with 200
+     */
+    suspend fun sendOnce(request: HttpRequest, session: String?): Boolean = try {
+        withTimeoutOrNull(minOf(attemptTimeout, totalDeadline)) {
+            attempt(request, session ?: sessions.current()).status == 204
+        } ?: false
+    } catch (_: BrokerError) {
+        false
     }
 
     private suspend fun attempt(request: HttpRequest, session: String): HttpAnswer {
@@ -92,7 +114,7 @@ internal class SessionRequests(
         val answer = try {
             val headers = json + request.headers + sessionHeaders.headersFor(session)
             withTimeoutOrNull(attemptTimeout) {
-                exchange(TransportRequest(request.method, request.url, headers, body, timeoutMs))
+                exchange(TransportRequest(request.method, request.url, headers, body, timeoutMs), session)
             }
         } catch (error: InterruptedIOException) {
             // The timeout of the transport was the first to end. SocketTimeoutException is one, too.
@@ -106,14 +128,14 @@ internal class SessionRequests(
     }
 
     /** Cancellation returns at once. Another thread closes the connection, because that can block. */
-    private suspend fun exchange(request: TransportRequest): HttpAnswer = suspendCancellableCoroutine {
+    private suspend fun exchange(request: TransportRequest, session: String): HttpAnswer = suspendCancellableCoroutine {
         it.invokeOnCancellation { Dispatchers.IO.dispatch(EmptyCoroutineContext) { request.cancel() } }
         Dispatchers.IO.dispatch(EmptyCoroutineContext) {
-            it.resumeWith(runCatching { read(request, transport.send(request)) })
+            it.resumeWith(runCatching { read(request, transport.send(request), session) })
         }
     }
 
-    private fun read(request: TransportRequest, answer: TransportAnswer): HttpAnswer {
+    private fun read(request: TransportRequest, answer: TransportAnswer, session: String): HttpAnswer {
         val mediaType = answer.header("Content-Type")?.substringBefore(';')?.trim()?.lowercase()
         val isJson = mediaType == "application/json" || mediaType == "application/problem+json"
         val text = answer.body?.use { body ->
@@ -122,7 +144,7 @@ internal class SessionRequests(
         }
         // 0 counts as no header: it would be a loop without a pause.
         val retryAfter = answer.header("Retry-After")?.let { it.toLongOrNull() ?: secondsUntil(it) }?.takeIf { it > 0 }
-        return HttpAnswer(answer.status, answer.header("ETag"), retryAfter, text?.let(::jsonObject))
+        return HttpAnswer(answer.status, answer.header("ETag"), retryAfter, text?.let(::jsonObject), session)
     }
 
     private companion object {

@@ -1,6 +1,5 @@
 package io.sdktokenbroker
 
-import kotlin.time.Duration.Companion.seconds
 import org.json.JSONArray
 import org.json.JSONObject
 
@@ -19,15 +18,10 @@ interface ShareDirectory {
  * The look-ups by `GET /share/account?account=…` and `POST /share/accounts`. They throw [BrokerError].
  *
  * @param cloudUrl an http or https URL. Another one is an [IllegalArgumentException]
+ * @param client its sessions, transport and time limits count for these requests, too
  */
-class CloudShareDirectory @JvmOverloads constructor(
-    cloudUrl: String,
-    sessions: SessionSource,
-    transport: Transport = UrlConnectionTransport(),
-    sessionHeaders: SessionHeaders = SessionHeaders.BEARER,
-) : ShareDirectory {
-    private val requests = SessionRequests(30.seconds, 10.seconds, transport, sessionHeaders)
-    private val sessions = UserSessions(sessions, 30.seconds)
+class CloudShareDirectory(cloudUrl: String, client: SdkTokenClient) : ShareDirectory {
+    private val requests = client.requests
     private val baseUrl = "${baseUrl("cloudUrl", cloudUrl)}/share"
 
     override suspend fun accountByName(account: String): HostAccount? {
@@ -47,7 +41,7 @@ class CloudShareDirectory @JvmOverloads constructor(
     }
 
     private suspend fun send(request: HttpRequest, isExpected: (HttpAnswer) -> Boolean) =
-        requests.send(request, sessions::current, sessions::renewed) { it.json != null && isExpected(it) }
+        requests.send(request) { it.json != null && isExpected(it) }
 
     private fun hostAccount(json: JSONObject?): HostAccount? {
         val accessId = json?.text("accessId") ?: return null

@@ -14,6 +14,7 @@ import io.sdktokenbroker.java.BlockingShareDirectory;
 import io.sdktokenbroker.java.Callback;
 import io.sdktokenbroker.java.CallbackTokenClient;
 import io.sdktokenbroker.java.Cancellable;
+import io.sdktokenbroker.java.SdkTokenClientBuilder;
 import io.sdktokenbroker.gwiot.CallbackHostAccountService;
 import io.sdktokenbroker.support.LocalBroker;
 import io.sdktokenbroker.support.TestAnswer;
@@ -60,7 +61,7 @@ class JavaAppTest {
 
     private final BlockingSessionSource source = new BlockingSessionSource() {
         @Override protected String currentSession() { return sessions.getCurrent(); }
-        @Override protected String newSession() {
+        @Override protected String newSession(String refused) {
             sessions.setCurrent(sessions.getNext().invoke());
             return sessions.getCurrent();
         }
@@ -114,8 +115,12 @@ class JavaAppTest {
         return "http://127.0.0.1:" + proxy.getPort();
     }
 
-    private CallbackTokenClient.Builder builder() {
-        return new CallbackTokenClient.Builder(url(), "phone-1", source, storage).callbackExecutor(mainThread);
+    private SdkTokenClientBuilder builder() {
+        return new SdkTokenClientBuilder(url(), "phone-1", source, storage);
+    }
+
+    private CallbackTokenClient callbacks(SdkTokenClientBuilder builder) {
+        return new CallbackTokenClient(builder.build(), mainThread);
     }
 
     private JavaCameraApp start() {
@@ -124,7 +129,7 @@ class JavaAppTest {
         JavaCameraApp.OwnLogin ownLogin = new JavaCameraApp.OwnLogin() {
             @Override public String userId() { return userId; }
             @Override public String session() { return sessions.getCurrent(); }
-            @Override public String renewedSession() { throw new IllegalStateException("The user must log in"); }
+            @Override public String renewedSession(String refused) throws NoSession { throw new NoSession("The user must log in"); }
             @Override public void end() {
                 userId = null;
                 shown.add("logged out");
@@ -197,14 +202,9 @@ class JavaAppTest {
         assertShown("cameras");
         GWIoT.INSTANCE.getAccountEvent().postValue(new AccountEvent.AccountUnregistered(true));
 
-        // Log out in airplane mode. The next start finishes it.
-        proxy.disconnect();
         app.logOut();
         assertShown("logged out", "login");
         assertNull(tokenOfSdk());
-        proxy.reconnect();
-        start();
-        for (int i = 0; i < 2_000 && broker.terminals(sessions.getAccount()) > 0; i++) Thread.sleep(10);
         assertEquals(0, broker.terminals(sessions.getAccount()));
     }
 
@@ -262,41 +262,27 @@ class JavaAppTest {
             @Override public void put(@NotNull String key, @NotNull String value) { throw new IllegalStateException(); }
             @Override public void remove(@NotNull String key) { throw new IllegalStateException(); }
         };
-        CallbackTokenClient client = new CallbackTokenClient.Builder(url(), "phone-1", source, broken).build();
-        client.finishLogout();
-        client.switchUser("alice");
+        CallbackTokenClient client = callbacks(new SdkTokenClientBuilder(url(), "phone-1", source, broken));
         client.tokenWasRefused();
-        client.useToken("alice", null, null);
+        client.useToken("alice", "{}", null);
         Answer<Boolean> last = new Answer<>();
-        client.finishLogout(last);
+        client.logout(last);
         last.failure();
-        // A logout that is stored, and an app whose DNS fails in its own way.
-        storage.put("sdk-token.logouts", "{\"session\":{}}");
-        Transport noDns = request -> {
-            calls.incrementAndGet();
-            throw new IllegalStateException("no DNS");
-        };
-        CallbackTokenClient offline = builder().transport(noDns).build();
-        offline.finishLogout();
-        Answer<Boolean> finished = new Answer<>();
-        offline.finishLogout(finished);
-        assertFalse(finished.get());
-        for (int i = 0; i < 2_000 && calls.get() < 7; i++) Thread.sleep(10);
-        assertEquals(7, calls.get());
+        assertEquals(1, calls.get());
         assertNothingUncaught();
     }
 
     @Test
     void anErrorOfTheSessionSourceReachesTheUncaughtExceptionHandlerAndARejectingExecutorDoesNot() throws Exception {
         mainThread.shutdown();
-        Answer<Boolean> rejected = new Answer<>();
-        builder().build().finishLogout(rejected);
+        Answer<Void> rejected = new Answer<>();
+        callbacks(builder()).tokenWasRefused(rejected);
         BlockingSessionSource broken = new BlockingSessionSource() {
             @Override protected String currentSession() { throw new StackOverflowError("of the app"); }
-            @Override protected String newSession() { return null; }
+            @Override protected String newSession(String refused) { return null; }
         };
         Answer<SdkToken> answer = new Answer<>();
-        new CallbackTokenClient.Builder(url(), "phone-1", broken, storage).build().sdkToken(answer);
+        new CallbackTokenClient(new SdkTokenClientBuilder(url(), "phone-1", broken, storage).build(), Runnable::run).sdkToken("alice", answer);
         for (int i = 0; i < 2_000 && uncaught.isEmpty(); i++) Thread.sleep(10);
         assertEquals(1, uncaught.size());
         assertInstanceOf(StackOverflowError.class, uncaught.get(0));
@@ -304,16 +290,16 @@ class JavaAppTest {
     }
 
     @Test
-    void nullInPlaceOfASessionMeansThatASessionIsNeeded() throws Exception {
+    void nullInPlaceOfASessionIsTemporary() throws Exception {
         for (String first : new String[] { null, "ended" }) {
             BlockingSessionSource none = new BlockingSessionSource() {
                 @Override protected String currentSession() { return first; }
-                @Override protected String newSession() { return null; }
+                @Override protected String newSession(String refused) { return null; }
             };
             Answer<SdkToken> answer = new Answer<>();
-            new CallbackTokenClient.Builder(url(), "phone-1", none, storage).build().sdkToken(answer);
+            callbacks(new SdkTokenClientBuilder(url(), "phone-1", none, storage)).sdkToken("alice", answer);
             BrokerError error = assertInstanceOf(BrokerError.class, answer.failure());
-            assertEquals(BrokerError.Kind.SESSION_NEEDED, error.getKind());
+            assertEquals(BrokerError.Kind.TEMPORARY, error.getKind());
             assertEquals(BrokerError.SESSION_UNAVAILABLE, error.getCode());
         }
     }
@@ -321,21 +307,21 @@ class JavaAppTest {
     @Test
     void aTransportInJavaThatAnswersNullIsANetworkWithoutAnAnswer() throws Exception {
         Answer<SdkToken> answer = new Answer<>();
-        builder().transport(request -> null).build().sdkToken(answer);
+        callbacks(builder().transport(request -> null)).sdkToken("alice", answer);
         assertEquals(BrokerError.NETWORK_UNAVAILABLE, assertInstanceOf(BrokerError.class, answer.failure()).getCode());
     }
 
     @Test
     void theClientHasCallbacksOnTheThreadOfTheApp() throws Exception {
-        CallbackTokenClient client = builder().app("default").regRegion("FR").totalDeadlineMillis(20_000)
-            .attemptTimeoutMillis(5_000).transport(new UrlConnectionTransport()).build();
+        CallbackTokenClient client = callbacks(builder().app("default").regRegion("FR").totalDeadlineMillis(20_000)
+            .attemptTimeoutMillis(5_000).transport(new UrlConnectionTransport()));
         CompletableFuture<Thread> thread = new CompletableFuture<>();
         mainThread.execute(() -> thread.complete(Thread.currentThread()));
         CompletableFuture<Thread> ofCallback = new CompletableFuture<>();
         sessions.setCurrent("ended");
         Answer<SdkToken> first = new Answer<>();
-        client.sdkToken(first);
-        client.sdkToken(new Callback<SdkToken>() {
+        client.sdkToken("alice", first);
+        client.sdkToken("alice", new Callback<SdkToken>() {
             @Override public void onSuccess(SdkToken token) { ofCallback.complete(Thread.currentThread()); }
             @Override public void onFailure(Exception error) { ofCallback.completeExceptionally(error); }
         });
@@ -345,43 +331,48 @@ class JavaAppTest {
         client.tokenWasRefused(refused);
         assertNull(refused.get());
         Answer<SdkToken> second = new Answer<>();
-        client.sdkToken(second);
+        client.sdkToken("alice", second);
         assertNotEquals(first.get().getAccessToken(), second.get().getAccessToken());
 
         Answer<Boolean> loggedOut = new Answer<>();
         client.logout(loggedOut);
         assertTrue(loggedOut.get());
-        Answer<Boolean> finished = new Answer<>();
-        client.finishLogout(finished);
-        assertTrue(finished.get());
     }
 
     @Test
     void anErrorReachesTheCallback() throws Exception {
-        CallbackTokenClient client = builder()
-            .sessionHeaders(session -> Collections.singletonMap("Cookie", "sid=" + session)).build();
+        CallbackTokenClient client = callbacks(
+            builder().sessionHeaders(session -> Collections.singletonMap("Cookie", "sid=" + session)));
         Answer<SdkToken> refused = new Answer<>();
-        client.sdkToken(refused);
+        client.sdkToken("alice", refused);
         assertEquals("session_missing", assertInstanceOf(BrokerError.class, refused.failure()).getCode());
         for (String text : new String[] { null, "", "rubbish" }) {
             Answer<Void> rubbish = new Answer<>();
             client.useToken("alice", text, null, rubbish);
-            assertInstanceOf(IllegalArgumentException.class, rubbish.failure());
+            assertEquals(BrokerError.UNEXPECTED_ANSWER, ((BrokerError) rubbish.failure()).getCode());
         }
     }
 
     @Test
-    void aCancelledCallHasNoCallbackAndEndsItsRequest() throws Exception {
-        proxy.setSilent(true);
+    void aCancelledCallHasNoCallbackAndItsRequestContinuesForTheNextOne() throws Exception {
+        CountDownLatch released = new CountDownLatch(1);
+        proxy.setBeforeForwarding(() -> {
+            await(released);
+            return Unit.INSTANCE;
+        });
         AtomicInteger answers = new AtomicInteger();
-        Cancellable call = builder().build().sdkToken(new Callback<SdkToken>() {
+        CallbackTokenClient client = callbacks(builder());
+        Cancellable call = client.sdkToken("alice", new Callback<SdkToken>() {
             @Override public void onSuccess(SdkToken token) { answers.incrementAndGet(); }
             @Override public void onFailure(Exception error) { answers.incrementAndGet(); }
         });
         for (int i = 0; i < 2_000 && proxy.getRequests().isEmpty(); i++) Thread.sleep(10);
-        call.cancel();
-        for (int i = 0; i < 2_000 && proxy.getAbandoned().isEmpty(); i++) Thread.sleep(10);
-        assertFalse(proxy.getAbandoned().isEmpty());
+        mainThread.submit(call::cancel).get(60, TimeUnit.SECONDS);
+        Answer<SdkToken> next = new Answer<>();
+        client.sdkToken("alice", next);
+        released.countDown();
+        next.get();
+        assertEquals(1, proxy.getRequests().size());
         assertEquals(0, answers.get());
     }
 
@@ -399,7 +390,7 @@ class JavaAppTest {
             @Override public void onKickedOut() { }
             @Override public void onLoginFailed(Exception error) { }
         };
-        CallbackHostAccountService service = new CallbackHostAccountService(builder().build(), directory, listener);
+        CallbackHostAccountService service = new CallbackHostAccountService(callbacks(builder()), directory, listener);
         SdkContinuation<GWResult<HostAccountInfo>> byName = new SdkContinuation<>();
         Object bob = byName.await(service.onRequestAccountInfoByAccount("bob", byName));
         Object found = assertInstanceOf(GWResult.Success.class, bob).getData();

@@ -8,7 +8,7 @@ import org.junit.jupiter.api.Test
 
 class BrokerErrorTest {
     private fun errorOf(status: Int, problem: String) =
-        BrokerError.of(HttpAnswer(status, etag = null, retryAfter = null, JSONObject(problem)), "a session")
+        BrokerError.of(HttpAnswer(status, etag = null, retryAfter = null, JSONObject(problem), "a session"))
 
     @Test
     fun `every code of the broker's API has the kind that tells the app what to do`() {

@@ -34,7 +34,7 @@ class FileStorage(private val file: File) : TokenStorage {
 fun main(arguments: Array<String>) {
     val noSessions = object : SessionSource {
         override suspend fun session() = error("there is no session")
-        override suspend fun renewedSession() = error("there is no session")
+        override suspend fun renewedSession(refused: String) = error("there is no session")
     }
     val client = SdkTokenClient("http://127.0.0.1:1", "phone-1", noSessions, FileStorage(File(arguments[0])))
     runBlocking { client.tokenWasRefused() }

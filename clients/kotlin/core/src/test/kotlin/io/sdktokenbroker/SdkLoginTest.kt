@@ -12,6 +12,7 @@ import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import kotlin.coroutines.CoroutineContext
+import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.TimeSource
@@ -54,7 +55,7 @@ class SdkLoginTest {
             mayAnswer.await()
             return own.session()
         }
-        override suspend fun renewedSession() = own.renewedSession()
+        override suspend fun renewedSession(refused: String) = own.renewedSession(refused)
     }
 
     private val values = InMemoryTokenStorage()
@@ -95,8 +96,8 @@ class SdkLoginTest {
     private val sdk: SlowSdk = SlowSdk { login }
     private val login: SdkLogin = login(broker.client(sessions, storage), sdk)
 
-    private fun login(client: SdkTokenClient, sdk: VendorSdk) =
-        SdkLogin(client, sdk, listener, scope, expirySettles = 100.milliseconds)
+    private fun login(client: TokenClient, sdk: VendorSdk, sdkTimeout: Duration = 30.seconds) =
+        SdkLogin(client, sdk, listener, scope, expirySettles = 100.milliseconds, sdkTimeout)
 
     @AfterEach
     fun close() = scope.cancel()
@@ -121,7 +122,7 @@ class SdkLoginTest {
             sdk.mayAsk.complete(Unit)
             assertEquals(listOf(BrokerError.LOGGED_OUT, null), listOf(first, second).awaitAll().map(::code))
             assertEquals(setOf("bob"), sdk.tokens.keys)
-            assertEquals(broker.client(bob).sdkToken().accessId, sdk.tokens["bob"]?.accessId)
+            assertEquals(broker.client(bob).sdkToken("bob").accessId, sdk.tokens["bob"]?.accessId)
         }
     }
 
@@ -139,8 +140,8 @@ class SdkLoginTest {
     @Test
     fun `logins of one account at the same time have one result, and a later login has its own`() = runBlocking {
         val none = object : SessionSource {
-            override suspend fun session() = throw IllegalStateException("there is no session")
-            override suspend fun renewedSession() = session()
+            override suspend fun session() = throw NoSession()
+            override suspend fun renewedSession(refused: String) = session()
         }
         lateinit var login: SdkLogin
         val sdk = SlowSdk { login }
@@ -158,14 +159,14 @@ class SdkLoginTest {
 
     @Test
     fun `a token that is handed in during a login that fails is for this login and for the next one`() = runBlocking {
-        val body = broker.client(alice).sdkToken().toJson().toString()
+        val body = broker.client(alice).sdkToken("alice").toJson().toString()
         val fails = object : SessionSource {
             override suspend fun session(): String {
                 isAsked = true
                 mayAnswer.await()
-                throw IllegalStateException("there is no session")
+                throw NoSession()
             }
-            override suspend fun renewedSession() = session()
+            override suspend fun renewedSession(refused: String) = session()
         }
         lateinit var login: SdkLogin
         val sdk = SlowSdk { login }
@@ -196,29 +197,11 @@ class SdkLoginTest {
     }
 
     @Test
-    fun `a login in the SDK gets no token of another user whom the app has named to the client meanwhile`() = runBlocking {
-        lateinit var login: SdkLogin
-        val sdk = SlowSdk { login }
-        val client = broker.client(sessions, storage)
-        login = login(client, sdk)
-        sdk.mayAsk = CompletableDeferred()
-        val first = logIn("alice", login)
-        eventually { sdk.calls.isNotEmpty() }
-        own = bob
-        client.switchUser("bob")
-        sdk.mayAsk.complete(Unit)
-        assertEquals(BrokerError.LOGGED_OUT, code(first.await()))
-        assertEquals(emptySet<String>(), sdk.tokens.keys)
-        logIn("bob", login).await().getOrThrow()
-        assertEquals(setOf("bob"), sdk.tokens.keys)
-    }
-
-    @Test
-    fun `a login that the SDK does not answer holds up later ones for one deadline only, and ends with logged_out`() =
+    fun `a login that the SDK does not answer holds up later ones for one timeout only, and ends with logged_out`() =
         runBlocking {
             lateinit var login: SdkLogin
             val sdk = SlowSdk { login }
-            login = login(broker.client(sessions, storage, totalDeadline = 3.seconds), sdk)
+            login = login(broker.client(sessions, storage), sdk, sdkTimeout = 3.seconds)
             sdk.mayAsk = CompletableDeferred()
             val unanswered = sdk.mayAsk
             val first = logIn("alice", login)
@@ -239,7 +222,7 @@ class SdkLoginTest {
             val duration = start.elapsedNow()
             assertTrue(duration > 2.seconds, "$duration")
             assertEquals(listOf("alice", "bob"), sdk.calls)
-            assertEquals(broker.client(bob).sdkToken().accessId, sdk.tokens["bob"]?.accessId)
+            assertEquals(broker.client(bob).sdkToken("bob").accessId, sdk.tokens["bob"]?.accessId)
             assertEquals(BrokerError.LOGGED_OUT, code(second.await()))
             assertEquals(BrokerError.LOGGED_OUT, code(first.await()))
         }
@@ -258,19 +241,19 @@ class SdkLoginTest {
                     if (!doesSucceed) throw SdkFailure(IOException("The SDK has had no answer"))
                 }
             }
-            val client = broker.client(sessions, storage, totalDeadline = 3.seconds)
-            login = login(client, sdk)
+            val client = broker.client(sessions, storage)
+            login = login(client, sdk, sdkTimeout = 3.seconds)
             val first = logIn("alice", login)
             eventually { tokens.isNotEmpty() }
             logIn("alice", login).await().getOrThrow()
             isLate.complete(Unit)
             assertEquals(BrokerError.LOGGED_OUT, code(first.await()))
-            assertEquals(List(2) { client.sdkToken() }, tokens)
+            assertEquals(List(2) { client.sdkToken("alice") }, tokens)
         }
     }
 
     @Test
-    fun `a login waits for a logout that is still in the SDK, but for one deadline only`() = runBlocking {
+    fun `a login waits for a logout that is still in the SDK, but for one timeout only`() = runBlocking {
         lateinit var login: SdkLogin
         val slow = SlowSdk { login }
         var mayLogOut = CompletableDeferred<Unit>()
@@ -280,7 +263,7 @@ class SdkLoginTest {
                 slow.logout()
             }
         }
-        login = login(broker.client(sessions, storage, totalDeadline = 3.seconds), sdk)
+        login = login(broker.client(sessions, storage), sdk, sdkTimeout = 3.seconds)
         for (doesAnswer in listOf(true, false)) {
             login.login("alice")
             val logout = async(Dispatchers.Default) { login.logout() }
@@ -334,7 +317,7 @@ class SdkLoginTest {
         lateinit var login: SdkLogin
         val slow = SlowSdk { login }
         val sdk = HeldLogouts(slow)
-        login = login(broker.client(sessions, storage, totalDeadline = 3.seconds), sdk)
+        login = login(broker.client(sessions, storage), sdk, sdkTimeout = 3.seconds)
         login.login("alice")
         val first = logOut(login)
         eventually { sdk.held.size == 1 }
@@ -486,15 +469,15 @@ class SdkLoginTest {
             }
             val login = login(broker.client(sessions, storage), sdk)
             val waiting = AtomicInteger(2)
-            val logins = listOf("alice", "bob").map {
+            val logins = listOf("alice", "bob").associateWith {
                 async(Dispatchers.Default) {
                     waiting.decrementAndGet()
                     while (waiting.get() > 0) Unit
                     runCatching { login.login(it) }
                 }
             }
-            assertTrue(logins.awaitAll().any { it.isSuccess })
-            assertEquals(values.get("sdk-token.user"), calls.last())
+            logins.values.awaitAll()
+            assertTrue(logins.getValue(calls.last()).await().isSuccess)
         }
     }
 

@@ -6,10 +6,16 @@ import io.sdktokenbroker.support.PHONE
 import io.sdktokenbroker.support.TestProxy
 import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.call
+import io.sdktokenbroker.support.eventually
 import io.sdktokenbroker.support.page
-import java.io.IOException
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.TimeUnit
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.measureTimedValue
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
 import kotlinx.coroutines.runBlocking
 import org.json.JSONObject
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -28,11 +34,11 @@ class SdkTokenClientTest {
     private val client = broker.client(sessions, storage)
 
     private fun failure(client: SdkTokenClient = this.client) =
-        assertThrows<BrokerError> { runBlocking { client.sdkToken() } }
+        assertThrows<BrokerError> { runBlocking { client.sdkToken("alice") } }
 
     @Test
-    fun `the first call returns a token that the vendor accepts, after one login`() = runBlocking {
-        val token = client.sdkToken()
+    fun `first-token - the first call returns a token that the vendor accepts, after one login`() = runBlocking {
+        val token = client.sdkToken("alice")
         assertTrue(broker.vendorAccepts(token.accessToken))
         assertTrue(token.expireTime.toLong() > System.currentTimeMillis() / 1_000)
         assertEquals(JSONObject(token.expend).getString("regRegion"), "DE")
@@ -40,112 +46,70 @@ class SdkTokenClientTest {
     }
 
     @Test
-    fun `a second call gets 304 and returns the stored token, also after a restart`() = TestProxy(broker.port).use {
+    fun `token-unchanged - a second call gets 304 and returns the stored token, also after a restart`() = TestProxy(broker.port).use {
         runBlocking {
-            val first = broker.client(sessions, storage, it.port).sdkToken()
-            assertEquals(first, broker.client(sessions, storage, it.port).sdkToken())
+            val first = broker.client(sessions, storage, it.port).sdkToken("alice")
+            assertEquals(first, broker.client(sessions, storage, it.port).sdkToken("alice"))
         }
         assertEquals(listOf("HTTP/1.1 200 OK", "HTTP/1.1 304 Not Modified"), it.answers)
         assertEquals(1, broker.vendorLogins(sessions.account))
     }
 
     @Test
-    fun `after tokenWasRefused, the next call returns another token, and the report is made once`() = runBlocking {
-        val first = client.sdkToken()
+    fun `refused-token - after tokenWasRefused, the next call returns another token, and the report is made once`() = runBlocking {
+        val first = client.sdkToken("alice")
         client.tokenWasRefused()
-        val second = client.sdkToken()
+        val second = client.sdkToken("alice")
         assertNotEquals(first.accessToken, second.accessToken)
         assertTrue(broker.vendorAccepts(second.accessToken))
-        assertEquals(second, client.sdkToken())
+        assertEquals(second, client.sdkToken("alice"))
         assertEquals(2, broker.vendorLogins(sessions.account))
     }
 
     @Test
     fun `a token that another phone or request has replaced already costs no login`() = runBlocking {
-        client.sdkToken()
+        client.sdkToken("alice")
         val other = broker.client(sessions)
-        other.sdkToken()
+        other.sdkToken("alice")
         other.tokenWasRefused()
-        val newer = other.sdkToken()
+        val newer = other.sdkToken("alice")
         client.tokenWasRefused()
-        assertEquals(newer, client.sdkToken())
+        assertEquals(newer, client.sdkToken("alice"))
         assertEquals(2, broker.vendorLogins(sessions.account))
     }
 
     @Test
     fun `without a token, tokenWasRefused changes nothing`() = runBlocking {
         client.tokenWasRefused()
-        client.sdkToken()
+        client.sdkToken("alice")
         assertEquals(1, broker.vendorLogins(sessions.account))
     }
 
     @Test
-    fun `a refusal is reported although the process died before the next start`() = FileStorage.temporary { file ->
-        val first = runBlocking { broker.client(sessions, FileStorage(file)).sdkToken() }
+    fun `refusal-after-restart - a refusal is reported although the process died before the next start`() = FileStorage.temporary { file ->
+        val first = runBlocking { broker.client(sessions, FileStorage(file)).sdkToken("alice") }
         val child = ProcessBuilder(
             "${System.getProperty("java.home")}/bin/java", "-cp", System.getProperty("java.class.path"),
             "io.sdktokenbroker.RefuseAndDieKt", file.path,
         ).inheritIO().start()
         assertEquals(EXIT_CODE_OF_DEATH, child.waitFor())
-        val second = runBlocking { broker.client(sessions, FileStorage(file)).sdkToken() }
+        val second = runBlocking { broker.client(sessions, FileStorage(file)).sdkToken("alice") }
         assertNotEquals(first.accessToken, second.accessToken)
     }
 
     @Test
-    fun `a session that has ended is renewed once, and the call succeeds`() = runBlocking {
-        sessions.current = broker.session(sessions.account, (-3_600).seconds)
-        assertTrue(broker.vendorAccepts(client.sdkToken().accessToken))
-        assertEquals(1, sessions.renewals)
-    }
-
-    @Test
-    fun `if the renewed session is not accepted either, the error says that a session is needed`() {
-        sessions.current = broker.session(sessions.account, (-3_600).seconds)
-        sessions.next = { broker.session(sessions.account, (-3_600).seconds) }
-        val error = failure()
-        assertEquals(Kind.SESSION_NEEDED, error.kind)
-        assertEquals("session_expired", error.code)
-        assertEquals(401, error.status)
-        assertEquals(1, sessions.renewals)
-    }
-
-    @Test
-    fun `what the app's session source throws becomes a BrokerError`() {
-        sessions.current = broker.session(sessions.account, (-3_600).seconds)
-        val thrown = listOf(IOException("no network"), IllegalStateException("the app is logged out"))
-        val errors = thrown.map { reason -> 
-            sessions.next = { throw reason }
-            failure()
-        }
-        assertEquals(listOf(Kind.NETWORK, Kind.SESSION_NEEDED), errors.map { it.kind })
-        assertEquals(listOf("network_unavailable", "session_unavailable"), errors.map { it.code })
-        // A coroutine copies an exception that it passes on.
-        assertEquals(thrown.map { it.message }, errors.map { error -> rootCause(error).message })
-    }
-
-    private fun rootCause(error: Throwable) = generateSequence(error) { it.cause }.last()
-
-    @Test
-    fun `no error contains a session, not even one that cannot be sent`() {
-        sessions.current = "secret\nsession"
-        val error = failure()
-        assertEquals(Kind.SESSION_NEEDED, error.kind)
-        assertFalse("secret" in error.stackTraceToString())
-    }
-
-    @Test
-    fun `after 429, it waits as long as the broker says, and succeeds`() = runBlocking {
-        client.sdkToken()
+    fun `retry-after - after 429, it waits as long as the broker says, and succeeds`() = runBlocking {
+        client.sdkToken("alice")
         val url = "${broker.url}/sdk-token?uniqueId=$PHONE"
         val statuses = generateSequence { call(url, authorization = "Bearer ${sessions.current}").status }
         assertEquals(429, statuses.take(200).first { it != 200 })
-        val (token, duration) = measureTimedValue { client.sdkToken() }
+        val (token, duration) = measureTimedValue { client.sdkToken("alice") }
         assertTrue(broker.vendorAccepts(token.accessToken))
         assertTrue(duration >= 1.seconds, "$duration")
     }
 
     @Test
-    fun `a wait that is longer than the deadline is not begun, and the error says how long it is`() {
+    fun `wait-beyond-deadline - a wait that is longer than the deadline is not begun, and the error says how long it is`() {
         val problem = JSONObject().put("code", "rate_limited").put("retryable", true).put("requestId", "r-1").toString()
         val answer = page("429 Too Many Requests", problem, "Retry-After: 60", type = "application/problem+json")
         TestProxy(broker.port).use { proxy ->
@@ -168,13 +132,13 @@ class SdkTokenClientTest {
             assertEquals(Kind.VENDOR_TROUBLE, error.kind)
             assertTrue(error.retryable)
             broker.vendor("fault" to "none")
-            val token = runBlocking { broker.client(sessions).sdkToken() }
+            val token = runBlocking { broker.client(sessions).sdkToken("alice") }
             assertTrue(broker.vendorAccepts(token.accessToken))
         }
     }
 
     @Test
-    fun `an account that the vendor has closed is forbidden, without a retry`() {
+    fun `not-retryable - an account that the vendor has closed is forbidden, without a retry`() {
         LocalBroker().use { broker ->
             broker.vendor("fault" to "account-closed")
             val error = failure(broker.client(TestSessions(broker)))
@@ -191,34 +155,34 @@ class SdkTokenClientTest {
         assertEquals(Kind.INVALID_REQUEST, error.kind)
         assertTrue("regRegion" in error.message.orEmpty(), error.message)
         val right = SdkTokenClient(broker.url, "a+b&c=", sessions, storage, app = "default", regRegion = "FR")
-        runBlocking { right.sdkToken() }
+        runBlocking { right.sdkToken("alice") }
         val account = JSONObject(broker.internal("/accounts/${sessions.account}").body)
         assertEquals("FR", account.getString("region"))
         assertEquals("a+b&c=", account.getJSONArray("terminals").getJSONObject(0).getString("uniqueId"))
     }
 
     @Test
-    fun `the token of the app's own login response is returned once without a request, and then asked for`() {
+    fun `handed-in-token - the token of the app's own login response is returned once without a request, and then asked for`() {
         val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
         runBlocking { client.useToken("alice", handedIn.body, handedIn.etag) }
         TestProxy(broker.port).use { proxy ->
             val restarted = broker.client(sessions, storage, proxy.port)
             runBlocking {
-                val token = restarted.sdkToken()
+                val token = restarted.sdkToken("alice")
                 assertEquals(JSONObject(handedIn.body).getString("accessToken"), token.accessToken)
                 assertEquals(0, proxy.requests.size)
-                assertEquals(token, restarted.sdkToken())
+                assertEquals(token, restarted.sdkToken("alice"))
             }
             assertEquals(listOf("HTTP/1.1 304 Not Modified"), proxy.answers)
         }
     }
 
     @Test
-    fun `a handed-in token that has expired is not returned`() {
+    fun `handed-in-token - one that has expired is not returned`() {
         val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
         val token = runBlocking {
             client.useToken("alice", JSONObject(handedIn.body).put("expireTime", "1").toString())
-            client.sdkToken()
+            client.sdkToken("alice")
         }
         assertNotEquals("1", token.expireTime)
     }
@@ -228,33 +192,24 @@ class SdkTokenClientTest {
         for (change in listOf<(String) -> String?>({ "W/$it" }, { it.trim('"') }, { null })) {
             val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
             client.useToken("alice", handedIn.body, change(checkNotNull(handedIn.etag)))
-            val first = client.sdkToken()
+            val first = client.sdkToken("alice")
             client.tokenWasRefused()
-            assertNotEquals(first.accessToken, client.sdkToken().accessToken)
+            assertNotEquals(first.accessToken, client.sdkToken("alice").accessToken)
         }
     }
 
     @Test
-    fun `a handed-in text that is no token is refused, and the error does not contain it`() {
+    fun `handed-in-token - a text that is no token is refused, and the error does not contain it`() {
         for (text in listOf("""{"accessToken":"secret"}""", "secret", "")) {
-            val error = assertThrows<IllegalArgumentException> { runBlocking { client.useToken("alice", text) } }
+            val error = assertThrows<BrokerError> { runBlocking { client.useToken("alice", text) } }
+            assertEquals(BrokerError.UNEXPECTED_ANSWER, error.code)
             assertFalse("secret" in error.stackTraceToString())
         }
         assertNull(storage.get("sdk-token"))
     }
 
     @Test
-    fun `a handed-in text that is no token switches to its user, who never gets the token of the user before`() =
-        runBlocking {
-            client.switchUser("alice")
-            client.sdkToken()
-            assertThrows<IllegalArgumentException> { client.useToken("bob", "{}") }
-            assertNull(storage.get("sdk-token"))
-            assertEquals("bob", storage.get("sdk-token.user"))
-        }
-
-    @Test
-    fun `an address or a name of the phone that cannot work is refused at once, with what is allowed`() {
+    fun `wrong-arguments - an address or a name of the phone that cannot work is refused at once, with what is allowed`() {
         val urls = listOf(
             "", "broker.example", "htp://x", "https://", "http://:80", "file:///tmp", "https://x:99999", "https://x:a",
             "https://x y", "https://x?a=b",
@@ -262,26 +217,81 @@ class SdkTokenClientTest {
         for (url in urls) {
             val client = assertThrows<IllegalArgumentException>(url) { SdkTokenClient(url, PHONE, sessions, storage) }
             assertTrue("brokerUrl must be an http or https URL" in client.message.orEmpty())
-            val directory = assertThrows<IllegalArgumentException>(url) { CloudShareDirectory(url, sessions) }
+            val directory = assertThrows<IllegalArgumentException>(url) { CloudShareDirectory(url, this.client) }
             assertTrue("cloudUrl must be an http or https URL" in directory.message.orEmpty())
         }
         for (name in listOf("", "a b", "手机", "a".repeat(129), ".", "..")) {
             val error = assertThrows<IllegalArgumentException> { SdkTokenClient(broker.url, name, sessions, storage) }
             assertEquals("uniqueId must be 1 to 128 visible ASCII characters, and not . or .. alone", error.message)
         }
+        for (limit in listOf(Duration.ZERO, (-1).seconds, 601.seconds, Duration.INFINITE, Long.MAX_VALUE.milliseconds)) {
+            for (name in listOf("totalDeadline", "attemptTimeout")) {
+                val error = assertThrows<IllegalArgumentException> {
+                    val (total, attempt) = if (name == "totalDeadline") limit to 1.seconds else 1.seconds to limit
+                    SdkTokenClient(broker.url, PHONE, sessions, storage, totalDeadline = total, attemptTimeout = attempt)
+                }
+                assertEquals("$name is $limit, but must be more than 0 and at most 10 minutes", error.message)
+            }
+        }
         SdkTokenClient("HTTPS://[::1]:8443/a/", "a".repeat(128), sessions, storage)
     }
 
     @Test
-    fun `a storage with rubbish in it counts as empty`() {
+    fun `damaged-storage - a storage with rubbish in it counts as empty`() {
         storage.put("sdk-token", "rubbish")
-        storage.put("sdk-token.logouts", "rubbish")
-        assertTrue(broker.vendorAccepts(runBlocking { client.sdkToken() }.accessToken))
+        assertTrue(broker.vendorAccepts(runBlocking { client.sdkToken("alice") }.accessToken))
     }
 
     @Test
-    fun `the text of a token contains neither the access token nor the account`() {
-        val token = runBlocking { client.sdkToken() }
+    fun `other-user-during-request - the first call is logged out, and each user gets the own token`() = runBlocking {
+        val bob = TestSessions(broker)
+        var own = sessions
+        val source = object : SessionSource {
+            override suspend fun session() = own.session()
+            override suspend fun renewedSession(refused: String) = own.renewedSession(refused)
+        }
+        TestProxy(broker.port).use { proxy ->
+            val client = broker.client(source, storage, proxy.port)
+            val released = CountDownLatch(1)
+            proxy.beforeAnswering = { answer -> if (answer == 1) released.await(60, TimeUnit.SECONDS) }
+            val first = async(Dispatchers.Default) { runCatching { client.sdkToken("alice") } }
+            eventually { proxy.answers.size == 1 }
+            own = bob
+            val second = client.sdkToken("bob")
+            assertEquals(Kind.LOGGED_OUT, (first.await().exceptionOrNull() as BrokerError).kind)
+            released.countDown()
+            assertEquals(broker.client(bob).sdkToken("bob").accessId, second.accessId)
+            assertEquals(second, client.sdkToken("bob"))
+        }
+    }
+
+    @Test
+    fun `other-user-stored - the token of the user before is deleted before the broker is asked`() = runBlocking {
+        val first = client.sdkToken("alice")
+        TestProxy(broker.port).use { proxy ->
+            val bob = TestSessions(broker)
+            proxy.beforeForwarding = { assertNull(storage.get("sdk-token")) }
+            val token = broker.client(bob, storage, proxy.port).sdkToken("bob")
+            assertNotEquals(first.accessId, token.accessId)
+            assertFalse(proxy.requests.single().contains("If-None-Match", ignoreCase = true))
+        }
+    }
+
+    @Test
+    fun `fake-in-app-tests - an app's tests can make an error and a client`() {
+        val fake = object : TokenClient {
+            override suspend fun sdkToken(userId: String) = throw BrokerError(Kind.FORBIDDEN, "terminal_limit", status = 403)
+            override suspend fun tokenWasRefused() = Unit
+            override suspend fun useToken(userId: String, json: String?, etag: String?) = Unit
+            override suspend fun logout() = true
+        }
+        val error = assertThrows<BrokerError> { runBlocking { fake.sdkToken("alice") } }
+        assertEquals("terminal_limit", error.message)
+    }
+
+    @Test
+    fun `no-secrets - the text of a token contains neither the access token nor the account`() {
+        val token = runBlocking { client.sdkToken("alice") }
         for (secret in listOf(token.accessToken, token.accessId)) assertFalse(secret in "$token")
     }
 }

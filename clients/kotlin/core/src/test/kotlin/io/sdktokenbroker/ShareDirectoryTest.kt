@@ -19,8 +19,8 @@ class ShareDirectoryTest {
     private val other = TestSessions(broker)
     private var accepted = sessions.current
     private val cloud = TestCloud(broker) { it == accepted }
-    private val directory = CloudShareDirectory("${cloud.url}/", sessions)
-    private val accessId = runBlocking { broker.client(other).sdkToken().accessId }
+    private val directory = CloudShareDirectory("${cloud.url}/", broker.client(sessions))
+    private val accessId = runBlocking { broker.client(other).sdkToken("alice").accessId }
 
     init {
         cloud.add("bob+1@example.com", other.account, "b***1", "https://cloud.example/bob.png")
@@ -56,7 +56,7 @@ class ShareDirectoryTest {
         TestProxy(0).use { proxy ->
             for (status in listOf("404 Not Found", "200 OK")) {
                 proxy.answer = { page(status, "<html>Not found</html>") }
-                val wrong = CloudShareDirectory("http://127.0.0.1:${proxy.port}", sessions)
+                val wrong = CloudShareDirectory("http://127.0.0.1:${proxy.port}", broker.client(sessions))
                 val error = assertThrows<BrokerError> { runBlocking { wrong.accountByName("bob") } }
                 assertEquals(Kind.UNEXPECTED_ANSWER, error.kind)
             }
@@ -67,7 +67,7 @@ class ShareDirectoryTest {
     fun `an answer without accounts is an error`() {
         TestProxy(0).use { proxy ->
             proxy.answer = { page("200 OK", "{}", type = "application/json") }
-            val wrong = CloudShareDirectory("http://127.0.0.1:${proxy.port}", sessions)
+            val wrong = CloudShareDirectory("http://127.0.0.1:${proxy.port}", broker.client(sessions))
             val byName = assertThrows<BrokerError> { runBlocking { wrong.accountByName("bob") } }
             val byIds = assertThrows<BrokerError> { runBlocking { wrong.accountsByAccessIds(listOf("1")) } }
             assertEquals(listOf(Kind.UNEXPECTED_ANSWER, Kind.UNEXPECTED_ANSWER), listOf(byName.kind, byIds.kind))

@@ -66,7 +66,7 @@ class ThreadsTest {
     private val alice = TestSessions(broker)
     private val sessions = object : SessionSource {
         override suspend fun session(): String { note("session"); return alice.session() }
-        override suspend fun renewedSession(): String { note("session"); return alice.renewedSession() }
+        override suspend fun renewedSession(refused: String): String { note("session"); return alice.renewedSession(refused) }
     }
 
     @AfterEach
@@ -91,14 +91,12 @@ class ThreadsTest {
         val token = handedIn()
         withContext(uiDispatcher) {
             val client = SdkTokenClient(broker.url, PHONE, sessions, storage, transport = transport)
-            client.switchUser("alice")
             client.useToken("alice", token.body, token.etag)
-            client.sdkToken()
+            client.sdkToken("alice")
             client.tokenWasRefused()
-            client.sdkToken()
-            CloudShareDirectory(broker.url, sessions, transport).runCatching { accountByName("bob") }
+            client.sdkToken("alice")
+            CloudShareDirectory(broker.url, client).runCatching { accountByName("bob") }
             client.logout()
-            client.finishLogout()
         }
         assertNothingOnUi()
     }
@@ -114,7 +112,7 @@ class ThreadsTest {
         }
         val service = onUi {
             val client = SdkTokenClient(broker.url, PHONE, sessions, storage, transport = transport)
-            val directory = CloudShareDirectory(broker.url, sessions, transport)
+            val directory = CloudShareDirectory(broker.url, client)
             BrokerHostAccountService(client, directory, listener, scope)
         }
         GWIoT.registerHostAccountService(service)
@@ -139,14 +137,11 @@ class ThreadsTest {
         val refused = CompletableFuture<SdkToken>()
         val confirmed = CompletableFuture<Boolean>()
         onUi {
-            val client = CallbackTokenClient.Builder(broker.url, PHONE, sessions, storage)
-                .transport(transport).callbackExecutor(ui).build()
-            client.switchUser("alice")
+            val client = CallbackTokenClient(SdkTokenClient(broker.url, PHONE, sessions, storage, transport = transport), ui)
             client.useToken("alice", token.body, token.etag)
             client.tokenWasRefused()
-            client.sdkToken(completing(refused))
+            client.sdkToken("alice", completing(refused))
             client.logout(completing(confirmed))
-            client.finishLogout()
         }
         // All have returned, although the storage is blocked until now.
         mayAccess.countDown()
@@ -160,14 +155,12 @@ class ThreadsTest {
         val bob = TestSessions(broker)
         val answers = List(20) { CompletableFuture<SdkToken>() }
         mayAccess.countDown()
-        val client = CallbackTokenClient.Builder(broker.url, PHONE, bob, storage).transport(transport).build()
+        val client = CallbackTokenClient(SdkTokenClient(broker.url, PHONE, bob, storage, transport = transport)) { it.run() }
         onUi {
             for (answer in answers) {
                 client.useToken("alice", token.body, token.etag)
-                client.switchUser("bob")
-                client.sdkToken(completing(answer))
+                client.sdkToken("bob", completing(answer))
                 client.tokenWasRefused()
-                client.switchUser("alice")
                 client.useToken("alice", token.body, token.etag)
             }
         }
@@ -177,7 +170,7 @@ class ThreadsTest {
         }
         assertEquals(List(20) { BrokerError.LOGGED_OUT }, codes)
         val last = CompletableFuture<SdkToken>()
-        client.sdkToken(completing(last))
+        client.sdkToken("alice", completing(last))
         assertTrue(last.get(60, TimeUnit.SECONDS).accessToken in token.body)
     }
 

@@ -7,22 +7,22 @@ import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.runInterruptible
 
 /**
- * A [SessionSource] in Java. The client calls both methods on a background thread, so they may block. It interrupts
- * the thread when nobody waits for the result any more. `null` is `session_unavailable`, as an exception is.
+ * A [SessionSource] in Java. The client calls both methods on a background thread, so they may block. `null` counts as
+ * an exception, which is temporary: throw `NoSession` if the user has to log in.
  */
 abstract class BlockingSessionSource : SessionSource {
     /** The session of the user who is logged in now. Return the one that you have, without a request. */
     @Throws(Exception::class)
     protected abstract fun currentSession(): String?
 
-    /** A new session, after the broker answered 401 to [currentSession]. It may use the network. */
+    /** Another session than [refused]. It is never interrupted: see [SessionSource.renewedSession]. */
     @Throws(Exception::class)
-    protected abstract fun newSession(): String?
+    protected abstract fun newSession(refused: String): String?
 
-    final override suspend fun session() = runInterruptible(Dispatchers.IO) { present(currentSession()) }
-    final override suspend fun renewedSession() = runInterruptible(Dispatchers.IO) { present(newSession()) }
+    final override suspend fun session() = runInterruptible { present(currentSession()) }
+    final override suspend fun renewedSession(refused: String) = present(newSession(refused))
 
-    private fun present(session: String?) = checkNotNull(session) { "There is no session" }
+    private fun present(session: String?) = checkNotNull(session) { "The source has returned null" }
 }
 
 /** A [ShareDirectory] in Java, for an app whose cloud has other calls than `CloudShareDirectory`. It may block. */

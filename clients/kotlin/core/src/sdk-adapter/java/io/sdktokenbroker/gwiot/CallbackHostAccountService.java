@@ -46,7 +46,7 @@ public final class CallbackHostAccountService implements IHostAccountService {
         return client.call(callback, (Continuation<Unit> next) -> sdk.login(hostUserId, next), done -> null);
     }
 
-    /** Logs out of the SDK and of the broker: see {@link SdkLogin#logout}. The result is false if it is only stored. */
+    /** Logs out of the SDK and of the broker: see {@link SdkLogin#logout}. The result is whether the broker confirmed it. */
     public Cancellable logout(Callback<Boolean> callback) {
         return client.call(callback, sdk::logout, confirmed -> confirmed);
     }

@@ -15,7 +15,7 @@ import sdkstub.* // Replace this line with the imports of the vendor's SDK.
  * @param expirySettles how long the SDK gets to renew an expired token by itself
  */
 class BrokerHostAccountService(
-    client: SdkTokenClient,
+    client: TokenClient,
     private val directory: ShareDirectory,
     listener: AccountListener,
     scope: CoroutineScope,

@@ -136,7 +136,7 @@ class TestSessions @JvmOverloads constructor(
 
     override suspend fun session() = current
 
-    override suspend fun renewedSession(): String {
+    override suspend fun renewedSession(refused: String): String {
         renewals += 1
         current = next()
         return current

@@ -22,6 +22,9 @@ class TestCloud(private val broker: LocalBroker, private val isSession: (String)
     }
     val url = "http://127.0.0.1:${server.address.port}"
 
+    /** Requests that got 401. */
+    @Volatile var refused = 0
+
     fun add(name: String, account: String, nickName: String, avatarUrl: String? = null) {
         people[name] = Person(account, nickName, avatarUrl)
     }
@@ -41,7 +44,7 @@ class TestCloud(private val broker: LocalBroker, private val isSession: (String)
 
     private fun answer(exchange: HttpExchange): Pair<Int, JSONObject> {
         val session = exchange.requestHeaders.getFirst("Authorization").orEmpty().removePrefix("Bearer ")
-        if (!isSession(session)) return 401 to JSONObject().put("code", "session_expired")
+        if (!isSession(session)) return (401 to JSONObject().put("code", "session_expired")).also { refused += 1 }
         return when ("${exchange.requestMethod} ${exchange.requestURI.path}") {
             "GET /share/account" -> {
                 val name = URLDecoder.decode(exchange.requestURI.rawQuery.removePrefix("account="), "UTF-8")

@@ -42,7 +42,7 @@ abstract class TransportContract(private val transport: Transport) {
     fun closeProxy() = proxy.close()
 
     private fun failure(client: SdkTokenClient = this.client) =
-        assertThrows<BrokerError> { runBlocking { client.sdkToken() } }
+        assertThrows<BrokerError> { runBlocking { client.sdkToken("alice") } }
 
     private fun lines(vararg names: String) = proxy.requests.map { head ->
         head.lines().filter { line -> names.any { line.startsWith("$it:", ignoreCase = true) } }.sorted()
@@ -50,10 +50,10 @@ abstract class TransportContract(private val transport: Transport) {
 
     @Test
     fun `a token is fetched, confirmed, refused, replaced and logged out`() = runBlocking {
-        val first = client.sdkToken()
-        assertEquals(first, client.sdkToken())
+        val first = client.sdkToken("alice")
+        assertEquals(first, client.sdkToken("alice"))
         client.tokenWasRefused()
-        val second = client.sdkToken()
+        val second = client.sdkToken("alice")
         assertNotEquals(first.accessToken, second.accessToken)
         assertTrue(broker.vendorAccepts(second.accessToken))
         assertTrue(client.logout())
@@ -64,16 +64,16 @@ abstract class TransportContract(private val transport: Transport) {
     @Test
     fun `a session that the broker refuses is renewed once`() = runBlocking {
         sessions.current = broker.session(sessions.account, (-3_600).seconds)
-        client.sdkToken()
+        client.sdkToken("alice")
         assertEquals(listOf("401", "200"), proxy.answers.map { it.split(' ')[1] })
     }
 
     @Test
     fun `only a report of a refused token names it in the query, and each request has the session`() = runBlocking {
-        client.sdkToken()
-        client.sdkToken()
+        client.sdkToken("alice")
+        client.sdkToken("alice")
         client.tokenWasRefused()
-        client.sdkToken()
+        client.sdkToken("alice")
         val etag = lines("If-None-Match")[1].single().substringAfter(": ")
         assertEquals(listOf(0, 1, 0), lines("If-None-Match").map { it.size })
         val queries = proxy.requests.map { it.substringBefore(" HTTP").substringAfter("uniqueId=$PHONE") }
@@ -97,9 +97,9 @@ abstract class TransportContract(private val transport: Transport) {
         TestCloud(broker) { it == accepted }.use { cloud ->
             cloud.add("bob", sessions.account, "Bob")
             accepted = sessions.current
-            val accessId = client.sdkToken().accessId
+            val accessId = client.sdkToken("alice").accessId
             accepted = "new"
-            val directory = CloudShareDirectory(cloud.url, sessions, transport)
+            val directory = CloudShareDirectory(cloud.url, client)
             assertEquals(listOf("Bob"), directory.accountsByAccessIds(listOf(accessId)).map { it.nickName })
             assertEquals("Bob", directory.accountByName("bob")?.nickName)
         }
@@ -119,7 +119,7 @@ abstract class TransportContract(private val transport: Transport) {
     }
 
     @Test
-    fun `an answer of more than 64 KiB is an error and not used, whether it ends or not`() {
+    fun `answer-too-long - an answer of more than 64 KiB is an error and not used, whether it ends or not`() {
         val json = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         val heads = listOf("$json\r\n", "${json}Content-Length: 9223372036854775807\r\n\r\n", "${json}Transfer-Encoding: chunked\r\n\r\n")
         for (head in heads) {
@@ -140,7 +140,7 @@ abstract class TransportContract(private val transport: Transport) {
     fun `an answer of 64 KiB is used`() {
         val token = """{"accessId":"1","accessToken":"2","expireTime":"9999999999","terminalId":"3","expend":"{}"}"""
         proxy.answer = { page("200 OK", " ".repeat(64 * 1024 - token.length) + token, type = "application/json") }
-        assertEquals("2", runBlocking { client.sdkToken() }.accessToken)
+        assertEquals("2", runBlocking { client.sdkToken("alice") }.accessToken)
     }
 
     @Test
@@ -192,10 +192,10 @@ abstract class TransportContract(private val transport: Transport) {
     }
 
     @Test
-    fun `cancellation returns at once and closes the connection`() = runBlocking {
+    fun `a request that is cancelled closes its connection`() = runBlocking {
         val patient = client(attemptTimeoutMs = 90_000)
         proxy.silent = true
-        val call = launch(Dispatchers.Default) { patient.sdkToken() }
+        val call = launch(Dispatchers.Default) { CloudShareDirectory("http://127.0.0.1:${proxy.port}", patient).accountByName("bob") }
         eventually { proxy.requests.size == 1 }
         val duration = measureTime { call.cancelAndJoin() }
         assertTrue(duration < 5.seconds, "$duration")

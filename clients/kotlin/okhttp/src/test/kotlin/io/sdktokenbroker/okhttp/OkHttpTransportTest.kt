@@ -56,7 +56,7 @@ class OkHttpTransportTest : TransportContract(OkHttpTransport(patient)) {
                 for (host in listOf("broker.invalid", "localhost")) {
                     val url = "http://$host:${broker.port}"
                     val client = SdkTokenClient(url, PHONE, sessions, InMemoryTokenStorage(), transport = transport)
-                    assertTrue(broker.vendorAccepts(client.sdkToken().accessToken))
+                    assertTrue(broker.vendorAccepts(client.sdkToken("alice").accessToken))
                 }
             }
             assertEquals(listOf("broker.invalid", "localhost", "broker.invalid", "localhost"), asked)
@@ -73,7 +73,7 @@ class OkHttpTransportTest : TransportContract(OkHttpTransport(patient)) {
         )
         for (http in clients) {
             val client = client("http://localhost:${broker.port}", http.build())
-            val error = assertThrows<BrokerError> { runBlocking { client.sdkToken() } }
+            val error = assertThrows<BrokerError> { runBlocking { client.sdkToken("alice") } }
             assertEquals(BrokerError.NETWORK_UNAVAILABLE, error.code)
         }
     }
@@ -85,7 +85,7 @@ class OkHttpTransportTest : TransportContract(OkHttpTransport(patient)) {
             chain.proceed(chain.request()).also { seen += "${chain.request().method} ${it.code}" }
         }.build()
         client(broker.url, http).run {
-            sdkToken()
+            sdkToken("alice")
             logout()
         }
         assertEquals(listOf("GET 200", "DELETE 204"), seen)
@@ -97,7 +97,7 @@ class OkHttpTransportTest : TransportContract(OkHttpTransport(patient)) {
             .authenticator { _, response -> response.request.newBuilder().header("Authorization", "Bearer other").build() }
             .build()
         sessions.current = "ended"
-        client(broker.url, http).sdkToken()
+        client(broker.url, http).sdkToken("alice")
         assertEquals(1, sessions.renewals)
     }
 }
