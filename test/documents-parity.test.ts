@@ -22,6 +22,7 @@ const TRANSLATED = [
   'docs/README.md',
   'clients/kotlin/README.md',
   'clients/swift/README.md',
+  'clients/javascript/README.md',
   'clients/spring-boot-starter/README.md',
   'deploy/helm/sdk-token-broker/README.md',
   'examples/clouds/README.md',

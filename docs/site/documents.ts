@@ -23,6 +23,7 @@ export const GROUPS: readonly Group[] = [
       'docs/integrate-your-app.md',
       'clients/kotlin/README.md',
       'clients/swift/README.md',
+      'clients/javascript/README.md',
       'docs/integrate-your-cloud.md',
       'clients/spring-boot-starter/README.md',
       'examples/cloud-node/README.md',

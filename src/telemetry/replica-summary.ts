@@ -7,8 +7,8 @@ import { type KeyHolder, lacksKeyOf } from './fleet-findings.ts';
 /** Number of findings in a summary: a domain may have two. The store reads no long summary. */
 const MAX_FINDINGS = 12;
 
-// Without encryption keys, anyone who can write to Redis can store any number. What a date or a sum could not hold is
-// no summary, or no count.
+// Without encryption keys, anyone who can write to Redis can store any number. A time that no date can hold makes the
+// summary invalid. A count that is too large is 0.
 const count = z.int().min(0).max(MAX_COUNT).catch(0);
 const instant = z.number().min(0).max(8e15);
 const word = z.string().transform((text) => text.slice(0, 64));
@@ -67,8 +67,8 @@ export function readSummary({ text }: Pick<LeftSummary, 'text'>): Summary | unde
 }
 
 /**
- * What a summary tells that no key of this replica has signed: nothing, unless it is of a replica that encrypts with a
- * key that this one lacks. Then it tells which key.
+ * Reads a summary that no key of this replica has signed. It counts only if its replica encrypts with a key that this one
+ * lacks. Its times and the name of its key are then used, but no findings and no counts.
  */
 export function readUnsigned(left: LeftSummary, self: KeyHolder, now: number): Summary | undefined {
   const read = readSummary(left);

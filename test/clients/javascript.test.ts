@@ -190,6 +190,11 @@ describe.each(['Node.js', 'Chromium'] as const)('in %s', (runtime) => {
     expect(await client.sdkToken('a')).toEqual(token);
     expect(phone.network.seen.map(({ status }) => status)).toEqual([401, 200, 401, 304]);
     expect(phone.refused).toEqual(['ended']);
+    // The newest session ends, too.
+    const gone = answer(401, { code: 'session_expired' });
+    phone.network.next = [gone, gone];
+    expect(await client.sdkToken('a')).toEqual(token);
+    expect(phone.refused).toEqual(['ended', expect.stringMatching(/^(?!ended$)/)]);
   });
 
   test('session-unsendable', async () => {

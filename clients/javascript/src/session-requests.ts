@@ -17,7 +17,8 @@ export type Request = Pick<TransportRequest, 'method' | 'url' | 'headers'>;
 
 /** Sends requests with a session: renewed once after 401, and repeated while that helps. */
 export class SessionRequests {
-  private renewal: { readonly refused: string; readonly session: Promise<string> } | undefined;
+  /** The last one. `renewed` is its session, once the source has answered. */
+  private renewal: { readonly refused: string; readonly session: Promise<string>; renewed?: string } | undefined;
   private readonly source: SessionSource;
   private readonly transport: Transport;
   private readonly attemptTimeoutMs: number;
@@ -42,8 +43,10 @@ export class SessionRequests {
       } catch (error) {
         if (call.isOver || !(error instanceof BrokerError)) throw error;
         if (error.details.status === 401 && !isRenewed) {
-          isRenewed = true;
-          session = await this.fromSource(() => this.renewed(session), call);
+          // One that another request has brought may have ended by now.
+          const known = this.renewal?.refused === session ? this.renewal.renewed : undefined;
+          isRenewed = known === undefined;
+          session = known ?? (await this.fromSource(() => this.renewed(session), call));
           continue;
         }
         const { status, retryable, retryAfter } = error.details;
@@ -100,13 +103,16 @@ export class SessionRequests {
     if (this.renewal?.refused === refused) return this.renewal.session;
     const before = this.renewal ? this.renewal.session.catch(() => undefined) : Promise.resolve();
     const session = before.then(() => this.source.renewedSession(refused));
-    const renewal = { refused, session };
+    const renewal: NonNullable<typeof this.renewal> = { refused, session };
     const forget = () => {
       if (this.renewal === renewal) this.renewal = undefined;
     };
     this.renewal = renewal;
-    // A source that has no other session is asked again the next time.
-    session.then((renewed) => (renewed === refused || typeof renewed !== 'string') && forget(), forget);
+    session.then((renewed) => {
+      // A source that has no other session is asked again the next time.
+      if (renewed === refused || typeof renewed !== 'string') forget();
+      else renewal.renewed = renewed;
+    }, forget);
     return session;
   }
 }

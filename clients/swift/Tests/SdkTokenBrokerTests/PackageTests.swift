@@ -87,16 +87,6 @@ final class PackageTests: XCTestCase {
     }
 
     /// The id is in camel case, and what follows it begins with `_`.
-    func testEachCaseOfTheClientsHasATest() throws {
-        let folder = "clients/swift/Tests/SdkTokenBrokerTests"
-        let files = try FileManager.default.contentsOfDirectory(atPath: Repository.root.appendingPathComponent(folder).path)
-        let code = try files.map { try Repository.text("\(folder)/\($0)") }.joined()
-        let names = Set(code.matches(of: /func test([A-Za-z0-9]+)/).map { $0.output.1.lowercased() })
-        let ids = try Repository.text("clients/cases.md").matches(of: /(?m)^\| `([a-z0-9-]+)` \|/).map(\.output.1)
-        XCTAssertGreaterThan(ids.count, 30)
-        XCTAssertEqual(ids.filter { !names.contains(String($0.filter { $0 != "-" })) }, [])
-    }
-
     func testTheReadmesAndThePodNameTheVersionOfTheRepository() throws {
         struct Package: Decodable { let version: String }
         let version = try JSONDecoder().decode(Package.self, from: Data(Repository.text("package.json").utf8)).version

@@ -30,7 +30,7 @@ interface TokenStorage {
     fun remove(key: String)
 }
 
-/** What [SdkTokenClient] does, so that your tests can replace it. */
+/** The functions of [SdkTokenClient]. Your tests can replace it with a class of their own. */
 interface TokenClient {
     /**
      * The token for the SDK. Callers at the same time share one request. A caller that is cancelled ends only its own

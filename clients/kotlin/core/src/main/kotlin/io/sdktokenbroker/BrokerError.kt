@@ -23,7 +23,7 @@ class BrokerError @JvmOverloads constructor(
     enum class Kind {
         /** The session has ended, also after one renewal, or the app has none: the user has to log in to your cloud. */
         SESSION_NEEDED,
-        /** The user logged out, or another user logged in, while the request was running. Nothing is to be done. */
+        /** The user logged out, or another user logged in, while the request was running: show no error. */
         LOGGED_OUT,
         /** HTTP 403, for example `terminal_limit`: tell the user. */
         FORBIDDEN,

@@ -3,7 +3,7 @@ package io.sdktokenbroker
 import java.io.IOException
 import kotlinx.coroutines.*
 
-/** The sessions of your own login, for all calls of one client. What [source] throws becomes a [BrokerError]. */
+/** The sessions of your own login, for all calls of one client. It turns an exception of [source] into a [BrokerError]. */
 internal class Sessions(private val source: SessionSource) {
     private class Renewal(val refused: String, val session: Deferred<Result<String>>)
 
@@ -12,7 +12,7 @@ internal class Sessions(private val source: SessionSource) {
 
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.IO)
     private var running: Renewal? = null
-    /** Of the last renewal: the refused session, and the other one. */
+    /** The session that was refused last, and the one that replaced it. */
     @Volatile private var last: Pair<String, String>? = null
 
     /** Nothing waits for a source that ignores its cancellation. */
@@ -38,7 +38,7 @@ internal class Sessions(private val source: SessionSource) {
         }
     }
 
-    /** Nobody cancels it, and it interrupts no thread. */
+    /** The client never cancels it, and never interrupts its thread. */
     private fun start(refused: String) = Renewal(refused, scope.async {
         runCatching { source.renewedSession(refused) }.onSuccess { last = refused to it }
     })

@@ -28,7 +28,7 @@ import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.assertThrows
 
-/** What the client does with the app's own login. The names begin with the ids of `clients/cases.md`. */
+/** The client and the app's own login. The names begin with the ids of `clients/cases.md`. */
 class SessionTest {
     private val broker = LocalBroker.shared
     private val account = broker.newAccount()
