@@ -67,8 +67,8 @@ export function readSummary({ text }: Pick<LeftSummary, 'text'>): Summary | unde
 }
 
 /**
- * Reads a summary that no key of this replica has signed. It counts only if its replica encrypts with a key that this one
- * lacks. Its times and the name of its key are then used, but no findings and no counts.
+ * Reads a summary that no key of this replica has signed. It counts only if its replica encrypts with a key that this
+ * one lacks. Its times and the name of its key are then used, but no findings and no counts.
  */
 export function readUnsigned(left: LeftSummary, self: KeyHolder, now: number): Summary | undefined {
   const read = readSummary(left);

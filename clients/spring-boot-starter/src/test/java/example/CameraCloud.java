@@ -6,7 +6,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-import io.sdktokenbroker.spring.BrokerException;
+import io.sdktokenbroker.spring.BrokerError;
 import io.sdktokenbroker.spring.SdkToken;
 import io.sdktokenbroker.spring.SdkTokenBroker;
 import jakarta.servlet.FilterChain;
@@ -79,7 +79,7 @@ public class CameraCloud {
             SdkToken token = broker.sdkToken(user.getName(), uniqueId, countryOf(user.getName()));
             answer.put("sdkToken", token.values());
             answer.put("sdkTokenEtag", token.etag());
-        } catch (BrokerException error) {
+        } catch (BrokerError error) {
             LOG.warn("login without an SDK token: {}", error.getMessage());
         }
         return answer;

@@ -85,7 +85,7 @@ class BrokerHttp {
                 Duration left = timeout.minusNanos(System.nanoTime() - start);
                 try {
                     return attempt(request, left);
-                } catch (BrokerException error) {
+                } catch (BrokerError error) {
                     Duration pause = error.retryAfter().orElse(jittered(FIRST_PAUSE.multipliedBy(1L << attempt - 1)));
                     left = timeout.minusNanos(System.nanoTime() - start);
                     if (!error.retryable() || attempt >= attempts || pause.compareTo(left) >= 0) {
@@ -94,7 +94,7 @@ class BrokerHttp {
                     sleep(pause);
                 }
             }
-        } catch (BrokerException error) {
+        } catch (BrokerError error) {
             outcome = error.code();
             throw error;
         } finally {
@@ -109,7 +109,7 @@ class BrokerHttp {
         Map<String, Object> json = parse(answer.body());
         boolean hasStatus = answer.statusCode() == 200 || answer.statusCode() == 503;
         if (!hasStatus || json == null || !(json.get("checks") instanceof Map<?, ?> checks)) {
-            throw BrokerException.ofAnswer(answer.statusCode(), null, null);
+            throw BrokerError.ofAnswer(answer.statusCode(), null, null);
         }
         boolean ready = answer.statusCode() == 200;
         if (ready) {
@@ -131,7 +131,7 @@ class BrokerHttp {
         Map<String, Object> json = parse(answer.body());
         boolean isWhole = json != null || request.expectedStatus() == 204;
         if (answer.statusCode() != request.expectedStatus() || !isWhole) {
-            throw BrokerException.ofAnswer(answer.statusCode(), json, retryAfter(answer));
+            throw BrokerError.ofAnswer(answer.statusCode(), json, retryAfter(answer));
         }
         return new Answer(json, answer.headers().firstValue("ETag").orElse(null));
     }
@@ -162,11 +162,11 @@ class BrokerHttp {
         try {
             return answer.get(Math.max(1, left.toMillis()), TimeUnit.MILLISECONDS);
         } catch (TimeoutException error) {
-            throw BrokerException.withoutAnswer(BrokerException.NETWORK_TIMEOUT, null);
+            throw BrokerError.withoutAnswer(BrokerError.NETWORK_TIMEOUT, null);
         } catch (ExecutionException error) {
             // Only an IOException is known to hold nothing of the request.
             Throwable cause = error.getCause() instanceof IOException ? error.getCause() : null;
-            throw BrokerException.withoutAnswer(BrokerException.NETWORK_UNAVAILABLE, cause);
+            throw BrokerError.withoutAnswer(BrokerError.NETWORK_UNAVAILABLE, cause);
         } catch (InterruptedException error) {
             throw interrupted();
         } finally {
@@ -197,8 +197,8 @@ class BrokerHttp {
         }
     }
 
-    private static BrokerException interrupted() {
+    private static BrokerError interrupted() {
         Thread.currentThread().interrupt();
-        return BrokerException.withoutAnswer(BrokerException.INTERRUPTED, null);
+        return BrokerError.withoutAnswer(BrokerError.INTERRUPTED, null);
     }
 }

@@ -97,8 +97,8 @@ class ErasureWorker implements SmartLifecycle {
                 http.send(SdkTokenBroker.erasure(erasure.unionId()), 1);
                 outbox.remove(erasure);
                 failuresInARow = 0;
-            } catch (BrokerException error) {
-                if (!error.code().equals(BrokerException.REQUEST_INVALID)) {
+            } catch (BrokerError error) {
+                if (!error.code().equals(BrokerError.REQUEST_INVALID)) {
                     postponeAll(erasure, error);
                     return;
                 }
@@ -109,8 +109,8 @@ class ErasureWorker implements SmartLifecycle {
     }
 
     /** The other erasures would fail for the same reason. */
-    private void postponeAll(Erasure erasure, BrokerException error) {
-        if (error.code().equals(BrokerException.INTERRUPTED)) {
+    private void postponeAll(Erasure erasure, BrokerError error) {
+        if (error.code().equals(BrokerError.INTERRUPTED)) {
             // The application stops. Without the interruption, the outbox can still write.
             Thread.interrupted();
             outbox.postpone(erasure, Duration.ZERO);

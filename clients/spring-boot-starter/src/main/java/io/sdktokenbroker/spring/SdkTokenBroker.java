@@ -18,7 +18,7 @@ import io.sdktokenbroker.spring.BrokerHttp.Answer;
 import io.sdktokenbroker.spring.BrokerHttp.Request;
 
 /**
- * The calls of your cloud to the broker. Each one throws {@link BrokerException} if it fails, also for a value that the
+ * The calls of your cloud to the broker. Each one throws {@link BrokerError} if it fails, also for a value that the
  * broker can only refuse. Safe for use by several threads.
  *
  * <p>{@code unionId} is the id of an account in your cloud: 1 to 128 characters. {@code uniqueId} names a phone: 1 to
@@ -136,13 +136,13 @@ public class SdkTokenBroker {
                             Instant.parse(text(terminal, "issuedAt")), Instant.parse(text(terminal, "expiresAt"))))
                     .toList();
             return Optional.of(new Account(text(json, "accessId"), text(json, "region"), terminals));
-        } catch (BrokerException error) {
-            if (error.code().equals(BrokerException.NOT_FOUND)) {
+        } catch (BrokerError error) {
+            if (error.code().equals(BrokerError.NOT_FOUND)) {
                 return Optional.empty();
             }
             throw error;
         } catch (ClassCastException | DateTimeParseException error) {
-            throw BrokerException.ofAnswer(200, null, null);
+            throw BrokerError.ofAnswer(200, null, null);
         }
     }
 
@@ -169,7 +169,7 @@ public class SdkTokenBroker {
         String path = account(unionId, "/terminals/") + encoded(uniqueId, "uniqueId");
         if (uniqueId.matches("\\.\\.?")) {
             // What is between the starter and the broker may shorten the path.
-            throw BrokerException.withoutRequest("uniqueId must have another name than . and ..");
+            throw BrokerError.withoutRequest("uniqueId must have another name than . and ..");
         }
         return path;
     }
@@ -177,14 +177,14 @@ public class SdkTokenBroker {
     private static String account(String unionId, String rest) {
         String encoded = encoded(unionId, "unionId");
         if (unionId.codePointCount(0, unionId.length()) > MAX_UNION_ID_LENGTH) {
-            throw BrokerException.withoutRequest("unionId must have 1 to " + MAX_UNION_ID_LENGTH + " characters");
+            throw BrokerError.withoutRequest("unionId must have 1 to " + MAX_UNION_ID_LENGTH + " characters");
         }
         return "/accounts/" + encoded + rest;
     }
 
     private static String encoded(String value, String name) {
         if (value == null || value.isEmpty() || !StandardCharsets.UTF_8.newEncoder().canEncode(value)) {
-            throw BrokerException.withoutRequest(name + " must have at least one character, and only valid ones");
+            throw BrokerError.withoutRequest(name + " must have at least one character, and only valid ones");
         }
         return URLEncoder.encode(value, StandardCharsets.UTF_8).replace("+", "%20");
     }
@@ -203,6 +203,6 @@ public class SdkTokenBroker {
         if (type.isInstance(json.get(name))) {
             return type.cast(json.get(name));
         }
-        throw BrokerException.ofAnswer(200, null, null);
+        throw BrokerError.ofAnswer(200, null, null);
     }
 }

@@ -22,7 +22,7 @@ public class SpringBoot4HealthAutoConfiguration {
             try {
                 BrokerHttp.Readiness readiness = http.readiness();
                 return (readiness.ready() ? Health.up() : Health.down()).withDetails(readiness.details()).build();
-            } catch (BrokerException error) {
+            } catch (BrokerError error) {
                 return Health.down().withDetail("code", error.code()).withDetail("error", error.getMessage()).build();
             }
         };

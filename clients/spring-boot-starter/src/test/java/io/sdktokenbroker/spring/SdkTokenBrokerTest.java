@@ -128,7 +128,7 @@ class SdkTokenBrokerTest {
     }
 
     private static void assertInvalid(String name, ThrowingCallable call) {
-        assertThatThrownBy(call).isInstanceOfSatisfying(BrokerException.class, error -> {
+        assertThatThrownBy(call).isInstanceOfSatisfying(BrokerError.class, error -> {
             assertThat(error).hasMessageStartingWith("request_invalid, " + name + " must have")
                     .hasMessageNotContaining("broken");
             assertThat(error.code()).isEqualTo("request_invalid");

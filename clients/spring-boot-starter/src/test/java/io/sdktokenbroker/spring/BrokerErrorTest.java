@@ -21,7 +21,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
 /** Failures, from the built broker and from what can stand before it. */
-class BrokerExceptionTest {
+class BrokerErrorTest {
     private static final String TOKEN = answer("200 OK", "{\"accessToken\":\"secret\"}", "ETag: \"1\"");
     private static final String ERASED = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
 
@@ -29,14 +29,14 @@ class BrokerExceptionTest {
     private final SdkTokenBroker broker = Clients.of(local.url(), LocalBroker.KEY).forApp("ios");
     private final String account = LocalBroker.newAccount();
 
-    private BrokerException failure(Runnable call) {
-        BrokerException error = (BrokerException) catchThrowable(call::run);
+    private BrokerError failure(Runnable call) {
+        BrokerError error = (BrokerError) catchThrowable(call::run);
         assertThat(error).isNotNull();
         assertThat(error.getMessage()).contains(error.code()).doesNotContain(account, LocalBroker.KEY, "phone-1");
         return error;
     }
 
-    private BrokerException failure(SdkTokenBroker client) {
+    private BrokerError failure(SdkTokenBroker client) {
         return failure(() -> client.sdkToken(account, "phone-1", "DE"));
     }
 
@@ -51,7 +51,7 @@ class BrokerExceptionTest {
 
     @Test
     void aWrongKeyNamesTheSetting() {
-        BrokerException error = failure(Clients.of(local.url(), "wrong-key-with-enough-characters"));
+        BrokerError error = failure(Clients.of(local.url(), "wrong-key-with-enough-characters"));
         assertThat(error.code()).isEqualTo("session_invalid");
         assertThat(error.status()).isEqualTo(401);
         assertThat(error.retryable()).isFalse();
@@ -62,7 +62,7 @@ class BrokerExceptionTest {
 
     @Test
     void aWrongCountryIsNamed() {
-        BrokerException error = failure(() -> broker.accessId(account, "UK"));
+        BrokerError error = failure(() -> broker.accessId(account, "UK"));
         assertThat(error.code()).isEqualTo("request_invalid");
         assertThat(error.status()).isEqualTo(400);
         assertThat(error).hasMessageContaining("regRegion");
@@ -71,7 +71,7 @@ class BrokerExceptionTest {
     @Test
     void anAccountThatTheVendorHasClosed() {
         local.vendor("{\"fault\":\"account-closed\"}");
-        BrokerException error = failure(broker);
+        BrokerError error = failure(broker);
         assertThat(error.code()).isEqualTo("account_disabled");
         assertThat(error.status()).isEqualTo(403);
         assertThat(error.retryable()).isFalse();
@@ -80,15 +80,15 @@ class BrokerExceptionTest {
     @Test
     void aVendorThatRefusesSaysItsCode() {
         local.vendor("{\"fault\":\"frozen-app\"}");
-        BrokerException error = failure(broker);
+        BrokerError error = failure(broker);
         assertThat(error.code()).isEqualTo("vendor_rejected");
         assertThat(error).hasMessageContaining("vendorCode ");
     }
 
     @Test
     void aBrokerThatIsDown() {
-        BrokerException error = failure(Clients.of("http://127.0.0.1:" + LocalBroker.freePort(), LocalBroker.KEY));
-        assertThat(error.code()).isEqualTo(BrokerException.NETWORK_UNAVAILABLE);
+        BrokerError error = failure(Clients.of("http://127.0.0.1:" + LocalBroker.freePort(), LocalBroker.KEY));
+        assertThat(error.code()).isEqualTo(BrokerError.NETWORK_UNAVAILABLE);
         assertThat(error.status()).isZero();
         assertThat(error.retryable()).isTrue();
         assertThat(error.retryAfter()).isEmpty();
@@ -99,7 +99,7 @@ class BrokerExceptionTest {
         local.vendor("{\"latencyMs\":1500}");
         SdkTokenBroker hasty = Clients.of(local.url(), LocalBroker.KEY, Duration.ofMillis(500)).forApp("ios");
         long start = System.nanoTime();
-        assertThat(failure(hasty).code()).isEqualTo(BrokerException.NETWORK_TIMEOUT);
+        assertThat(failure(hasty).code()).isEqualTo(BrokerError.NETWORK_TIMEOUT);
         assertThat(Duration.ofNanos(System.nanoTime() - start)).isGreaterThanOrEqualTo(Duration.ofMillis(500));
         local.vendor("{\"latencyMs\":0}");
         assertThat(broker.sdkToken(account, "phone-1", "DE")).isNotNull();
@@ -110,8 +110,8 @@ class BrokerExceptionTest {
     void anAccountWithTerminalsThatAreNoObjectsIsAnUnexpectedAnswer() throws IOException {
         String json = "{\"accessId\":\"-1\",\"region\":\"DE\",\"terminals\":[7]}";
         try (CannedServer server = new CannedServer(answer("200 OK", json))) {
-            BrokerException error = failure(() -> client(server).account(account));
-            assertThat(error.code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+            BrokerError error = failure(() -> client(server).account(account));
+            assertThat(error.code()).isEqualTo(BrokerError.UNEXPECTED_ANSWER);
         }
     }
 
@@ -119,7 +119,7 @@ class BrokerExceptionTest {
     void anAnswerThatStopsWithinItsBodyEndsWithTheTimeout() throws IOException {
         try (CannedServer server = new CannedServer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")) {
             SdkTokenBroker hasty = Clients.of(server.url(), LocalBroker.KEY, Duration.ofMillis(500));
-            assertThat(failure(hasty).code()).isEqualTo(BrokerException.NETWORK_TIMEOUT);
+            assertThat(failure(hasty).code()).isEqualTo(BrokerError.NETWORK_TIMEOUT);
         }
     }
 
@@ -128,13 +128,13 @@ class BrokerExceptionTest {
         String token = padded("{\"accessToken\":\"secret\"}", 64 * 1_024);
         try (CannedServer server = new CannedServer(answer("200 OK", token), answer("200 OK", " " + token))) {
             assertThat(client(server).sdkToken(account, "phone-1", "DE").values()).hasSize(1);
-            assertThat(failure(client(server)).code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+            assertThat(failure(client(server)).code()).isEqualTo(BrokerError.UNEXPECTED_ANSWER);
         }
         String known = padded("{\"accessId\":\"-1\",\"region\":\"DE\",\"terminals\":[]}", 2 * 1_024 * 1_024);
         try (CannedServer server = new CannedServer(answer("200 OK", known), answer("200 OK", " " + known))) {
             assertThat(client(server).account(account)).isPresent();
             assertThat(failure(() -> client(server).account(account)).code())
-                    .isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+                    .isEqualTo(BrokerError.UNEXPECTED_ANSWER);
         }
     }
 
@@ -163,7 +163,7 @@ class BrokerExceptionTest {
     @Test
     void aRetryAfterBeyondTheTimeoutIsLeftToTheCaller() throws IOException {
         try (CannedServer server = new CannedServer(problem(429, "rate_limited", true, "Retry-After: 30"), TOKEN)) {
-            BrokerException error = failure(client(server));
+            BrokerError error = failure(client(server));
             assertThat(error.code()).isEqualTo("rate_limited");
             assertThat(error.retryAfter()).isEqualTo(Optional.of(Duration.ofSeconds(30)));
             assertThat(server.requests).hasSize(1);
@@ -173,7 +173,7 @@ class BrokerExceptionTest {
     @Test
     void aCallIsTriedThreeTimesAtMost() throws IOException {
         try (CannedServer server = new CannedServer(problem(503, "store_unavailable", true))) {
-            BrokerException error = failure(client(server));
+            BrokerError error = failure(client(server));
             assertThat(error.code()).isEqualTo("store_unavailable");
             assertThat(error.requestId()).contains("request-1");
             assertThat(server.requests).hasSize(3);
@@ -201,8 +201,8 @@ class BrokerExceptionTest {
     void anAnswerOfSomethingElseIsUnexpected(String status, boolean retryable) throws IOException {
         String body = status.startsWith("204") ? "" : "<html>";
         try (CannedServer server = new CannedServer(answer(status, body, "Location: /login"))) {
-            BrokerException error = failure(client(server));
-            assertThat(error.code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+            BrokerError error = failure(client(server));
+            assertThat(error.code()).isEqualTo(BrokerError.UNEXPECTED_ANSWER);
             assertThat(error.status()).isEqualTo(Integer.parseInt(status.substring(0, 3)));
             assertThat(error.retryable()).isEqualTo(retryable);
         }
@@ -213,7 +213,7 @@ class BrokerExceptionTest {
     void onlyTheAnswerOfTheBrokerCountsAsAnErasure(String status) throws IOException {
         try (CannedServer server = new CannedServer(answer(status, "{}"))) {
             assertThat(failure(() -> client(server).eraseAccountNow(account)).code())
-                    .isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+                    .isEqualTo(BrokerError.UNEXPECTED_ANSWER);
         }
         try (CannedServer server = new CannedServer(ERASED)) {
             client(server).eraseAccountNow(account);
@@ -224,7 +224,7 @@ class BrokerExceptionTest {
     void a404OfAnotherServerDoesNotMeanThatTheAccountIsUnknown() throws IOException {
         try (CannedServer server = new CannedServer(answer("404 Not Found", "<html>"))) {
             assertThat(failure(() -> client(server).account(account)).code())
-                    .isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+                    .isEqualTo(BrokerError.UNEXPECTED_ANSWER);
         }
     }
 
@@ -234,8 +234,8 @@ class BrokerExceptionTest {
         SdkTokenBroker client = Clients.of(local.publicUrl(), LocalBroker.KEY);
         for (Runnable call : List.<Runnable>of(() -> client.account(account), () -> client.eraseAccountNow(account),
                 () -> client.logOutEverywhere(account), () -> client.accessId(account, "DE"), () -> client.unionIds(List.of("1")))) {
-            BrokerException error = failure(call);
-            assertThat(error.code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+            BrokerError error = failure(call);
+            assertThat(error.code()).isEqualTo(BrokerError.UNEXPECTED_ANSWER);
             assertThat(error).hasMessageContaining("sdk-token-broker.url is not the internal API");
             assertThat(error.retryable()).isFalse();
         }
@@ -248,7 +248,7 @@ class BrokerExceptionTest {
             SdkTokenBroker client = client(server);
             for (Runnable call : List.<Runnable>of(() -> client.sdkToken(account, "phone-1", "DE"),
                     () -> client.accessId(account, "DE"), () -> client.account(account))) {
-                assertThat(failure(call).code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+                assertThat(failure(call).code()).isEqualTo(BrokerError.UNEXPECTED_ANSWER);
             }
         }
     }
@@ -257,9 +257,9 @@ class BrokerExceptionTest {
     void anInterruptedCallEndsAtOnceAndKeepsTheInterruption() throws IOException {
         try (CannedServer server = new CannedServer("HTTP/1.1 200 OK\r\n")) {
             Thread.currentThread().interrupt();
-            BrokerException error = failure(client(server));
+            BrokerError error = failure(client(server));
             assertThat(Thread.interrupted()).isTrue();
-            assertThat(error.code()).isEqualTo(BrokerException.INTERRUPTED);
+            assertThat(error.code()).isEqualTo(BrokerError.INTERRUPTED);
             assertThat(error.retryable()).isFalse();
         }
     }

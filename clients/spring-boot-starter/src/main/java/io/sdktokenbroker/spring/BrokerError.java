@@ -8,7 +8,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /** A call that failed. It contains no token, no key and no id of an account, so it may appear in a log. */
-public class BrokerException extends RuntimeException {
+public class BrokerError extends RuntimeException {
     /** There is no connection to the broker. */
     public static final String NETWORK_UNAVAILABLE = "network_unavailable";
     /** The broker did not answer within {@code sdk-token-broker.timeout}. */
@@ -33,7 +33,7 @@ public class BrokerException extends RuntimeException {
     private final Duration retryAfter;
     private final String requestId;
 
-    private BrokerException(String message, String code, int status, boolean retryable, Duration retryAfter,
+    private BrokerError(String message, String code, int status, boolean retryable, Duration retryAfter,
             String requestId, Throwable cause) {
         super(message, cause);
         this.code = code;
@@ -69,25 +69,25 @@ public class BrokerException extends RuntimeException {
     }
 
     /** @param problem does not contain the value, because it can be the id of an account */
-    static BrokerException withoutRequest(String problem) {
-        return new BrokerException(REQUEST_INVALID + ", " + problem, REQUEST_INVALID, 0, false, null, null, null);
+    static BrokerError withoutRequest(String problem) {
+        return new BrokerError(REQUEST_INVALID + ", " + problem, REQUEST_INVALID, 0, false, null, null, null);
     }
 
-    static BrokerException withoutAnswer(String code, Throwable cause) {
-        return new BrokerException(code, code, 0, !code.equals(INTERRUPTED), null, null, cause);
+    static BrokerError withoutAnswer(String code, Throwable cause) {
+        return new BrokerError(code, code, 0, !code.equals(INTERRUPTED), null, null, cause);
     }
 
     /** @param problem the body (RFC 9457). Null: it is no JSON object */
-    static BrokerException ofAnswer(int status, Map<String, Object> problem, Duration retryAfter) {
+    static BrokerError ofAnswer(int status, Map<String, Object> problem, Duration retryAfter) {
         if (status < 400 || problem == null || !(problem.get("code") instanceof String code)) {
             boolean busy = STATUSES_OF_BUSY_SERVERS.contains(status);
-            return new BrokerException(UNEXPECTED_ANSWER + ", status " + status, UNEXPECTED_ANSWER, status, busy,
+            return new BrokerError(UNEXPECTED_ANSWER + ", status " + status, UNEXPECTED_ANSWER, status, busy,
                     retryAfter, null, null);
         }
         String requestId = problem.get("requestId") instanceof String id ? id : null;
         // For an unknown account, the internal API sends a detail. For an unknown address, the broker sends none.
         if (code.equals(NOT_FOUND) && !problem.containsKey("detail")) {
-            return new BrokerException(UNEXPECTED_ANSWER + ", status " + status
+            return new BrokerError(UNEXPECTED_ANSWER + ", status " + status
                     + ", sdk-token-broker.url is not the internal API of the broker, or the broker has no ADMIN_TOKEN",
                     UNEXPECTED_ANSWER, status, false, retryAfter, requestId, null);
         }
@@ -100,6 +100,6 @@ public class BrokerException extends RuntimeException {
                 requestId == null ? null : "request " + requestId)
                 .filter(part -> part != null).map(String::valueOf).collect(Collectors.joining(", "));
         boolean retryable = Boolean.TRUE.equals(problem.get("retryable"));
-        return new BrokerException(message, code, status, retryable, retryAfter, requestId, null);
+        return new BrokerError(message, code, status, retryable, retryAfter, requestId, null);
     }
 }
