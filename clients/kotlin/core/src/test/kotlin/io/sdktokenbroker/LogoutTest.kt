@@ -9,6 +9,7 @@ import io.sdktokenbroker.support.page
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
 import kotlinx.coroutines.cancelAndJoin
@@ -98,6 +99,37 @@ class LogoutTest {
         val error = request.await().exceptionOrNull() as BrokerError
         assertEquals(Kind.LOGGED_OUT to BrokerError.LOGGED_OUT, error.kind to error.code)
         released.countDown()
+        delay(0.3.seconds)
+        assertNull(storage.get("sdk-token"))
+    }
+
+    @Test
+    fun `logout-during-request - also if the answer comes while the logout waits for the storage`() = runBlocking {
+        val mayRead = CountDownLatch(1)
+        val isReading = CountDownLatch(1)
+        val slow = object : TokenStorage by storage {
+            @Volatile var isSlow = false
+            override fun get(key: String): String? {
+                if (isSlow) isReading.countDown().also { mayRead.await(60, TimeUnit.SECONDS) }
+                return storage.get(key)
+            }
+        }
+        val client = broker.client(sessions, slow, proxy.port)
+        val mayAnswer = CountDownLatch(1)
+        proxy.beforeAnswering = { answer -> if (answer == 1) mayAnswer.await(60, TimeUnit.SECONDS) }
+        val request = async(Dispatchers.Default) { runCatching { client.sdkToken("alice") } }
+        eventually { proxy.answers.size == 1 }
+        slow.isSlow = true
+        val refusal = launch(Dispatchers.Default) { client.tokenWasRefused() }
+        eventually { isReading.count == 0L }
+        val logout = async(start = CoroutineStart.UNDISPATCHED) { client.logout() }
+        mayAnswer.countDown()
+        // The answer's step in the storage is now behind the logout's.
+        delay(0.5.seconds)
+        mayRead.countDown()
+        refusal.join()
+        logout.await()
+        assertEquals(BrokerError.LOGGED_OUT, (request.await().exceptionOrNull() as BrokerError).code)
         delay(0.3.seconds)
         assertNull(storage.get("sdk-token"))
     }
