@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { instantOf, RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
+import { HEADER_LENGTH, instantOf, RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
 import { TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';
 import type { TokenRecord } from '../../../../../src/token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../../../../../src/token/subject.ts';
@@ -137,16 +137,23 @@ describe('the keys that seal records', () => {
   test('can be rotated: records sealed under the old key open until it leaves the ring', () => {
     const bytes = codec.encode(record, id, KEY);
     expect(new RecordCodec(new TokenCipher([NEW, OLD])).decode(bytes, id, KEY)).toEqual(record);
-    expect(new RecordCodec(new TokenCipher([NEW])).decode(bytes, id, KEY)).toBeUndefined();
+    for (const ring of [[NEW], [{ id: OLD.id, key: NEW.key }], []]) {
+      expect(new RecordCodec(new TokenCipher(ring)).decode(bytes, id, KEY)).toBeUndefined();
+    }
   });
 
-  test('once set, make plain records unreadable', () => {
-    expect(codec.decode(clear.encode(record, id, KEY), id, KEY)).toBeUndefined();
+  test('once set, make plain records unreadable and out of date', () => {
+    const bytes = clear.encode(record, id, KEY);
+    expect(codec.decode(bytes, id, KEY)).toBeUndefined();
+    const sealed = bytes.subarray(HEADER_LENGTH);
+    expect([[], [OLD]].map((ring) => new TokenCipher(ring).isCurrent(sealed))).toEqual([true, false]);
   });
 
-  test('seal the same record differently each time', () => {
-    const sealed = Array.from({ length: 50 }, () => codec.encode(record, id, KEY).toString('hex'));
-    expect(new Set(sealed).size).toBe(50);
+  test('seal the same record differently each time, in the length of the key id, the IV and the tag more', () => {
+    const sealed = Array.from({ length: 50 }, () => codec.encode(record, id, KEY));
+    expect(new Set(sealed.map((bytes) => bytes.toString('hex'))).size).toBe(50);
+    const plain = clear.encode(record, id, KEY);
+    for (const bytes of sealed) expect(bytes).toHaveLength(plain.length + 2 + 12 + 16);
   });
 
   test('hide account, terminal and token', () => {
