@@ -69,10 +69,6 @@ describe('a forwarded session', () => {
     await expectError(SESSION, 'session_expired');
   });
 
-  it('has no end of its own without an exp', async () => {
-    expect((await verifier.verify(SESSION)).expiresAt).toBe(Number.MAX_SAFE_INTEGER);
-  });
-
   it.each([401, 403])('is refused by status %d, whatever the body', async (status) => {
     server.answer = (_request, response) => response.writeHead(status).end(JSON.stringify({ sub: ACCOUNT, SESSION }));
     const error = await expectError(SESSION, 'session_invalid');

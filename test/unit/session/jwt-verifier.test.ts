@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
-import { CompactSign, SignJWT } from 'jose';
+import { CompactSign } from 'jose';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
 import { wellFormedText } from '../../support/any-text.ts';
@@ -47,21 +47,6 @@ describe('a valid session', () => {
       issuedAt: START_MS - 5_000,
       expiresAt: START_MS + 90_000,
     });
-  });
-
-  it('may have 8192 characters, and not one more', async () => {
-    const shared = jwtVerifier({ secret: SECRET });
-    const ofLength = async (length: number) => {
-      // The base64url text of the claims is a third longer than the claims, so the padding is found by trying.
-      for (let bytes = Math.floor((length * 3) / 4) - 300; ; bytes += 1) {
-        const session = await signWithSecret(SECRET, 'HS256', {}, claimsWith({ padding: 'p'.repeat(bytes) }));
-        if (session.length >= length) return session;
-      }
-    };
-    const longest = await ofLength(8_192);
-    expect(longest).toHaveLength(8_192);
-    expect((await shared.verify(longest)).unionId).toBe(ACCOUNT);
-    await expectRefused(shared, await ofLength(8_193), 'session_invalid');
   });
 
   it('may have several audiences', async () => {
@@ -147,25 +132,18 @@ describe('a session with wrong claims is refused', () => {
     expect(error.detail).toBe(`The session's claim ${claim} ${wrong}`);
   });
 
-  it('and an expired session, to the millisecond', async () => {
-    const session = await rsa.sign({ exp: START_SECONDS + 60.5 });
-    clock.moveTo(60_499);
-    expect((await verifier.verify(session)).unionId).toBe(ACCOUNT);
-    for (const time of [60_500, 60_999, 61_000, 86_400_000]) {
-      clock.moveTo(time);
-      await expectRefused(verifier, session, 'session_expired');
-    }
-  });
-
   it('and a session that is forged and expired counts as forged', async () => {
     await expectRefused(verifier, await stranger.sign({ exp: START_SECONDS - 1 }), 'session_invalid');
   });
 });
 
 describe('a text that is not a session is refused', () => {
-  it('if it is 12 KB of noise, before it is parsed', async () => {
-    const error = await expectRefused(verifier, 'noise-noise.'.repeat(1_024), 'session_invalid');
-    expect(error.detail).toBe('A session must have at most 8192 characters');
+  it('if it has more than 8192 characters, before it is parsed', async () => {
+    const details = [8_192, 8_193].map(async (length) => {
+      return (await expectRefused(verifier, 'x'.repeat(length), 'session_invalid')).detail;
+    });
+    const tooLong = 'A session must have at most 8192 characters';
+    expect(await Promise.all(details)).toEqual(['The session is not a signed JWT', tooLong]);
   });
 
   it.each(['', 'text', 'a.b', 'a.b.c', 'a.b.c.d'])('if it is %j, and the detail says so', async (session) => {
@@ -223,23 +201,6 @@ describe('a text that is not a session is refused', () => {
       'session_invalid',
     );
     expect(error.detail).toBe('The session is not a signed JWT');
-  });
-});
-
-describe('configured claim names are used', () => {
-  it('for names with dots, and for paths', async () => {
-    const named = new JwtVerifier({
-      key: { secret: SECRET },
-      issuer: ISSUER,
-      audience: AUDIENCE,
-      claims: { ...CLAIM_NAMES, unionId: 'https://example.com/union_id', region: 'address.country', app: 'azp' },
-      clock,
-    });
-    const claims = claimsWith({ 'https://example.com/union_id': 'u-1', address: { country: 'sg' }, azp: 'ios' });
-    const session = await new SignJWT(claims)
-      .setProtectedHeader({ alg: 'HS256' })
-      .sign(new TextEncoder().encode(SECRET));
-    expect(await named.verify(session)).toMatchObject({ unionId: 'u-1', region: 'SG', app: 'ios' });
   });
 });
 

@@ -243,13 +243,6 @@ describe('a session is neither accepted nor refused without its key', () => {
     expect(server.received).toHaveLength(4);
   });
 
-  it('if the server redirects to any address', async () => {
-    const elsewhere = await recordingServer(json({ keys: [first.jwk] }));
-    server.answer = (_request, response) => response.writeHead(302, { location: elsewhere.origin }).end();
-    await expectUnavailable();
-    expect(elsewhere.received).toEqual([]);
-  });
-
   it.each(['<html>', '', 'null', '7', '"keys"', '[]', '{}', '{"keys":null}', '{"keys":{}}', '{"keys":[1]}'])(
     'if the server answers %j',
     async (body) => {

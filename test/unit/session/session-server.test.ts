@@ -9,7 +9,6 @@ import {
   boundedFetch,
   noteContact,
   SessionConnections,
-  sessionCheckUnavailable,
   UnexpectedStatus,
 } from '../../../src/session/session-server.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
@@ -98,20 +97,6 @@ describe('the timeout of the session server', () => {
     await server.stop();
     await expect(boundedFetch(server.origin, PLAIN, { clock })).rejects.toThrow();
     expect(clock.timers.size).toBe(0);
-  });
-});
-
-describe('a request to a session server', () => {
-  it('has the given headers, the name of the broker, and no header of a browser', async () => {
-    await boundedFetch(server.origin, { headers: { 'x-one': 'é' } }, { clock: systemClock, userAgent: 'broker/1' });
-    await boundedFetch(server.origin, PLAIN, { clock: systemClock });
-    const ofAll = { host: new URL(server.origin).host, connection: 'keep-alive' };
-    expect(server.received).toMatchObject([
-      { method: 'GET', headers: { 'user-agent': 'broker/1', 'x-one': 'é' }, body: '' },
-      { method: 'GET', body: '' },
-    ]);
-    expect(server.received[0]?.headers).toEqual({ ...ofAll, 'user-agent': 'broker/1', 'x-one': 'é' });
-    expect(server.received[1]?.headers).toEqual(ofAll);
   });
 });
 
@@ -215,13 +200,6 @@ describe('an answer of a session server', () => {
       response.write(bytes.subarray(0, 1), () => setTimeout(() => response.end(bytes.subarray(1)), 20));
     };
     expect(await textOf()).toBe('é');
-  });
-});
-
-describe('the error', () => {
-  it('for a session that cannot be checked asks for a retry in 2 s, and keeps its cause', () => {
-    const cause = new Error('why');
-    expect(sessionCheckUnavailable(cause)).toMatchObject({ code: 'session_check_unavailable', retryAfter: 2, cause });
   });
 });
 
