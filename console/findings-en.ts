@@ -41,6 +41,11 @@ function named(fact: string | undefined): string {
   return fact === undefined ? '' : ` (${fact})`;
 }
 
+const REFUSALS: Readonly<Record<string, string>> = {
+  session_expired: '. Most have expired',
+  unknown_key: '. Most are signed with an unknown key, or wrongly',
+};
+
 export type Findings = Readonly<Record<Finding['code'], Write>>;
 
 export const FINDINGS_EN: Findings = {
@@ -104,9 +109,15 @@ export const FINDINGS_EN: Findings = {
     text: `Sessions cannot be checked${named(reason)}${share === undefined ? '' : `: ${shareOf(share, 'checks', f)} fail${counted(count, f)}`}. A replica accepts those that it knows for a while, but a new one knows none.`,
     next: 'Restore your session server or its JWKS URL, or the way to it. Do not restart the replicas.',
   }),
-  sessions_refused: ({ count, share }, f) => ({
-    text: `The broker refuses ${shareOf(share, 'sessions', f)}${counted(count, f)}. Users may be locked out.`,
-    next: 'Take a session of a new login and run `node dist/main.js check --session`.',
+  sessions_refused: ({ count, share, usualShare, reason = '' }, f) => ({
+    text:
+      `The broker refuses ${shareOf(share, 'sessions', f)}${counted(count, f)}` +
+      `${usualShare === undefined ? '' : `, and refused ${f.percent(usualShare)} in the hour before`}` +
+      `${REFUSALS[reason] ?? ''}. Users may be locked out.`,
+    next:
+      reason === 'unknown_key'
+        ? 'Compare the keys of your cloud with those that the broker knows, also behind the same `kid`.'
+        : 'Take a session of a new login and run `node dist/main.js check --session`.',
   }),
   vendor_fails_logins: ({ count, share, reason }, f) => ({
     text: `The vendor fails ${shareOf(share, 'logins', f)}${counted(count, f)}${withReason(reason)}.`,

@@ -25,6 +25,11 @@ function named(fact: string | undefined): string {
   return fact === undefined ? '' : `（${fact}）`;
 }
 
+const REFUSALS: Readonly<Record<string, string>> = {
+  session_expired: '，其中大多已过期',
+  unknown_key: '，其中大多密钥未知或签名错误',
+};
+
 export const FINDINGS_ZH: Findings = {
   redis_unreachable: ({ reason }) => ({
     text: `Redis 无响应${named(reason)}。已知的令牌由内存提供。`,
@@ -85,9 +90,15 @@ export const FINDINGS_ZH: Findings = {
     text: `无法校验会话${named(reason)}${share === undefined ? '' : `：有${shareOf(share, f)}的校验失败${counted(count, f)}`}。副本在一段时间内仍接受它已校验过的会话，但新副本没有这样的会话。`,
     next: '请恢复会话服务器或 JWKS 地址，或到它们的网络。不要重启副本。',
   }),
-  sessions_refused: ({ count, share }, f) => ({
-    text: `有${shareOf(share, f)}的会话被拒绝${counted(count, f)}，用户可能无法登录。`,
-    next: '用一次新登录的会话运行 `node dist/main.js check --session`。',
+  sessions_refused: ({ count, share, usualShare, reason = '' }, f) => ({
+    text:
+      `有${shareOf(share, f)}的会话被拒绝${counted(count, f)}` +
+      `${usualShare === undefined ? '' : `，此前一小时为 ${f.percent(usualShare)}`}` +
+      `${REFUSALS[reason] ?? ''}。用户可能无法登录。`,
+    next:
+      reason === 'unknown_key'
+        ? '把你的云的密钥与 Broker 已知的密钥逐一核对，`kid` 相同的也要核对。'
+        : '用一次新登录的会话运行 `node dist/main.js check --session`。',
   }),
   vendor_fails_logins: ({ count, share, reason }, f) => ({
     text: `向厂商的登录有${shareOf(share, f)}失败${counted(count, f)}${withReason(reason)}。`,

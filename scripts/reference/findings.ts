@@ -7,6 +7,7 @@ import type { Language, Texts } from './language.ts';
 const {
   shares,
   lately,
+  usual,
   noLogin,
   endedByRenewals,
   slowLoginMs,
@@ -81,8 +82,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
     zh: `；或 ${minutes(outage.ms)} 分钟内无一成功，并且失败 ${outage.least} 次`,
   }),
   sessions_refused: also(share('refusedSessions', 'checks', '校验'), {
-    en: '. In mode `jwt`, only signed JWTs count, of any issuer: anybody can send another bearer token',
-    zh: '。`jwt` 模式下只计已签名的 JWT，不论签发者：其他 bearer 令牌任何人都能发送',
+    en: `; or ${percent(usual.above)} more than in the hour before, if it had ${usual.least} checks. In mode \`jwt\`, only signed JWTs count, of any issuer: anybody can send another bearer token`,
+    zh: `；或比此前一小时高 ${percent(usual.above)}（该小时至少有 ${usual.least} 次校验）。\`jwt\` 模式下只计已签名的 JWT，不论签发者：其他 bearer 令牌任何人都能发送`,
   }),
   vendor_fails_logins: also(share('failedLogins', 'logins that were sent', '已发送登录'), {
     en: `. With few logins: in 5 or ${noLogin.minutes} minutes none succeeds, and ${noLogin.least} fail, of ${noLogin.accounts} accounts or more`,

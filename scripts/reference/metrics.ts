@@ -62,8 +62,8 @@ const LABELS: readonly LabelText[] = [
     label: 'outcome',
     of: { en: 'session checks', zh: '会话校验' },
     values: {
-      en: '`cached` (accepted from memory), `accepted`, `kept` (accepted again, because your cloud did not answer), `malformed` (no signed JWT in mode `jwt`), or the error: `session_invalid`, `session_expired`, `session_check_unavailable`',
-      zh: '`cached`（命中内存，接受）、`accepted`、`kept`（你的云没有响应，继续接受）、`malformed`（`jwt` 模式下不是已签名的 JWT），或错误：`session_invalid`、`session_expired`、`session_check_unavailable`',
+      en: '`cached` (accepted from memory), `accepted`, `kept` (accepted again, because your cloud did not answer), `malformed` (no signed JWT in mode `jwt`), `unknown_key` (of a JWT; or its signature is wrong), or the error: `session_invalid`, `session_expired`, `session_check_unavailable`',
+      zh: '`cached`（命中内存，接受）、`accepted`、`kept`（你的云没有响应，继续接受）、`malformed`（`jwt` 模式下不是已签名的 JWT）、`unknown_key`（JWT 的密钥未知或签名错误），或错误：`session_invalid`、`session_expired`、`session_check_unavailable`',
     },
     orError: true,
   },

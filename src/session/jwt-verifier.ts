@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import * as errors from 'jose/errors';
 import { compactVerify } from 'jose/jws/compact/verify';
-import { BrokerError } from '../token/errors.ts';
+import { BrokerError, type SessionFault } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { SESSION_REASONS } from '../token/session-reasons.ts';
 import type { Text } from '../token/text.ts';
@@ -33,6 +33,12 @@ const REFUSALS: Readonly<Record<string, Text>> = {
   [errors.JWKSNoMatchingKey.code]: SESSION_REASONS.unknownKey,
   [errors.JWKSMultipleMatchingKeys.code]: SESSION_REASONS.severalKeys,
   [errors.JWSSignatureVerificationFailed.code]: SESSION_REASONS.wrongSignature,
+};
+
+const FAULTS: Readonly<Record<string, SessionFault>> = {
+  [errors.JWSInvalid.code]: 'malformed',
+  [errors.JWKSNoMatchingKey.code]: 'unknown_key',
+  [errors.JWSSignatureVerificationFailed.code]: 'unknown_key',
 };
 
 export type Claims = Readonly<Record<string, unknown>>;
@@ -130,8 +136,9 @@ export function isSessionType(type: unknown): boolean {
 
 /** Maps an error of jose. Its message and payload are left out, because they may contain parts of the session. */
 export function brokerErrorFrom(error: unknown): BrokerError {
-  const detail = error instanceof errors.JOSEError ? REFUSALS[error.code] : undefined;
-  if (detail) return new BrokerError('session_invalid', { detail, isMalformed: error instanceof errors.JWSInvalid });
+  const code = error instanceof errors.JOSEError ? error.code : '';
+  const detail = REFUSALS[code];
+  if (detail) return new BrokerError('session_invalid', { detail, sessionFault: FAULTS[code] });
   // Keys that cannot be fetched or used say nothing about the session.
   return sessionCheckUnavailable(error);
 }

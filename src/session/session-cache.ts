@@ -309,6 +309,6 @@ export class SessionCache implements SessionVerifier<CachedPrincipal>, BelievedS
   }
 }
 
-function outcomeOf({ isMalformed, code }: BrokerError): SessionOutcome {
-  return isMalformed ? 'malformed' : code;
+function outcomeOf({ sessionFault, code }: BrokerError): SessionOutcome {
+  return sessionFault ?? code;
 }

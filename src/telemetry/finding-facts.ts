@@ -23,6 +23,12 @@ export const THRESHOLDS = {
   },
   /** The share of the last minute that is a finding, too: old successes must not hide what has just begun. */
   lately: { times: 2, most: 0.75 },
+  /**
+   * Users whose sessions ended are refused each day. From so many sessions of the hour before on, what is usual is
+   * known, and a share is a finding if it is so much larger. Before, that share is assumed, and `shares` has the bound.
+   * Either is more than so many standard deviations, which chance seldom explains.
+   */
+  usual: { least: 100, above: 0.1, assumed: 0.3, deviations: 4 },
   /** It is over if so many failures were to be expected lately, and far fewer came. */
   missedFailures: 15,
   /** A finding stays until its share is so much smaller. So it does not come and go. */
@@ -90,6 +96,9 @@ export const NO_COUNTS = {
   failedAccounts: 0,
   /** In the last hour. */
   endedTokens: 0,
+  /** In the last hour that had enough sessions, without the last five minutes. */
+  usualSessions: 0,
+  usualRefusedSessions: 0,
   /** Accounts of the last day. */
   endedByRenewals: 0,
 };
@@ -122,6 +131,7 @@ export interface ReplicaFacts {
     readonly logins?: string | undefined;
     readonly rejections?: Pick<FindingFacts, 'reason' | 'vendorCode'> | undefined;
     readonly reads?: string | undefined;
+    readonly refusals?: string | undefined;
   };
   /** `undefined`: the store is in this process. */
   readonly redis:
@@ -158,8 +168,31 @@ export function isLong(contact: Contact, now: number, long: { readonly least: nu
 
 export type ShareName = keyof typeof THRESHOLDS.shares;
 
-/** The shares that were too large at the last look. Each look changes it. */
-export type StandingShares = Set<ShareName>;
+/** Of the time before a fault. */
+interface UsualShare {
+  readonly share: number;
+  /** Number of events; infinite if it is not measured. */
+  readonly of: number;
+}
+
+/**
+ * The shares that were too large at the last look, and what was usual when that began: a fault that lasts does not
+ * become usual. Each look changes it.
+ */
+export type StandingShares = Map<ShareName, UsualShare>;
+
+/** Of no other share, anything is usual. */
+function usualOf(name: ShareName, { usualSessions: of, usualRefusedSessions: refused }: RecentCounts): UsualShare {
+  if (name !== 'refusedSessions') return { share: 0, of: Number.POSITIVE_INFINITY };
+  const { least, assumed } = THRESHOLDS.usual;
+  return of < least ? { share: assumed, of: Number.POSITIVE_INFINITY } : { share: ratio(refused, of).share, of };
+}
+
+/** Whether chance seldom makes a share of `all` events so much larger than usual. */
+function isUnlikely(share: number, all: number, usual: UsualShare): boolean {
+  const variance = usual.share * (1 - usual.share) * (1 / all + 1 / usual.of);
+  return share - usual.share >= THRESHOLDS.usual.deviations * Math.sqrt(variance);
+}
 
 export function shareNames(code: FindingCode): ShareName[] {
   const names = Object.keys(THRESHOLDS.shares) as ShareName[];
@@ -177,26 +210,43 @@ export function shareFinding(
   standing: StandingShares,
   why: Pick<FindingFacts, 'reason' | 'vendorCode'> = {},
 ): FoundFacts[] {
-  const { code, of, least, share } = THRESHOLDS.shares[name];
-  const { times, most } = THRESHOLDS.lately;
-  const [recent, late] = [ratio(counts[name], counts[of]), ratio(lately[name], lately[of])];
+  const { code, of, least, share: most } = THRESHOLDS.shares[name];
   const isStanding = standing.has(name);
-  const isFrequent = ({ failed, share: one }: ReturnType<typeof ratio>, bound: number) =>
-    isStanding ? failed >= least / 2 && one >= keptShare(bound) : failed >= least && one >= bound;
-  const isLate = late.share >= keptShare(share);
-  const wouldShow = lately[of] * recent.share >= THRESHOLDS.missedFailures;
+  const usual = standing.get(name) ?? usualOf(name, counts);
+  const isMeasured = Number.isFinite(usual.of);
+  const bound = isMeasured ? usual.share + THRESHOLDS.usual.above : most;
+  const [recent, late] = [ratio(counts[name], counts[of]), ratio(lately[name], lately[of])];
+  const kept = (one: number) => usual.share + keptShare(one - usual.share);
+  const isFrequent = ({ failed, all, share }: ReturnType<typeof ratio>, one: number) =>
+    isStanding
+      ? failed >= least / 2 && share >= kept(one)
+      : failed >= least && share >= one && isUnlikely(share, all, usual);
+  const isLate = late.share >= kept(bound);
+  const wouldShow = lately[of] * (recent.share - usual.share) >= THRESHOLDS.missedFailures;
   // The users of closed accounts are locked out, also when no more accounts are closed.
   const stays = code === 'accounts_closed';
   const isFound =
-    (isFrequent(recent, share) && (stays || isLate || (isStanding && !wouldShow))) ||
-    isFrequent(late, Math.min(times * share, most));
+    (isFrequent(recent, bound) && (stays || isLate || (isStanding && !wouldShow))) ||
+    isFrequent(late, Math.max(bound, Math.min(THRESHOLDS.lately.times * most, THRESHOLDS.lately.most)));
   if (!isFound) {
     standing.delete(name);
     return [];
   }
-  standing.add(name);
+  standing.set(name, usual);
   const told = stays || !isLate || lately[of] < least ? recent : late;
-  return [{ code, count: told.failed, share: Math.round(100 * told.share) / 100, ...why }];
+  return [
+    {
+      code,
+      count: told.failed,
+      share: rounded(told.share),
+      ...(isMeasured && { usualShare: rounded(usual.share) }),
+      ...why,
+    },
+  ];
+}
+
+function rounded(share: number): number {
+  return Math.round(100 * share) / 100;
 }
 
 /** A finding stays until its share is less than this. */
@@ -205,5 +255,5 @@ export function keptShare(share: number): number {
 }
 
 function ratio(failed: number, all: number) {
-  return { failed, share: Math.min(1, failed / Math.max(1, all)) };
+  return { failed, all, share: Math.min(1, failed / Math.max(1, all)) };
 }

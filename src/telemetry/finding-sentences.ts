@@ -9,6 +9,11 @@ const REFUSALS: Readonly<Record<string, string>> = {
   noperm: 'its user lacks a right: run check',
 };
 
+const SESSION_FAULTS: Readonly<Record<string, string>> = {
+  session_expired: 'have expired',
+  unknown_key: 'are signed with an unknown key, or wrongly',
+};
+
 type Sentence = (facts: FindingFacts, part: (fact: unknown, text: string) => string) => string;
 
 const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
@@ -28,8 +33,8 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
     `The vendor has closed accounts: ${part(count, `${count} `)}within six minutes${part(share, `, in ${percent(share)} of the logins`)}. Ask the vendor why. They have no token any more.`,
   session_check_fails: ({ reason, share }, part) =>
     `Sessions cannot be checked${part(share, `: ${percent(share)} of the checks fail`)}${part(reason, ` (${reason})`)}. Repair your session server, or the way to it.`,
-  sessions_refused: ({ share }, part) =>
-    `${part(share, `${percent(share)} of the`) || 'Most'} sessions are refused. Try one with check --session.`,
+  sessions_refused: ({ share, usualShare, reason = '' }, part) =>
+    `${part(share, `${percent(share)} of the`) || 'Most'} sessions are refused${part(usualShare, `, ${percent(usualShare)} in the hour before`)}${part(SESSION_FAULTS[reason], `: most ${SESSION_FAULTS[reason]}`)}. Try one with check --session.`,
   vendor_fails_logins: ({ share, reason }, part) =>
     `The vendor fails ${part(share, `${percent(share)} of the `)}logins${part(reason, `, most with ${reason}`)}. Ask the vendor.`,
   reads_fail: ({ share, reason }, part) =>

@@ -13,7 +13,7 @@ import {
 } from './finding-facts.ts';
 
 /** Returns the findings of one replica, or of the fleet if the counts are the sums of all replicas. */
-export function replicaFindings(facts: ReplicaFacts, standing: StandingShares = new Set()): FoundFacts[] {
+export function replicaFindings(facts: ReplicaFacts, standing: StandingShares = new Map()): FoundFacts[] {
   const { counts, reasons } = facts;
   const found = [
     ...redisFindings(facts),
@@ -107,7 +107,7 @@ function sessionFindings(facts: ReplicaFacts, standing: StandingShares): FoundFa
   if (found.length === 0 && sessionServer && isOutage(sessionServer, monotonic)) {
     found.push({ code: 'session_check_fails', since: sessionServer.failingSince, reason });
   }
-  return [...found, ...shareFinding('refusedSessions', facts, standing)];
+  return [...found, ...shareFinding('refusedSessions', facts, standing, { reason: facts.reasons.refusals })];
 }
 
 function clockFindings(offsetMs = 0, host?: string): FoundFacts[] {

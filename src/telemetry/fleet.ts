@@ -56,8 +56,8 @@ export class Fleet {
   #all: ReadonlyMap<string, Finding> = new Map();
   /** Those that only the summaries of all replicas show. */
   #ofFleet: ReadonlyMap<string, Finding> = new Map();
-  readonly #ownShares: StandingShares = new Set();
-  readonly #allShares: StandingShares = new Set();
+  readonly #ownShares: StandingShares = new Map();
+  readonly #allShares: StandingShares = new Map();
   /** By the monotonic clock. */
   #reportedAt = 0;
   /**

@@ -155,7 +155,9 @@ export function countsByMinute(clock: Clock) {
       failedLogins: new MinuteCounts<string>(now),
       rejectedLogins: new MinuteCounts<string>(now),
       failedReads: new MinuteCounts<string>(now),
+      refusedSessions: new MinuteCounts<string>(now),
     },
+    usual: { usualSessions: 0, usualRefusedSessions: 0 },
     readsInRow: new FailuresInRow(),
     rejectionsInRow: new FailuresInRow(),
     /** Those whose logins have failed since one succeeded here: as many as a finding needs. */
@@ -187,6 +189,9 @@ const REJECTED: ReadonlySet<string> = new Set(OF_ALL_ACCOUNTS);
 /** The vendor refuses a field of the login: that of one account, or all. */
 const REFUSED = 'request' satisfies LoginOutcome;
 
+/** Without malformed ones: anybody can send them, and they lock no user out. */
+const REFUSED_SESSIONS: ReadonlySet<SessionOutcome> = new Set(['session_invalid', 'session_expired', 'unknown_key']);
+
 /** @param of returns the counts of some time */
 function sharesOf(
   { shares, reads, repeatedFailures, sessions }: ReturnType<typeof countsByMinute>,
@@ -198,9 +203,7 @@ function sharesOf(
     ...of(shares),
     // The two counts of a read may be in different slots.
     reads: Math.max(0, sumOf(of(reads)) - sumOf(of(repeatedFailures))),
-    // Anybody can send malformed sessions, and they lock no user out.
     sessions: sumOf(checks) - (checks.malformed ?? 0),
-    refusedSessions: (checks.session_invalid ?? 0) + (checks.session_expired ?? 0),
     uncheckedSessions: checks.session_check_unavailable ?? 0,
   };
 }
@@ -212,10 +215,17 @@ function sumOf(counts: Readonly<Partial<Record<string, number>>>): number {
 /** The numbers that findings are made of, and the most frequent failures. */
 export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
   const { minutes } = THRESHOLDS.noLogin;
-  const { shares, reasons, logins, failedAccounts, endedTokens, endedByRenewals } = counts;
+  const { shares, reasons, usual, logins, failedAccounts, endedTokens, endedByRenewals } = counts;
   const faults = Object.entries(logins.within(minutes)).filter(([outcome]) => !NO_FAULTS.has(outcome));
-  const recent: RecentCounts = {
-    ...sharesOf(counts, (kinds) => kinds.within(MINUTES_OF_FINDINGS)),
+  const recent = sharesOf(counts, (kinds) => kinds.within(MINUTES_OF_FINDINGS));
+  const hour = sharesOf(counts, (kinds) => kinds.within(60));
+  const usualSessions = hour.sessions - recent.sessions;
+  if (usualSessions >= THRESHOLDS.usual.least) {
+    Object.assign(usual, { usualSessions, usualRefusedSessions: hour.refusedSessions - recent.refusedSessions });
+  }
+  const all: RecentCounts = {
+    ...recent,
+    ...usual,
     halfHourLogins: shares.within(minutes).logins ?? 0,
     halfHourFailedLogins: faults.reduce((sum, [, count]) => sum + count, 0),
     failedAccounts: [...failedAccounts.keys()].length,
@@ -225,12 +235,13 @@ export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
   const lately = sharesOf(counts, (kinds) => kinds.lately());
   const [rejection, vendorCode] = reasonOf(reasons.rejectedLogins)?.split(' ') ?? [];
   return {
-    counts: recent,
+    counts: all,
     lately,
     reasons: {
       logins: reasonOf(reasons.failedLogins) ?? mostFrequent(Object.fromEntries(faults)),
       rejections: rejection ? { reason: rejection, ...(vendorCode && { vendorCode: Number(vendorCode) }) } : undefined,
       reads: reasonOf(reasons.failedReads),
+      refusals: reasonOf(reasons.refusedSessions),
     },
   };
 }
@@ -286,6 +297,9 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
     },
     accountClosed: () => shares.add('closedAccounts'),
     endedUnrenewed: () => counts.endedTokens.add('token'),
-    sessionChecked: (outcome) => counts.sessions.add(outcome),
+    sessionChecked(outcome) {
+      counts.sessions.add(outcome);
+      if (REFUSED_SESSIONS.has(outcome)) countFailure('refusedSessions', outcome);
+    },
   });
 }

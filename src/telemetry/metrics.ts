@@ -173,6 +173,7 @@ function countedEvents(registry: Registry, vendorResults: MetricsOptions['vendor
         'accepted',
         'kept',
         'malformed',
+        'unknown_key',
         'session_invalid',
         'session_expired',
         'session_check_unavailable',

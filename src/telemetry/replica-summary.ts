@@ -19,6 +19,7 @@ const leftFinding = z.object({
   since: instant,
   count: z.int().min(0).max(MAX_COUNT).optional().catch(undefined),
   share: z.number().min(0).max(1).optional().catch(undefined),
+  usualShare: z.number().min(0).max(1).optional().catch(undefined),
   host: word.optional().catch(undefined),
   reason: word.optional().catch(undefined),
   vendorCode: z.int().optional().catch(undefined),

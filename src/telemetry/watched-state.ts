@@ -21,7 +21,7 @@ export function watchState(registry: Registry, version: string, state: WatchedSt
   new Gauge({
     registers,
     name: 'sdk_token_broker_build_info',
-    help: 'Always 1, with the version of the service and of Node.js, and a digest of settings and secrets, as labels.',
+    help: 'Always 1. The labels have the versions and a digest of settings and secrets.',
     labelNames: ['version', 'node_version', 'configuration'],
     collect() {
       this.reset();

@@ -77,6 +77,9 @@ export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERRORS, text);
 }
 
+/** `malformed`: it has not even the form of a session. `unknown_key`: its key is unknown, or its signature is wrong. */
+export type SessionFault = 'malformed' | 'unknown_key';
+
 export interface BrokerErrorOptions {
   /** Instead of the title in {@link ERRORS}, if it can say more. */
   readonly title?: string | undefined;
@@ -92,8 +95,8 @@ export interface BrokerErrorOptions {
   readonly isUnsent?: boolean;
   /** Only for the log: the account, if the request does not tell. */
   readonly account?: AccountId;
-  /** Only for the metrics: the bearer token has not even the form of a session. */
-  readonly isMalformed?: boolean;
+  /** Only for the metrics and the findings: how a session differs from those that the cloud issues. */
+  readonly sessionFault?: SessionFault | undefined;
   /** Only for the log. */
   readonly cause?: unknown;
 }
@@ -108,7 +111,7 @@ export class BrokerError extends ExplainedError {
   readonly waitMs: number | undefined;
   readonly vendorCode: number | undefined;
   readonly account: AccountId | undefined;
-  readonly isMalformed: boolean | undefined;
+  readonly sessionFault: SessionFault | undefined;
   readonly #isUnsent: boolean | undefined;
 
   constructor(code: ErrorCode, options: BrokerErrorOptions = {}) {
@@ -121,7 +124,7 @@ export class BrokerError extends ExplainedError {
     this.waitMs = options.waitMs;
     this.vendorCode = options.vendorCode;
     this.account = options.account;
-    this.isMalformed = options.isMalformed;
+    this.sessionFault = options.sessionFault;
     this.#isUnsent = options.isUnsent;
   }
 

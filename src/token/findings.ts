@@ -34,6 +34,8 @@ export interface FindingFacts {
   readonly count?: number | undefined;
   /** Of all events of their kind, from 0 to 1. */
   readonly share?: number | undefined;
+  /** The share of the hour before, if it is known. */
+  readonly usualShare?: number | undefined;
   /** The vendor's domain. */
   readonly host?: string | undefined;
   /** Why, in a word: the kind of failure, or the code of an error. Or the ids of keys, each with its replicas. */
@@ -58,9 +60,13 @@ const MANY_ENDED = 5;
 /** Tokens are renewed long before they end. */
 const VERY_LATE_SECONDS = 600;
 
-export function levelOf({ code, count = 0, seconds = 0 }: Finding): Level {
+/** So much more than usual locks many users out. */
+const MANY_REFUSED = 0.5;
+
+export function levelOf({ code, count = 0, seconds = 0, share = 1, usualShare = 0 }: Finding): Level {
   if (code === 'tokens_ended' && count < MANY_ENDED) return 'warn';
   if (code === 'renewals_late' && seconds >= VERY_LATE_SECONDS) return 'critical';
+  if (code === 'sessions_refused' && share - usualShare < MANY_REFUSED) return 'warn';
   return FINDINGS[code];
 }
 

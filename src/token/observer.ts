@@ -1,4 +1,4 @@
-import type { ErrorCode } from './errors.ts';
+import type { ErrorCode, SessionFault } from './errors.ts';
 import type { Urgency } from './login-queue.ts';
 import type { AccountId } from './subject.ts';
 
@@ -52,10 +52,9 @@ export type LoginOutcome =
 
 /**
  * The result of a session check. `cached`: accepted from memory. `accepted`: the verifier accepted it. `kept`: accepted
- * from memory because the session server could not be reached. `malformed`: refused, and no session of anybody. An
- * error code: refused, or not checked.
+ * from memory because the session server could not be reached. A fault or an error code: refused, or not checked.
  */
-export type SessionOutcome = 'cached' | 'accepted' | 'kept' | 'malformed' | ErrorCode;
+export type SessionOutcome = 'cached' | 'accepted' | 'kept' | SessionFault | ErrorCode;
 
 /** The limits of an account: requests, logins, and replacements of refused tokens. */
 export type LimitName = 'requests' | 'logins' | 'refused_tokens';

@@ -44,6 +44,12 @@ const finding = open({
   message: z.string().meta({ description: 'What is wrong, and the first step.' }),
   count: count.optional().meta({ description: 'Number of events, accounts, tokens or replicas.' }),
   share: z.number().min(0).max(1).optional().meta({ description: 'Of all events of their kind.' }),
+  usualShare: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .meta({ description: 'The share of the hour before, if it is known.' }),
   host: z.string().optional().meta({ description: "The vendor's domain." }),
   reason: z
     .string()

@@ -149,7 +149,7 @@ describe('a text that is not a session is refused', () => {
   it.each(['', 'text', 'a.b', 'a.b.c', 'a.b.c.d'])('if it is %j, and the detail says so', async (session) => {
     const error = await expectRefused(verifier, session, 'session_invalid');
     expect(error.detail).toBe('The session is not a signed JWT');
-    expect(error.isMalformed).toBe(true);
+    expect(error.sessionFault).toBe('malformed');
   });
 
   it('but counts as a session if it is a signed JWT, whoever signed it', async () => {
@@ -160,7 +160,7 @@ describe('a text that is not a session is refused', () => {
       rsa.sign({ padding: 'p'.repeat(8_192) }),
     ];
     for (const session of await Promise.all(sessions)) {
-      expect((await expectRefused(verifier, session, 'session_invalid')).isMalformed).not.toBe(true);
+      expect((await expectRefused(verifier, session, 'session_invalid')).sessionFault).not.toBe('malformed');
     }
   });
 

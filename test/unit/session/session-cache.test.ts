@@ -232,7 +232,7 @@ describe('a refused session', () => {
   it.each([
     ['session_invalid', {}, 0],
     ['session_expired', {}, 0],
-    ['session_invalid', { isMalformed: true }, -3_600_000],
+    ['session_invalid', { sessionFault: 'malformed' }, -3_600_000],
   ] as const)('is refused without a check for refusalMs: %s, %j, with the clock set by %i ms', async (...row) => {
     const [code, more, jumpMs] = row;
     const cache = cacheWith();
@@ -243,7 +243,7 @@ describe('a refused session', () => {
       if (time === 0) clock.jump(jumpMs);
     }
     expect(inner.calls).toHaveLength(1);
-    expect(outcomes()).toEqual(Array(3).fill('isMalformed' in more ? 'malformed' : code));
+    expect(outcomes()).toEqual(Array(3).fill('sessionFault' in more ? 'malformed' : code));
     inner.failure = undefined;
     expect((await cache.verify('two')).unionId).toBe('account-of-two');
     clock.moveTo(2_000);

@@ -35,7 +35,13 @@ export const KINDS = all<RedisErrorKind>({
 });
 const CAUSES = all<RenewalCause>({ new: true, due: true, refused: true, background: true });
 const RENEWALS = all<RenewalOutcome>({ login: true, waited: true });
-const SESSIONS = all<Exclude<SessionOutcome, ErrorCode>>({ cached: true, accepted: true, kept: true, malformed: true });
+const SESSIONS = all<Exclude<SessionOutcome, ErrorCode>>({
+  cached: true,
+  accepted: true,
+  kept: true,
+  malformed: true,
+  unknown_key: true,
+});
 const URGENCIES = all<Urgency>({ foreground: true, background: true });
 
 /** The calls of each event, with every value of a label. */

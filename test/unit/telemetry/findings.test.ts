@@ -208,7 +208,10 @@ const BUSY = { ...NO_COUNTS, logins: 3_000, sessions: 3_000, reads: 3_000 };
 describe('a share', () => {
   const found = (counts: Partial<ShareCounts>, lately: Partial<ShareCounts>, standing: ShareName[] = []) => {
     const facts = { ...FINE, counts: { ...BUSY, ...counts }, lately: { ...NO_SHARES, ...lately } };
-    return replicaFindings(facts, new Set(standing)).map(({ code, share }) => ({ code, share }));
+    return replicaFindings(
+      facts,
+      new Map(standing.map((name) => [name, { share: 0, of: Number.POSITIVE_INFINITY }])),
+    ).map(({ code, share }) => ({ code, share }));
   };
   const names = Object.keys(THRESHOLDS.shares) as (keyof typeof THRESHOLDS.shares)[];
 
@@ -292,7 +295,7 @@ describe('a share', () => {
   });
 
   test('that is over needs new failures to begin again, with however few events', () => {
-    const standing: StandingShares = new Set();
+    const standing: StandingShares = new Map();
     const of = (counts: Partial<ShareCounts>, lately: Partial<ShareCounts>) => {
       const facts = { ...FINE, counts: { ...NO_COUNTS, ...counts }, lately: { ...NO_SHARES, ...lately } };
       return codesOf(replicaFindings(facts, standing));

@@ -148,7 +148,12 @@ describe('the numbers behind findings', () => {
     expect(recentCounts(counts)).toEqual({
       counts: { ...NO_COUNTS, ...shares, halfHourLogins: 8, halfHourFailedLogins: 3, endedTokens: 2 },
       lately: shares,
-      reasons: { logins: 'timeout', reads: 'vendor_busy', rejections: { reason: 'clock_skew' } },
+      reasons: {
+        logins: 'timeout',
+        reads: 'vendor_busy',
+        rejections: { reason: 'clock_skew' },
+        refusals: 'session_expired',
+      },
     });
     clock.advance(MINUTE_MS);
     expect(recentCounts(counts).lately).toEqual(shares);

@@ -30,7 +30,7 @@ function play(kind: 'logins' | 'sessions', { perSecond, failing, usual = 0 }: Ev
   const observer = countingObserver(silentObserver, counts);
   const random = seededRandom(7);
   const changesAt: number[] = [];
-  const standing: StandingShares = new Set();
+  const standing: StandingShares = new Map();
   let before = 0;
   for (let second = -BUSY_SECONDS; second < 1.5 * FAULT_SECONDS; second += 1) {
     const share = second >= 0 && second < FAULT_SECONDS ? failing(second) : usual;
@@ -96,6 +96,22 @@ describe('refused sessions', () => {
     expect(over).toBeGreaterThanOrEqual(FAULT_SECONDS);
     expect(over).toBeLessThanOrEqual(FAULT_SECONDS + 6 * MINUTE_SECONDS);
     expect(others).toEqual([]);
+  });
+
+  test.each([
+    ['40 %', () => 0.4, 120],
+    ['a share that grows to 68 % in 5.5 minutes', (second: number) => Math.min(0.68, (0.68 * second) / 330), 180],
+    ['13 points more than usual', () => 0.15, 360],
+  ])('are found although most are accepted, and are not usual after an hour: %s', (_, failing, within) => {
+    const [begun, over, ...others] = play('sessions', { perSecond: 10, failing, usual: 0.02 });
+    expect(begun).toBeLessThanOrEqual(within);
+    expect(over).toBeGreaterThanOrEqual(FAULT_SECONDS);
+    expect(over).toBeLessThanOrEqual(FAULT_SECONDS + 6 * MINUTE_SECONDS);
+    expect(others).toEqual([]);
+  });
+
+  test.each([1, 2, 20])('are no finding if 35 %% are usual, of %i sessions a second', (perSecond) => {
+    expect(play('sessions', { perSecond, failing: () => 0.35, usual: 0.35 })).toEqual([]);
   });
 
   test('of one client, for half a minute, are no finding', () => {
