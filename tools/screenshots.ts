@@ -1,11 +1,10 @@
 // Writes docs/images/console-*.png from a running demo, as a newcomer sees it. It needs Chromium, and a Chinese
 // font: without one, the Chinese page has empty boxes.
-import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { startChromium } from '../test/support/browser.ts';
-import { exitOf, linesOf } from '../test/support/child-process.ts';
+import { startCommand } from '../test/support/child-process.ts';
 import { eventually } from '../test/support/eventually.ts';
 
 const FOLDER = new URL('../docs/images/', import.meta.url);
@@ -14,16 +13,11 @@ const SIZE = { width: 1180, height: 1110 };
 /** Some renewals, as somebody sees them who reads the output of the demo first. */
 const RUN_MS = 30_000;
 
-const child = spawn(process.execPath, ['dist/main.js', 'demo'], {
-  env: { PATH: process.env['PATH'] },
-  stdio: ['ignore', 'pipe', 'pipe'],
-});
-const exit = exitOf(child);
-const lines = linesOf(child, 1_000);
+const { log, signal, exit } = startCommand(['demo']);
 const browser = await startChromium();
 try {
-  await eventually(() => /^curl /m.test(lines().join('\n')), { timeoutMs: 60_000 });
-  const [url = ''] = /http:\S+\/console/.exec(lines().join('\n')) ?? [];
+  await eventually(() => /^curl /m.test(log().join('\n')), { timeoutMs: 60_000 });
+  const [url = ''] = /http:\S+\/console/.exec(log().join('\n')) ?? [];
   const open = async (locale: string, colorScheme: 'light' | 'dark') => {
     const context = await browser.newContext({ locale, colorScheme, viewport: SIZE, timezoneId: 'Asia/Shanghai' });
     const page = await context.newPage();
@@ -48,6 +42,6 @@ try {
   await shoot('console-zh.png', chinese);
 } finally {
   await browser.close();
-  child.kill('SIGINT');
+  signal('SIGINT');
   await exit;
 }

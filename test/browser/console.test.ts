@@ -1,7 +1,6 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -11,6 +10,7 @@ import { startChromium } from '../support/browser.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { openConsole } from './console-page.ts';
 
@@ -33,7 +33,7 @@ let broker: BrokerProcess;
 let tokenFile: string;
 
 beforeAll(async () => {
-  tokenFile = join(await mkdtemp(join(tmpdir(), 'console-')), 'ADMIN_TOKENS');
+  tokenFile = join(newFolder(), 'ADMIN_TOKENS');
   await writeFile(tokenFile, `ops:${FIRST_TOKEN}`);
   [browser, redis] = await Promise.all([startChromium(), startRedis()]);
   fleet = await startFleet({ replicas: 1, env: { REDIS_URL: redis.url, ADMIN_TOKENS_FILE: tokenFile } });

@@ -1,8 +1,7 @@
-import { spawn } from 'node:child_process';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startChromium } from '../support/browser.ts';
-import { end, exitOf, linesOf } from '../support/child-process.ts';
+import { startCommand } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { openConsole } from './console-page.ts';
@@ -13,15 +12,10 @@ let url: string;
 
 beforeAll(async () => {
   browser = await startChromium();
-  const child = spawn(process.execPath, ['dist/main.js', 'demo'], {
-    env: { PATH: process.env['PATH'] },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const exit = exitOf(child);
-  const lines = linesOf(child, 1_000);
-  stopDemo = () => end(child, exit, 5_000);
-  await eventually(() => expect(lines().join('\n')).toMatch(/^curl /m));
-  [url = ''] = /http:\S+\/console/.exec(lines().join('\n')) ?? [];
+  const { log, stop } = startCommand(['demo']);
+  stopDemo = stop;
+  await eventually(() => expect(log().join('\n')).toMatch(/^curl /m));
+  [url = ''] = /http:\S+\/console/.exec(log().join('\n')) ?? [];
 }, 300_000);
 
 afterAll(async () => {

@@ -1,23 +1,24 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Agent, request } from 'undici';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/config.ts';
 import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import { listen } from '../../src/simulator/http-server.ts';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { startBrokerService } from '../support/broker-service.ts';
-import { exitOf } from '../support/child-process.ts';
+import { exitOf, startProgram } from '../support/child-process.ts';
 import { type ComposeService, composeServices } from '../support/compose.ts';
 import { readFile } from '../support/documents.ts';
+import { endWithTest } from '../support/end-with-test.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { sectionsOf } from '../support/markdown.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { NGINX, startNginx } from '../support/nginx.ts';
 import { redisBinary } from '../support/redis-server.ts';
 import { VENDOR_APP } from '../support/vendor-app.ts';
@@ -40,7 +41,7 @@ let services: Readonly<Record<string, ComposeService>>;
 const host = (file = '') => join(clone, 'broker-host', file);
 
 beforeAll(() => {
-  clone = mkdtempSync(join(tmpdir(), 'first-hour-'));
+  clone = newFolder();
   symlinkSync(join(ROOT, 'deploy'), join(clone, 'deploy'));
   const here = code(4, 'sh')
     .split('\n')
@@ -51,7 +52,6 @@ beforeAll(() => {
   execFileSync('bash', ['-e', '-c', ['umask 077', secrets, ...here].join('\n')], { cwd: clone });
   services = composeServices(host(), [], { BROKER_IMAGE: IMAGE });
 });
-afterAll(() => rmSync(clone, { recursive: true }));
 
 /** The environment of a replica, with the secrets at their places on this machine. */
 function replicaEnvironment(): Record<string, string> {
@@ -200,15 +200,8 @@ async function startRedisOfCompose(): Promise<{ readonly url: string }> {
     .replaceAll('/run/secrets/', host('secrets/'))
     .replaceAll('/tmp/redis.conf', host('redis.conf'))
     .replace('exec redis-server', `exec ${redisBinary()}`);
-  const child = spawn(shell, [...args.slice(0, -1), `${script} --port ${port} --bind 127.0.0.1`], {
-    cwd: host(),
-    stdio: 'ignore',
-  });
-  const exit = exitOf(child);
-  onTestFinished(async () => {
-    child.kill('SIGKILL');
-    await exit;
-  });
+  const command = [shell, ...args.slice(0, -1), `${script} --port ${port} --bind 127.0.0.1`] as const;
+  endWithTest(startProgram(command, {}, { cwd: host() }).stop);
   const url = readFileSync(host('secrets/REDIS_URL'), 'utf8');
   return { url: url.replace('@redis:6379', `@127.0.0.1:${port}`) };
 }

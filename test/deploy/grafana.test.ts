@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { composeServices } from '../support/compose.ts';
 import { readFile } from '../support/documents.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { promtoolBinary } from '../support/promtool.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -32,8 +32,7 @@ test('the dashboard has the rows that an operator looks for', () => {
 });
 
 test('Prometheus can parse every query of the dashboard', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'queries-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const folder = newFolder();
   const rules = queries.map(({ expr }, number) => ({
     record: `query:${number}`,
     expr: expr.replaceAll('$__rate_interval', '1m').replaceAll('$namespace', '.*'),

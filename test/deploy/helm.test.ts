@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import { loadConfig } from '../../src/config/config.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
@@ -11,6 +10,7 @@ import { FINDING_CODES } from '../../src/token/findings.ts';
 import { readFile } from '../support/documents.ts';
 import { type HelmResult, type HelmTask, runHelm } from '../support/helm-engine.ts';
 import { type Resource, schemaViolations } from '../support/kubernetes-schemas.ts';
+import { newFolder } from '../support/new-folder.ts';
 
 interface Manifest extends Resource {
   readonly data?: Readonly<Record<string, string>>;
@@ -187,7 +187,7 @@ let folder: string;
 
 // One start of the JVM for all tests of this file.
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'chart-'));
+  folder = newFolder();
   const tasks = new Map<string, HelmTask>();
   const file = (name: string, values: Values) => {
     const path = join(folder, `${name.replaceAll(/\W/g, '-')}.yaml`);
@@ -214,8 +214,6 @@ beforeAll(() => {
   for (const [index, result] of runHelm([...tasks.values()]).entries())
     results.set([...tasks.keys()][index] ?? '', result);
 }, 300_000);
-
-afterAll(() => rmSync(folder, { recursive: true }));
 
 /** The values of the chart, where `values` has no other ones. */
 function withDefaults(values: Values): Values {

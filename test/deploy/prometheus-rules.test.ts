@@ -1,14 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { FINDING_CODES } from '../../src/token/findings.ts';
 import { composeServices } from '../support/compose.ts';
 import { readFile, tableAfter } from '../support/documents.ts';
 import { metricsOfReplica, unknownIn } from '../support/named-metrics.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { promtoolBinary } from '../support/promtool.ts';
 
 interface Rule {
@@ -72,8 +72,7 @@ test('promtool accepts the rules, and all of their unit tests pass', () => {
 }, 300_000);
 
 test('promtool accepts the example configuration of Prometheus, with the rules where Compose puts them', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const folder = newFolder();
   const { volumes = [] } = composeServices(ROOT, ['--profile', 'monitoring'])['prometheus'] ?? {};
   for (const { source, target } of volumes) cpSync(source, join(folder, target.replace('/etc/prometheus', '')));
   expect(promtool('check', 'config', join(folder, 'prometheus.yml'))).toMatchObject({

@@ -1,13 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { mirrorList } from '../../scripts/release/mirror-list.ts';
 import { readFile } from '../support/documents.ts';
+import { newFolder } from '../support/new-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const digest = (of: string) => `sha256:${createHash('sha256').update(of).digest('hex')}`;
@@ -37,7 +37,7 @@ interface Step {
 
 // Runs the steps of the jobs image, chart and github as GitHub does, with programs that only note their arguments.
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'release-jobs-'));
+  folder = newFolder();
   const programs = join(folder, 'programs');
   mkdirSync(programs);
   const cases = ANSWERS.map(([start, script]) => `"${start}"*) ${script} ;;`).join('\n');
@@ -83,7 +83,6 @@ beforeAll(() => {
   const inDocument = { PATH: `${programs}:${process.env['PATH']}`, COMMANDS: join(folder, 'commands') };
   execFileSync('sh', ['-ec', copy], { cwd: join(folder, 'github/release/files'), env: inDocument });
   commands = readFileSync(join(folder, 'commands'), 'utf8').trimEnd().split('\n');
-  return () => rmSync(folder, { recursive: true });
 });
 
 /** As the job `files` hands them over. */

@@ -1,7 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -16,6 +15,7 @@ import {
 } from '../../scripts/release/version.ts';
 import { composeServices } from '../support/compose.ts';
 import { readFile } from '../support/documents.ts';
+import { newFolder } from '../support/new-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PRESENT = presentVersion(ROOT);
@@ -101,7 +101,7 @@ describe('npm run release, in a clone', () => {
   };
 
   beforeAll(() => {
-    const folder = mkdtempSync(join(tmpdir(), 'release-test-'));
+    const folder = newFolder();
     clone = join(folder, 'clone');
     // The files as they are here, also those that are not committed.
     execFileSync('git', ['clone', '--quiet', '--shared', ROOT, clone]);
@@ -121,7 +121,6 @@ describe('npm run release, in a clone', () => {
     git('commit', '--quiet', '--all', '--allow-empty', '--message', 'Begin a new section');
     symlinkSync(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
     writeFileSync(join(clone, '.git/info/exclude'), 'node_modules\n');
-    return () => rmSync(folder, { recursive: true });
   });
 
   test('--dry-run makes what needs no internet, and leaves no trace in the repository', () => {
@@ -213,8 +212,7 @@ describe('npm run release, in a clone', () => {
     onTestFinished(() => void git('checkout', '--quiet', '.'));
     expect(release('--baseline')).toMatchObject({ status: 0, stderr: '' });
     const archive = join(clone, 'test/upgrade/last-release.tgz');
-    const alone = mkdtempSync(join(tmpdir(), 'baseline-'));
-    onTestFinished(() => rmSync(alone, { recursive: true }));
+    const alone = newFolder();
     execFileSync('tar', ['-xzf', archive, '-C', alone]);
     const { stderr } = spawnSync(process.execPath, [join(alone, 'dist/main.js'), 'serve'], {
       env: {},

@@ -82,7 +82,7 @@ export class CloudUnderTest {
   /** Starts the cloud, and waits until it answers. */
   async start(broker: { readonly url: string; readonly key: string }, env?: Record<string, string>): Promise<void> {
     Object.assign(this.#env, { BROKER_ADMIN_URL: broker.url, BROKER_ADMIN_KEY: broker.key }, env);
-    const program = startProgram(this.#run.start, this.#env, this.#folder);
+    const program = startProgram(this.#run.start, this.#env, { cwd: this.#folder });
     this.#programs.push(program);
     const isUp = async () => (await plainRequest(`${this.url}/healthz`, { timeoutMs: 5_000 })).status === 200;
     await eventually(isUp, { timeoutMs: START_MS, everyMs: 100 }).catch((cause: unknown) => {

@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -16,6 +15,7 @@ import { openRedisStore } from '../support/filled-store.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';
 import { LIFE_MS, madeUpRecord } from '../support/made-up-tokens.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { type PrometheusServer, startPrometheus } from '../support/prometheus-server.ts';
 import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
@@ -289,8 +289,7 @@ function inTurn(once: () => unknown): () => void {
 async function startAll({ odd, hasDeadTarget, knownReads = 20 }: Played): Promise<Installation> {
   const redis = await startRedis();
   const redisProxy = await startFaultProxy(redis.port);
-  const folder = mkdtempSync(join(tmpdir(), 'secrets-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const folder = newFolder();
   const adminTokens = join(folder, 'ADMIN_TOKENS');
   writeFileSync(adminTokens, `test:${ADMIN_TOKEN}`);
   const [cloud, strangers] = await Promise.all([startCustomerCloud(), startCustomerCloud()]);

@@ -1,13 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { startSentinel } from '../support/redis-sentinel.ts';
 import { askRedis, startRedis } from '../support/redis-server.ts';
 
@@ -17,10 +16,9 @@ const [SECRET, SENTINEL_SECRET] = [PASSWORD, SENTINEL_PASSWORD].map(encodeURICom
 
 let folder: string;
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'certificates-'));
+  folder = newFolder();
   makeCertificates();
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Creates a private certificate authority and a certificate for a server at 127.0.0.1, valid for one day. */
 function makeCertificates(): void {
@@ -74,8 +72,7 @@ async function behindSentinel(): Promise<StartedRedis> {
 
 async function cluster(): Promise<StartedRedis> {
   const [tlsPort, busPort] = [await freePort(), await freePort()];
-  const dir = await mkdtemp(join(tmpdir(), 'redis-access-'));
-  onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  const dir = newFolder();
   const config = ['--cluster-enabled', 'yes', '--cluster-config-file', join(dir, 'nodes.conf'), '--dir', dir];
   const ports = ['--cluster-port', `${busPort}`, '--cluster-announce-tls-port', `${tlsPort}`];
   const { port } = await startTlsRedis(tlsPort, [...config, ...ports, '--cluster-announce-ip', '127.0.0.1']);

@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startBroker } from '../support/broker-process.ts';
 import { startFleet } from '../support/fleet.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -15,10 +15,9 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 let entry: string;
 
 beforeAll(async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'sdk-token-broker-bundle-'));
+  const folder = newFolder();
   for (const part of ['dist', 'package.json']) await cp(join(ROOT, part), join(folder, part), { recursive: true });
   entry = join(folder, 'dist/main.js');
-  return () => rm(folder, { recursive: true });
 });
 
 /** The folders of the packages that the source maps in dist/ name. */

@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { createServer as createTlsServer } from 'node:tls';
@@ -23,6 +22,7 @@ import { readFile } from '../support/documents.ts';
 import { fillStore, keyRing, newKey, openRedisStore, type TestKey } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
 import { HAPROXY, startHaproxy } from '../support/haproxy.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { startOneNode } from '../support/redis-cluster.ts';
 import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
 
@@ -151,8 +151,7 @@ async function silentPort(): Promise<number> {
 
 /** A file that exists until the end of the test. */
 function fileWith(content: string): string {
-  const folder = mkdtempSync(join(tmpdir(), 'check-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const folder = newFolder();
   const path = join(folder, 'file');
   writeFileSync(path, content);
   return path;
@@ -554,8 +553,7 @@ describe('the vendor', () => {
         .replace(/kubectl .* -- \\\n/, '')
         .replace('NAME=VENDOR_APP_KEY', `NAME=${name}`)
         .replace('node dist/main.js', `'${process.execPath}' '${ENTRY}'`);
-      const folder = mkdtempSync(join(tmpdir(), 'new-key-'));
-      onTestFinished(() => rmSync(folder, { recursive: true }));
+      const folder = newFolder();
       mkdirSync(join(folder, 'secrets'));
       const [wrongKey, file] = [canary('old-key'), join(folder, 'old')];
       const valueWith = (appKey: string) =>

@@ -12,7 +12,7 @@ import { loadConfig } from '../../src/config/config.ts';
 import { startService } from '../../src/service.ts';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { captureLog } from '../support/captured-log.ts';
-import { end, exitOf, linesOf } from '../support/child-process.ts';
+import { exitOf, startCommand } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
@@ -63,14 +63,12 @@ function sendAsCurl(line: string) {
 
 /** Starts the demo as a process and waits until its output matches. */
 async function startDemo(expected: RegExp, ...flags: readonly string[]) {
-  const child = start(['demo', ...flags]);
-  const exit = exitOf(child);
-  onTestFinished(async () => void (await end(child, exit, 5_000)));
-  const lines = linesOf(child, 1_000);
-  const shown = () => lines().join('\n');
+  const { log, signal, exit, stop } = startCommand(['demo', ...flags]);
+  onTestFinished(async () => void (await stop()));
+  const shown = () => log().join('\n');
   await eventually(() => expect(shown()).toMatch(expected));
   const interrupt = async () => {
-    child.kill('SIGINT');
+    signal('SIGINT');
     expect(await exit).toEqual({ code: 0, signal: null });
     expect(shown()).not.toMatch(STACK_TRACE);
   };

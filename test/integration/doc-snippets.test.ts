@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { newFolder } from '../support/new-folder.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../scripts/doc-snippets.mjs', import.meta.url));
 
@@ -17,11 +17,10 @@ describe('the script that compares code in documents with its source', () => {
   let folder: string;
 
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'doc-snippets-'));
+    folder = newFolder();
     mkdirSync(join(folder, 'docs'));
     writeFileSync(join(folder, 'App.kt'), SOURCE);
   });
-  afterEach(() => rmSync(folder, { recursive: true }));
 
   const run = (...flags: string[]) =>
     spawnSync(process.execPath, [SCRIPT, ...flags], { cwd: folder, encoding: 'utf8' });

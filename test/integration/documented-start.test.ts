@@ -1,14 +1,13 @@
-import { spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { exitOf, linesOf } from '../support/child-process.ts';
+import { startProgram } from '../support/child-process.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { type CodeBlock, sectionsOf } from '../support/markdown.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { systemBinary } from '../support/system-binary.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -30,7 +29,7 @@ const stops: (() => Promise<unknown>)[] = [];
 beforeAll(async () => {
   for (const program of ['curl', 'openssl']) systemBinary({ program, need: `The test of ${PAGE} runs ${program}` });
   for (const port of ['8080', '8081', '9090', '3000', '3002']) PORTS.set(port, String(await freePort()));
-  folder = mkdtempSync(join(tmpdir(), 'get-started-'));
+  folder = newFolder();
   for (const name of ['dist', 'node_modules', 'package.json']) symlinkSync(join(ROOT, name), join(folder, name));
   cpSync(join(ROOT, 'examples/first-cloud'), join(folder, 'examples/first-cloud'), { recursive: true });
   for (const name of ['jwt.js', 'forward.js']) {
@@ -41,7 +40,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await Promise.allSettled(stops.map((stop) => stop()));
-  rmSync(folder, { recursive: true });
 });
 
 function withFreePorts(text: string): string {
@@ -55,18 +53,19 @@ const urlOf = (port: string, path = '/') => `http://127.0.0.1:${PORTS.get(port)}
 function paste(block = '') {
   const code = withFreePorts(block).replace('simulate-vendor', `simulate-vendor --port ${PORTS.get('8081')}`);
   const [port = '', adminPort = ''] = [PORTS.get('8080'), PORTS.get('9090')];
-  const child = spawn('bash', ['-c', code], {
-    cwd: folder,
-    // A group of its own, so that Ctrl-C reaches all of its processes, as in a terminal.
-    detached: true,
-    env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: port, ADMIN_PORT: adminPort },
-    stdio: ['ignore', 'pipe', 'pipe'],
+  // A group of its own, so that Ctrl-C reaches all of its processes, as in a terminal.
+  const options = { cwd: folder, detached: true };
+  const { pid, exit, log } = startProgram(
+    ['bash', '-c', code],
+    { HOST: '127.0.0.1', PORT: port, ADMIN_PORT: adminPort },
+    options,
+  );
+  let isAlive = true;
+  void exit.then(() => {
+    isAlive = false;
   });
-  const exit = exitOf(child);
-  const log = linesOf(child, 1_000);
   const interrupt = async () => {
-    const isAlive = child.exitCode === null && child.signalCode === null;
-    if (isAlive && child.pid !== undefined) process.kill(-child.pid, 'SIGINT');
+    if (isAlive) process.kill(-pid, 'SIGINT');
     return exit;
   };
   return { exit, output: () => log().join('\n'), interrupt };

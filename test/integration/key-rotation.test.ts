@@ -272,7 +272,7 @@ describe('rekey', () => {
 
     const rekey = startRekey(stored, keyRing(B, A));
     await isWriting;
-    rekey.kill('SIGINT');
+    rekey.signal('SIGINT');
     const stopped = await rekey.ended();
     await admin.call('CLIENT', 'UNPAUSE');
     expect(stopped).toMatchObject({ code: 1, out: expect.stringContaining('Run rekey again to continue') });

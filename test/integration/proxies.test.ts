@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -11,15 +10,15 @@ import { startBrokerService } from '../support/broker-service.ts';
 import { startServices } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { startHttpProxy } from '../support/http-proxy.ts';
+import { newFolder } from '../support/new-folder.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'proxies-'));
+const folder = newFolder();
 const [KEY, CERTIFICATE] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
 
 beforeAll(() => {
   const subject = ['-subj', '/CN=vendor', '-addext', 'subjectAltName=DNS:vendor'];
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', KEY];
   execFileSync('openssl', ['req', '-x509', ...key, '-out', CERTIFICATE, ...subject], { stdio: 'ignore' });
-  return () => rmSync(folder, { recursive: true });
 });
 
 /** The port at which `vendor` speaks TLS. */

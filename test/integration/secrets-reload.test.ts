@@ -1,11 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { SignJWT } from 'jose';
-import { expect, inject, onTestFinished, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { sampled } from '../support/prometheus-text.ts';
 import { kubernetesVolume, type Secrets, startWithSecretFiles } from '../support/secret-files.ts';
@@ -49,8 +47,7 @@ async function startReplica() {
 }
 
 test('a replica takes new secrets of a Kubernetes volume without a signal, and keeps the old ones if they are not valid', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'volume-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
+  const folder = newFolder();
   const volume = kubernetesVolume(folder, { ADMIN_TOKENS: 'ops:canary-0123456789' });
   const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKENS_FILE: volume.path('ADMIN_TOKENS') } });
   const { adminUrl, log } = fleet.broker(0);

@@ -104,9 +104,9 @@ describe('a signal during the start', () => {
   });
 
   test('ends the process with 0 after the start is complete', async () => {
-    const { log, kill, ended } = startCommand(['serve'], await env(undefined));
+    const { log, signal, ended } = startCommand(['serve'], await env(undefined));
     await eventually(() => log().includes('soon listening'));
-    kill('SIGTERM');
+    signal('SIGTERM');
     const { code, out } = await ended();
     expect(out).toContain('"msg":"closed"');
     expect(code).toBe(0);
@@ -118,10 +118,10 @@ describe('a signal during the start', () => {
     await once(hanging, 'listening');
     const { port } = hanging.address() as AddressInfo;
     const redis = { REDIS_URL: `redis://127.0.0.1:${port}`, TOKEN_ENCRYPTION_KEYS: 'off' };
-    const { kill, ended } = startCommand(['serve'], { ...(await env(undefined)), ...redis });
+    const { signal, ended } = startCommand(['serve'], { ...(await env(undefined)), ...redis });
     const [socket] = (await once(hanging, 'connection')) as [Socket];
     socket.on('error', () => undefined);
-    kill('SIGTERM');
+    signal('SIGTERM');
     const { code, out } = await ended();
     expect(out).not.toContain('soon listening');
     expect(out).toContain('"msg":"closed"');
@@ -129,10 +129,10 @@ describe('a signal during the start', () => {
   });
 
   test('SIGHUP does not end the process while it loads its code', async () => {
-    const { log, kill, ended } = startCommand(['serve'], { ...(await env(0)), NODE_OPTIONS: SIGHUP_WHILE_LOADING });
+    const { log, signal, ended } = startCommand(['serve'], { ...(await env(0)), NODE_OPTIONS: SIGHUP_WHILE_LOADING });
     const hasEnded = ended();
     await Promise.race([hasEnded, eventually(() => log().join().includes('"msg":"ready"'))]);
-    kill('SIGTERM');
+    signal('SIGTERM');
     expect((await hasEnded).code).toBe(0);
     expect(log()).toContain('SIGHUP true');
     expect(log().join()).toContain('"msg":"ready"');
@@ -143,9 +143,9 @@ describe('a signal during the start', () => {
     onTestFinished(() => void other.close());
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo;
-    const { log, kill, ended } = startCommand(['serve'], await env(port));
+    const { log, signal, ended } = startCommand(['serve'], await env(port));
     await eventually(() => log().includes('soon listening'));
-    kill('SIGINT');
+    signal('SIGINT');
     const { code, out } = await ended();
     expect(out).toMatch(new RegExp(`^HOST and PORT: .*address already in use.*:${port}\\b`, 'm'));
     expect(out).not.toMatch(/^\s+at .+:\d+/m);

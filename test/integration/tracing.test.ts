@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
@@ -13,6 +12,7 @@ import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { ADMIN_TOKEN, askInternal } from '../support/internal-api.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver, treeOf } from '../support/otlp-receiver.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { accessTokenOf } from '../support/served-token.ts';
@@ -347,8 +347,7 @@ const EXPECTED_ATTRIBUTES = new Set([
  * The npm packages of OpenTelemetry that a broker process has evaluated, and whether it has loaded the tracing chunk.
  */
 async function loadedBy(env: Readonly<Record<string, string>>): Promise<{ chunks: string[]; packages: string[] }> {
-  const coverage = await mkdtemp(join(tmpdir(), 'sdk-token-broker-loaded-'));
-  onTestFinished(() => rm(coverage, { recursive: true }));
+  const coverage = newFolder();
   const vendor = {
     VENDOR_BASE_URL: 'http://127.0.0.1:9',
     VENDOR_APP_ID: 'a',

@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { end, exitOf, linesOf, type ProcessExit } from './child-process.ts';
+import { type ChildProgram, startProgram } from './child-process.ts';
 import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
@@ -28,22 +27,13 @@ interface GetTokenOptions {
   readonly refused?: string | undefined;
 }
 
-export interface BrokerProcess {
+export interface BrokerProcess extends ChildProgram {
   /** Base URL of the public API. */
   readonly url: string;
   /** Base URL of the internal API. */
   readonly adminUrl: string;
-  readonly pid: number;
-  readonly exit: Promise<ProcessExit>;
-  /** The last 5,000 lines of its standard output and standard error. */
-  log(): string[];
-  /** Bytes that it has written to its standard output and standard error. */
-  logBytes(): number;
   /** Sends `GET /sdk-token` like an app. */
   getToken(session: string, uniqueId: string, options?: GetTokenOptions): Promise<PlainAnswer>;
-  signal(signal: NodeJS.Signals): void;
-  /** Graceful shutdown, then SIGKILL after 15 s. Also ends a process that is frozen by SIGSTOP. Idempotent. */
-  stop(): Promise<ProcessExit>;
 }
 
 /** The function `getToken` of a replica with this public API. */
@@ -69,50 +59,32 @@ export async function startBroker(
   const { until = '/readyz', timeoutMs = 60_000, entry = ENTRY, descriptors } = options;
   const [port, adminPort] = [await freePort(), await freePort()];
   const url = `http://127.0.0.1:${port}`;
-  const command = [process.execPath, ...NODE_FLAGS, entry, 'serve'];
-  const limited = ['/bin/sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command];
-  const [program = '', ...args] = descriptors === undefined ? command : limited;
-  const child = spawn(program, args, {
-    env: {
-      PATH: process.env['PATH'],
-      HOST: '127.0.0.1',
-      ...env,
-      PORT: `${port}`,
-      ADMIN_PORT: `${adminPort}`,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const command = [process.execPath, ...NODE_FLAGS, entry, 'serve'] as const;
+  const limited = ['/bin/sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command] as const;
+  const program = startProgram(descriptors === undefined ? command : limited, {
+    HOST: '127.0.0.1',
+    ...env,
+    PORT: `${port}`,
+    ADMIN_PORT: `${adminPort}`,
   });
-  const exit = exitOf(child);
-  const log = linesOf(child, 5_000);
-  let logBytes = 0;
-  for (const stream of [child.stdout, child.stderr])
-    stream?.on('data', (chunk: string) => {
-      logBytes += Buffer.byteLength(chunk);
-    });
-
+  const { exit, log, signal, stop } = program;
   const isUp = async () => (await plainRequest(url + until, { timeoutMs: 2_000 })).status === 200;
   const died = exit.then(({ code, signal }) => Promise.reject(new Error(`the process ended (${signal ?? code})`)));
   died.catch(() => {});
   try {
     await Promise.race([died, eventually(isUp, { timeoutMs, everyMs: 50 })]);
   } catch (error) {
-    child.kill('SIGKILL');
+    signal('SIGKILL');
     const output = log().join('\n');
     // Another program has taken the port meanwhile.
     if (output.includes('EADDRINUSE')) return startBroker(env, options);
     throw new Error(`the broker never answered ${until} with 200: ${error}\n${output}`, { cause: error });
   }
-  if (child.pid === undefined) throw new Error('the broker process could not be started');
-
   return {
+    ...program,
     url,
     adminUrl: `http://127.0.0.1:${adminPort}`,
-    pid: child.pid,
-    exit,
-    log,
-    logBytes: () => logBytes,
     getToken: getTokenAt(url),
-    signal: (signal) => void child.kill(signal),
-    stop: endWithTest(() => end(child, exit, 15_000)),
+    stop: endWithTest(stop),
   };
 }

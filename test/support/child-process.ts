@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -70,50 +70,39 @@ export function linesOf(child: ChildProcess, limit: number): () => string[] {
 }
 
 export interface ChildProgram {
+  readonly pid: number;
+  readonly exit: Promise<ProcessExit>;
   /** The last 5,000 lines of its standard output and standard error. */
   log(): string[];
-  /** SIGTERM, then SIGKILL after 10 s. Idempotent. */
+  signal(signal: NodeJS.Signals): void;
+  /** SIGTERM, then SIGKILL after 15 s. Also ends a child that is frozen by SIGSTOP. Idempotent. */
   stop(): Promise<ProcessExit>;
 }
 
 /**
- * Starts a program that gets only `env` and PATH as its environment. `cwd`: its working directory, if not that of this
- * process.
+ * Starts a program that gets only `env` and PATH as its environment.
+ * @throws Error if it cannot be started
  */
 export function startProgram(
   [program, ...args]: readonly [program: string, ...args: string[]],
-  env: Readonly<Record<string, string>>,
-  cwd?: string,
+  env: Readonly<Record<string, string>> = {},
+  options: Pick<SpawnOptions, 'cwd' | 'detached'> = {},
 ): ChildProgram {
   const child = spawn(program, args, {
-    cwd,
+    ...options,
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exit = exitOf(child);
-  const log = linesOf(child, 5_000);
-  return { log, stop: () => end(child, exit, 10_000) };
-}
-
-export interface RunningCommand {
-  /** The last 1,000 lines of its standard output and standard error so far. */
-  log(): string[];
-  kill(signal: NodeJS.Signals): void;
-  /** The exit code, and the last 1,000 lines of its standard output and standard error. */
-  ended(): Promise<{ readonly code: number | null; readonly out: string }>;
+  if (child.pid === undefined) throw new Error(`${program} cannot be started`);
+  const signal = (name: NodeJS.Signals) => void child.kill(name);
+  return { pid: child.pid, exit, log: linesOf(child, 5_000), signal, stop: () => end(child, exit, 15_000) };
 }
 
 /** Starts a command of `dist/main.js` that gets only `env` and PATH as its environment. */
-export function startCommand(args: readonly string[], env: Readonly<Record<string, string>>): RunningCommand {
-  const child = spawn(process.execPath, [ENTRY, ...args], {
-    env: { PATH: process.env['PATH'], ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const exit = exitOf(child);
-  const lines = linesOf(child, 1_000);
-  return {
-    log: lines,
-    kill: (signal) => void child.kill(signal),
-    ended: async () => ({ code: (await exit).code, out: lines().join('\n') }),
-  };
+export function startCommand(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const program = startProgram([process.execPath, ENTRY, ...args], env);
+  /** The exit code, and all that it has printed. */
+  const ended = async () => ({ code: (await program.exit).code, out: program.log().join('\n') });
+  return { ...program, ended };
 }

@@ -1,24 +1,23 @@
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { exitOf } from './child-process.ts';
+import { startProgram } from './child-process.ts';
 import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
+import { newFolder } from './new-folder.ts';
 import { askRedis, type RedisServer } from './redis-server.ts';
 
 /** Path of HAProxy; `undefined` if this machine has none. */
 export const HAPROXY = ['/usr/sbin/haproxy', '/usr/local/sbin/haproxy', '/opt/homebrew/bin/haproxy'].find(existsSync);
 
 /**
- * Starts HAProxy in TCP mode in front of Redis servers, which get the connections in turn. Like the proxies of managed services, it ends connections that stay
- * idle. It ends with the test.
+ * Starts HAProxy in TCP mode in front of Redis servers, which get the connections in turn. Like the proxies of managed
+ * services, it ends connections that stay idle. It ends with the test.
  * @returns the URL of the proxy
  */
 export async function startHaproxy(...servers: readonly Pick<RedisServer, 'port'>[]): Promise<string> {
   const port = await freePort();
-  const folder = mkdtempSync(join(tmpdir(), 'haproxy-'));
+  const folder = newFolder();
   const file = join(folder, 'haproxy.cfg');
   writeFileSync(
     file,
@@ -34,13 +33,7 @@ export async function startHaproxy(...servers: readonly Pick<RedisServer, 'port'
       '',
     ].join('\n'),
   );
-  const child = spawn(HAPROXY ?? '', ['-db', '-f', file], { stdio: 'ignore' });
-  const exit = exitOf(child);
-  endWithTest(async () => {
-    child.kill('SIGKILL');
-    await exit;
-    rmSync(folder, { recursive: true, force: true });
-  });
+  endWithTest(startProgram([HAPROXY ?? '', '-db', '-f', file]).stop);
   await eventually(() => askRedis({ port }, (redis) => redis.ping()));
   return `redis://127.0.0.1:${port}`;
 }

@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onPath, systemBinary } from './system-binary.ts';
@@ -62,7 +61,7 @@ function libraries(): string {
   const goal = 'org.apache.maven.plugins:maven-dependency-plugin:3.7.0:copy-dependencies';
   const command = [maven, '-q', '-B', '-f', FOLDER, goal, `-DoutputDirectory=${folder}`];
   const lock = onPath('flock');
-  const [program = '', ...args] = lock ? [lock, join(tmpdir(), 'helm-engine.lock'), ...command] : command;
+  const [program = '', ...args] = lock ? [lock, '/tmp/helm-engine.lock', ...command] : command;
   const { status, stdout } = spawnSync(program, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`Maven could not copy the engine of Helm: ${stdout}`);
   if (existsSync(LIBRARIES)) rmSync(folder, { recursive: true });

@@ -1,9 +1,9 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
-import { exitOf } from './child-process.ts';
+import { startProgram } from './child-process.ts';
+import { endWithTest } from './end-with-test.ts';
+import { newFolder } from './new-folder.ts';
 
 /** Path of nginx; `undefined` if this machine has none. */
 export const NGINX = ['/usr/sbin/nginx', '/usr/local/bin/nginx', '/opt/homebrew/bin/nginx'].find(
@@ -16,7 +16,7 @@ export const NGINX = ['/usr/sbin/nginx', '/usr/local/bin/nginx', '/opt/homebrew/
  * @returns the function that reloads nginx with another content
  */
 export function startNginx(http: string): (http: string) => void {
-  const folder = mkdtempSync(join(tmpdir(), 'nginx-'));
+  const folder = newFolder();
   const file = join(folder, 'nginx.conf');
   const write = (content: string) =>
     writeFileSync(
@@ -31,15 +31,10 @@ export function startNginx(http: string): (http: string) => void {
       }`,
     );
   write(http);
-  const child = spawn(NGINX ?? '', ['-c', file, '-e', join(folder, 'error.log')], { stdio: 'ignore' });
-  const exit = exitOf(child);
-  onTestFinished(async () => {
-    child.kill('SIGTERM');
-    await exit;
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  });
+  const { signal, stop } = startProgram([NGINX ?? '', '-c', file, '-e', join(folder, 'error.log')]);
+  endWithTest(stop);
   return (changed) => {
     write(changed);
-    child.kill('SIGHUP');
+    signal('SIGHUP');
   };
 }

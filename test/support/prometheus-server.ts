@@ -1,13 +1,12 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
-import { end, exitOf, linesOf } from './child-process.ts';
+import { startProgram } from './child-process.ts';
 import { readFile } from './documents.ts';
 import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
+import { newFolder } from './new-folder.ts';
 import { systemBinary } from './system-binary.ts';
 
 interface Alert {
@@ -26,7 +25,6 @@ export interface PrometheusServer {
   alerts(): Promise<readonly Alert[]>;
   /** @returns the number of series in the result of an instant query */
   seriesOf(query: string): Promise<number>;
-  stop(): Promise<void>;
 }
 
 /** Shortens each duration of a rule in minutes or hours, for example `[5m]` and `for: 5m`. @param factor a divisor of 60 */
@@ -42,7 +40,7 @@ function fasterRules(rules: string, factor: number): string {
  * ends with the test.
  */
 export async function startPrometheus(targets: readonly string[], factor: number): Promise<PrometheusServer> {
-  const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
+  const folder = newFolder();
   writeFileSync(
     join(folder, 'rules.yml'),
     fasterRules(readFile('deploy/helm/sdk-token-broker/files/rules.yml'), factor),
@@ -54,37 +52,25 @@ export async function startPrometheus(targets: readonly string[], factor: number
   writeFileSync(join(folder, 'prometheus.yml'), stringify(config));
   const port = await freePort();
   const program = systemBinary({ program: 'prometheus', need: 'The test of the alerts needs a real Prometheus' });
-  const child = spawn(
+  const { log, stop } = startProgram([
     program,
-    [
-      `--config.file=${join(folder, 'prometheus.yml')}`,
-      `--storage.tsdb.path=${join(folder, 'data')}`,
-      `--web.listen-address=127.0.0.1:${port}`,
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  const exit = exitOf(child);
-  const log = linesOf(child, 100);
+    `--config.file=${join(folder, 'prometheus.yml')}`,
+    `--storage.tsdb.path=${join(folder, 'data')}`,
+    `--web.listen-address=127.0.0.1:${port}`,
+  ]);
+  endWithTest(stop);
   const ask = async (path: string) => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`);
     const { data, error } = (await response.json()) as { data: Answer; error?: string };
     if (error !== undefined) throw new Error(`Prometheus: ${error}`);
     return data;
   };
-  const stop = endWithTest(async () => {
-    await end(child, exit, 5_000);
-    rmSync(folder, { recursive: true, force: true });
-  });
   const isReady = async () => (await fetch(`http://127.0.0.1:${port}/-/ready`)).ok;
-  try {
-    await eventually(isReady);
-  } catch (error) {
-    await stop();
-    throw new Error(`Prometheus does not serve:\n${log().join('\n')}`, { cause: error });
-  }
+  await eventually(isReady).catch((cause) => {
+    throw new Error(`Prometheus does not serve:\n${log().join('\n')}`, { cause });
+  });
   return {
     alerts: async () => (await ask('/api/v1/alerts')).alerts,
     seriesOf: async (query) => (await ask(`/api/v1/query?query=${encodeURIComponent(query)}`)).result.length,
-    stop,
   };
 }

@@ -1,9 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
-import { freePort } from './free-port.ts';
 import { askRedis, type RedisServer, startRedis } from './redis-server.ts';
 
 const SLOTS = 16_384;
@@ -25,25 +20,18 @@ export interface RedisCluster {
  * @param args additional arguments of redis-server, for every node
  */
 export async function startRedisCluster(args: readonly string[] = []): Promise<RedisCluster> {
-  const dir = await mkdtemp(join(tmpdir(), 'redis-cluster-'));
   const nodes: RedisServer[] = [];
-  const close = endWithTest(async () => {
-    await Promise.all(nodes.map((node) => node.kill()));
-    await rm(dir, { recursive: true, force: true });
-  });
+  const close = async () => void (await Promise.all(nodes.map((node) => node.kill())));
   const waitUntilServing = async (dead?: RedisServer) => {
     for (const node of nodes) {
       if (node !== dead) await eventually(() => isServingAllSlots(node), { everyMs: 50 });
     }
   };
-  try {
-    while (nodes.length < 2 * MASTERS) nodes.push(await startNode(dir, args));
-    await makeCluster(nodes);
-    await waitUntilServing();
-  } catch (error) {
-    await close();
-    throw error;
-  }
+  const ofCluster = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--repl-diskless-sync-delay', '0'];
+  // A node also listens on a second port. If that one is taken, too, Redis starts again on other ports.
+  while (nodes.length < 2 * MASTERS) nodes.push(await startRedis({ args: [...ofCluster, ...args] }));
+  await makeCluster(nodes);
+  await waitUntilServing();
   const seeds = nodes.slice(0, MASTERS).map(({ port }) => `127.0.0.1:${port}`);
   return { url: `redis-cluster://${seeds.join(',')}`, nodes, waitUntilServing, close };
 }
@@ -54,21 +42,6 @@ export async function startOneNode(): Promise<RedisServer> {
   await askRedis(node, (redis) => redis.call('CLUSTER', 'ADDSLOTSRANGE', 0, SLOTS - 1));
   await eventually(() => isServingAllSlots(node), { everyMs: 50 });
   return node;
-}
-
-async function startNode(parent: string, args: readonly string[]): Promise<RedisServer> {
-  const port = await freePort();
-  // A replica writes the data that it gets from its master into this folder.
-  const dir = join(parent, `${port}`);
-  await mkdir(dir, { recursive: true });
-  const clusterArgs = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--repl-diskless-sync-delay', '0'];
-  try {
-    return await startRedis({ port, dir, args: [...clusterArgs, ...args] });
-  } catch (error) {
-    // A node also listens on a second port, which nothing has checked.
-    if (!String(error).includes('in use')) throw error;
-    return startNode(parent, args);
-  }
 }
 
 async function makeCluster(nodes: readonly RedisServer[]): Promise<void> {

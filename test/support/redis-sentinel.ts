@@ -1,12 +1,11 @@
-import { spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
-import { end, exitOf } from './child-process.ts';
+import { startProgram } from './child-process.ts';
 import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
+import { newFolder } from './new-folder.ts';
 import { askRedis, type RedisServer, redisBinary, startRedis } from './redis-server.ts';
 
 const NAME = 'mymaster';
@@ -21,9 +20,9 @@ export interface RedisSentinels {
   close(): Promise<void>;
 }
 
-export interface Sentinel {
+interface Sentinel {
   readonly port: number;
-  stop(): Promise<void>;
+  stop(): Promise<unknown>;
 }
 
 /**
@@ -31,34 +30,18 @@ export interface Sentinel {
  * end with the test.
  */
 export async function startRedisSentinels(): Promise<RedisSentinels> {
-  // The replica writes the data that it gets from its master into this folder.
-  const dir = await mkdtemp(join(tmpdir(), 'redis-replica-'));
-  const running: (() => Promise<void>)[] = [];
-  const close = endWithTest(async () => {
-    await Promise.all(running.map((stop) => stop()));
-    await rm(dir, { recursive: true, force: true });
-  });
-  try {
-    const fastSync = ['--repl-diskless-sync-delay', '0'];
-    const master = await startRedis({ args: fastSync });
-    running.push(() => master.kill());
-    const replica = await startRedis({ dir, args: [...fastSync, '--replicaof', '127.0.0.1', `${master.port}`] });
-    running.push(() => replica.kill());
-    const sentinels: Sentinel[] = [];
-    while (sentinels.length < SENTINELS) {
-      const sentinel = await startSentinel({ masterPort: master.port, quorum: 2 });
-      running.push(() => sentinel.stop());
-      sentinels.push(sentinel);
-    }
-    for (const sentinel of sentinels) {
-      await eventually(() => askRedis(sentinel, knowsTheOthers), { everyMs: 100 });
-    }
-    const addresses = sentinels.map(({ port }) => `127.0.0.1:${port}`);
-    return { url: `redis-sentinel://${addresses.join(',')}/${NAME}`, master, replica, close };
-  } catch (error) {
-    await close();
-    throw error;
+  const fastSync = ['--repl-diskless-sync-delay', '0'];
+  const master = await startRedis({ args: fastSync });
+  const replica = await startRedis({ args: [...fastSync, '--replicaof', '127.0.0.1', `${master.port}`] });
+  const sentinels: Sentinel[] = [];
+  while (sentinels.length < SENTINELS) sentinels.push(await startSentinel({ masterPort: master.port, quorum: 2 }));
+  for (const sentinel of sentinels) {
+    await eventually(() => askRedis(sentinel, knowsTheOthers), { everyMs: 100 });
   }
+  const addresses = sentinels.map(({ port }) => `127.0.0.1:${port}`);
+  const stops = [master.kill, replica.kill, ...sentinels.map(({ stop }) => stop)];
+  const close = async () => void (await Promise.all(stops.map((stop) => stop())));
+  return { url: `redis-sentinel://${addresses.join(',')}/${NAME}`, master, replica, close };
 }
 
 interface SentinelOptions {
@@ -75,7 +58,7 @@ interface SentinelOptions {
 /** Starts a Sentinel that monitors one master under the name `mymaster`. It ends with the test. */
 export async function startSentinel({ masterPort, quorum, password, lines = [] }: SentinelOptions): Promise<Sentinel> {
   const port = await freePort();
-  const dir = await mkdtemp(join(tmpdir(), 'redis-sentinel-'));
+  const dir = newFolder();
   const config = join(dir, 'sentinel.conf');
   const allLines = [
     `port ${port}`,
@@ -89,17 +72,10 @@ export async function startSentinel({ masterPort, quorum, password, lines = [] }
   ];
   // A Sentinel rewrites its configuration file to save its state.
   await writeFile(config, `${allLines.join('\n')}\n`);
-  const child = spawn(redisBinary(), [config, '--sentinel'], { stdio: 'ignore' });
-  const exit = exitOf(child);
+  const { stop } = startProgram([redisBinary(), config, '--sentinel']);
   const address = { port, ...(password !== undefined && { password }) };
   await eventually(() => askRedis(address, (redis) => redis.ping()));
-  return {
-    port,
-    stop: endWithTest(async () => {
-      await end(child, exit, 5_000);
-      await rm(dir, { recursive: true, force: true });
-    }),
-  };
+  return { port, stop: endWithTest(stop) };
 }
 
 /** Whether the Sentinel knows a connected replica and the other Sentinels. A failover needs both. */

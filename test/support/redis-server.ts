@@ -1,14 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { end, exitOf, linesOf, type ProcessExit } from './child-process.ts';
+import { type ChildProgram, startProgram } from './child-process.ts';
 import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
+import { newFolder } from './new-folder.ts';
 import { systemBinary } from './system-binary.ts';
 
 interface RedisOptions {
@@ -38,11 +35,6 @@ export interface RedisServer {
   restart(): Promise<void>;
 }
 
-interface Running {
-  readonly child: ChildProcess;
-  readonly exit: Promise<ProcessExit>;
-}
-
 /**
  * Path of `redis-server`. Installs the program with the system's package manager where this user may do so.
  * @throws Error that tells how to install it
@@ -58,8 +50,8 @@ export function redisBinary(): string {
 
 /** Starts a separate Redis on loopback, without persistence, and waits until it answers. It ends with the test. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
-  const { port = await freePort(), dir = mkdtempSync(join(tmpdir(), 'redis-')) } = options;
-  let running: Running;
+  const { port = await freePort(), dir = newFolder() } = options;
+  let running: ChildProgram;
   try {
     running = await spawnRedis(port, options, dir);
   } catch (error) {
@@ -68,40 +60,36 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     return startRedis(options);
   }
   const kill = async () => {
-    running.child.kill('SIGKILL');
+    running.signal('SIGKILL');
     await running.exit;
   };
+  const stop = async () => void (await running.stop());
   endWithTest(kill);
   return {
     url: `redis://127.0.0.1:${port}`,
     port,
     get pid() {
-      return pidOf(running.child);
+      return running.pid;
     },
-    stop: () => stop(running),
+    stop,
     kill,
-    pause: () => void running.child.kill('SIGSTOP'),
-    resume: () => void running.child.kill('SIGCONT'),
+    pause: () => running.signal('SIGSTOP'),
+    resume: () => running.signal('SIGCONT'),
     async restart() {
-      await stop(running);
+      await stop();
       running = await spawnRedis(port, options, dir);
     },
   };
-}
-
-async function stop({ child, exit }: Running): Promise<void> {
-  await end(child, exit, 5_000);
 }
 
 async function spawnRedis(
   port: number,
   { args = [], program = redisBinary() }: RedisOptions,
   dir: string,
-): Promise<Running> {
+): Promise<ChildProgram> {
   const own = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no'];
-  const child = spawn(program, [...own, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const exit = exitOf(child);
-  const log = linesOf(child, 100);
+  const redis = startProgram([program, ...own, ...args]);
+  const { exit, log, signal } = redis;
   const died = exit.then(({ code, signal }) => {
     throw new Error(`redis-server ended (${signal ?? code}) instead of serving:\n${log().join('\n')}`);
   });
@@ -111,10 +99,10 @@ async function spawnRedis(
     const isReady = async () => log().some((line) => line.includes('Ready to accept')) && (await answersPing(port));
     await Promise.race([died, eventually(isReady)]);
   } catch (error) {
-    child.kill('SIGKILL');
+    signal('SIGKILL');
     throw error;
   }
-  return { child, exit };
+  return redis;
 }
 
 /** Whether the server answers anything except "still loading". With a password set, the answer is an error. */
@@ -129,11 +117,6 @@ async function answersPing(port: number): Promise<boolean> {
   } finally {
     socket.destroy();
   }
-}
-
-function pidOf(child: ChildProcess): number {
-  if (child.pid === undefined) throw new Error('the process was never started');
-  return child.pid;
 }
 
 interface RedisAddress {

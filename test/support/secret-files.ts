@@ -1,11 +1,11 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BrokerProcess } from './broker-process.ts';
 import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { type Fleet, type FleetOptions, startFleet } from './fleet.ts';
+import { newFolder } from './new-folder.ts';
 
 /** Secrets by the name of their setting. */
 export type Secrets = Readonly<Record<string, string>>;
@@ -25,7 +25,7 @@ export interface FleetWithSecretFiles extends Fleet {
 
 /** Starts replicas that read `secrets` from files. They end with the test. */
 export async function startWithSecretFiles(secrets: Secrets, options: FleetOptions): Promise<FleetWithSecretFiles> {
-  const folder = await mkdtemp(join(tmpdir(), 'secret-files-'));
+  const folder = newFolder();
   const write = async (changes: Secrets) => {
     for (const [name, value] of Object.entries(changes)) {
       await writeFile(join(folder, `${name}.new`), `${value}\n`);
@@ -59,7 +59,6 @@ export async function startWithSecretFiles(secrets: Secrets, options: FleetOptio
     },
     close: endWithTest(async () => {
       await fleet.close();
-      await rm(folder, { recursive: true });
     }),
   };
 }

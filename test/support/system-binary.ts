@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 export interface SystemBinary {
@@ -75,7 +74,7 @@ function install(wanted: SystemBinary): string | undefined {
     for (const [index, step] of steps.entries()) {
       const args = index === steps.length - 1 ? [...step, ...packagesOf(wanted, manager).split(' ')] : step;
       // Test files run in parallel, and apt-get does not wait for another `apt-get update`.
-      const command = manager === 'apt-get' ? ['flock', join(tmpdir(), 'system-binary.lock'), manager] : [manager];
+      const command = manager === 'apt-get' ? ['flock', '/tmp/system-binary.lock', manager] : [manager];
       execFileSync(command[0] ?? manager, [...command.slice(1), ...args], {
         stdio: ['ignore', 'ignore', 'pipe'],
         timeout: 240_000,
