@@ -217,11 +217,6 @@ describe('a JWT', () => {
     expect(lines).toContain(`ok session login.until: ${START_MS + 60_000} (2027-01-15T08:01:00.000Z)`);
   });
 
-  test('of any issuer and audience: neither claim is a problem', async () => {
-    const options = { ...JWT, issuer: undefined, audience: undefined };
-    expect((await check(options, await session({ iss: 'other', aud: undefined }))).failed).toEqual([]);
-  });
-
   test('with a number as its account: all its digits', async () => {
     const id = '9223372036854775807';
     const payload = Buffer.from(JSON.stringify(claimsWith({ sub: 0 })).replace('"sub":0', `"sub":${id}`));
@@ -354,38 +349,20 @@ describe('headers', () => {
   });
 
   test.each([
-    [{ code: 200, data: { id: 7 } }, [], 'ok session code: 200', 'accepted: account 7'],
-    [
-      { code: 401 },
-      ['session code', 'session'],
-      'FAIL session code: 401: The session server refused the session with code=401',
-      'refused with session_invalid',
-    ],
-    [
-      { code: 500 },
-      ['session code', 'session'],
-      'FAIL session code: 500: The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED: it has code=500',
-      'refused with session_check_unavailable',
-    ],
+    [{ code: 401 }, '401: The session server refused the session with code=401', 'session_invalid'],
     [
       { data: { id: 7 } },
-      ['session code', 'session'],
-      'FAIL session code: not there: The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED: it has no code',
-      'refused with session_check_unavailable',
+      'not there: The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED: it has no code',
+      'session_check_unavailable',
     ],
-  ])('that get the envelope %j: what it says', async (answer, failing, line, last) => {
+  ])('that get the envelope %j: what it says', async (answer, problem, code) => {
     const { options } = await forwardTo(200, answer);
     const conditions = { accepted: { path: 'code', values: ['200'] }, refused: { path: 'code', values: ['401'] } };
-    const claims = { ...CLAIM_NAMES, unionId: 'data.id' };
-    const { failed, lines, fixes } = await check(
-      { ...options, claims, ...conditions } as SessionOptions,
-      `Cookie: ${COOKIE}`,
-      forwarded,
-    );
-    expect(failed).toEqual(failing);
-    expect(lines).toContain(line);
-    expect(lines.at(-1)).toContain(last);
-    if (failing.length > 0) expect(fixes[0]).toContain('SESSION_FORWARD_ACCEPTED');
+    const { failed, lines, fixes } = await check({ ...options, ...conditions }, `Cookie: ${COOKIE}`, forwarded);
+    expect(failed).toEqual(['session code', 'session']);
+    expect(lines).toContain(`FAIL session code: ${problem}`);
+    expect(lines.at(-1)).toContain(`refused with ${code}`);
+    expect(fixes[0]).toContain('SESSION_FORWARD_ACCEPTED');
   });
 
   test('without the session: which ones are missing', async () => {

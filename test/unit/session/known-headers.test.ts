@@ -111,11 +111,6 @@ describe('a session with the header of an accepted one', () => {
     },
   );
 
-  it.each(['P-384', 'P-521'])('is never checked in this thread with a key of the curve %s', (namedCurve) => {
-    const { publicKey } = generateKeyPairSync('ec', { namedCurve });
-    for (const algorithm of ['ES384', 'ES512']) expect(signatureCheck(algorithm, publicKey)).toBeUndefined();
-  });
-
   it('is refused with a zero more in front of r and s, and with zeros only: ES256', () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const check = signatureCheck('ES256', publicKey);
@@ -126,12 +121,6 @@ describe('a session with the header of an accepted one', () => {
     expect(check?.('session', Buffer.concat([r, s]))).toBe(true);
     expect(check?.('session', Buffer.alloc(signature.length))).toBe(false);
     expect(check?.('session', Buffer.concat([zero, r, zero, s]))).toBe(false);
-  });
-
-  it('of another key is refused', async () => {
-    const { verifier } = await warmedUp('ES256');
-    const stranger = await newSigner('ES256');
-    expect(await outcomeOf(verifier, await stranger.sign())).toEqual(['session_invalid', expect.any(String)]);
   });
 
   it.each([{}, { exp: START_SECONDS }, { iss: 'other' }, { sub: 'm\u{fc}ller' }, { cnf: { jkt: 'x' } }])(

@@ -1,11 +1,6 @@
 import type { RequestListener } from 'node:http';
 import { beforeEach, describe, expect, it } from 'vitest';
-import {
-  acceptanceRisks,
-  createSessionVerifier,
-  type SessionOptions,
-  serverUrl,
-} from '../../../src/session/session-verifier.ts';
+import { createSessionVerifier, type SessionOptions } from '../../../src/session/session-verifier.ts';
 import type { JwtKey } from '../../../src/session/verification-key.ts';
 import { SILENCE } from '../../support/broker-parts.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
@@ -152,48 +147,5 @@ describe('mode jwt', () => {
 
   it('does not start with an unusable key', () => {
     expect(() => create(jwtOptions({ secret: 'short' }))).toThrow('at least 32 bytes');
-  });
-});
-
-describe('a session that was not issued for the broker', () => {
-  const jwt = { mode: 'jwt', key: { secret: SECRET }, claims: CLAIM_NAMES, cacheSeconds: 30 } as const;
-  const settingsOf = (options: SessionOptions) => {
-    const first = (text: string) => /^(?:Set )?(SESSION_\w+)/.exec(text)?.[1];
-    return acceptanceRisks(options).map(({ risk, fix }) => [first(risk.en), first(fix.en)]);
-  };
-
-  it('may be accepted without an issuer or an audience, which the start says', () => {
-    const [issuer, audience] = [
-      ['SESSION_JWT_ISSUER', 'SESSION_JWT_ISSUER'],
-      ['SESSION_JWT_AUDIENCE', 'SESSION_JWT_AUDIENCE'],
-    ];
-    expect(settingsOf({ ...jwt, issuer: ISSUER, audience: AUDIENCE })).toEqual([]);
-    expect(settingsOf({ ...jwt, audience: AUDIENCE })).toEqual([issuer]);
-    expect(settingsOf({ ...jwt, issuer: ISSUER })).toEqual([audience]);
-    expect(settingsOf(jwt)).toEqual([issuer, audience]);
-    expect(acceptanceRisks(jwt).map(({ risk }) => risk.en.split(': ')[1])).toEqual([
-      'a session of any issuer is accepted, if one of the keys has signed it',
-      'every session that one of the keys has signed is accepted, also one that was issued for another service',
-    ]);
-  });
-
-  it('may be accepted by introspection without an audience and a scope', () => {
-    const introspection = optionsFor('introspection') as Extract<SessionOptions, { readonly mode: 'introspection' }>;
-    expect(settingsOf({ ...introspection, audience: AUDIENCE })).toEqual([]);
-    expect(settingsOf({ ...introspection, scopes: ['camera'] })).toEqual([]);
-    expect(settingsOf(introspection)).toEqual([['SESSION_INTROSPECTION_AUDIENCE', 'SESSION_INTROSPECTION_AUDIENCE']]);
-    expect(acceptanceRisks(introspection)[0]?.risk.en).toContain(
-      'every active token of the OAuth server is accepted, also one that was issued for another service',
-    );
-    expect(settingsOf(optionsFor('forward'))).toEqual([]);
-  });
-
-  it('is judged by a server, unless the key of the sessions is configured', () => {
-    const jwksUrl = new URL('https://accounts.customer.example/jwks');
-    expect(serverUrl(jwt)).toBeUndefined();
-    expect(serverUrl({ ...jwt, key: { jwksUrl } })).toBe(jwksUrl);
-    for (const mode of ['introspection', 'forward'] as const) {
-      expect(serverUrl(optionsFor(mode))?.origin).toBe(server.origin);
-    }
   });
 });
