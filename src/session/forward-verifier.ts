@@ -1,5 +1,5 @@
 import { BrokerError } from '../token/errors.ts';
-import type { Principal, SessionVerifier } from '../token/principal.ts';
+import type { Principal } from '../token/principal.ts';
 import { SESSION_REASONS } from '../token/session-reasons.ts';
 import { ExplainedError, type Text, untranslated } from '../token/text.ts';
 import { type ClaimNames, claimAt, isPresent, parseClaims, principalFrom } from './claims.ts';
@@ -39,24 +39,20 @@ export interface ForwardVerifierOptions extends SessionServerAccess, EnvelopeCon
  * Checks a session by sending the configured headers of the app's request, for example its cookies, to the customer's
  * session server. Nothing else of the request is sent. Only 401, 403 and the configured condition refuse a session.
  */
-export class ForwardVerifier implements SessionVerifier {
-  readonly #options: ForwardVerifierOptions;
+export function createForwardVerifier(options: ForwardVerifierOptions) {
+  const { claims, clock, url, refused } = options;
+  return { verify, judge, ask };
 
-  constructor(options: ForwardVerifierOptions) {
-    this.#options = options;
-  }
-
-  async verify(session: string): Promise<Principal> {
-    return this.judge(await this.ask(session));
+  async function verify(session: string): Promise<Principal> {
+    return judge(await ask(session));
   }
 
   /**
    * Reads the principal from an answer of {@link ask}.
    * @throws BrokerError as {@link requireAcceptance} and {@link principalFrom} do
    */
-  judge(answer: object): Principal {
-    requireAcceptance(answer, this.#options);
-    const { claims, clock } = this.#options;
+  function judge(answer: object): Principal {
+    requireAcceptance(answer, options);
     return principalFrom(answer, claims, 'forward', clock);
   }
 
@@ -65,10 +61,10 @@ export class ForwardVerifier implements SessionVerifier {
    * @throws BrokerError `session_check_unavailable`; `session_invalid` if the server refuses the session with 401 or
    *   403, or if HTTP headers cannot hold it
    */
-  async ask(session: string): Promise<object> {
+  async function ask(session: string): Promise<object> {
     const headers = headersFrom(session);
-    const judge = (answer: object | 401 | 403) => typeof answer === 'object' && this.judge(answer);
-    const asked = noteContact(this.#options, () => this.#answerOrRefusal(headers), judge);
+    const judgeAnswer = (answer: object | 401 | 403) => typeof answer === 'object' && judge(answer);
+    const asked = noteContact(options, () => answerOrRefusal(headers), judgeAnswer);
     const answer = await asked.catch((error: unknown) => {
       throw sessionCheckUnavailable(error);
     });
@@ -77,9 +73,8 @@ export class ForwardVerifier implements SessionVerifier {
   }
 
   /** The answer, or the status of the refusal. */
-  async #answerOrRefusal(headers: Record<string, string>): Promise<object | 401 | 403> {
-    const { url, claims, refused } = this.#options;
-    const response = await boundedFetch(url, { headers }, this.#options);
+  async function answerOrRefusal(headers: Record<string, string>): Promise<object | 401 | 403> {
+    const response = await boundedFetch(url, { headers }, options);
     if (response.status === 401 || response.status === 403) return response.status;
     const answer = parseClaims(await response.text(), claims);
     const isRefusal = answer && refused && meets(answer, refused);

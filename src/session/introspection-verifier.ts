@@ -8,7 +8,7 @@ import {
   processIntrospectionResponse,
 } from 'oauth4webapi';
 import { BrokerError } from '../token/errors.ts';
-import type { Principal, SessionVerifier } from '../token/principal.ts';
+import type { Principal } from '../token/principal.ts';
 import { SESSION_REASONS } from '../token/session-reasons.ts';
 import { ExplainedError } from '../token/text.ts';
 import { type ClaimNames, parseClaims, principalFrom, requireAccessToken } from './claims.ts';
@@ -37,36 +37,29 @@ export interface IntrospectionVerifierOptions extends SessionServerAccess {
  * client with a secret (HTTP Basic, RFC 6749 §2.3.1). `active: false` refuses a session, and so do claims that show
  * that the token is not meant for the broker.
  */
-export class IntrospectionVerifier implements SessionVerifier {
-  readonly #options: IntrospectionVerifierOptions;
+export function createIntrospectionVerifier(options: IntrospectionVerifierOptions) {
+  const { url, clientId, clientSecret, claims, clock } = options;
+  return { verify, judge, ask };
 
-  constructor(options: IntrospectionVerifierOptions) {
-    this.#options = options;
-  }
-
-  async verify(session: string): Promise<Principal> {
-    return this.judge(await this.ask(session));
+  async function verify(session: string): Promise<Principal> {
+    return judge(await ask(session));
   }
 
   /**
    * Reads the principal from an answer of {@link ask}.
    * @throws BrokerError `session_invalid`, and as {@link principalFrom} does
    */
-  judge(answer: IntrospectionResponse): Principal {
+  function judge(answer: IntrospectionResponse): Principal {
     if (!answer.active) throw new BrokerError('session_invalid', { detail: SESSION_REASONS.inactive });
     requireAccessToken(answer);
-    requirePurpose(answer, this.#options);
-    return principalFrom(answer, this.#options.claims, 'introspection', this.#options.clock);
+    requirePurpose(answer, options);
+    return principalFrom(answer, claims, 'introspection', clock);
   }
 
   /** Asks the OAuth server about a token. @throws BrokerError `session_check_unavailable` */
-  async ask(session: string): Promise<IntrospectionResponse> {
+  async function ask(session: string): Promise<IntrospectionResponse> {
     try {
-      return await noteContact(
-        this.#options,
-        () => this.#introspect(session),
-        (answer) => this.judge(answer),
-      );
+      return await noteContact(options, () => introspect(session), judge);
     } catch (error) {
       // The cause of an OperationProcessingError holds the answer, which may contain secrets.
       const holdsAnswer = error instanceof OperationProcessingError;
@@ -76,21 +69,20 @@ export class IntrospectionVerifier implements SessionVerifier {
     }
   }
 
-  async #introspect(session: string): Promise<IntrospectionResponse> {
-    const { url, clientId, clientSecret } = this.#options;
+  async function introspect(session: string): Promise<IntrospectionResponse> {
     const server = { issuer: url.href, introspection_endpoint: url.href };
     const client = { client_id: clientId };
     const response = await introspectionRequest(server, client, ClientSecretBasic(clientSecret), session, {
       // The library names itself as the user agent. `boundedFetch` names the broker.
       [customFetch]: (url, { method, headers: { 'user-agent': _library, ...headers }, body }) =>
-        boundedFetch(url, { method, headers, body: String(body) }, this.#options),
+        boundedFetch(url, { method, headers, body: String(body) }, options),
       [allowInsecureRequests]: true,
     });
     if (response.status !== 200) throw new UnexpectedStatus(response.status, SESSION_REASONS.introspectionStatus);
     const text = await response.clone().text();
     const answer = await processIntrospectionResponse(server, client, response);
     // The library has judged the answer, but it has rounded large numbers.
-    const exact = parseClaims(text, this.#options.claims);
+    const exact = parseClaims(text, claims);
     if (!exact) throw new ExplainedError(SESSION_REASONS.noDigits);
     return { ...answer, ...exact };
   }

@@ -8,7 +8,7 @@ import type { Text } from '../token/text.ts';
 import { type ClaimNames, invalidClaim, parseClaims, principalFrom, requireAccessToken } from './claims.ts';
 import { type KeySet, KnownHeaders } from './known-headers.ts';
 import { type SessionServerAccess, sessionCheckUnavailable } from './session-server.ts';
-import { type JwtKey, type VerificationKey, verificationKey } from './verification-key.ts';
+import { type JwtKey, verificationKey } from './verification-key.ts';
 
 export interface JwtVerifierOptions extends SessionServerAccess {
   readonly key: JwtKey;
@@ -43,38 +43,34 @@ const FAULTS: Readonly<Record<string, SessionFault>> = {
 
 export type Claims = Readonly<Record<string, unknown>>;
 
-/** Checks a session that is a signed JWT (RFC 7519): signature, `iss`, `aud`, and an `exp` in the future. */
-export class JwtVerifier implements SessionVerifier {
-  readonly #options: JwtVerifierOptions;
-  readonly #key: VerificationKey;
-  readonly #algorithms: string[];
-  readonly #knownHeaders = new KnownHeaders();
-
-  /** @throws Error that describes the required key, if the key cannot be used */
-  constructor(options: JwtVerifierOptions) {
-    this.#options = options;
-    this.#key = verificationKey(options.key, options);
-    this.#algorithms = [...(options.algorithms ?? this.#key.algorithms)];
-  }
+/**
+ * Checks a session that is a signed JWT (RFC 7519): signature, `iss`, `aud`, and an `exp` in the future.
+ * @throws Error that describes the required key, if the key cannot be used
+ */
+export function createJwtVerifier(options: JwtVerifierOptions): SessionVerifier {
+  const { claims: names, clock } = options;
+  const knownHeaders = new KnownHeaders();
+  const key = verificationKey(options.key, options);
+  const algorithms = [...(options.algorithms ?? key.algorithms)];
+  return { verify };
 
   /** Never throws at once: each refusal is a rejection. */
-  verify(session: string): Principal | Promise<Principal> {
+  function verify(session: string): Principal | Promise<Principal> {
     try {
       if (session.length > SESSION_MAX_LENGTH) {
         throw new BrokerError('session_invalid', { detail: SESSION_REASONS.tooLong(SESSION_MAX_LENGTH) });
       }
-      const keySet = this.#key.current();
-      const payload = keySet && this.#knownHeaders.payloadOf(session, keySet);
+      const keySet = key.current();
+      const payload = keySet && knownHeaders.payloadOf(session, keySet);
       if (payload === 'forged') throw brokerErrorFrom(new errors.JWSSignatureVerificationFailed());
-      return payload ? this.#principalFrom(payload) : this.#verifyWithJose(session, keySet);
+      return payload ? principalIn(payload) : verifyWithJose(session, keySet);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  async #verifyWithJose(session: string, keySet: KeySet | undefined): Promise<Principal> {
-    const options = { algorithms: this.#algorithms };
-    const verified = await compactVerify(session, this.#key.find, options).catch((error) => {
+  async function verifyWithJose(session: string, keySet: KeySet | undefined): Promise<Principal> {
+    const verified = await compactVerify(session, key.find, { algorithms }).catch((error) => {
       throw brokerErrorFrom(error);
     });
     const { payload, protectedHeader } = verified;
@@ -83,15 +79,14 @@ export class JwtVerifier implements SessionVerifier {
     if (!isSessionType(protectedHeader.typ)) {
       throw new BrokerError('session_invalid', { detail: SESSION_REASONS.wrongType(SESSION_TYPES) });
     }
-    if (keySet) this.#knownHeaders.learn(session, protectedHeader, keySet);
-    return this.#principalFrom(payload);
+    if (keySet) knownHeaders.learn(session, protectedHeader, keySet);
+    return principalIn(payload);
   }
 
   /** @param payload of a session whose signature is genuine */
-  #principalFrom(payload: Uint8Array): Principal {
-    const { claims: names, clock } = this.#options;
+  function principalIn(payload: Uint8Array): Principal {
     const claims = claimsIn(payload, names);
-    const [wrong] = Object.entries(validClaims(claims, this.#options)).find(([, isValid]) => !isValid) ?? [];
+    const [wrong] = Object.entries(validClaims(claims, options)).find(([, isValid]) => !isValid) ?? [];
     if (wrong !== undefined) {
       throw invalidClaim(wrong, claims[wrong] === undefined ? SESSION_REASONS.missing : SESSION_REASONS.wrongValue);
     }

@@ -6,9 +6,16 @@ import type { Principal } from '../token/principal.ts';
 import { SESSION_REASONS } from '../token/session-reasons.ts';
 import type { Text } from '../token/text.ts';
 import { type CheckedClaim, checkClaims, claimAt, problemOf, requireAccessToken } from './claims.ts';
-import { ForwardVerifier, requireAcceptance } from './forward-verifier.ts';
-import { IntrospectionVerifier, requirePurpose } from './introspection-verifier.ts';
-import { brokerErrorFrom, type Claims, claimsIn, isSessionType, JwtVerifier, validClaims } from './jwt-verifier.ts';
+import { createForwardVerifier, requireAcceptance } from './forward-verifier.ts';
+import { createIntrospectionVerifier, requirePurpose } from './introspection-verifier.ts';
+import {
+  brokerErrorFrom,
+  type Claims,
+  claimsIn,
+  createJwtVerifier,
+  isSessionType,
+  validClaims,
+} from './jwt-verifier.ts';
 import type { SessionServerAccess } from './session-server.ts';
 import type { SessionOptions } from './session-verifier.ts';
 import { verificationKey } from './verification-key.ts';
@@ -34,15 +41,15 @@ export async function explainSession(
   const { clock } = access;
   switch (options.mode) {
     case 'jwt': {
-      const decision = await decisionOf(async () => new JwtVerifier({ ...options, ...access }).verify(session));
+      const decision = await decisionOf(async () => createJwtVerifier({ ...options, ...access }).verify(session));
       return { decision, claims: await jwtClaims(options, session, access) };
     }
     case 'introspection': {
-      const verifier = new IntrospectionVerifier({ ...options, ...access });
+      const verifier = createIntrospectionVerifier({ ...options, ...access });
       return explainAnswer(verifier, session, (answer) => introspectionClaims(answer, options, clock));
     }
     case 'forward': {
-      const verifier = new ForwardVerifier({ ...options, ...access });
+      const verifier = createForwardVerifier({ ...options, ...access });
       return explainAnswer(verifier, session, (answer) => forwardClaims(answer, options, clock));
     }
   }

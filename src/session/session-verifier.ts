@@ -1,8 +1,8 @@
 import type { SessionVerifier } from '../token/principal.ts';
 import type { Text } from '../token/text.ts';
-import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
-import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
-import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
+import { createForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
+import { createIntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
+import { createJwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
 import { CheckQueue, SessionCache, type SessionCacheOptions } from './session-cache.ts';
 import { QuestionQueue, type SessionServerAccess } from './session-server.ts';
 
@@ -86,10 +86,10 @@ export function serverUrl(options: SessionOptions): URL | undefined {
 export function verifierFor(options: SessionOptions, access: SessionServerAccess): SessionVerifier {
   switch (options.mode) {
     case 'jwt':
-      return new JwtVerifier({ ...options, ...access });
+      return createJwtVerifier({ ...options, ...access });
     case 'introspection':
-      return new IntrospectionVerifier({ ...options, ...access });
+      return createIntrospectionVerifier({ ...options, ...access });
     case 'forward':
-      return new ForwardVerifier({ ...options, ...access });
+      return createForwardVerifier({ ...options, ...access });
   }
 }

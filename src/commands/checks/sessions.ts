@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { VariableName } from '../../config/variables.ts';
 import { reasonOf } from '../../session/claims.ts';
-import { IntrospectionVerifier } from '../../session/introspection-verifier.ts';
+import { createIntrospectionVerifier } from '../../session/introspection-verifier.ts';
 import { fetchJwks } from '../../session/published-keys.ts';
 import { explainSession } from '../../session/session-explanation.ts';
 import {
@@ -76,7 +76,7 @@ async function checkIntrospection(session: Mode<'introspection'>, access: Sessio
   const name = untranslated('introspection');
   const address = withoutQuery(session.url);
   try {
-    const { active } = await new IntrospectionVerifier({ ...session, ...access }).ask(`made-up-${randomUUID()}`);
+    const { active } = await createIntrospectionVerifier({ ...session, ...access }).ask(`made-up-${randomUUID()}`);
     if (!active) {
       const detail = {
         en: `${address} says that an invented token is inactive`,

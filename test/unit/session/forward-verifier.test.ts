@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, it, test } from 'vitest';
-import { type EnvelopeConditions, ForwardVerifier } from '../../../src/session/forward-verifier.ts';
+import { createForwardVerifier, type EnvelopeConditions } from '../../../src/session/forward-verifier.ts';
 import { userAgentOf } from '../../../src/session/session-server.ts';
 import { createSessionVerifier, type SessionOptions } from '../../../src/session/session-verifier.ts';
 import { ContactHistory } from '../../../src/token/contact-history.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
+import type { SessionVerifier } from '../../../src/token/principal.ts';
 import { SILENCE } from '../../support/broker-parts.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
@@ -19,13 +20,13 @@ const SESSION = JSON.stringify({ cookie: COOKIE });
 
 let clock: TestClock;
 let server: RecordingServer;
-let verifier: ForwardVerifier;
+let verifier: SessionVerifier;
 
 beforeEach(async () => {
   clock = new TestClock();
   server = await recordingServer(json({ sub: ACCOUNT }));
   const url = new URL('/me?full=1', server.origin);
-  verifier = new ForwardVerifier({ url, claims: CLAIM_NAMES, clock, userAgent: userAgentOf('1.2.3') });
+  verifier = createForwardVerifier({ url, claims: CLAIM_NAMES, clock, userAgent: userAgentOf('1.2.3') });
 });
 
 async function expectError(session: string, code: ErrorCode): Promise<BrokerError> {
@@ -96,7 +97,7 @@ describe('a session whose answer is an envelope', () => {
     // The server has failed if its answer decides nothing.
     const expectFailures = (failures: number) => expect(contact).toMatchObject({ failures });
     try {
-      const { unionId } = await new ForwardVerifier(options).verify(SESSION);
+      const { unionId } = await createForwardVerifier(options).verify(SESSION);
       expectFailures(0);
       return unionId;
     } catch (error) {

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { IntrospectionVerifier, requirePurpose } from '../../../src/session/introspection-verifier.ts';
+import { createIntrospectionVerifier, requirePurpose } from '../../../src/session/introspection-verifier.ts';
+import type { SessionVerifier } from '../../../src/token/principal.ts';
 import { START_MS, TestClock } from '../../support/test-clock.ts';
 import { json, type RecordingServer, recordingServer } from './recording-server.ts';
 import { itIsUnavailable } from './session-server-faults.ts';
@@ -11,7 +12,7 @@ const CLIENT_SECRET = 'secret: with+100%&more/=';
 
 let clock: TestClock;
 let server: RecordingServer;
-let verifier: IntrospectionVerifier;
+let verifier: SessionVerifier;
 
 beforeEach(async () => {
   clock = new TestClock();
@@ -19,9 +20,9 @@ beforeEach(async () => {
   verifier = verifierAt('/oauth/introspect?tenant=7');
 });
 
-function verifierAt(path: string): IntrospectionVerifier {
+function verifierAt(path: string): SessionVerifier {
   const url = new URL(path, server.origin);
-  return new IntrospectionVerifier({
+  return createIntrospectionVerifier({
     url,
     clientId: CLIENT_ID,
     clientSecret: CLIENT_SECRET,
@@ -56,7 +57,7 @@ describe('an opaque session', () => {
 
   it('is not sent with the name of a library', async () => {
     const options = { url: new URL(server.origin), clientId: CLIENT_ID, clientSecret: CLIENT_SECRET };
-    await new IntrospectionVerifier({ ...options, claims: CLAIM_NAMES, clock }).verify(SESSION);
+    await createIntrospectionVerifier({ ...options, claims: CLAIM_NAMES, clock }).verify(SESSION);
     expect(server.received[0]?.headers).not.toHaveProperty('user-agent');
   });
 

@@ -9,9 +9,9 @@ import {
 } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { describe, expect, it, test } from 'vitest';
-import type { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
 import { KnownHeaders, keysIn, signatureCheck } from '../../../src/session/known-headers.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import type { SessionVerifier } from '../../../src/token/principal.ts';
 import { ACCOUNT, claimsWith, jwtVerifier, newSigner, pemOf, SECRET, START_SECONDS, sharedSigner } from './sessions.ts';
 
 const ASYMMETRIC = ['ES256', 'ES384', 'ES512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'EdDSA'];
@@ -34,7 +34,7 @@ function secretSigner(alg: string) {
 }
 
 /** The unionId, or the error as an app sees it. */
-async function outcomeOf(verifier: JwtVerifier, session: string): Promise<unknown> {
+async function outcomeOf(verifier: SessionVerifier, session: string): Promise<unknown> {
   try {
     return (await verifier.verify(session)).unionId;
   } catch (error) {

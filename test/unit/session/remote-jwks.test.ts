@@ -2,8 +2,8 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { inspect } from 'node:util';
 import type { JWK } from 'jose';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
 import { fetchJwks } from '../../../src/session/published-keys.ts';
+import type { SessionVerifier } from '../../../src/token/principal.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { json, type RecordingServer, recordingServer } from './recording-server.ts';
 import {
@@ -21,7 +21,7 @@ let first: Signer;
 let second: Signer;
 let stranger: Signer;
 let server: RecordingServer;
-let verifier: JwtVerifier;
+let verifier: SessionVerifier;
 let clock: TestClock;
 
 beforeAll(async () => {

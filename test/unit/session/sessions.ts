@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { CompactSign, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 import { expect } from 'vitest';
 import type { ClaimNames } from '../../../src/session/claims.ts';
-import { JwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
+import { createJwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
 import type { JwtKey } from '../../../src/session/verification-key.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
 import type { SessionVerifier } from '../../../src/token/principal.ts';
@@ -25,8 +25,12 @@ export const CLAIM_NAMES: ClaimNames = {
 };
 
 /** A verifier of JWTs with this key. */
-export function jwtVerifier(key: JwtKey, clock = new TestClock(), more: Partial<JwtVerifierOptions> = {}): JwtVerifier {
-  return new JwtVerifier({ key, issuer: ISSUER, audience: AUDIENCE, claims: CLAIM_NAMES, clock, ...more });
+export function jwtVerifier(
+  key: JwtKey,
+  clock = new TestClock(),
+  more: Partial<JwtVerifierOptions> = {},
+): SessionVerifier {
+  return createJwtVerifier({ key, issuer: ISSUER, audience: AUDIENCE, claims: CLAIM_NAMES, clock, ...more });
 }
 
 export interface Signer {
