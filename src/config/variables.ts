@@ -1,38 +1,7 @@
 import * as z from 'zod';
 import { ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 import type { Text } from '../token/text.ts';
-import {
-  ADMIN_TOKEN_PATTERN,
-  adminTokens,
-  algorithms,
-  answerCondition,
-  bareSecret,
-  claimPath,
-  cookieNames,
-  encryptionKeys,
-  flag,
-  headerNames,
-  headerValues,
-  hostNames,
-  httpUrl,
-  keyValues,
-  listenAddress,
-  oneOf,
-  proxyUrl,
-  redisUrl,
-  refreshShare,
-  regionUrls,
-  scopes,
-  share,
-  sharedSecrets,
-  text,
-  vendorApps,
-  vendorSecret,
-  vendorUrl,
-  visibleAscii,
-  wholeNumber,
-  withoutProxy,
-} from './value-schemas.ts';
+import * as schemas from './value-schemas.ts';
 
 export interface Variable<T> {
   readonly schema: z.ZodType<T, string>;
@@ -60,11 +29,11 @@ export interface Variable<T> {
 export const SESSION_MODES = ['jwt', 'introspection', 'forward'] as const;
 
 const LISTEN_ADDRESS = {
-  schema: listenAddress,
+  schema: schemas.listenAddress,
   allowed: { en: 'an IP address or a host name to listen on', zh: '监听的 IP 地址或主机名' },
 } as const;
 const CLAIM = {
-  schema: claimPath,
+  schema: schemas.claimPath,
   allowed: {
     en: 'a claim name or a dotted path, without an empty part',
     zh: '声明的名称，或用点分隔的路径，各部分不能为空',
@@ -85,7 +54,7 @@ function issuedSecret(name: 'appToken' | 'appKey') {
     en: `the ${name} that the vendor issued, without control characters, such as the line break that echo adds, and ${BARE.en}`,
     zh: `厂商颁发的 ${name}，不含控制字符，例如 echo 加上的换行符，${BARE.zh}`,
   };
-  return { schema: vendorSecret, allowed, secret: true } as const;
+  return { schema: schemas.vendorSecret, allowed, secret: true } as const;
 }
 
 function condition(example: string) {
@@ -93,10 +62,10 @@ function condition(example: string) {
     en: `a condition on the JSON answer, path=value[|value…], without an empty part, like ${example}`,
     zh: `对 JSON 响应的条件，path=value[|value…]，各部分不能为空，例如 ${example}`,
   };
-  return { schema: answerCondition, allowed } as const;
+  return { schema: schemas.answerCondition, allowed } as const;
 }
 
-function pairs(schema: typeof keyValues, example: string) {
+function pairs(schema: typeof schemas.keyValues, example: string) {
   const allowed: Text = {
     en: `a comma-separated list like ${example}, with percent-encoded values`,
     zh: `用逗号分隔的列表，例如 ${example}，值需做 URL 编码`,
@@ -105,7 +74,7 @@ function pairs(schema: typeof keyValues, example: string) {
 }
 
 const PROXY = {
-  schema: proxyUrl,
+  schema: schemas.proxyUrl,
   allowed: {
     en: 'the URL of an HTTP proxy, like http://user:password@proxy.example:3128, where user and password may be missing, and characters such as @ / : # ? % in them are percent-encoded; not of a SOCKS proxy',
     zh: 'HTTP 代理的 URL，例如 http://user:password@proxy.example:3128，可以没有用户名和密码，其中的 @ / : # ? % 等字符需做 URL 编码；不支持 SOCKS 代理',
@@ -116,13 +85,13 @@ const PROXY = {
 
 /** All environment variables of the service (docs/settings.md). */
 export const VARIABLES = {
-  NODE_ENV: { schema: text, allowed: { en: 'a word', zh: '一个单词' }, default: 'development' },
+  NODE_ENV: { schema: schemas.text, allowed: { en: 'a word', zh: '一个单词' }, default: 'development' },
   HOST: { ...LISTEN_ADDRESS, default: '0.0.0.0', replicasMayDiffer: true },
-  PORT: { ...wholeNumber(0, 65_535), default: '8080', replicasMayDiffer: true },
+  PORT: { ...schemas.wholeNumber(0, 65_535), default: '8080', replicasMayDiffer: true },
   ADMIN_HOST: { ...LISTEN_ADDRESS, default: '127.0.0.1', replicasMayDiffer: true },
-  ADMIN_PORT: { ...wholeNumber(0, 65_535), default: '9090', replicasMayDiffer: true },
+  ADMIN_PORT: { ...schemas.wholeNumber(0, 65_535), default: '9090', replicasMayDiffer: true },
   ADMIN_HOST_NAMES: {
-    schema: hostNames,
+    schema: schemas.hostNames,
     allowed: {
       en: 'a comma-separated list of host names without a port, like broker.example.com',
       zh: '用逗号分隔的主机名，不含端口，例如 broker.example.com',
@@ -130,7 +99,7 @@ export const VARIABLES = {
     replicasMayDiffer: true,
   },
   ADMIN_TOKEN: {
-    schema: z.string().regex(ADMIN_TOKEN_PATTERN),
+    schema: z.string().regex(schemas.ADMIN_TOKEN_PATTERN),
     allowed: {
       en: 'at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (the output of openssl rand -base64 32)',
       zh: '至少 16 个字符，只含 A-Z a-z 0-9 - . _ ~ + /（openssl rand -base64 32 的输出）',
@@ -138,7 +107,7 @@ export const VARIABLES = {
     secret: true,
   },
   ADMIN_TOKENS: {
-    schema: adminTokens,
+    schema: schemas.adminTokens,
     allowed: {
       en: 'name:token[,name:token…] with different names (letters, digits, dots, underscores, hyphens) and different tokens, each with at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (the output of openssl rand -base64 32)',
       zh: 'name:token[,name:token…]：名称互不相同（字母、数字、点、下划线、连字符），令牌互不相同，每个至少 16 个字符，只含 A-Z a-z 0-9 - . _ ~ + /（openssl rand -base64 32 的输出）',
@@ -146,13 +115,13 @@ export const VARIABLES = {
     secret: true,
   },
   LOG_LEVEL: {
-    ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+    ...schemas.oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     default: 'info',
     replicasMayDiffer: true,
   },
-  API_DOCS: flag,
+  API_DOCS: schemas.flag,
   VENDOR_BASE_URL: {
-    schema: vendorUrl,
+    schema: schemas.vendorUrl,
     allowed: {
       en: 'the http(s) URL of the vendor domain assigned to you, without a password or a query in it',
       zh: '厂商分配给你的域名的 URL，以 http:// 或 https:// 开头，其中不能有密码和查询参数',
@@ -160,7 +129,7 @@ export const VARIABLES = {
     isUrl: true,
   },
   VENDOR_REGION_URLS: {
-    schema: regionUrls,
+    schema: schemas.regionUrls,
     allowed: {
       en: 'a JSON object of http(s) URLs, without a password or a query in them, by assigned country code (GB, not UK), like {"CN":"https://cn.example"}',
       zh: 'JSON 对象，以已分配的国家代码（GB，不是 UK）为键、http(s) URL 为值，URL 中不能有密码和查询参数，例如 {"CN":"https://cn.example"}',
@@ -169,7 +138,7 @@ export const VARIABLES = {
     isUrl: true,
   },
   VENDOR_APP_ID: {
-    schema: visibleAscii,
+    schema: schemas.visibleAscii,
     allowed: {
       en: `the appId that the vendor issued (for several apps use VENDOR_APPS), ${IN_VISIBLE_ASCII.en}`,
       zh: `厂商颁发的 appId（有多个 App 时使用 VENDOR_APPS），${IN_VISIBLE_ASCII.zh}`,
@@ -178,26 +147,26 @@ export const VARIABLES = {
   VENDOR_APP_TOKEN: issuedSecret('appToken'),
   VENDOR_APP_KEY: issuedSecret('appKey'),
   VENDOR_ACCESS_ID: {
-    schema: visibleAscii,
+    schema: schemas.visibleAscii,
     allowed: {
       en: `the value of the header X-IotVideo-AccessID, if the vendor issued one besides the appId, ${IN_VISIBLE_ASCII.en}`,
       zh: `请求头 X-IotVideo-AccessID 的值（如果厂商在 appId 之外另行颁发），${IN_VISIBLE_ASCII.zh}`,
     },
   },
   VENDOR_APPS: {
-    schema: vendorApps,
+    schema: schemas.vendorApps,
     allowed: {
       en: `a JSON object of 1 to 64 apps by different names (letters, digits, dots, underscores, hyphens), like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with accessId as the only other field, each appId and accessId ${IN_VISIBLE_ASCII.en}, and each appToken and appKey without control characters, and ${BARE.en}`,
       zh: `JSON 对象，以互不相同的名称（字母、数字、点、下划线、连字符）为键，含 1 到 64 个 App，例如 {"ios":{"appId":"…","appToken":"…","appKey":"…"}}，除此之外只能有字段 accessId；appId 和 accessId ${IN_VISIBLE_ASCII.zh}；appToken 和 appKey 不含控制字符，${BARE.zh}`,
     },
     secret: true,
   },
-  VENDOR_MAX_RPS: { ...wholeNumber(0, 10_000), default: '10' },
-  VENDOR_TIMEOUT_MS: { ...wholeNumber(100, 60_000), default: '5000' },
-  SESSION_MODE: { ...oneOf(...SESSION_MODES), default: 'jwt' },
-  SESSION_JWT_JWKS_URL: httpUrl({ en: 'of a JWK Set', zh: '发布公钥（JWK Set）的 URL' }),
+  VENDOR_MAX_RPS: { ...schemas.wholeNumber(0, 10_000), default: '10' },
+  VENDOR_TIMEOUT_MS: { ...schemas.wholeNumber(100, 60_000), default: '5000' },
+  SESSION_MODE: { ...schemas.oneOf(...SESSION_MODES), default: 'jwt' },
+  SESSION_JWT_JWKS_URL: schemas.httpUrl({ en: 'of a JWK Set', zh: '发布公钥（JWK Set）的 URL' }),
   SESSION_JWT_PUBLIC_KEY: {
-    schema: text,
+    schema: schemas.text,
     allowed: {
       en: 'a public key in PEM (SPKI, -----BEGIN PUBLIC KEY-----), or two while you replace it',
       zh: 'PEM 格式的公钥（SPKI，-----BEGIN PUBLIC KEY-----），轮换期间可以有两个',
@@ -205,7 +174,7 @@ export const VARIABLES = {
     secret: true,
   },
   SESSION_JWT_SECRET: {
-    schema: sharedSecrets,
+    schema: schemas.sharedSecrets,
     allowed: {
       en: 'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it, without white space, quotes or a byte order mark around one',
       zh: `共享的 HMAC 密钥，至少 32 字节，轮换期间可以有两个，各占一行，${BARE.zh}`,
@@ -213,15 +182,15 @@ export const VARIABLES = {
     secret: true,
   },
   SESSION_JWT_ISSUER: {
-    schema: text,
+    schema: schemas.text,
     allowed: { en: 'the `iss` claim of your sessions, or any', zh: '你的会话中声明 iss 的值，或 any' },
   },
   SESSION_JWT_AUDIENCE: {
-    schema: text,
+    schema: schemas.text,
     allowed: { en: 'the `aud` claim of your sessions, or any', zh: '你的会话中声明 aud 的值，或 any' },
   },
   SESSION_JWT_ALGORITHMS: {
-    schema: algorithms,
+    schema: schemas.algorithms,
     allowed: { en: 'a comma-separated list of JWS algorithms, like ES256', zh: '用逗号分隔的 JWS 算法，例如 ES256' },
   },
   SESSION_CLAIM_UNION_ID: { ...CLAIM, default: 'sub' },
@@ -229,31 +198,31 @@ export const VARIABLES = {
   SESSION_CLAIM_APP: CLAIM,
   SESSION_CLAIM_ISSUED_AT: { ...CLAIM, default: 'iat' },
   SESSION_CLAIM_EXPIRES_AT: { ...CLAIM, default: 'exp' },
-  SESSION_CLAIM_TIME_UNIT: { ...oneOf('s', 'ms'), default: 's' },
-  SESSION_INTROSPECTION_URL: httpUrl({
+  SESSION_CLAIM_TIME_UNIT: { ...schemas.oneOf('s', 'ms'), default: 's' },
+  SESSION_INTROSPECTION_URL: schemas.httpUrl({
     en: 'of the introspection endpoint (RFC 7662)',
     zh: 'introspection 端点（RFC 7662）的 URL',
   }),
   SESSION_INTROSPECTION_CLIENT_ID: {
-    schema: text,
+    schema: schemas.text,
     allowed: { en: 'the client id of the broker at the OAuth server', zh: 'Broker 在 OAuth 服务器上的 client ID' },
   },
   SESSION_INTROSPECTION_CLIENT_SECRET: {
-    schema: bareSecret,
+    schema: schemas.bareSecret,
     allowed: { en: `the client secret of the broker, ${BARE.en}`, zh: `Broker 的 client secret，${BARE.zh}` },
     secret: true,
   },
   SESSION_INTROSPECTION_AUDIENCE: {
-    schema: text,
+    schema: schemas.text,
     allowed: { en: 'the `aud` of tokens that are meant for the broker', zh: '发给 Broker 的令牌的 aud' },
   },
   SESSION_INTROSPECTION_SCOPE: {
-    schema: scopes,
+    schema: schemas.scopes,
     allowed: { en: 'the scopes that a token must have, separated by spaces', zh: '令牌必须具有的 scope，用空格分隔' },
   },
-  SESSION_FORWARD_URL: httpUrl({ en: 'that returns the claims of a session', zh: '返回会话声明的 URL' }),
+  SESSION_FORWARD_URL: schemas.httpUrl({ en: 'that returns the claims of a session', zh: '返回会话声明的 URL' }),
   SESSION_FORWARD_HEADERS: {
-    schema: headerNames,
+    schema: schemas.headerNames,
     allowed: {
       en: 'a comma-separated list of header names, like authorization,cookie, without host, accept, user-agent or the like',
       zh: '用逗号分隔的请求头名称，例如 authorization,cookie，不含 host、accept、user-agent 等',
@@ -261,7 +230,7 @@ export const VARIABLES = {
     default: 'authorization,cookie',
   },
   SESSION_FORWARD_COOKIES: {
-    schema: cookieNames,
+    schema: schemas.cookieNames,
     allowed: {
       en: 'all, or a comma-separated list of cookie names, like PHPSESSID',
       zh: 'all，或用逗号分隔的 cookie 名称，例如 PHPSESSID',
@@ -270,11 +239,11 @@ export const VARIABLES = {
   },
   SESSION_FORWARD_ACCEPTED: condition('code=200'),
   SESSION_FORWARD_REFUSED: condition('code=401|403'),
-  SESSION_CACHE_SECONDS: { ...wholeNumber(0, 3_600), default: '30' },
+  SESSION_CACHE_SECONDS: { ...schemas.wholeNumber(0, 3_600), default: '30' },
   HTTPS_PROXY: PROXY,
   HTTP_PROXY: PROXY,
   NO_PROXY: {
-    schema: withoutProxy,
+    schema: schemas.withoutProxy,
     allowed: {
       en: '* or a comma-separated list of host names (each with all names below it), IP addresses and networks, like localhost,example.com,10.0.0.0/8, without ports',
       zh: '* 或用逗号分隔的主机名（包括其所有子域名）、IP 地址和网段，例如 localhost,example.com,10.0.0.0/8，不含端口',
@@ -289,7 +258,7 @@ export const VARIABLES = {
     },
   },
   REDIS_URL: {
-    schema: redisUrl,
+    schema: schemas.redisUrl,
     allowed: {
       en: 'a redis:// or rediss:// URL, redis-sentinel://host:port,host:port/name or redis-cluster://host:port,host:port (with user:password@ before the hosts if needed, where characters such as @ / : # ? % are percent-encoded, and ?tls=true for TLS with the last two), without white space or quotes around it; without the setting, the process keeps the tokens in its memory',
       zh: 'redis:// 或 rediss:// 开头的 URL、redis-sentinel://host:port,host:port/name 或 redis-cluster://host:port,host:port（需要时在主机之前加 user:password@，其中 @ / : # ? % 等字符需做 URL 编码；后两种用 ?tls=true 启用 TLS），前后没有空白或引号；不设时令牌保存在进程内存中',
@@ -305,54 +274,58 @@ export const VARIABLES = {
     default: 'sdkt',
   },
   TOKEN_ENCRYPTION_KEYS: {
-    schema: encryptionKeys,
+    schema: schemas.encryptionKeys,
     allowed: {
       en: 'off, or id:key[,id:key…] with different ids and 32-byte keys in base64 (the output of openssl rand -base64 32)',
       zh: 'off，或 id:key[,id:key…]：id 互不相同，key 是 Base64 编码的 32 字节密钥（openssl rand -base64 32 的输出）',
     },
     secret: true,
   },
-  TERMINAL_POLICY: { ...oneOf('multi', 'single'), default: 'multi' },
-  TERMINALS_PER_ACCOUNT: { ...wholeNumber(1, 1_000), default: '20' },
-  REFRESH_MODE: oneOf('proactive', 'on-demand'),
+  TERMINAL_POLICY: { ...schemas.oneOf('multi', 'single'), default: 'multi' },
+  TERMINALS_PER_ACCOUNT: { ...schemas.wholeNumber(1, 1_000), default: '20' },
+  REFRESH_MODE: schemas.oneOf('proactive', 'on-demand'),
   REFRESH_AT: {
-    schema: refreshShare,
+    schema: schemas.refreshShare,
     allowed: {
       en: 'two shares of a token’s life between 0 and 1, the smaller first, like 0.7-0.9',
       zh: '令牌有效期的两个比例，在 0 与 1 之间，小的在前，例如 0.7-0.9',
     },
     default: '0.7-0.9',
   },
-  REFRESH_UNREAD_LIMIT: { ...wholeNumber(1, 255), default: '1' },
-  RATE_LIMIT_PER_MINUTE: { ...wholeNumber(0, 1_000_000), default: '60' },
-  LOGIN_LIMIT_PER_HOUR: { ...wholeNumber(0, 1_000_000), default: '60' },
-  CACHE_MAX_MB: { ...wholeNumber(1, 2_048), default: '64' },
+  REFRESH_UNREAD_LIMIT: { ...schemas.wholeNumber(1, 255), default: '1' },
+  RATE_LIMIT_PER_MINUTE: { ...schemas.wholeNumber(0, 1_000_000), default: '60' },
+  LOGIN_LIMIT_PER_HOUR: { ...schemas.wholeNumber(0, 1_000_000), default: '60' },
+  CACHE_MAX_MB: { ...schemas.wholeNumber(1, 2_048), default: '64' },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
-    ...httpUrl({
+    ...schemas.httpUrl({
       en: 'of an OTLP/HTTP receiver, to which /v1/traces is added',
       zh: 'OTLP/HTTP 接收端的 URL（Broker 会加上 /v1/traces）',
     }),
     replicasMayDiffer: true,
   },
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {
-    ...httpUrl({
+    ...schemas.httpUrl({
       en: 'to which traces are sent by OTLP/HTTP, with its path',
       zh: '通过 OTLP/HTTP 接收追踪数据的 URL，包含路径',
     }),
     replicasMayDiffer: true,
   },
-  OTEL_EXPORTER_OTLP_HEADERS: { ...pairs(headerValues, 'api-key=secret'), secret: true, replicasMayDiffer: true },
+  OTEL_EXPORTER_OTLP_HEADERS: {
+    ...pairs(schemas.headerValues, 'api-key=secret'),
+    secret: true,
+    replicasMayDiffer: true,
+  },
   OTEL_SERVICE_NAME: {
-    schema: text,
+    schema: schemas.text,
     allowed: { en: 'the name of this service in traces', zh: '追踪数据中的服务名' },
     replicasMayDiffer: true,
   },
   OTEL_RESOURCE_ATTRIBUTES: {
-    ...pairs(keyValues, 'deployment.environment.name=production'),
+    ...pairs(schemas.keyValues, 'deployment.environment.name=production'),
     replicasMayDiffer: true,
   },
   OTEL_TRACES_SAMPLER: {
-    ...oneOf(
+    ...schemas.oneOf(
       'always_on',
       'always_off',
       'traceidratio',
@@ -364,13 +337,13 @@ export const VARIABLES = {
     replicasMayDiffer: true,
   },
   OTEL_TRACES_SAMPLER_ARG: {
-    schema: share,
+    schema: schemas.share,
     allowed: { en: 'a number from 0 to 1', zh: '0 到 1 的数' },
     default: '0.1',
     replicasMayDiffer: true,
   },
-  OTEL_TRACES_EXPORTER: { ...oneOf('otlp', 'none'), default: 'otlp', replicasMayDiffer: true },
-  OTEL_SDK_DISABLED: { ...flag, default: 'false', replicasMayDiffer: true },
+  OTEL_TRACES_EXPORTER: { ...schemas.oneOf('otlp', 'none'), default: 'otlp', replicasMayDiffer: true },
+  OTEL_SDK_DISABLED: { ...schemas.flag, default: 'false', replicasMayDiffer: true },
 } as const satisfies Record<string, Variable<unknown>>;
 
 export type VariableName = keyof typeof VARIABLES;
