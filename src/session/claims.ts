@@ -11,8 +11,7 @@ import { sessionCheckUnavailable } from './session-server.ts';
 type TimeUnit = 's' | 'ms';
 
 /**
- * The claims that hold the parts of a principal. Each is a claim name or a dotted path into nested claims. A claim
- * whose own name contains dots (`https://example.com/union_id`) takes precedence over the path.
+ * Claim names, or dotted paths into nested claims. A claim with dots in its own name takes precedence over the path.
  */
 export interface ClaimNames {
   readonly unionId: string;
@@ -26,9 +25,8 @@ export interface ClaimNames {
 }
 
 /**
- * The source of the claims, named as the modes of sessions. A JWT says its times as numbers, and has an end. In an
- * answer of a session server, PHP and others write times from a database as strings, and a session may have no end of
- * its own.
+ * Named as the modes of sessions. A JWT says its times as numbers, and has an end. In an answer of a session server,
+ * PHP and others write times from a database as strings, and a session may have no end.
  */
 export type ClaimSource = 'jwt' | 'introspection' | 'forward';
 
@@ -56,9 +54,7 @@ const EXACT_INTEGERS = {
 
 const WHOLE_NUMBER = /^\d+$/;
 
-/**
- * Clouds stamp a session with their own clock, often as valid from the moment of issue. It may be ahead by this much.
- */
+/** Clouds stamp sessions with their own clock, often as valid from the moment of issue. It may be this far ahead. */
 const MAX_AHEAD_MS = 60_000;
 
 /** The last second of the year 9999. A larger number is a time in milliseconds: those of today are 1.8e12. */

@@ -19,9 +19,7 @@ export interface AnswerCondition {
   readonly values: readonly string[];
 }
 
-/**
- * For a cloud whose answers are envelopes, such as `{"code":200,"data":{…}}`, with the HTTP status 200 for refusals.
- */
+/** For a cloud with answers in envelopes, such as `{"code":200,"data":{…}}`, and the HTTP status 200 for refusals. */
 export interface EnvelopeConditions {
   /** The condition for an answer about a valid session. Without it, the HTTP status decides. */
   readonly accepted?: AnswerCondition | undefined;
@@ -47,20 +45,13 @@ export function createForwardVerifier(options: ForwardVerifierOptions) {
     return judge(await ask(session));
   }
 
-  /**
-   * Reads the principal from an answer of {@link ask}.
-   * @throws BrokerError as {@link requireAcceptance} and {@link principalFrom} do
-   */
+  /** @throws BrokerError as {@link requireAcceptance} and {@link principalFrom} do */
   function judge(answer: object): Principal {
     requireAcceptance(answer, options);
     return principalFrom(answer, claims, 'forward', clock);
   }
 
-  /**
-   * Returns the answer.
-   * @throws BrokerError `session_check_unavailable`; `session_invalid` if the server refuses the session with 401 or
-   *   403, or if HTTP headers cannot hold it
-   */
+  /** @throws BrokerError `session_check_unavailable`; `session_invalid` by 401 or 403, or if no header can hold it */
   async function ask(session: string): Promise<object> {
     const headers = headersFrom(session);
     const judgeAnswer = (answer: object | 401 | 403) => typeof answer === 'object' && judge(answer);
@@ -84,10 +75,7 @@ export function createForwardVerifier(options: ForwardVerifierOptions) {
   }
 }
 
-/**
- * Judges the envelope of an answer.
- * @throws BrokerError `session_invalid` if it refuses the session; `session_check_unavailable` if it says neither
- */
+/** @throws BrokerError `session_invalid` if it refuses the session; `session_check_unavailable` if it says neither */
 export function requireAcceptance(
   answer: object,
   options: EnvelopeConditions & Pick<ForwardVerifierOptions, 'claims'>,

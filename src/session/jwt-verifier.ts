@@ -44,8 +44,8 @@ const FAULTS: Readonly<Record<string, SessionFault>> = {
 export type Claims = Readonly<Record<string, unknown>>;
 
 /**
- * Checks a session that is a signed JWT (RFC 7519): signature, `iss`, `aud`, and an `exp` in the future.
- * @throws Error that describes the required key, if the key cannot be used
+ * Checks a session that is a signed JWT (RFC 7519).
+ * @throws Error that describes the required key, if it is unusable
  */
 export function createJwtVerifier(options: JwtVerifierOptions): SessionVerifier {
   const { claims: names, clock } = options;
@@ -97,10 +97,7 @@ export function createJwtVerifier(options: JwtVerifierOptions): SessionVerifier 
 
 const UTF8 = new TextDecoder();
 
-/**
- * Reads the claims in the payload of a JWT.
- * @throws BrokerError `session_invalid`
- */
+/** Reads the claims in the payload of a JWT. @throws BrokerError `session_invalid` */
 export function claimsIn(payload: Uint8Array, names: ClaimNames): Claims {
   // Lenient decoding would replace wrong bytes by U+FFFD, and so give two accounts one name.
   const claims = isUtf8(payload) && parseClaims(UTF8.decode(payload), names);
@@ -120,8 +117,7 @@ export function validClaims(
 }
 
 /**
- * Media types may leave out `application/`, and are case-insensitive (RFC 7515 §4.1.9).
- * @param type the header parameter. jose accepts any JSON value
+ * Media types may leave out `application/`, and are case-insensitive (RFC 7515 §4.1.9). jose accepts any JSON value.
  */
 export function isSessionType(type: unknown): boolean {
   if (typeof type !== 'string') return type === undefined;

@@ -32,8 +32,7 @@ interface KnownHeader {
 }
 
 /**
- * A compact JWS in base64url without padding (RFC 7515 §7.1): the signed part, which is header and payload, and the
- * signature.
+ * A compact JWS (RFC 7515 §7.1), unpadded base64url: the signed part, which is header and payload, and the signature.
  */
 const COMPACT_JWS = /^(([\w-]+)\.([\w-]+))\.([\w-]+)$/;
 /** A customer cloud needs one header per key, and a few keys. */
@@ -51,9 +50,8 @@ export class KnownHeaders {
   readonly #headers = new Map<string, KnownHeader>();
 
   /**
-   * Remembers the header of a JWT that jose has accepted, with the key that its signature fits. The algorithm is never
-   * used with another key.
-   * @param keySet the key set that jose found the key in
+   * Remembers the header of a JWT that jose has accepted with a key of `keySet`, and the key that its signature fits.
+   * The algorithm is never used with another key.
    */
   learn(jwt: string, { alg, kid }: { readonly alg: string; readonly kid?: unknown }, keySet: KeySet): void {
     const { header, signed, signature } = partsOf(jwt);
@@ -64,11 +62,7 @@ export class KnownHeaders {
     this.#headers.set(header, { isGenuine, isOnlyKey: keySet.keysFor(kid).length === 1, keySet });
   }
 
-  /**
-   * Returns the payload of a JWT with a known header and a genuine signature. Does not read it.
-   * @param keySet the key set that is valid now
-   * @returns `forged`: jose would refuse the signature too
-   */
+  /** Returns the unread payload if header and signature are known and genuine; `forged`: jose would refuse it too. */
   payloadOf(jwt: string, keySet: KeySet): Buffer | 'forged' | undefined {
     const { header, payload, signed, signature } = partsOf(jwt);
     const known = this.#headers.get(header);

@@ -16,10 +16,7 @@ import {
 const MAX_JWKS_BYTES = 1_048_576;
 /** jose looks at each key for a session with an unknown one. */
 const MAX_PUBLISHED_KEYS = 100;
-/**
- * The keys are fetched at most once in this time, whether the fetch succeeds or fails. So a new key may be refused for
- * as long.
- */
+/** From one fetch to the next, whether the first succeeds or fails. So a new key may be refused for as long. */
 const COOLDOWN_MS = 5_000;
 /** The same without usable keys, because no session is accepted until a fetch succeeds. */
 const COOLDOWN_WITHOUT_KEYS_MS = 2_000;
@@ -36,10 +33,9 @@ const MAX_WAITING = 1_000;
 const ACCEPT_JSON = { headers: { accept: 'application/json, application/jwk-set+json' } };
 
 /**
- * Fetches the keys published at `url`. Redirects are not followed. An entry that is no JSON object is left out, so that
- * one mistake does not disable the other keys (RFC 7517 §5).
- * @throws UnexpectedStatus; AnswerTooLarge if the answer has more than 1 MiB or 100 keys; ExplainedError if it is not a
- *   JWK Set; Error if the keys cannot be fetched
+ * Fetches the keys. An entry that is no JSON object is left out: one mistake does not disable the others (RFC 7517 §5).
+ * @throws UnexpectedStatus; AnswerTooLarge with more than 1 MiB or 100 keys; ExplainedError if it is no JWK Set; Error
+ * if the keys cannot be fetched
  */
 export async function fetchJwks(url: URL, access: SessionServerAccess): Promise<JSONWebKeySet> {
   const answer = await boundedFetch(url, ACCEPT_JSON, access, MAX_JWKS_BYTES);
@@ -78,8 +74,7 @@ interface PublishedKeySet extends KeySet {
 }
 
 /**
- * The keys published at a URL, fetched when first needed. jose's own remote key set counts its cool-down from the last
- * successful fetch: while the URL fails, each session with an unknown key causes a fetch.
+ * Keys at a URL, fetched when first needed. jose's remote key set would fetch for each unknown key while that fails.
  */
 export class PublishedKeys {
   readonly #url: URL;
@@ -99,10 +94,7 @@ export class PublishedKeys {
     this.#access = access;
   }
 
-  /**
-   * Finds the key of a session. Callers at the same time share one fetch.
-   * @throws JOSEError if no key matches; any other Error if the keys cannot be fetched or used
-   */
+  /** Callers share one fetch. @throws JOSEError if no key matches; another Error if keys cannot be fetched or used */
   readonly find: JWTVerifyGetKey = async (header, token) => {
     if (!this.#areYoungerThan(MAX_AGE_MS)) await this.#replaceOutdated();
     const keys = this.#usableKeys();

@@ -9,10 +9,7 @@ import { sessionCheckUnavailable } from './session-server.ts';
 
 /** Decides when a check runs. */
 export interface CheckSchedule {
-  /**
-   * @param check must not throw, but may reject
-   * @param account the account, if the session was accepted before
-   */
+  /** @param check must not throw, but may reject @param account if the session was accepted before */
   run<Result>(check: () => Result | Promise<Result>, account?: AccountId): Result | Promise<Result>;
 }
 
@@ -21,10 +18,7 @@ const MAX_PER_TURN = 8;
 /** Checks that wait. They take less than a second. */
 const MAX_WAITING = 4_096;
 
-/**
- * Spreads the checks of sessions that this thread does by itself over the turns of the event loop. Many new sessions at
- * once then do not delay requests that need no check.
- */
+/** Spreads the checks that this thread does by itself over the turns of the event loop, so that they delay no other. */
 export class CheckQueue implements CheckSchedule {
   readonly #clock: Clock;
   /** Checks of this turn: those that waited for it, and those that came in it. */
@@ -36,10 +30,7 @@ export class CheckQueue implements CheckSchedule {
     this.#clock = clock;
   }
 
-  /**
-   * Runs a check at once, or in a later turn if this turn has had its share.
-   * @throws BrokerError `session_check_unavailable`, if too many checks wait
-   */
+  /** Runs a check, at once or in a later turn. @throws BrokerError `session_check_unavailable` if too many wait */
   run<Result>(check: () => Result | Promise<Result>): Result | Promise<Result> {
     if (this.#inTurn === 0) this.#clock.nextTurn(() => this.#startTurn());
     this.#inTurn += 1;
@@ -292,11 +283,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal>, BelievedS
     this.#remember(session, { ...accepted, checkedAt: startedAt, freshUntil });
   }
 
-  /**
-   * The result of a caller whose check has failed. Callers that share a check came at different times.
-   * @param now when the caller came
-   * @throws `error`, unless the session server is unavailable and the stale session is usable
-   */
+  /** @param now when this caller came: others share the check @throws `error`, unless the stale session is usable */
   #stalePrincipal(accepted: Accepted, error: unknown, now: number): CachedPrincipal {
     const isUnavailable = error instanceof BrokerError && error.code === 'session_check_unavailable';
     if (isUnavailable && this.#isUsable(accepted, now)) return accepted.principal;

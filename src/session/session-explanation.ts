@@ -1,5 +1,4 @@
 import { compactVerify, decodeProtectedHeader } from 'jose';
-import type { IntrospectionResponse } from 'oauth4webapi';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
@@ -7,7 +6,7 @@ import { SESSION_REASONS } from '../token/session-reasons.ts';
 import type { Text } from '../token/text.ts';
 import { type CheckedClaim, checkClaims, claimAt, problemOf, requireAccessToken } from './claims.ts';
 import { createForwardVerifier, requireAcceptance } from './forward-verifier.ts';
-import { createIntrospectionVerifier, requirePurpose } from './introspection-verifier.ts';
+import { createIntrospectionVerifier, type IntrospectionAnswer, requirePurpose } from './introspection-verifier.ts';
 import {
   brokerErrorFrom,
   type Claims,
@@ -28,11 +27,7 @@ export interface SessionExplanation {
   readonly claims: readonly CheckedClaim[];
 }
 
-/**
- * Explains why a session is accepted or refused, claim by claim. Where the verifier stops at the first problem, this
- * reports all of them.
- * @param session in the form that a verifier takes
- */
+/** Explains the decision about a session, in a verifier's form, with all problems: a verifier stops at the first. */
 export async function explainSession(
   options: SessionOptions,
   session: string,
@@ -77,7 +72,7 @@ export async function decisionOf<Result>(decide: () => Promise<Result>): Promise
 }
 
 function introspectionClaims(
-  answer: IntrospectionResponse,
+  answer: IntrospectionAnswer,
   { audience, scopes, claims }: Extract<SessionOptions, { mode: 'introspection' }>,
   clock: Clock,
 ): CheckedClaim[] {

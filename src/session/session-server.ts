@@ -12,18 +12,12 @@ const RETRY_AFTER_SECONDS = 2;
 const TIMEOUT_MS = 3_000;
 const MAX_BYTES = 65_536;
 
-/**
- * The error for a session that could not be checked: neither accepted nor refused.
- * @param cause for the log; no secrets
- */
+/** A session could be neither accepted nor refused. @param cause for the log; no secrets */
 export function sessionCheckUnavailable(cause: unknown): BrokerError {
   return new BrokerError('session_check_unavailable', { retryAfter: RETRY_AFTER_SECONDS, cause });
 }
 
-/**
- * A session server answered with an HTTP status that says nothing about the session. The session is neither accepted
- * nor refused.
- */
+/** A session server answered with an HTTP status that neither accepts nor refuses the session. */
 export class UnexpectedStatus extends ExplainedError {
   override readonly name = 'UnexpectedStatus';
   readonly status: number;
@@ -54,8 +48,7 @@ function failureReason(error: unknown): string {
 }
 
 /**
- * Asks the session server, and notes whether it answered. An answer that refuses a session is a success, one that
- * decides nothing is a failure.
+ * Asks the session server, and notes whether it answered. A refusal is a success, an undecided answer a failure.
  * @param judge throws BrokerError `session_check_unavailable` if the answer decides nothing
  */
 export async function noteContact<Answer>(
@@ -134,9 +127,8 @@ export async function boundedFetch(
 /** Other errors of a connection mean that its answer is broken. */
 const CODES_OF_END: ReadonlySet<string | undefined> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 /**
- * The errors of connections that the server closed after it had answered on them. The server may have closed such a
- * connection because it was idle, at the moment when the next request was sent (RFC 9112 §9.3.1). The error is a reset
- * if the request has arrived, but the server has not read it.
+ * Errors of connections that the server closed after it had answered on them, perhaps idle at the moment when the next
+ * request was sent (RFC 9112 §9.3.1). It is a reset if the request has arrived, but was not read.
  */
 const endsOfUsed = new WeakSet<Error>();
 
@@ -158,10 +150,7 @@ function watchedPool(origin: string | URL, options: Pool.Options): Dispatcher {
 /** The connections to session servers. */
 export class SessionConnections {
   readonly kept: Dispatcher;
-  /**
-   * For one request each: after a burst of questions, the server closes several idle connections at once. So another
-   * kept one may be closed too.
-   */
+  /** For one request each: after a burst, the server closes idle connections at once, perhaps another kept one too. */
   readonly fresh: Dispatcher;
 
   /** @param openAgent opens the connections: directly, or through a proxy */
@@ -210,10 +199,7 @@ interface Waiting {
   readonly start: () => void;
 }
 
-/**
- * Limits the questions to the session server, so that made-up sessions do not overload it. Questions about known
- * sessions have places of their own, and go first. It is the `CheckSchedule` of the session cache.
- */
+/** Limits the questions to the session server that made-up sessions cause. Known ones have own places, and go first. */
 export class QuestionQueue {
   readonly #clock: Clock;
   #inFlight = 0;
@@ -227,9 +213,8 @@ export class QuestionQueue {
   }
 
   /**
-   * Asks the question when it is its turn.
-   * @param account the account, if the session was accepted before
-   * @throws BrokerError `session_check_unavailable`, if its turn does not come in time
+   * @param account if the session was accepted before
+   * @throws BrokerError `session_check_unavailable` if not in time
    */
   async run<Answer>(question: () => Answer | Promise<Answer>, account?: AccountId): Promise<Answer> {
     if (this.#hasPlace(account)) this.#count(account, 1);

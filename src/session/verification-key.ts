@@ -9,9 +9,8 @@ import { PublishedKeys } from './published-keys.ts';
 import type { SessionServerAccess } from './session-server.ts';
 
 /**
- * The key that verifies sessions: keys published at a URL, a public key (PEM, SPKI) or a shared secret (HMAC). A text
- * may hold a second PEM, or a second secret on a line of its own. Both verify, so that the customer cloud can replace
- * one.
+ * Keys published at a URL, a public key (PEM, SPKI) or a shared secret (HMAC). A text may hold a second PEM, or a
+ * second secret on a line of its own. Both verify, so that the customer cloud can replace one.
  */
 export type JwtKey = { readonly jwksUrl: URL } | { readonly publicKeyPem: string } | { readonly secret: string };
 
@@ -41,10 +40,7 @@ const SECRET_MIN_BYTES = 32;
 const MAX_KEYS = 2;
 const AFTER_PEM = /(?<=-----END PUBLIC KEY-----)\s+/;
 
-/**
- * Prepares the key. A JWKS URL is not fetched before the first session arrives.
- * @throws ExplainedError that describes the required key, if the key cannot be used
- */
+/** A JWKS URL is not fetched before the first session. @throws ExplainedError that describes the required key */
 export function verificationKey(source: JwtKey, access: SessionServerAccess = { clock: systemClock }): VerificationKey {
   if ('jwksUrl' in source) {
     const { find, current } = new PublishedKeys(source.jwksUrl, access);
@@ -61,8 +57,8 @@ export function verificationKey(source: JwtKey, access: SessionServerAccess = { 
 }
 
 /**
- * The key that has signed the session; the last possible one if none has. A session does not say which of two
- * configured keys it is signed with. Slow signatures are checked in another thread.
+ * The key that has signed the session, else the last possible one: a session does not say which of two has signed it.
+ * Slow signatures are checked in another thread.
  * @param algorithm one of at least one key: jose has checked it
  */
 async function signerAmong(

@@ -48,10 +48,7 @@ export function sleep(clock: Clock, ms: number): Promise<void> {
   });
 }
 
-/**
- * A timeout is counted in this many equal parts, one timer after the other. If this process stands still, that counts
- * as one part at most, because its own stillness is not the silence of the other side.
- */
+/** A timeout runs in this many equal parts, one after the other: a standstill of this process counts as one at most. */
 export const TIMEOUT_PARTS = 4;
 
 /** Calls `callback` after `ms` in which the event loop has run. See {@link TIMEOUT_PARTS}. */
@@ -93,11 +90,7 @@ export class Timeout implements Timer {
   }
 }
 
-/**
- * Resolves like `promise`, or to `undefined` after `ms` in which the event loop has run (see {@link TIMEOUT_PARTS}).
- * The work behind `promise` continues either way.
- * @param onEnd gets the ms that were counted
- */
+/** Resolves to `undefined` after `ms` of a running event loop; the work continues. @param onEnd gets the counted ms */
 export function withTimeout<T>(
   clock: Clock,
   ms: number,
@@ -135,10 +128,7 @@ export class StoreTimeout {
     this.#leftMs = ms;
   }
 
-  /**
-   * Waits for `answer`, and counts the time. Resolves to `undefined` when no time is left;
-   * the work behind `answer` continues.
-   */
+  /** Resolves to `undefined` when no time is left; the work behind `answer` continues. */
   wait<T>(answer: Promise<T>): Promise<T | undefined> {
     return withTimeout(this.#clock, Math.max(MIN_WAIT_MS, this.#leftMs), answer, (countedMs) => {
       this.#leftMs -= countedMs;

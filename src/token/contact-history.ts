@@ -26,20 +26,14 @@ export interface VendorDomain extends Contact {
   readonly clockOffsetMs: number;
 }
 
-/**
- * Remembers the last success and the last failure of a system that the broker depends on, for `GET /status`. One
- * replica knows only its own contacts.
- */
+/** The last success and failure of a system that the broker depends on, for `GET /status`, as this replica saw them. */
 export class ContactHistory {
   /** Epoch ms; `undefined` before the first success. */
   lastSuccessAt: number | undefined;
   lastFailure: ContactFailure | undefined;
   /** Apart from {@link lastFailure}, so that it neither prolongs an outage nor gives it another reason. */
   lastRefusal?: ContactFailure | undefined;
-  /**
-   * Epoch ms of the first failure after the last success; `undefined` if the last contact was a success, or there was
-   * none.
-   */
+  /** Epoch ms of the first failure after the last success; `undefined` after a success, and before any contact. */
   failingSince: number | undefined;
   /** Number of failures since then. */
   failures = 0;

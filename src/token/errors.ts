@@ -8,9 +8,8 @@ interface ErrorKind {
   /** Whether the same request may succeed later, unchanged. */
   readonly retryable: boolean;
   /**
-   * The tokens that have ended if a renewal fails with this error. `memory`: the store has lost the token of the
-   * terminal already, by a logout or an erasure, and memory must forget it. `account`: the vendor has ended all tokens
-   * of the account, and the store must forget them too.
+   * The tokens that a renewal ends by failing with this error. `memory`: the store has already lost the token, by a
+   * logout or an erasure, and memory must forget it. `account`: all of the account, and the store must forget them too.
    */
   readonly endsTokens?: 'memory' | 'account';
 }
@@ -134,10 +133,7 @@ export class BrokerError extends ExplainedError {
   }
 }
 
-/**
- * A login was not sent: when its turn came, its lease had expired, another request had brought a token into memory, or
- * a logout or an erasure had ended it.
- */
+/** Not sent: when its turn came, its lease had expired, memory had a token, or a logout or an erasure had ended it. */
 export class LoginNotSent extends BrokerError {
   override readonly name = 'LoginNotSent';
 

@@ -16,22 +16,16 @@ export interface Place {
   readonly waitMs: number;
 }
 
-/**
- * Longest wait of a newcomer. A login that gives way to one may wait an interval longer, so that newcomers do not take
- * each place before its share is due.
- */
+/** Longest wait of a newcomer. Logins that yield may wait one interval longer, so that newcomers leave them a share. */
 export const LONGEST_WAIT_MS = 2_000;
 /**
- * Longest waits of the other priorities while no login waits that they give way to. A newcomer that comes later queues
- * behind them.
+ * Longest waits of the other priorities, while no login waits that they yield to. Later newcomers queue behind them.
  */
 export const LONGEST_RETURNING_WAIT_MS = 250;
 export const LONGEST_BACKGROUND_WAIT_MS = 500;
 /** While a login waits, those that give way to it get at most one of this many places. */
 export const YIELDING_SHARE = 2;
-/**
- * While a newcomer waits, returning logins get at most one of this many places. The background keeps the same share.
- */
+/** While a newcomer waits, returning logins get at most one of this many places. The background keeps its share. */
 export const RETURNING_SHARE = 4;
 
 /** How long an account counts as returning after a foreground login. */
@@ -44,10 +38,7 @@ export function returningMs({ intervalMs }: Pace): number {
   return Math.ceil(Math.min(RETURNING_MS, MAX_RETURNING * intervalMs));
 }
 
-/**
- * Returns the longest time of a login, in ms: two whole attempts, and 2 s for the waits before them.
- * @param timeoutMs the longest time of one attempt
- */
+/** Returns the longest time of a login, in ms: two attempts of `timeoutMs`, and 2 s for the waits before them. */
 export function loginBudget(timeoutMs: number): number {
   return 2 * timeoutMs + LONGEST_WAIT_MS;
 }

@@ -8,10 +8,7 @@ import type { AccountId } from './subject.ts';
  */
 export type ReadOutcome = 'memory' | 'redis' | 'login' | 'waited' | 'fallback';
 
-/**
- * Why a token is renewed. `new`: an app waits for its first token. `due`: an app waits and the token is due. `refused`:
- * the vendor refused the token. `background`: no app waits.
- */
+/** `new`: an app waits for a first token. `due`: an app waits. `refused`: by the vendor. `background`: no app waits. */
 export type RenewalCause = 'new' | 'due' | 'refused' | 'background';
 
 /** `login`: by its own login. `waited`: by the login of another request or replica. */
@@ -51,18 +48,15 @@ export type LoginOutcome =
   | 'circuit_open';
 
 /**
- * The result of a session check. `cached`: accepted from memory. `accepted`: the verifier accepted it. `kept`: accepted
- * from memory because the session server could not be reached. A fault or an error code: refused, or not checked.
+ * `cached`: accepted from memory. `kept`: the same, because the session server could not be reached. `accepted`: by the
+ * verifier. A fault or an error code: refused, or not checked.
  */
 export type SessionOutcome = 'cached' | 'accepted' | 'kept' | SessionFault | ErrorCode;
 
 /** The limits of an account: requests, logins, and replacements of refused tokens. */
 export type LimitName = 'requests' | 'logins' | 'refused_tokens';
 
-/**
- * `readonly`, `oom`, `misconf`, `noperm`: Redis refuses what the broker needs. `not_sent`: the command failed at once
- * because Redis did not answer recent commands.
- */
+/** `readonly` to `noperm`: Redis refuses what the broker needs. `not_sent`: it answered none of the recent commands. */
 export type RedisErrorKind =
   | 'timeout'
   | 'connection'
@@ -77,14 +71,9 @@ export type RedisErrorKind =
 /** Why the internal API refused a request: it had no bearer token, or a wrong one. */
 export type AdminRefusal = 'missing' | 'wrong';
 
-/**
- * Receives the events of all modules, for metrics. A call is cheap and never throws. No metric identifies an account.
- */
+/** Receives the events of all modules, for metrics. A call is cheap and never throws. No metric names an account. */
 export interface Observer {
-  /**
-   * @param leftMs remaining life of the token
-   * @param endedFor the account, if the vendor had refused a valid token that a background renewal had replaced
-   */
+  /** @param endedFor the account, if the vendor had refused a valid token that a background renewal had replaced */
   tokenServed(outcome: ReadOutcome, leftMs: number, endedFor?: AccountId): void;
   /** @param account `undefined`: it is not known, because its session could not be checked */
   readFailed(error: unknown, account?: AccountId): void;
@@ -107,9 +96,8 @@ export interface Observer {
   /** The broker sent a login request to the vendor. A login may take several requests. */
   loginSent(): void;
   /**
-   * @param vendorCode the result code in the vendor's last answer
-   * @param durationMs total time, including waits and retries
-   * @param waitedMs the part of it in which the login waited for its turn or a connection
+   * @param vendorCode in the vendor's last answer
+   * @param durationMs with waits and retries; for `waitedMs` of it the login waited for its turn or a connection
    */
   loginEnded(
     outcome: LoginOutcome,

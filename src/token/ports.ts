@@ -17,10 +17,7 @@ export interface LoginRequest {
 
 /** The vendor's `thirdCustLogin`. */
 export interface VendorLogin {
-  /**
-   * @throws BrokerError with one of `LOGIN_ERRORS`
-   * @throws LoginNotSent if `mayBeSent` was false
-   */
+  /** @throws BrokerError with one of `LOGIN_ERRORS`; LoginNotSent if `mayBeSent` was false */
   login(request: LoginRequest): Promise<SdkToken>;
 }
 
@@ -47,19 +44,16 @@ export type LeaseAnswer =
     }
   /** Another owner has the lease. */
   | { readonly kind: 'held'; readonly heldForMs: number }
-  /**
-   * Several logins of the account failed in a row, or one was too frequent; the last one with `code`. Its next lease is
-   * granted after `forMs`.
-   */
+  /** Logins failed in a row, the last with `code`, or one was too frequent. The next lease is granted after `forMs`. */
   | { readonly kind: 'cooling'; readonly forMs: number; readonly code: ErrorCode }
   /** The account has its maximum number of terminals, and this subject would be another one. */
   | { readonly kind: 'terminal_limit'; readonly endedRead: boolean };
 
 /**
- * `suspect`: it is written, but another login may have ended the token (see {@link TokenRecord.suspect}). `superseded`:
- * the token of a login that was sent later is stored; if nobody knows which of the two the vendor received last, the
- * store makes it suspect. `outdated`: a logout or an erasure came after the login was sent. `lease_lost`: only a later
- * lease was granted, and its owner has not stored a token so far. The token is written with `saved` and `suspect` only.
+ * Only `saved` and `suspect` write the token. `suspect`: another login may have ended it (see {@link
+ * TokenRecord.suspect}). `superseded`: the token of a login that was sent later is stored, and becomes suspect if
+ * nobody knows which of the two the vendor received last. `outdated`: a logout or an erasure came after the login was
+ * sent. `lease_lost`: only a later lease was granted, and its owner has stored no token so far.
  */
 export type SaveOutcome = 'saved' | 'suspect' | 'superseded' | 'outdated' | 'lease_lost' | 'terminal_limit';
 
@@ -94,11 +88,7 @@ export type SessionsEnd = 'erased' | 'loggedout';
 export interface TerminalStore {
   read(id: SubjectId): Promise<StoredTerminal>;
 
-  /**
-   * Notes that an app has read this generation. The first read also makes the token due at `dueAt`, unless it is due
-   * earlier.
-   * @param dueAt epoch ms
-   */
+  /** Notes that an app has read this generation. The first read makes it due at `dueAt` (epoch ms) or earlier. */
   markRead(id: SubjectId, generation: number, dueAt: number): Promise<void>;
 
   /**
@@ -108,23 +98,20 @@ export interface TerminalStore {
   acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer>;
 
   /**
-   * Restarts the duration of each lease: one command per shard, however many leases. If a shard fails, the leases of
-   * the other shards are extended all the same.
+   * Restarts the duration of each lease: one command per shard. A shard that fails does not affect the others.
    * @returns the leases that their owner has lost
    */
   extend(leases: readonly Lease[]): Promise<readonly Lease[]>;
 
   /**
-   * Writes the token, its due time and the account index, and pins the country of an account that has none. Releases
-   * the lease and announces `saved`. Afterwards stores the accessId for {@link AccountStore.lookUp}.
-   * @param dueAt epoch ms at which the worker looks at the token next
+   * Writes the token, the account index and `dueAt`, the epoch ms of the worker's next look. Pins the country of an
+   * account that has none. Releases the lease and announces `saved`. Then stores the accessId for `lookUp`.
    */
   save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome>;
 
   /**
-   * Writes the accessId of an account and stores no token: the terminal of the lease counts for no limit and is never
-   * due. Pins the country of an account that has none. Releases the lease. Afterwards stores the accessId for
-   * {@link AccountStore.lookUp}.
+   * Writes the accessId of an account and no token: the terminal counts for no limit and is never due. Pins the country
+   * of an account that has none. Releases the lease. Then stores the accessId for {@link AccountStore.lookUp}.
    * @returns `outdated` after an erasure only: an accessId is that of the account, whatever becomes of the terminal
    */
   saveAccessId(lease: Lease, account: AccountIdentity): Promise<'saved' | 'outdated'>;
@@ -146,10 +133,7 @@ export interface TerminalStore {
    */
   restore(record: TokenRecord, dueAt: number, sessionIssuedAt?: number): Promise<RestoreOutcome>;
 
-  /**
-   * Notes a login that a logout or an erasure has ended. Its token is not stored, but the login may have ended the
-   * token of a later one, which then becomes suspect.
-   */
+  /** Stores no token of a login that a logout or an erasure has ended. That of a later login becomes suspect. */
   drop(record: TokenRecord): Promise<void>;
 
   /**
@@ -190,36 +174,26 @@ export interface StoredAccount {
 export interface AccountStore {
   find(unionId: string): Promise<StoredAccount>;
 
-  /**
-   * Returns the newest accessId of an account, and its country. From then on {@link lookUp} finds the account by this
-   * accessId: if that cannot be stored, the call fails.
-   */
+  /** Returns the newest accessId and the country. Fails unless {@link lookUp} finds the account by it from now on. */
   identify(unionId: string): Promise<KnownAccount | undefined>;
 
-  /**
-   * @returns the unionId of each known accessId. An account keeps the last {@link MAX_ACCESS_IDS} that the vendor gave
-   *   it
-   */
+  /** @returns the unionId of each known accessId. An account keeps its last {@link MAX_ACCESS_IDS} */
   lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
 
   /**
-   * Deletes everything of the account except the time of the erasure, makes any login in progress outdated, and
-   * announces `erased`. Idempotent.
+   * Deletes all but the time of the erasure, makes logins in progress outdated, and announces `erased`. Idempotent.
    * @returns epoch ms of the erasure: sessions and generations up to it are outdated
    */
   erase(unionId: string): Promise<number>;
 
   /**
-   * Deletes the tokens of all terminals and their due times, makes any login in progress outdated, and announces
-   * `loggedout`. The accessIds and the country stay. Idempotent.
+   * Deletes all tokens, makes logins in progress outdated, announces `loggedout`. Keeps accessIds and country.
+   * Idempotent.
    * @returns epoch ms of the logout: sessions and generations up to it are outdated
    */
   logOut(unionId: string): Promise<number>;
 
-  /**
-   * Repeats an erasure or a logout of an account that the store has lost. What is newer stays.
-   * @param generation what {@link erase} or {@link logOut} returned
-   */
+  /** Repeats an end that the store has lost. What is newer stays. @param generation what the end returned */
   repeatEnd(account: AccountId, how: SessionsEnd, generation: number): Promise<void>;
 }
 
@@ -245,8 +219,7 @@ export interface ScheduleOutlook {
 /** The tokens of all replicas in the order in which they are due. */
 export interface DueQueue {
   /**
-   * Takes at most `limit` due subjects, and hides them from other workers for {@link HIDDEN_MS}. Grants no lease: see
-   * {@link TerminalStore.acquire}.
+   * Takes at most `limit` due subjects, and hides them from other workers for {@link HIDDEN_MS}. Grants no lease.
    * @throws BrokerError `store_unavailable`
    */
   claim(limit: number): Promise<DueSubjects>;
@@ -258,10 +231,8 @@ export interface DueQueue {
   outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook>;
 
   /**
-   * Looks at the tokens that are due first, until none of the others can end sooner, and at 50,000 at most. Changes
-   * nothing, but is not cheap.
-   * @returns epoch ms at which the first of those ends that an app has read since their last renewal; `undefined` for
-   *   none
+   * Looks at the tokens that are due first, until no other can end sooner, and at 50,000 at most. Not cheap.
+   * @returns epoch ms of the first end of one that an app has read since its renewal; `undefined` for none
    * @throws BrokerError `store_unavailable`
    */
   firstEnd(): Promise<number | undefined>;
@@ -269,11 +240,7 @@ export interface DueQueue {
 
 /** A rate limit shared by all replicas (GCRA): one per `intervalMs` on average, `burst` at once. */
 export interface RateLimiter {
-  /**
-   * Takes one permit if one is left.
-   * @returns 0 when it was taken, else the ms until the next permit
-   * @throws BrokerError `store_unavailable`
-   */
+  /** @returns 0 when one permit was taken, else the ms until the next @throws BrokerError `store_unavailable` */
   take(name: string, intervalMs: number, burst: number): Promise<number>;
 
   /** Gives a taken permit back. @throws BrokerError `store_unavailable` */
@@ -283,15 +250,13 @@ export interface RateLimiter {
 /** The queue of vendor logins, shared by all replicas. */
 export interface LoginQueue {
   /**
-   * Reserves the next place. A foreground login that gets one makes its account a returning one for
-   * {@link returningMs}. The others are newcomers.
+   * Reserves the next place. A foreground login that gets one is no newcomer for the next {@link returningMs}.
    * @throws BrokerError `store_unavailable`
    */
   reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place>;
 
   /**
-   * Returns how far ahead the next free place is, in ms: negative after a pause, `undefined` if no login has used the
-   * queue recently. Changes nothing.
+   * Returns how far ahead the next free place is, in ms: negative after a pause, `undefined` after a long one.
    * @throws BrokerError `store_unavailable`
    */
   nextPlaceInMs(): Promise<number | undefined>;
@@ -301,10 +266,7 @@ export interface LoginQueue {
 export type LoginFailure = Pick<BrokerError, 'code'> &
   Partial<Pick<BrokerError, 'retryAfter' | 'vendorCode' | 'waitMs'>>;
 
-/**
- * A change of a subject or an account, which every replica gets. `removed`: a logout, or the vendor has ended the
- * token. `suspected`: the token of this generation has become suspect.
- */
+/** For every replica. `removed`: a logout, or the vendor ended the token. `suspected`: it has become suspect. */
 export type Announcement =
   | { readonly kind: 'saved' | 'suspected' | 'removed'; readonly id: SubjectId; readonly generation: number }
   | { readonly kind: SessionsEnd; readonly account: AccountId; readonly generation: number }
@@ -315,16 +277,15 @@ export interface AnnouncementFeed {
   subscribe(listener: (announcement: Announcement) => void): void;
 
   /**
-   * The time, by the monotonic clock, since which no announcement was missed; `undefined` while some may be missed.
-   * Tokens that were cached before this time must be checked again.
+   * Monotonic time since which no announcement was missed; `undefined` while some may be. Check older cached tokens.
    */
   completeSince(): number | undefined;
 }
 
 /**
- * What has become of the changes that this replica knows of. `lost`: the store has none of them, for example after a
- * start without its data. `went_back`: it has older ones, but not the last one, for example after a start from an old
- * snapshot, or after a failover that lost writes.
+ * `lost`: the store has none of the changes that this replica knows of, for example after a start without its data.
+ * `went_back`: older ones, but not the last, for example after a start from an old snapshot or a failover that lost
+ * writes.
  */
 export type StoreHistory = 'same' | 'lost' | 'went_back';
 
@@ -341,9 +302,7 @@ export interface StoreHealth {
   /** @throws BrokerError `store_unavailable` when the store does not answer */
   ping(): Promise<void>;
 
-  /**
-   * Calls `listener` whenever the store answers again after a failure or is back after an outage, or has lost a change.
-   */
+  /** Calls `listener` when the store answers again after a failure, is back after an outage, or has lost a change. */
   onReturn(listener: (history: StoreHistory) => void): void;
 }
 

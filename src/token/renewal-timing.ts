@@ -6,10 +6,7 @@ import { type SubjectId, subjectId } from './subject.ts';
 
 type Lifetime = Pick<SdkToken, 'issuedAt' | 'expiresAt'>;
 
-/**
- * Duration of a lease: how soon another replica takes over from a dead one. A live owner extends its leases, so a login
- * may take longer than a lease.
- */
+/** How soon another replica takes over from a dead one. A live owner extends its leases, so a login may take longer. */
 export const LEASE_MS = 5_000;
 
 /** How long a claim hides a due subject from other workers, until its lease is acquired. */
@@ -57,18 +54,12 @@ export function refreshAt(
   return Math.min(token.issuedAt + lifeOf(token) * (share.from + (share.to - share.from) * spread), waitFrom(token));
 }
 
-/**
- * Returns when the worker should next look at the record, as epoch ms: to renew the token, or to remove it at its end.
- * @param id the id of `record.subject`, if the caller has it
- */
+/** Returns when the worker looks at the record next, as epoch ms: to renew the token, or to remove it at its end. */
 export function dueAt(record: TokenRecord, policy: RefreshPolicy, id?: SubjectId): number {
   return isRenewedInBackground(record, policy) ? refreshAt(record, policy, id) : record.token.expiresAt;
 }
 
-/**
- * {@link dueAt} once an app has read the token. A worker looks no later, also at an unread token: an app may read it
- * before then, or at the moment of the look.
- */
+/** {@link dueAt} of a read token. A worker looks no later at an unread one: an app may read it until that moment. */
 export function dueOnceRead(record: TokenRecord, policy: RefreshPolicy, id?: SubjectId): number {
   return dueAt({ ...record, read: true }, policy, id);
 }
@@ -102,9 +93,7 @@ export function retryAt(token: Lifetime, code: ErrorCode, clock: Clock, waitMs?:
   return now + Math.max(waitMs ?? 0, delayMs * (0.5 + clock.random()));
 }
 
-/**
- * Returns how long no login is tried for an account after this many consecutive failures. One failure costs nothing.
- */
+/** Returns how long no login is tried for an account after this many consecutive failures; after one, 0. */
 export function coolDownMs(failures: number): number {
   return failures < 2 ? 0 : Math.min(MAX_FAILURES_COOL_DOWN_MS, FIRST_COOL_DOWN_MS * 2 ** (failures - 2));
 }

@@ -30,10 +30,7 @@ export interface TokenRecord {
   readonly read: boolean;
   /** Consecutive renewals, including this one, of which no app had read the token before the next renewal. */
   readonly unreadRenewals: number;
-  /**
-   * Whether another login of the terminal may have ended the token at the vendor: nobody knows which of the two the
-   * vendor received last. Such a token is due at once.
-   */
+  /** Whether another login may have ended it: nobody knows which the vendor received last. It is due at once. */
   readonly suspect: boolean;
 }
 
@@ -47,14 +44,9 @@ export interface ServedToken {
 
 const NON_ASCII = /[\u0080-\uffff]/g;
 
-/** Escapes a UTF-16 code unit (RFC 8259 §7). */
-function escapeCodeUnit(codeUnit: string): string {
-  return `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
-
-/** JSON in pure ASCII. */
+/** JSON in pure ASCII, with other characters escaped by UTF-16 code unit (RFC 8259 §7). */
 export function asciiJson(value: unknown): string {
-  return JSON.stringify(value).replace(NON_ASCII, escapeCodeUnit);
+  return JSON.stringify(value).replace(NON_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 export function serveToken({ token }: Pick<TokenRecord, 'token'>): ServedToken {

@@ -1,9 +1,6 @@
 import type { Text } from './text.ts';
 
-/**
- * Why a session is refused, or cannot be checked, by the name of the reason. Apps and the log get the English text,
- * `check` shows the one of its language. No argument may hold the session or another secret.
- */
+/** Why a session is refused or cannot be checked. Apps and the log get the English text. No argument is secret. */
 export const SESSION_REASONS = {
   expired: { en: 'The session has expired', zh: '会话已过期' },
   unavailable: { en: 'The session cannot be checked at this moment', zh: '目前无法校验该会话' },
@@ -139,13 +136,11 @@ export const SESSION_REASONS = {
     en: `The JWKS URL answered ${status} instead of 200`,
     zh: `JWKS URL 返回了 ${status}，而不是 200`,
   }),
-  /** @param sentence of a library, in English */
-  noIntrospection: (sentence: string): Text => ({
-    en: `The introspection URL: ${sentence}`,
-    zh: 'introspection URL 的响应不符合 RFC 7662',
-  }),
+  noIntrospection: {
+    en: 'The introspection URL: the answer must be a JSON object in which active is true or false (RFC 7662)',
+    zh: 'introspection URL 的响应不符合 RFC 7662：应为 JSON 对象，其中 active 是 true 或 false',
+  },
   noJsonObject: { en: 'The session server did not answer with a JSON object', zh: '会话服务器返回的不是 JSON 对象' },
-  noDigits: { en: 'The answer cannot be read digit by digit', zh: '无法逐位读取响应中的数字' },
   noText: { en: 'The answer must be UTF-8, and not compressed', zh: '响应必须是 UTF-8，并且不压缩' },
   tooManyBytes: (bytes: number): Text => ({
     en: `The answer may have at most ${bytes} bytes`,

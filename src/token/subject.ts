@@ -7,10 +7,7 @@ export interface Subject {
   readonly uniqueId: string;
 }
 
-/**
- * A subject in logs, Redis keys and announcements: the digests of account and terminal, 22 characters of base64url
- * each. It contains nothing personal.
- */
+/** A subject in logs, Redis keys and announcements: the digests of account and terminal. It is not personal data. */
 export type SubjectId = string & { readonly __brand: 'SubjectId' };
 
 /** An account in logs, Redis keys and announcements: the first half of its subjects' ids. */
@@ -20,8 +17,8 @@ export type AccountId = string & { readonly __brand: 'AccountId' };
 export const DIGEST_LENGTH = 22;
 
 /**
- * Allowed `uniqueId`. The vendor's protocol accepts no other characters. URL parsers remove `.` and `..` from a path,
- * also percent-encoded, so a call of the internal API for such a terminal would have another address.
+ * Allowed `uniqueId`: what the vendor's protocol accepts, but neither `.` nor `..`. URL parsers remove these from a
+ * path, also percent-encoded: in the internal API, such a terminal would have another address.
  */
 export const UNIQUE_ID_PATTERN = /^(?!\.\.?$)[\x21-\x7e]{1,128}$/;
 /** {@link UNIQUE_ID_PATTERN} in words: completes the sentence "The uniqueId must be …". */
@@ -50,9 +47,8 @@ export function isTextUpTo(maxLength: number, text: string): boolean {
 export const REGION_PATTERN = /^[A-Z]{2}$/;
 
 /**
- * The 249 officially assigned codes of ISO 3166-1 alpha-2 (https://www.iso.org/obp/ui/#search, as of November 2026).
- * The last code was added in 2011. Not among them: reserved codes, such as EU and UK, and codes for private use, such
- * as XK.
+ * The 249 assigned codes of ISO 3166-1 alpha-2 (https://www.iso.org/obp/ui/#search, as of November 2026; the last was
+ * added in 2011). Without reserved codes, such as EU and UK, and codes for private use, such as XK.
  */
 export const ASSIGNED_REGION_PATTERN = new RegExp(
   `^(?:${[
@@ -68,10 +64,7 @@ export function subjectId(subject: Subject): SubjectId {
   return subjectIdIn(accountId(subject.unionId), subject);
 }
 
-/**
- * Returns the id of a subject of this account. The JSON array is an injective encoding, so different subjects have
- * different ids.
- */
+/** Returns the id of a subject of this account. The JSON array is injective: different subjects have different ids. */
 export function subjectIdIn(account: AccountId, { app, uniqueId }: Pick<Subject, 'app' | 'uniqueId'>): SubjectId {
   return (account + digest(JSON.stringify([app, uniqueId]))) as SubjectId;
 }
@@ -101,10 +94,7 @@ export function digest(text: string): string {
   return digestBytes.toString();
 }
 
-/**
- * Maximum number of accessIds of an account, as many as there may be apps. The vendor may give each app another one,
- * and may change them.
- */
+/** Most accessIds of an account, as many as there may be apps: the vendor may give each another one, and change it. */
 export const MAX_ACCESS_IDS = 64;
 
 /** The accessIds of an account, the newest first. */

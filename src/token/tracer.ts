@@ -5,10 +5,7 @@ export type SpanFacts = Readonly<Record<string, string | number>>;
 
 /** Names the steps of a request for a tracing system. `docs/metrics.md` lists the spans. No method throws by itself. */
 export interface Tracer {
-  /**
-   * Runs `work` in a span below the current one, and returns its result. If no span is recorded at this moment, it only
-   * runs `work`.
-   */
+  /** Runs `work` in a span below the current one and returns its result. Without a span to record, only runs it. */
   span<T>(name: string, work: () => T, facts?: SpanFacts): T;
 
   /** Runs `work` in the first span of a new trace, which the sampler may leave out. */
@@ -23,10 +20,7 @@ export const noTracer: Tracer = {
 
 /** Tracing of the requests to an API. */
 export interface RequestTracer {
-  /**
-   * Runs `work`, which answers the request, in a span that ends with the response. The caller's `traceparent` may be
-   * its parent.
-   */
+  /** Runs `work`, which answers the request, in a span until the response ends, perhaps below its `traceparent`. */
   request(request: IncomingMessage, response: ServerResponse, work: () => void): void;
   /** Runs `work` in the span of the request, where Node has lost it: after the events of a request body. */
   resume(request: object, work: () => void): void;
