@@ -175,4 +175,8 @@ export const FINDINGS_EN: Findings = {
     text: `The clocks of ${replicas.join(', ')} and of ${host ?? 'Redis'} differ${seconds === undefined ? '' : ` by ${f.duration(seconds * 1_000)}`}.`,
     next: 'Correct the clock of the host (NTP).',
   }),
+  certificate_ends: ({ host = 'a server', seconds = 14 * 86_400 }, f) => ({
+    text: `The certificate of ${host} ${seconds > 0 ? `ends in ${f.duration(seconds * 1_000)}` : 'has ended'}. Then no new connection is possible.`,
+    next: 'Renew the certificate of this server.',
+  }),
 };

@@ -156,4 +156,8 @@ export const FINDINGS_ZH: Findings = {
     text: `${replicas.join('、')} 与 ${host ?? 'Redis'} 的时钟${seconds === undefined ? '不一致' : `相差 ${f.duration(seconds * 1_000)}`}。`,
     next: '校准主机时钟（NTP）。',
   }),
+  certificate_ends: ({ host = '某台服务器', seconds = 14 * 86_400 }, f) => ({
+    text: `${host} 的证书${seconds > 0 ? `将在 ${f.duration(seconds * 1_000)}后到期` : '已经过期'}。到期后无法建立新的连接。`,
+    next: '更新该服务器的证书。',
+  }),
 };

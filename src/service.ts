@@ -18,6 +18,7 @@ import { SessionConnections, userAgentOf } from './session/session-server.ts';
 import { acceptanceRisks, createSessionVerifier, serverUrl, verifierFor } from './session/session-verifier.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
+import { Certificates } from './telemetry/certificates.ts';
 import { Fleet } from './telemetry/fleet.ts';
 import { countingObserver, countsByMinute, recentCounts } from './telemetry/last-hour.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -113,6 +114,7 @@ export async function startService(
   const tracer = tracing ?? noTracer;
   const observer = tracing ? tracedObserver(counted, (facts) => tracing.note(facts)) : counted;
   const { refresh: policy, defaultRegion, terminalPolicy, requestsPerMinute, http, admin } = config;
+  const certificates = new Certificates(clock);
   const redisStore = openRedis(config, clock, log, observer);
   const plainStore = redisStore ?? (await openMemoryStore(config, clock, log));
   const store = tracing ? tracedStore(plainStore, tracing, redisStore && 'redis') : plainStore;
@@ -176,6 +178,7 @@ export async function startService(
       },
       vendorDomains: vendor.domains(),
       sessionServer: sessionContact,
+      certificates: certificates.seen(),
       clockOffsetMs: redisStore?.clockOffsetMs(),
     }),
   });
@@ -243,8 +246,7 @@ export async function startService(
     if (problems.length > 0) throw new ConfigError(problems);
     const changed = REPLACED_PARTS.filter((part) => !isDeepStrictEqual(current[part], next[part]));
     // Nothing below may throw after the first change. A new verifier would fetch the JWKS again, so keep an equal one.
-    const verifier = changed.includes('session') ? verifierFor(next.session, access) : undefined;
-    if (verifier) sessions.useVerifier(verifier);
+    if (changed.includes('session')) sessions.useVerifier(verifierFor(next.session, access));
     adminTokens.replace(next.admin.tokens);
     if (next.redis) redisStore?.useSecrets(next.redis);
     if (changed.includes('redis')) {
@@ -279,7 +281,7 @@ export async function startService(
     // A login that was sent is not cut off, although its caller may have disconnected.
     await broker.settle(Math.max(0, drainUntil - clock.monotonic()));
     await fleet.stop();
-    await Promise.all([transport.close(), store.close(), tracing?.stop()]);
+    await Promise.all([transport.close(), store.close(), certificates.stop(), tracing?.stop()]);
     lines.end();
   };
   let ended: Promise<void> | undefined;

@@ -17,6 +17,7 @@ const {
   outage,
   openCircuit,
   overdueMs,
+  certificateMs,
   clockMs,
   configurationMs,
   silentMs,
@@ -122,6 +123,10 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
   clock_differs: {
     en: `by ${seconds(clockMs)} s from Redis or the vendor`,
     zh: `与 Redis 或厂商相差 ${seconds(clockMs)} 秒`,
+  },
+  certificate_ends: {
+    en: `in less than ${hours(certificateMs) / 24} days`,
+    zh: `有效期剩余不到 ${hours(certificateMs) / 24} 天`,
   },
 };
 

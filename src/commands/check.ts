@@ -1,9 +1,11 @@
 import { readConfigParts } from '../config/config.ts';
 import { agentOpener } from '../proxies.ts';
 import { SessionConnections, userAgentOf } from '../session/session-server.ts';
+import { Certificates } from '../telemetry/certificates.ts';
+import { certificateFindings } from '../telemetry/findings.ts';
 import { systemClock, withTimeout } from '../token/clock.ts';
 import { type Language, type Text, untranslated } from '../token/text.ts';
-import { type CheckResult, fail } from './checks/check-result.ts';
+import { type CheckResult, certificateResult, fail } from './checks/check-result.ts';
 import { checkSession, readSession } from './checks/given-session.ts';
 import { checkSessions } from './checks/sessions.ts';
 import { checkSettings } from './checks/settings.ts';
@@ -80,6 +82,7 @@ export async function check(args: readonly string[], { env, version, out, err }:
   const parts = readConfigParts(env);
   const { vendor, session, store } = parts;
   const openAgent = agentOpener(parts.proxies);
+  const certificates = new Certificates(systemClock);
   const wayOut = { clock: systemClock, userAgent: userAgentOf(version), openAgent };
   const access = { ...wayOut, connections: new SessionConnections(openAgent) };
   const settings = { ...parts, apps: vendor && [...vendor.apps.keys()] };
@@ -91,7 +94,10 @@ export async function check(args: readonly string[], { env, version, out, err }:
     session && headers && finish({ en: 'session', zh: '会话' }, checkSession(session, settings, headers, access)),
     vendor && finish({ en: 'vendor', zh: '厂商' }, checkVendor(vendor, wayOut, chosenLogin)),
   ];
-  const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);
+  const checked = (await Promise.all(checks)).flatMap((partial) => partial ?? []);
+  certificates.stop();
+  const ending = certificateFindings({ certificates: certificates.seen(), now: systemClock.now() });
+  const results = [...checked, ...ending.map(certificateResult)];
   out(report(results, language));
   return results.some(({ level }) => level === 'FAIL') ? 1 : 0;
 }

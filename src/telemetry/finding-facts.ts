@@ -55,6 +55,7 @@ export const THRESHOLDS = {
   outageForgottenMs: 15 * MINUTE_MS,
   overdueMs: 5 * MINUTE_MS,
   clockMs: 30 * SECOND_MS,
+  certificateMs: 14 * 24 * 60 * MINUTE_MS,
   /** Longer than a roll-out, or a reload of all replicas, lets them differ. */
   configurationMs: 5 * MINUTE_MS,
   /** A replica without a summary for so long has ended. If it did not say so, it is missing. */
@@ -144,6 +145,8 @@ export interface ReplicaFacts {
     | undefined;
   readonly vendorDomains: readonly VendorDomain[];
   readonly sessionServer: Contact | undefined;
+  /** Of the servers that it has connected to, and when they end. */
+  readonly certificates: readonly { readonly host: string; readonly endsAt: number }[];
   /** This host's clock minus that of Redis. */
   readonly clockOffsetMs: number | undefined;
 }

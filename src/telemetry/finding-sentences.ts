@@ -14,6 +14,8 @@ const SESSION_FAULTS: Readonly<Record<string, string>> = {
   unknown_key: 'are signed with an unknown key, or wrongly',
 };
 
+const DAY_S = 24 * 60 * 60;
+
 type Sentence = (facts: FindingFacts, part: (fact: unknown, text: string) => string) => string;
 
 const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
@@ -59,6 +61,8 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
       : `${count === undefined ? 'The versions or configurations differ between' : 'Replicas have another version or configuration:'} ${replicas.join(', ')}. Finish the roll-out, or reload the secrets.`,
   clock_differs: ({ host, seconds, replicas = ['this host'] }, part) =>
     `The clocks of ${replicas.join(', ')} and of ${host ?? 'Redis'} differ${part(seconds, ` by ${Math.abs(seconds ?? 0)} s`)}. Correct NTP.`,
+  certificate_ends: ({ host = 'a server', seconds = THRESHOLDS.certificateMs / SECOND_MS }) =>
+    `The certificate of ${host} ${seconds > 0 ? `ends within ${many(Math.ceil(seconds / DAY_S), 'day')}` : 'has ended'}. Renew it.`,
 };
 
 function many(count = 0, what: string): string {

@@ -21,6 +21,7 @@ export function replicaFindings(facts: ReplicaFacts, standing: StandingShares = 
     ...loginFindings(facts, standing),
     ...sessionFindings(facts, standing),
     ...clockFindings(facts.clockOffsetMs),
+    ...certificateFindings(facts),
   ];
   if (counts.endedTokens > 0) found.push({ code: 'tokens_ended', count: counts.endedTokens });
   if (counts.endedByRenewals >= THRESHOLDS.endedByRenewals.least) {
@@ -113,6 +114,15 @@ function sessionFindings(facts: ReplicaFacts, standing: StandingShares): FoundFa
 function clockFindings(offsetMs = 0, host?: string): FoundFacts[] {
   if (Math.abs(offsetMs) < THRESHOLDS.clockMs) return [];
   return [{ code: 'clock_differs', host, seconds: Math.round(offsetMs / SECOND_MS) }];
+}
+
+/** The first to end comes first. The seconds are negative once it has ended. */
+export function certificateFindings({ certificates, now }: Pick<ReplicaFacts, 'certificates' | 'now'>) {
+  const ending = certificates.filter(({ endsAt }) => endsAt - now < THRESHOLDS.certificateMs);
+  const sorted = ending.sort((one, other) => one.endsAt - other.endsAt);
+  return sorted.map(({ host, endsAt }) => {
+    return { code: 'certificate_ends' as const, host, seconds: Math.round((endsAt - now) / SECOND_MS) };
+  });
 }
 
 /** What is not known about a finding must not replace what another replica knows. */

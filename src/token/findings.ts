@@ -22,6 +22,7 @@ export const FINDINGS = {
   replica_missing: 'warn',
   configuration_differs: 'warn',
   clock_differs: 'warn',
+  certificate_ends: 'warn',
 } as const satisfies Readonly<Record<string, Level>>;
 
 export type FindingCode = keyof typeof FINDINGS;
@@ -36,7 +37,7 @@ export interface FindingFacts {
   readonly share?: number | undefined;
   /** The share of the hour before, if it is known. */
   readonly usualShare?: number | undefined;
-  /** The vendor's domain. */
+  /** The vendor's domain, or the server. */
   readonly host?: string | undefined;
   /** Why, in a word: the kind of failure, or the code of an error. Or the ids of keys, each with its replicas. */
   readonly reason?: string | undefined;

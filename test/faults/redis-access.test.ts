@@ -1,7 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -9,41 +7,16 @@ import { freePort } from '../support/free-port.ts';
 import { newFolder } from '../support/new-folder.ts';
 import { startSentinel } from '../support/redis-sentinel.ts';
 import { askRedis, startRedis } from '../support/redis-server.ts';
+import { makeCertificate, tlsSettings } from '../support/tls.ts';
 
 const PASSWORD = 'p@ss/canary';
 const SENTINEL_PASSWORD = 'sentinel&canary';
 const [SECRET, SENTINEL_SECRET] = [PASSWORD, SENTINEL_PASSWORD].map(encodeURIComponent);
 
-let folder: string;
-beforeAll(() => {
-  folder = newFolder();
-  makeCertificates();
-});
-
-/** Creates a private certificate authority and a certificate for a server at 127.0.0.1, valid for one day. */
-function makeCertificates(): void {
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
-  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl('req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '1', '-subj', '/CN=authority');
-  openssl('req', ...newKey, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=server');
-  writeFileSync(join(folder, 'server.ext'), 'subjectAltName=IP:127.0.0.1\n');
-  const authority = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'server.ext'];
-  openssl('x509', '-req', '-in', 'server.csr', ...authority, '-out', 'server.pem', '-days', '1');
-}
-
-/** Settings that make a Redis also listen for TLS on a second port. */
-function tlsSettings(tlsPort: number): (readonly [string, string])[] {
-  return [
-    ['tls-port', `${tlsPort}`],
-    ['tls-cert-file', join(folder, 'server.pem')],
-    ['tls-key-file', join(folder, 'server.key')],
-    ['tls-ca-cert-file', join(folder, 'ca.pem')],
-    ['tls-auth-clients', 'no'],
-  ];
-}
+const CERTIFICATE = makeCertificate();
 
 async function startTlsRedis(tlsPort: number, args: readonly string[] = []): Promise<{ readonly port: number }> {
-  const tls = tlsSettings(tlsPort).flatMap(([name, value]) => [`--${name}`, value]);
+  const tls = tlsSettings(tlsPort, CERTIFICATE).flatMap(([name, value]) => [`--${name}`, value]);
   const redis = await startRedis({ args: ['--requirepass', PASSWORD, ...tls, ...args] });
   return redis;
 }
@@ -63,7 +36,7 @@ async function single(): Promise<StartedRedis> {
 async function behindSentinel(): Promise<StartedRedis> {
   const [masterPort, tlsPort] = [await freePort(), await freePort()];
   const { port } = await startTlsRedis(masterPort);
-  const tls = [...tlsSettings(tlsPort), ['tls-replication', 'yes']].map((setting) => setting.join(' '));
+  const tls = [...tlsSettings(tlsPort, CERTIFICATE), ['tls-replication', 'yes']].map((setting) => setting.join(' '));
   const lines = [...tls, `sentinel auth-pass mymaster ${PASSWORD}`];
   await startSentinel({ masterPort, quorum: 1, password: SENTINEL_PASSWORD, lines });
   const options = `tls=true&sentinelPassword=${SENTINEL_SECRET}`;
@@ -94,7 +67,7 @@ test.each([
   '%s accepts a broker over TLS with the right password, and only a broker that trusts its authority connects',
   async (_, start, tlsFailure) => {
     const { url, port } = await start();
-    const env = { REDIS_URL: url, NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem') };
+    const env = { REDIS_URL: url, NODE_EXTRA_CA_CERTS: CERTIFICATE.cert };
     const fleet = await startFleet({ replicas: 1, env });
     expect((await fleet.broker(0).getToken(await fleet.session('alice'), 'phone')).status).toBe(200);
     expect(await askRedis({ port, password: PASSWORD }, (redis) => redis.dbsize())).toBeGreaterThan(0);

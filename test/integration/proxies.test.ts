@@ -1,45 +1,18 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { join } from 'node:path';
-import { createServer } from 'node:tls';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { check as checkCommand } from '../../src/commands/check.ts';
 import { startBroker } from '../support/broker-process.ts';
 import { startBrokerService } from '../support/broker-service.ts';
 import { startServices } from '../support/fleet.ts';
-import { freePort } from '../support/free-port.ts';
 import { startHttpProxy } from '../support/http-proxy.ts';
-import { newFolder } from '../support/new-folder.ts';
+import { makeCertificate, tlsInFrontOf } from '../support/tls.ts';
 
-const folder = newFolder();
-const [KEY, CERTIFICATE] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-
-beforeAll(() => {
-  const subject = ['-subj', '/CN=vendor', '-addext', 'subjectAltName=DNS:vendor'];
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', KEY];
-  execFileSync('openssl', ['req', '-x509', ...key, '-out', CERTIFICATE, ...subject], { stdio: 'ignore' });
-});
-
-/** The port at which `vendor` speaks TLS. */
-async function tlsPort(port: number): Promise<number> {
-  const ownPort = await freePort();
-  const server = createServer({ key: readFileSync(KEY), cert: readFileSync(CERTIFICATE) }, (socket) => {
-    const upstream = connect(port, '127.0.0.1');
-    socket.on('error', () => upstream.destroy()).on('close', () => upstream.destroy());
-    upstream.on('error', () => socket.destroy()).pipe(socket);
-    socket.pipe(upstream);
-  });
-  server.listen(ownPort, '127.0.0.1');
-  onTestFinished(() => void server.close());
-  return ownPort;
-}
+const CERTIFICATE = makeCertificate(80, 'DNS:vendor');
 
 /** A vendor by https: and published keys by http:, at names that only the proxy knows. */
 async function behindProxy(credentials?: string) {
   const fleet = await startServices({ replicas: 0 });
   const { port, pathname } = new URL(fleet.cloud.jwksUrl);
-  const hosts = { vendor: await tlsPort(fleet.vendor.port), cloud: Number(port) };
+  const hosts = { vendor: await tlsInFrontOf(fleet.vendor.port, CERTIFICATE), cloud: Number(port) };
   const proxy = await startHttpProxy(hosts, credentials);
   const env = {
     ...fleet.env,
@@ -47,7 +20,7 @@ async function behindProxy(credentials?: string) {
     SESSION_JWT_JWKS_URL: `http://cloud${pathname}`,
     HTTPS_PROXY: proxy.url,
     HTTP_PROXY: proxy.url,
-    NODE_EXTRA_CA_CERTS: CERTIFICATE,
+    NODE_EXTRA_CA_CERTS: CERTIFICATE.cert,
   };
   return { fleet, proxy, env };
 }

@@ -25,6 +25,17 @@ export function fail(name: Text, problem: Problem): CheckResult {
   return { level: 'FAIL', name, ...problem };
 }
 
+/** @param seconds until it ends */
+export function certificateResult({ host, seconds }: { readonly host: string; readonly seconds: number }): CheckResult {
+  const days = Math.ceil(seconds / 86_400);
+  const detail = {
+    en: days > 0 ? `it ends within ${days} ${days === 1 ? 'day' : 'days'}` : 'it has ended',
+    zh: days > 0 ? `${days} 天之内到期` : '已经过期',
+  };
+  const fix = { en: 'Renew the certificate of this server.', zh: '请更新该服务器的证书。' };
+  return warn({ en: `certificate of ${host}`, zh: `${host} 的证书` }, { detail, fix });
+}
+
 export interface Target {
   /** Host and port, or the URL without the parts that may be secret. */
   readonly address: string;

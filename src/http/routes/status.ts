@@ -50,13 +50,13 @@ const finding = open({
     .max(1)
     .optional()
     .meta({ description: 'The share of the hour before, if it is known.' }),
-  host: z.string().optional().meta({ description: "The vendor's domain." }),
+  host: z.string().optional().meta({ description: "The vendor's domain, or the server." }),
   reason: z
     .string()
     .optional()
     .meta({ description: 'The kind of failure, the code of an error, or keys with their replicas.' }),
   vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
-  seconds: z.number().optional().meta({ description: 'How late, or how far apart.' }),
+  seconds: z.number().optional().meta({ description: 'How late, how far apart, or until the end.' }),
   replicas: z.array(z.string()).optional().meta({
     description: 'The replicas that it concerns. Missing: the one that answers, all, or it is not known which.',
   }),

@@ -18,6 +18,7 @@ export function factsAt(clock: Now): ReplicaFacts {
     redis: { outage: undefined, refusedWrites: undefined, losses: [] },
     vendorDomains: [DOMAIN],
     sessionServer: undefined,
+    certificates: [],
     clockOffsetMs: 5,
   };
 }

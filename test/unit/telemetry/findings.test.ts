@@ -47,6 +47,8 @@ const refused = (kind: 'oom' | 'readonly' | 'misconf' | 'noperm', ms: number) =>
 const lossAgo = (history: 'lost' | 'went_back', ms: number) =>
   withRedis({ losses: [{ history, at: NOW - ms, monotonic: MONOTONIC - ms }] });
 
+const certificateEnding = (ms: number) => ({ ...FINE, certificates: [{ host: 'redis:6379', endsAt: NOW + ms }] });
+
 const codesOf = (found: readonly FoundFacts[]) => found.map(({ code }) => code);
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
@@ -96,6 +98,7 @@ describe('what a replica finds', () => {
     ['reads_fail', '5 % of the reads', (reads) => withCounts({ failedReads: 10, reads }), 200, 201],
     ['clock_differs', "30 s from the vendor's", (ms) => withDomain({ clockOffsetMs: -ms }), 30_000, 29_999],
     ['clock_differs', '30 s from Redis', (clockOffsetMs) => ({ ...FINE, clockOffsetMs }), 30_000, 29_999],
+    ['certificate_ends', 'less than 14 days', certificateEnding, 14 * DAY_MS - 1, 14 * DAY_MS],
   ])('%s: %s, and no less', (code, _, factsOf, value, noFinding) => {
     expect(codesOf(replicaFindings(factsOf(value)))).toEqual([code]);
     expect(codesOf(replicaFindings(factsOf(noFinding)))).toEqual([]);

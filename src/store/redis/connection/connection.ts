@@ -1,3 +1,5 @@
+import { channel } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
 import { Cluster, Command, type Redis, ReplyError } from 'ioredis';
 import { TIMEOUT_PARTS } from '../../../token/clock.ts';
 import { BrokerError } from '../../../token/errors.ts';
@@ -44,6 +46,9 @@ const GIVEN_UP = 'Connection is closed.';
 
 /** A whole account with the most terminals takes 1 MB. An answer of this size takes up to 70 MB once it is parsed. */
 const MAX_ANSWER_BYTES = 2 * 2 ** 20;
+
+/** Tells of each new connection to a server, in the form in which undici tells of its own. */
+const connected = channel('sdk-token-broker:redis:connected');
 
 export type RedisLog = Pick<Log, 'info' | 'warn'>;
 
@@ -131,6 +136,13 @@ function connect<T extends RedisClient>(create: (options: ClientOptions) => T, r
   const watch = (node: Redis): void => {
     boundAnswers(node);
     endSilentConnections(node);
+    node.on('connect', () => {
+      const { stream: socket, options } = node;
+      const { remoteAddress, remotePort } = socket as Partial<Socket>;
+      // Sentinels tell the address.
+      const host = options.sentinels ? `${remoteAddress}:${remotePort}` : `${options.host}:${options.port}`;
+      connected.publish({ connectParams: { host }, socket });
+    });
   };
   if (client instanceof Cluster) {
     client.on('+node', watch);
