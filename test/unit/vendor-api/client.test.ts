@@ -7,7 +7,7 @@ import { type Clock, systemClock, TIMEOUT_PARTS } from '../../../src/token/clock
 import { type FaultKind, VendorFault } from '../../../src/vendor-api/faults.ts';
 import { prepareLogin } from '../../../src/vendor-api/signed-call.ts';
 import { freePort } from '../../support/free-port.ts';
-import { vendorClient } from './running-vendor-login.ts';
+import { IOS, vendorClient } from './running-vendor-login.ts';
 import { json, scriptedVendor } from './scripted-vendor.ts';
 
 const PATIENT_MS = 20_000;
@@ -15,17 +15,9 @@ const HASTY_MS = 150;
 const LIMIT = 256 * 1024;
 const MAX_CONNECTIONS = 64;
 
-const APP = {
-  name: 'ios',
-  appId: 'canary-id',
-  appToken: 'canary-token',
-  appKey: 'canary-key',
-  accessId: 'canary-access',
-};
-
 function login(domain: URL) {
   const subject = { app: 'ios', unionId: 'canary-用户', uniqueId: 'canary-phone' };
-  return prepareLogin({ domain, app: APP, subject, region: 'CN', nonce: 7, timestamp: 1_700_000_000 });
+  return prepareLogin({ domain, app: IOS, subject, region: 'CN', nonce: 7, timestamp: 1_700_000_000 });
 }
 
 function client(connectTimeoutMs = PATIENT_MS, clock: Clock = systemClock) {
@@ -281,10 +273,16 @@ it.each<[string, (response: ServerResponse) => unknown, FaultKind, number?]>([
   expect(vendor.seen).toHaveLength(1);
 });
 
-it('a closed client sends nothing', async () => {
-  const vendor = await scriptedVendor(json('{}'));
+it('a closed client aborts the attempt in flight, and sends nothing', async () => {
+  const arrivals = new EventEmitter();
+  const arrival = once(arrivals, 'one');
+  const vendor = await scriptedVendor(() => arrivals.emit('one'));
   const closed = client();
+  const inFlight = faultOf(closed.post(login(vendor.url), PATIENT_MS));
+  await arrival;
   await closed.close();
-  expect((await faultOf(closed.post(login(vendor.url), PATIENT_MS))).kind).toBe('unreachable');
-  expect(vendor.seen).toHaveLength(0);
+  for (const attempt of [inFlight, faultOf(closed.post(login(vendor.url), PATIENT_MS))]) {
+    expect((await attempt).kind).toBe('unreachable');
+  }
+  expect(vendor.seen).toHaveLength(1);
 });
