@@ -179,13 +179,6 @@ describe('a vendor domain', () => {
     expect(vendorLogin.domains()).toMatchObject([{ ...failing, lastRefusal: { reason } }]);
   });
 
-  it('has the failure of an attempt in its report, also if the next attempt succeeds', async () => {
-    const { vendorLogin } = await loginAt(inTurn(json('<html>', 502)));
-    await vendorLogin.login(REQUEST);
-    const [domain] = vendorLogin.domains();
-    expect(domain).toMatchObject({ lastFailure: { reason: 'outage' }, lastSuccessAt: expect.any(Number) });
-  });
-
   it('has the offset of its clock by the last answer in its report: 0 again when the clocks agree again', async () => {
     const dated = (aheadMs: number) => json(SUCCESS, 200, { Date: new Date(Date.now() + aheadMs).toUTCString() });
     const { vendorLogin } = await loginAt(inTurn(dated(60_000), dated(0)));

@@ -18,8 +18,3 @@ export const FAULTS = {
 } as const satisfies Record<FaultKind, readonly [string, string, string | undefined, boolean]>;
 
 export const FAULT_KINDS = Object.keys(FAULTS) as FaultKind[];
-
-/** The kinds whose faults get this retry. A refused timestamp has a rule of its own. */
-export function kindsWithRetry(wanted: 'answered' | 'answer_lost' | undefined): FaultKind[] {
-  return FAULT_KINDS.filter((kind) => kind !== 'clock_skew' && FAULTS[kind][2] === wanted);
-}

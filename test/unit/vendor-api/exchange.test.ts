@@ -82,15 +82,6 @@ describe('a probe of the vendor', () => {
     expect(await exchange).toMatchObject({ roundTripMs: 250, token: { issuedAt: NOW } });
   });
 
-  it.each([
-    [0, 0],
-    [20_000, 19_800],
-    [-200_000, -200_200],
-  ])('compares the clocks: %i ms apart is an offset of %i ms', async (skewMs, offsetMs) => {
-    const { exchange } = await probeOf(json(SUCCESS, 200, dated(skewMs)));
-    expect((await exchange).offsetMs).toBe(offsetMs);
-  });
-
   it('does not compare the clocks without a Date header', async () => {
     const { exchange } = await probeOf((response) => {
       response.sendDate = false;
