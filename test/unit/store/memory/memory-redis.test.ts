@@ -19,16 +19,6 @@ test('keys that have expired take no memory, also if nobody asks for them', () =
   expect(redis.size).toBe(0);
 });
 
-test('a hash and a sorted set end with their last member', () => {
-  const { redis, run } = createRedis();
-  run('HSET', 'hash', 'field', 1);
-  run('ZADD', 'set', 1, 'member');
-  expect(redis.size).toBe(2);
-  run('HDEL', 'hash', 'field');
-  run('ZREM', 'set', 'member');
-  expect(redis.size).toBe(0);
-});
-
 test('a script that is refused, or that uses an unknown command, ends with the error of Redis', () => {
   const { clock, redis } = createRedis();
   const late = () => runLua('nextPlace', ['queue'], [String(clock.now() - 1)], redis.execute);

@@ -140,14 +140,6 @@ test.concurrent('a Redis that has dropped the last known change, because many ot
   await Promise.all(replicas.map(expectNoLoss));
 });
 
-test.concurrent('a loss is reported although the connection was never lost, as after a restore in place', async (context) => {
-  const { admin, writer, replicas, heardAll } = await openStores(context);
-  await saveToken(writer.store, SUBJECT);
-  await heardAll('saved');
-  await admin.flushall();
-  await Promise.all(replicas.map((replica) => expectLoss(replica, 'lost')));
-});
-
 test.concurrent('a replica keeps the last loss of each kind', async (context) => {
   const { server, admin, writer, reader, heardAll } = await openStores(context);
   const keeps = (...kinds: StoreHistory[]) =>

@@ -294,15 +294,6 @@ describe('a stall of this process is no timeout', () => {
     expect(opened.commands.contact).toMatchObject({ lastFailure: undefined });
   });
 
-  test('if it begins while the command is under way', async () => {
-    const opened = open(inject('redisUrl'));
-    await hasWorked(opened);
-    const answer = opened.commands.run('key', (redis) => redis.ping());
-    await new Promise(setImmediate);
-    stall();
-    expect(await answer).toBe('PONG');
-  });
-
   test('but a Redis that hangs as long beside it is one', async () => {
     const server = await ownServer();
     const opened = open(server.url);

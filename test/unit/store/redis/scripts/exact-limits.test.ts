@@ -67,13 +67,6 @@ test('a script is executed until the last ms of its deadline, and refused 1 ms l
   expect([...latenesses]).toEqual(expect.arrayContaining([0, 1]));
 });
 
-test('a script does not take its deadline for one of its arguments', async () => {
-  const { redis, keys } = await openRedisState();
-  for (const deadline of ['', systemClock.now() + 10_000] as const) {
-    expect(await runScript(redis, ['outlook', [keys.due(0)], [1_000, 2_000]], deadline)).toEqual([0, 0, 0, 0]);
-  }
-});
-
 test.each(['', 'rubbish', '9e99'])('an erasure that somebody else has stored as "%s" is none', async (text) => {
   const { store, redis, keys } = await openRedisState();
   await redis.hset(keys.account(ACCOUNT), 'e', text);
@@ -188,21 +181,6 @@ test.each(['logout', 'erasure'])('the first %s of an account is as late as the c
   const outdated = kind === 'logout' ? await store.terminals.remove(ID) : await store.accounts.erase(SUBJECT.unionId);
   expect(outdated).toBeGreaterThan(before);
   expect(await restore(state, loginOf(before, 0))).toBe('outdated');
-});
-
-test.each([0, 1, 2])('a generation is 1 ms later than the floor of its account (number %i)', async (kind) => {
-  const { store, redis, keys } = await openRedisState();
-  const at = systemClock.now() + 60_000;
-  const floor = [0, 1, 2].map((index) => (index === kind ? at : 0)).join(' ');
-  await redis.hset(keys.fences(ACCOUNT), 'floor', floor);
-  expect((await granted(store, ID)).generation).toBe(at + 1);
-});
-
-test('a generation is 1 ms later than the stored one, also if the stored answer is earlier than that', async () => {
-  const state = await openRedisState();
-  const generation = systemClock.now() + 60_000;
-  await save(state, { generation, answeredAt: generation - 30_000, digest: '11223344' });
-  expect((await granted(state.store, ID)).generation).toBe(generation + 1);
 });
 
 test('a logout and an erasure are announced with their own times, also if those are ahead of the clock', async () => {
