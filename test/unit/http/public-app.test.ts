@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from 'vitest';
 import { BrokerError, ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
-import { ACCESS_TOKEN, type AppSettings, SESSION, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
+import { type AppSettings, startApp, UNIQUE_ID } from './running-app.ts';
 
 describe('a request without a route', () => {
   it.each([
@@ -94,35 +94,6 @@ describe('the log', () => {
       { level: 20, method: 'GET', route: '/sdk-token', status: 200, ms: expect.any(Number), requestId: 'one' },
       { level: 20, method: 'GET', status: 404, requestId: 'two' },
     ]);
-  });
-
-  it('holds no session, token, account or terminal at any level', async () => {
-    const codes = ['internal', 'vendor_unavailable', 'vendor_rejected', 'request_invalid', 'account_disabled'] as const;
-    const errors = [...codes.map((code) => new BrokerError(code)), new TypeError('unforeseen')];
-    const { getToken, origin, raw, log } = await startApp({
-      logLevel: 'trace',
-      tokens: {
-        read: async () => {
-          const error = errors.pop();
-          if (error !== undefined) throw error;
-          return { body: ACCESS_TOKEN, length: String(ACCESS_TOKEN.length), etag: '"x"' } as never;
-        },
-      },
-    });
-    const authorization = `Bearer ${SESSION}`;
-    for (let i = 0; i < codes.length + 2; i++) await getToken();
-    for (const path of [
-      `/${UNIQUE_ID}`,
-      `/sdk-token%zz?uniqueId=${UNIQUE_ID}`,
-      `/sdk-token?uniqueId=${UNIQUE_ID}%20`,
-    ]) {
-      await fetch(origin + path, { headers: { authorization } });
-    }
-    await raw(`GET /sdk-token?uniqueId=${UNIQUE_ID} HTTP/1.1\r\nAuthorization ${authorization}\r\n\r\n`);
-    await expect.poll(() => log().some(({ msg }) => msg === 'unreadable request')).toBe(true);
-    const written = JSON.stringify(log());
-    expect(written).toContain('unforeseen');
-    for (const canary of [SESSION, UNION_ID, UNIQUE_ID, ACCESS_TOKEN]) expect(written).not.toContain(canary);
   });
 });
 

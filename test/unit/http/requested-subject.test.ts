@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { requestedSubject, type SubjectRules } from '../../../src/http/requested-subject.ts';
 
@@ -41,21 +40,6 @@ describe('the app', () => {
     [ONE, 'canary', 'app must be one of: default'],
   ])('must be a configured app, and the error lists them: %j, %s', (rules, asked, message) => {
     expect(() => appOf(rules, undefined, asked)).toThrow(expect.objectContaining({ code: 'request_invalid', message }));
-  });
-
-  it('is always a configured app, and never differs from the session’s app', () => {
-    const name = fc.constantFrom('a', 'b', 'c', undefined);
-    fc.assert(
-      fc.property(fc.subarray(['a', 'b'], { minLength: 1 }), name, name, (apps, bound, asked) => {
-        let app: string | undefined;
-        try {
-          app = appOf({ apps, terminalPolicy: 'multi' }, bound, asked);
-        } catch {
-          return true;
-        }
-        return apps.includes(app) && (bound ?? app) === app && (asked ?? app) === app;
-      }),
-    );
   });
 });
 

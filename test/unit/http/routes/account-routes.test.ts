@@ -116,13 +116,6 @@ describe.each([
     const none = { erased: [], loggedOutEverywhere: [] };
     expect({ erased, loggedOutEverywhere }).toEqual({ ...none, [change]: ['user-1'] });
   });
-
-  it('refuses a query, so that no caller expects to change only a part of an account', async () => {
-    const { accounts, ...changes } = recordingAccounts();
-    const { ask } = await startInternalApp({ accounts });
-    expect((await ask('DELETE', `${path}?app=ios`)).status).toBe(400);
-    expect(changes[change]).toEqual([]);
-  });
 });
 
 describe('the unionId in the path', () => {
