@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
 import { createBroker } from './broker/create-broker.ts';
-import { Readiness } from './broker/readiness.ts';
+import { createReadiness } from './broker/readiness.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError, keyRingOf } from './config/environment.ts';
 import { AdminTokens } from './http/admin-access.ts';
@@ -156,7 +156,7 @@ export async function startService(
     loginBurst: config.terminalsPerAccount,
   });
   const { tokens, accounts, accessIds, cache, worker } = broker;
-  const readiness = new Readiness(store.health, clock);
+  const readiness = createReadiness(store.health, clock);
   const replica = hostname();
   const sessionContact = serverUrl(config.session) && sessionServer;
   const fleet = new Fleet({

@@ -6,9 +6,8 @@ import { type GrantedLease, LeasedLogins, type LeasedLoginsOptions, type LoginRe
 import { REGION_NEEDED } from './login.ts';
 
 /**
- * The terminal of the login for an accessId. The vendor may end the former token of a terminal at its next login, and
- * may take two accounts with one uniqueId for one phone. So it is no phone's, the same at each login of an account, and
- * different for each account.
+ * No phone's terminal, the same at each login of an account, and different for each account: the vendor may end the
+ * former token of a terminal at its next login, and may take two accounts with one uniqueId for one phone.
  */
 export function accessIdTerminal(unionId: string): string {
   return `access-id.${accountId(unionId)}`;
@@ -34,14 +33,13 @@ const CLOCK_ERROR_MS = 1_000;
 export type AccessIds = ReturnType<typeof createAccessIds>;
 
 /**
- * Obtains the accessId of an account that has never logged in, by a login of its own. The token of that login is
- * dropped: it takes no terminal's place and is not renewed. Over all replicas at most one such login per subject runs
- * at a time.
+ * Obtains the accessId of an account that has never logged in, by a login whose token is dropped: it takes no
+ * terminal's place and is not renewed. Over all replicas, at most one such login per subject runs at a time.
  */
 export function createAccessIds(options: AccessIdsOptions) {
   const { accounts, cache, defaultRegion, terminals, vendor, limits } = options;
   const logins = new LeasedLogins<KnownAccount>(options);
-  return { obtain, settle };
+  return { obtain, settle: (timeoutMs: number) => logins.settle(timeoutMs) };
 
   /**
    * Returns the accessId of an account, which the store keeps from then on. If the store has one by the time the lease
@@ -69,11 +67,6 @@ export function createAccessIds(options: AccessIdsOptions) {
           stored: () => accounts.identify(subject.unionId),
         }),
     );
-  }
-
-  /** Waits at most `timeoutMs` for the running logins, then releases every lease that is still held. */
-  function settle(timeoutMs: number): Promise<void> {
-    return logins.settle(timeoutMs);
   }
 
   async function identifyOrLogIn(request: AccessIdRequest, granted: GrantedLease, asked: Asked): Promise<KnownAccount> {

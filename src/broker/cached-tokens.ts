@@ -4,10 +4,7 @@ import { type AccountId, accountOf, type SubjectId } from '../token/subject.ts';
 
 /** Facts that come with a record. */
 export interface RecordFacts {
-  /**
-   * When the store was asked for it, or to save it, by the monotonic clock. `-Infinity`: the store has not confirmed
-   * it. Another replica may have stored a newer one.
-   */
+  /** Monotonic time of asking the store for it, or to save it. `-Infinity`: another replica may have a newer one. */
   readonly checkedAt: number;
   /** Epoch ms of the last erasure of the account or logout of all its terminals. Older sessions are refused. */
   readonly sessionsEndedAt: number | undefined;
@@ -20,10 +17,7 @@ export interface TokenFacts extends RecordFacts {
   readonly renewFrom: number;
 }
 
-/**
- * A token and what this replica knows of it. It does not change: memory may know more by now. `read` says whether the
- * store knows that an app has read the token.
- */
+/** A token and what this replica knows of it. It does not change. `read`: whether the store knows of an app's read. */
 export interface CachedToken
   extends TokenFacts,
     ServedToken,
@@ -74,10 +68,7 @@ export function recordOf(known: CachedToken): TokenRecord {
 const TOKEN_BYTES = 410;
 const ACCOUNT_BYTES = 200;
 
-/**
- * The tokens in memory, by account, so that the end of its sessions finds them (docs/adr/0012-tokens-in-memory.md). The
- * account that was used least recently is dropped first, with all its tokens.
- */
+/** The tokens in memory, by account (docs/adr/0012-tokens-in-memory.md). The least recently used account goes first. */
 export class CachedTokens {
   readonly #accounts: LRUCache<AccountId, CachedToken[]>;
   #size = 0;
@@ -127,10 +118,7 @@ export class CachedTokens {
     return this.#tokensOf(id).find((token) => token.id === id);
   }
 
-  /**
-   * Notes whether the store knows that an app has read this generation of the terminal's token.
-   * @returns whether memory has the token, and this is new
-   */
+  /** Notes whether the store knows of a read of this generation. @returns whether memory has it, and this is new */
   setRead(id: SubjectId, generation: number, read: boolean): boolean {
     return this.#change(id, { read }, (token) => token.generation === generation && token.read !== read);
   }
@@ -153,10 +141,8 @@ export class CachedTokens {
   }
 
   /**
-   * The tokens that the store confirmed up to `checkedUntil` and that end after `now`, with the reads that the store
-   * was told of. Between two of them, others may be added, changed or removed.
-   * @param checkedUntil by the monotonic clock
-   * @param now epoch ms
+   * The tokens that the store confirmed up to `checkedUntil` (monotonic) and that end after `now` (epoch ms), with the
+   * reads that the store was told of. Between two of them, others may be added, changed or removed.
    */
   *confirmed(checkedUntil: number, now: number): Generator<CachedToken> {
     for (const account of [...this.#accounts.keys()]) {

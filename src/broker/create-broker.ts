@@ -1,6 +1,6 @@
 import type { TokenStore } from '../token/ports.ts';
 import { createAccessIds } from './access-ids.ts';
-import { Accounts } from './accounts.ts';
+import { createAccounts } from './accounts.ts';
 import type { BrokerPorts } from './broker-ports.ts';
 import { createLoginLimits, type LoginLimitsOptions } from './login-limits.ts';
 import { RefreshWorker } from './refresh-worker.ts';
@@ -30,16 +30,13 @@ export function createBroker(options: BrokerOptions) {
   const accessIds = createAccessIds(parts);
   return {
     tokens: createTokenBroker({ ...parts, renewal }),
-    accounts: new Accounts(store.accounts, store.terminals, cache, limits),
+    accounts: createAccounts(parts),
     accessIds,
     renewal,
     writeBack,
     cache,
     worker: new RefreshWorker({ ...parts, renewal }),
-    /**
-     * At shutdown, waits at most `timeoutMs` for the logins that run, also those that nobody waits for any more, and
-     * until the store has every token. Then releases the leases that are left.
-     */
+    /** Waits at most `timeoutMs` for running logins, and for the store to have each token. Releases all leases. */
     settle: async (timeoutMs: number): Promise<void> => {
       const until = clock.monotonic() + timeoutMs;
       await Promise.all([renewal.settle(timeoutMs), accessIds.settle(timeoutMs)]);

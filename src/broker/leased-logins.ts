@@ -11,10 +11,7 @@ import type { LoginLimits } from './login-limits.ts';
 import { type RenewalRequest, shouldRetryAlone } from './requests.ts';
 import type { TokenCache } from './token-cache.ts';
 
-/**
- * How long one login waits for the store in total, from the lease to the write of the token. With the lookup before it
- * and the wait for the login queue, a slow store costs an app at most half a second.
- */
+/** A login's waits for the store in total. With its lookup and the queue, a slow store costs an app 0.5 s at most. */
 export const STORE_WAIT_MS = 180;
 /** How often a waiting replica asks for the lease again, because announcements may get lost. */
 const POLL_MS = 250;
@@ -100,10 +97,7 @@ export class LeasedLogins<Result> {
     return this.begin(request, begin());
   }
 
-  /**
-   * @returns `undefined` if the login has brought nothing, or has failed for a reason that does not concern this
-   *   request
-   */
+  /** @returns `undefined` if it has brought nothing, or has failed for a reason that does not concern this request */
   async #resultOf(running: RunningLogin<Result>, request: LoginRequest): Promise<Result | undefined> {
     // A logout or an erasure that ends the running login came before this request.
     const isLater = this.#options.cache.outdatedUntil(request.id) > running.outdatedUntil;
@@ -182,9 +176,7 @@ export class LeasedLogins<Result> {
   }
 
   /**
-   * Does `work` under the lease, and extends it until the end. If it throws, the lease is released, and the failure
-   * counts.
-   * @returns `undefined` if the login was not sent: see {@link LoginNotSent}
+   * Does `work` and extends the lease. An error releases it, and counts. `undefined` instead of {@link LoginNotSent}.
    */
   async holding<Done>(
     request: LoginRequest,

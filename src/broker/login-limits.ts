@@ -32,11 +32,7 @@ export type LoginLimits = ReturnType<typeof createLoginLimits>;
 export function createLoginLimits({ rateLimiter, log, observer, loginsPerHour, loginBurst }: LoginLimitsOptions) {
   return { admit, giveBack };
 
-  /**
-   * Counts a login or a logout that an app causes.
-   * @param storeTimeout of the login, if it has one
-   * @throws BrokerError `rate_limited`
-   */
+  /** Counts an app's login or logout. @param storeTimeout of the login, if any @throws BrokerError `rate_limited` */
   async function admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', storeTimeout?: StoreTimeout): Promise<void> {
     for (const { limit, name, intervalMs, burst, detail } of permitsFor(id, cause)) {
       const taking = rateLimiter.take(name, intervalMs, burst).catch((error: unknown) => {
@@ -51,10 +47,7 @@ export function createLoginLimits({ rateLimiter, log, observer, loginsPerHour, l
     }
   }
 
-  /**
-   * Counts an admitted login or logout no longer: the login was not sent to the vendor, or the logout was refused.
-   * @param cause as for {@link admit}
-   */
+  /** Takes back what {@link admit} counted: the login was not sent to the vendor, or the logout was refused. */
   async function giveBack(id: SubjectId, cause: 'new' | 'refused' | 'logout'): Promise<void> {
     for (const { name, intervalMs } of permitsFor(id, cause)) {
       await rateLimiter.giveBack(name, intervalMs).catch((error: unknown) => {

@@ -35,8 +35,7 @@ interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'sessions
 }
 
 /**
- * Returns the function that gives the steps by which a request gets its token: it logs in at the vendor and writes the
- * token. Every token comes into being here. The errors are those of `Renewal.renew`.
+ * Returns the steps by which a request gets a token. Every token comes into being here. Errors: see `Renewal.renew`.
  */
 export function loginSteps(options: TokenLoginOptions, logins: LeasedLogins<Renewed>) {
   const { cache, clock, vendor, limits, policy, observer, terminals, writeBack, log, accounts } = options;
@@ -63,11 +62,11 @@ export function loginSteps(options: TokenLoginOptions, logins: LeasedLogins<Rene
   }
 
   /**
-   * Logs in while the store cannot be asked for a lease, so another replica may make the same login. It takes its place
-   * from this replica's share of the login budget. Only for requests that cannot wait for the store, and that memory
-   * does not satisfy.
+   * Logs in while the store cannot be asked for a lease, so another replica may log in too. It takes its place from
+   * this replica's share of the budget. Only for requests that cannot wait for the store, and that memory does not
+   * satisfy.
    * @param storeError thrown when the request can wait for the store
-   * @returns `undefined` when another login has got in between. The request needs a lease
+   * @returns `undefined` when another login has got in between: the request needs a lease
    */
   async function withoutLease(request: RenewalRequest, storeError: unknown): Promise<Renewed | undefined> {
     const { id, known, cause } = request;
@@ -92,9 +91,7 @@ export function loginSteps(options: TokenLoginOptions, logins: LeasedLogins<Rene
     }
   }
 
-  /**
-   * A token that will do, which another request brought into memory while this one waited for the store or its place.
-   */
+  /** A token that will do, brought into memory by another request while this one waited for the store or its place. */
   function tokenInMemory({ id, satisfies }: RenewalRequest): Renewed | undefined {
     const entry = cache.tokens.find(id);
     const record = entry && recordOf(entry);
@@ -234,10 +231,7 @@ export function loginSteps(options: TokenLoginOptions, logins: LeasedLogins<Rene
     return Math.max(newest + 1, storeTime(id, -CLOCK_TOLERANCE_MS));
   }
 
-  /**
-   * The generation of a login without a lease, after it has waited for its place: another replica may have sent a login
-   * meanwhile. A logout or an erasure of that time stays later than the login.
-   */
+  /** After the wait for a place: another replica may have sent a login. A logout or an erasure since stays later. */
   function generationOnceSent(request: RenewalRequest, generation: number): number {
     const isOutdated = generation <= cache.outdatedUntil(request.id);
     return isOutdated ? generation : generationNow(request);

@@ -11,42 +11,35 @@ export interface ReadinessReport {
 }
 
 /**
- * Reports for `GET /readyz` whether this replica should receive requests: as soon as the store has answered once. After
- * that it stays ready without the store. It then serves tokens from memory and logs in within its share of the login
- * budget.
+ * For `GET /readyz`: whether this replica should get requests, as soon as the store has answered once. Without the
+ * store, it then serves tokens from memory and logs in within its share of the login budget.
  */
-export class Readiness {
-  readonly #health: StoreHealth;
-  readonly #clock: Clock;
-  #stopped = false;
-  #hasAnswered = false;
-
-  constructor(health: StoreHealth, clock: Clock) {
-    this.#health = health;
-    this.#clock = clock;
-  }
+export function createReadiness(health: StoreHealth, clock: Clock) {
+  let isStopped = false;
+  let hasAnswered = false;
+  return { start, stop, report };
 
   /** Checks the store until it has answered once, also without requests for a report. */
-  async start(): Promise<void> {
-    while (!this.#stopped && !(await this.#ping())) await sleep(this.#clock, READINESS_INTERVAL_MS);
+  async function start(): Promise<void> {
+    while (!isStopped && !(await ping())) await sleep(clock, READINESS_INTERVAL_MS);
   }
 
-  stop(): void {
-    this.#stopped = true;
+  function stop(): void {
+    isStopped = true;
   }
 
-  async report(): Promise<ReadinessReport> {
-    if (await this.#ping()) return { ready: true, checks: { store: 'ok' } };
-    const store = this.#hasAnswered ? 'unreachable: serving from memory' : 'unreachable';
-    return { ready: this.#hasAnswered, checks: { store } };
+  async function report(): Promise<ReadinessReport> {
+    if (await ping()) return { ready: true, checks: { store: 'ok' } };
+    const store = hasAnswered ? 'unreachable: serving from memory' : 'unreachable';
+    return { ready: hasAnswered, checks: { store } };
   }
 
-  async #ping(): Promise<boolean> {
-    const answered = await this.#health.ping().then(
+  async function ping(): Promise<boolean> {
+    const answered = await health.ping().then(
       () => true,
       () => false,
     );
-    this.#hasAnswered ||= answered;
+    hasAnswered ||= answered;
     return answered;
   }
 }

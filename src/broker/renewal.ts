@@ -32,7 +32,7 @@ export function createRenewal(options: TokenLoginOptions) {
   const { observer, clock, policy, cache, writeBack, tracer } = options;
   const logins = new LeasedLogins<Renewed>(options);
   const stepsOf = loginSteps(options, logins);
-  return { renew, renewDue, settle };
+  return { renew, renewDue, settle: (timeoutMs: number) => logins.settle(timeoutMs) };
 
   /**
    * Returns a record that satisfies the request. Over all replicas, at most one login per subject runs at a time. The
@@ -57,8 +57,7 @@ export function createRenewal(options: TokenLoginOptions) {
   }
 
   /**
-   * Renews the token of a due subject if it is still due, and if nobody else renews it now. Reads of the subject wait
-   * for it.
+   * Renews a due subject's token, if it is still due and no other login of it runs. Its reads wait for it.
    * @param onDue is told how long the token has been due, before the login
    * @returns `undefined` if there was nothing to renew
    * @throws BrokerError the error of the vendor or the store
@@ -69,11 +68,6 @@ export function createRenewal(options: TokenLoginOptions) {
       const renewing = observed('background', renewIfDue(id, onDue));
       return logins.begin({ id, cause: 'background', urgency: 'background' }, renewing);
     });
-  }
-
-  /** Waits at most `timeoutMs` for the running renewals, then releases every lease that is still held. */
-  function settle(timeoutMs: number): Promise<void> {
-    return logins.settle(timeoutMs);
   }
 
   function observed<Result extends Renewed | undefined>(cause: RenewalCause, result: Promise<Result>): Promise<Result> {

@@ -30,10 +30,7 @@ export interface RenewalRequest extends Omit<ReadRequest, 'id' | 'refused'> {
   readonly cause: RenewalCause;
   /** Whether an app waits for the renewal. */
   readonly urgency: Urgency;
-  /**
-   * Returns whether a record from another login will do: usable, newer than `known`, not suspect, and not the refused
-   * token.
-   */
+  /** Whether another login's record will do: usable, newer than `known`, not suspect, and not the refused token. */
   readonly satisfies: (record: TokenRecord) => boolean;
 }
 
@@ -46,11 +43,7 @@ export interface Renewed extends RecordFacts {
 /** When the session of a request was issued. */
 export type SessionAge = Pick<ReadRequest, 'sessionIssuedAt'>;
 
-/**
- * A session without an issue time counts as the oldest one.
- * @param sessionsEndedAt epoch ms of the last erasure of the account or logout of all its terminals
- * @throws BrokerError `session_invalid` when it was after the session was issued
- */
+/** @param sessionsEndedAt epoch ms @throws BrokerError `session_invalid` if issued up to then, or at an unknown time */
 export function refuseEnded(session: SessionAge, sessionsEndedAt: number | undefined): void {
   if (sessionsEndedAt !== undefined && (session.sessionIssuedAt ?? 0) <= sessionsEndedAt) throw sessionEnded(session);
 }
@@ -69,8 +62,7 @@ export function sessionEnded({ sessionIssuedAt }: SessionAge): BrokerError {
 }
 
 /**
- * Returns whether a request should try by itself after another request for the same token has failed. For example, the
- * failed request had no country, and the waiting request has one.
+ * After another request for the token failed: whether to try alone, for example with a country that the other lacked.
  * @param failed the request that failed; `undefined`: a request of another replica
  */
 export function shouldRetryAlone(

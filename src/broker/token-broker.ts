@@ -62,11 +62,11 @@ export function createTokenBroker(options: TokenBrokerOptions) {
   return { read };
 
   /**
-   * Returns a usable token, never one past {@link servableUntil}. It does not wait if memory alone can answer. A failed
-   * renewal never takes a valid token away, unless it shows that the token has ended ({@link tokensEndedBy}). If the
-   * vendor has refused a token, returns its replacement.
-   * @throws BrokerError `session_invalid` when the account was erased after the session was issued, or the error of the
-   *   renewal
+   * Returns a usable token, never one past {@link servableUntil}, at once if memory alone can answer. A failed renewal
+   * takes no valid token away, unless it shows that the token has ended ({@link tokensEndedBy}). For a refused token,
+   * returns its replacement.
+   * @throws BrokerError `session_invalid` if the account was erased after the session was issued, or the renewal's
+   * error
    */
   async function read(request: ReadRequest): Promise<ServedToken> {
     const { subject, id = subjectId(subject), refused } = request;
@@ -187,10 +187,7 @@ export function createTokenBroker(options: TokenBrokerOptions) {
     }
   }
 
-  /**
-   * Reads the tokens of other replicas' logins, one after the other, if memory has the former token. If the store fails
-   * later, memory answers with the token that the vendor takes.
-   */
+  /** Reads the newer tokens of tokens in memory: if the store fails later, memory has those that the vendor takes. */
   async function readReplaced(): Promise<void> {
     readsReplaced = true;
     while (replacedTokens.size > 0) {
@@ -222,10 +219,7 @@ export function createTokenBroker(options: TokenBrokerOptions) {
     return { record: isOutdated ? undefined : record, sessionsEndedAt: cache.sessionsEndedAt(id) };
   }
 
-  /**
-   * The store has no token, but memory may have a valid one: after a logout, or because the store has lost its data.
-   * The store knows a recent logout, and then refuses to have the token back.
-   */
+  /** After a logout, the store refuses to have the token of memory back. After a loss of its data, it takes it. */
   async function restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
     const write = writeBack.writeOf(id);
     if (write) {
@@ -253,10 +247,7 @@ export function createTokenBroker(options: TokenBrokerOptions) {
     return undefined;
   }
 
-  /**
-   * Tells the store about the first read of a token from a background renewal, so that a worker renews it again. Other
-   * tokens are stored as read. If the store fails, the next read of the token tries again.
-   */
+  /** Stores the first read of a background token, so that a worker renews it again. If it fails, the next read does. */
   function markRead(id: SubjectId, record: TokenRecord): void {
     terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).catch((error: unknown) => {
       cache.tokens.setRead(id, record.generation, false);

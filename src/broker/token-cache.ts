@@ -35,9 +35,8 @@ export interface TokenCacheOptions extends Pick<BrokerPorts, 'announcements' | '
 }
 
 /**
- * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until it is
- * dropped or removed, because it is the answer during an outage of the store. An older token never replaces a newer
- * one.
+ * This replica's memory of tokens. A fresh entry is served without asking the store. A stale one stays until it is
+ * dropped, as the answer during an outage of the store. An older token never replaces a newer one.
  */
 export class TokenCache {
   readonly #options: TokenCacheOptions;
@@ -63,19 +62,15 @@ export class TokenCache {
   }
 
   /**
-   * Returns this replica's own token if the store has a later one that it cannot decrypt, and if no logout came since
-   * the store had the own one. A login would end the token of the other replica in turn.
-   * @param unreadable the generation of the later one
+   * Returns the own token if the store has a later one, of generation `unreadable`, that it cannot decrypt, and no
+   * logout came since. A login would end the token of the other replica in turn.
    */
   ownBeside(id: SubjectId, unreadable: number): CachedToken | undefined {
     const entry = this.tokens.find(id);
     return entry && entry.generation < unreadable && this.#isAnnounced(entry) ? entry : undefined;
   }
 
-  /**
-   * Adds a record, unless memory has a newer one. Returns the newer entry.
-   * @param id of its subject, if the caller has it
-   */
+  /** Adds a record of the subject `id`, unless memory has a newer one. Returns the newer entry. */
   put(record: TokenRecord, { checkedAt, sessionsEndedAt }: RecordFacts, id = subjectId(record.subject)): CachedToken {
     const isNewest = checkedAt > this.#announcedAt(id);
     const renewFrom = refreshAt(record, this.#options.policy, id);
@@ -87,10 +82,7 @@ export class TokenCache {
     return known && known.generation > record.generation ? known : entry;
   }
 
-  /**
-   * The logouts and erasures that the store does not know, although it was asked after they were announced.
-   * @param askedAt when the store was asked for `stored`, by the monotonic clock
-   */
+  /** The ends that the store does not know, though announced before it was asked for `stored` (monotonic `askedAt`). */
   lostRemovals(id: SubjectId, stored: StoredTerminal, askedAt: number): readonly Removal[] {
     const account = accountOf(id);
     const { record, erasedAt = 0, loggedOutAt = 0 } = stored;
@@ -134,11 +126,7 @@ export class TokenCache {
     return Math.max(this.#saved.get(id)?.generation ?? 0, this.outdatedUntil(id));
   }
 
-  /**
-   * Replaces an entry by a newer token. Adds no entry for a subject that is not in memory.
-   * @param checkedAt see {@link RecordFacts}
-   * @param sessionsEndedAt the last end of the account's sessions that the caller knows of
-   */
+  /** Replaces an entry, if there is one, by a newer token. `sessionsEndedAt`: the last end that the caller knows of. */
   renew(record: TokenRecord, id: SubjectId, checkedAt: number, sessionsEndedAt?: number): void {
     if (this.tokens.peek(id))
       this.put(record, { checkedAt, sessionsEndedAt: latest(sessionsEndedAt, this.sessionsEndedAt(id)) }, id);
@@ -195,12 +183,8 @@ export class TokenCache {
   #announcedAt(id: SubjectId): number {
     const at = (change: Announced | undefined) => change?.at ?? Number.NEGATIVE_INFINITY;
     const account = accountOf(id);
-    const removedAt = Math.max(
-      at(this.#loggedOut.get(id)),
-      at(this.#loggedOut.get(account)),
-      at(this.#erased.get(account)),
-    );
-    return Math.max(at(this.#saved.get(id)), removedAt);
+    const ofAccount = Math.max(at(this.#loggedOut.get(account)), at(this.#erased.get(account)));
+    return Math.max(at(this.#saved.get(id)), at(this.#loggedOut.get(id)), ofAccount);
   }
 }
 

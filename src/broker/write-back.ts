@@ -16,10 +16,7 @@ const BATCH_SIZE = 64;
 const RECENT_MS = 600_000;
 /** Each replica notices within about a second that the store has lost data, and writes back what it has. */
 const RESTORE_MS = 5_000;
-/**
- * Maximum number of waiting records, and of waiting removals. With the default `VENDOR_MAX_RPS`, the logins of a
- * replica need five hours without the store to reach it.
- */
+/** Most waiting records, and removals. With the default `VENDOR_MAX_RPS`, a replica's logins reach it in five hours. */
 const MAX_MISSING = 50_000;
 
 export interface WriteBackOptions
@@ -68,20 +65,15 @@ export class WriteBack {
     });
   }
 
-  /**
-   * Writes the record at once, or as soon as the store accepts it, unless the token ends first or too many newer ones
-   * wait.
-   * @param sessionIssuedAt see `TerminalStore.restore`
-   */
+  /** Writes the record as soon as the store accepts it, unless the token ends before or too many newer ones wait. */
   add(record: TokenRecord, sessionIssuedAt?: number): void {
     this.#add({ id: subjectId(record.subject), generation: record.generation, record, sessionIssuedAt });
   }
 
   /**
-   * Writes a token without a lease now. If this replica knows of a logout or an erasure that came after the login, the
-   * store learns of the login alone. If the store knows of one, memory forgets the token. Until the write ends,
-   * {@link writeOf} and {@link hasRecordOf} know of it.
-   * @param sessionIssuedAt see `TerminalStore.restore`
+   * Writes a token without a lease now. If this replica knows of a later logout or erasure, the store learns of the
+   * login alone. If the store knows of one, memory forgets the token. Until the end, {@link writeOf} and {@link
+   * hasRecordOf} know of it.
    * @throws BrokerError `store_unavailable`, also while the clock of the store is not known
    */
   async write(id: SubjectId, record: TokenRecord, sessionIssuedAt?: number): Promise<RestoreOutcome> {
@@ -119,17 +111,12 @@ export class WriteBack {
     return this.#tokens.has(id) || this.#inFlight.has(id);
   }
 
-  /**
-   * The write of a token of the subject that is on its way to the store. Its end shows whether the token may be served.
-   */
+  /** The running write of a token of the subject to the store. Its end shows whether the token may be served. */
   writeOf(id: SubjectId): Promise<RestoreOutcome> | undefined {
     return this.#inFlight.get(id);
   }
 
-  /**
-   * Whether a token that the store has lost may still come back from another replica. Call it only if one is lost: the
-   * first call counts as the time of the loss, if no loss was noticed before.
-   */
+  /** Whether another replica may still restore a token that the store lost. The first call notes the loss, if new. */
   mayBeRestored(): boolean {
     const now = this.#options.clock.monotonic();
     this.#lostAt ??= now;
@@ -157,10 +144,7 @@ export class WriteBack {
     return this.#tokens.size + this.#removals.size + this.#inFlight.size + this.#writing > 0;
   }
 
-  /**
-   * Everything in memory that the store had confirmed before now. First the removals, which refuse older tokens, then
-   * recent tokens.
-   */
+  /** All in memory that the store had confirmed: first the removals, which refuse older tokens, then recent tokens. */
   *#known(): Generator<Missing, undefined> {
     const { cache, clock } = this.#options;
     const [now, wallNow] = [clock.monotonic(), clock.now()];
@@ -189,8 +173,7 @@ export class WriteBack {
   }
 
   /**
-   * While the store takes nothing, the new one is tried alone. Otherwise each would repeat the writes of the oldest 64.
-   * If the store takes it, the others follow at once.
+   * While the store takes nothing, a new one is tried alone: each would repeat the oldest 64. Then the others follow.
    */
   #add(missing: Missing): void {
     if (this.#retry && !this.#stopped) {

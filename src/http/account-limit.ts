@@ -5,9 +5,9 @@ const WINDOW_MS = 60_000;
 const MAX_ACCOUNTS = 30_000;
 
 /**
- * The generic cell rate algorithm: each sender may send `perMinute` requests at once after a pause, and then as many
- * per minute, evenly spread. Beyond `maxSenders`, the limit of the one that has sent no request for longest starts
- * again. The counts are in memory, so every replica allows as many.
+ * The generic cell rate algorithm: after a pause, each sender may send `perMinute` requests at once, and then as many
+ * per minute, evenly spread. Beyond `maxSenders`, the limit of the longest quiet one starts again. Each replica counts
+ * in memory.
  * @param perMinute 0: no limit
  * @returns the function that counts a request. It returns whole seconds to wait, if the request exceeds the limit
  */

@@ -1,10 +1,8 @@
-import { createCipheriv, createDecipheriv, createECDH, hkdfSync, randomBytes } from 'node:crypto';
+import { createECDH, hkdfSync, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { open, seal } from '../token/aes-gcm.ts';
 
 const CURVE = 'prime256v1';
-const CIPHER = 'aes-256-gcm';
-const IV_BYTES = 12;
-const TAG_BYTES = 16;
 const PURPOSE = 'sdk-token-broker console';
 
 /** Open consoles. One more ends the one that was quiet for the longest time. */
@@ -41,10 +39,9 @@ interface OpenedCall {
 }
 
 /**
- * The consoles that have shown an admin token. The page gets the public key of this process with its HTML. It makes a
- * shared key (ECDH P-256, HKDF, AES-256-GCM; docs/security.md, "The console"), with which it seals each call and opens
- * each answer. So another process on the same address, also one that passes everything on, gets nothing that it can
- * use.
+ * The consoles that have shown an admin token. With the public key of this process, which is in its HTML, the page
+ * makes a shared key (ECDH P-256, HKDF, AES-256-GCM; docs/security.md, "The console") that seals each call and answer.
+ * So another process on the same address, also one that passes everything on, gets nothing that it can use.
  */
 export class ConsoleSessions {
   readonly #own = createECDH(CURVE);
@@ -62,7 +59,6 @@ export class ConsoleSessions {
   }
 
   /**
-   * Opens a call.
    * @param page the public key of the page, in hexadecimal
    * @param number 0 for the first call of the page, then each number once
    * @returns `undefined` if the call is not one of an open session, or was opened before
@@ -76,7 +72,7 @@ export class ConsoleSessions {
     if ((session === undefined) !== (number === 0)) return undefined;
     const key = session?.key ?? this.#sharedKey(page);
     const about = `${number} ${session?.id ?? ''}`;
-    const text = key && opened(key, `call ${about}`, sealed);
+    const text = key && open(key, sealed, Buffer.from(`call ${about}`))?.toString();
     if (key === undefined || text === undefined) return undefined;
     if (session && !isFirstUse(session.seen, number)) return undefined;
     if (session) {
@@ -86,7 +82,7 @@ export class ConsoleSessions {
     return {
       text,
       token: session?.token,
-      seal: (answer) => seal(key, `answer ${about}`, answer),
+      seal: (answer) => seal(key, Buffer.from(answer), Buffer.from(`answer ${about}`)),
       start: (token) => {
         const id = randomBytes(16).toString('hex');
         this.#used.set(page, true);
@@ -96,9 +92,7 @@ export class ConsoleSessions {
     };
   }
 
-  /**
-   * The page's key is the salt, because several keys lead to one secret: a point and its mirror, and other encodings.
-   */
+  /** The page's key is the salt: several keys lead to one secret (a point and its mirror, and other encodings). */
   #sharedKey(page: string): Buffer | undefined {
     try {
       const secret = this.#own.computeSecret(page, 'hex');
@@ -116,23 +110,4 @@ function isFirstUse(seen: Set<number>, number: number): boolean {
   seen.add(number);
   for (const one of seen) if (one < oldest) seen.delete(one);
   return true;
-}
-
-/** @param context what the text is: it opens only with the same one */
-function seal(key: Buffer, context: string, text: string): Buffer {
-  const iv = randomBytes(IV_BYTES);
-  const cipher = createCipheriv(CIPHER, key, iv).setAAD(Buffer.from(context));
-  return Buffer.concat([iv, cipher.update(text), cipher.final(), cipher.getAuthTag()]);
-}
-
-function opened(key: Buffer, context: string, sealed: Buffer): string | undefined {
-  if (sealed.length < IV_BYTES + TAG_BYTES) return undefined;
-  const decipher = createDecipheriv(CIPHER, key, sealed.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES })
-    .setAAD(Buffer.from(context))
-    .setAuthTag(sealed.subarray(-TAG_BYTES));
-  try {
-    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]).toString();
-  } catch {
-    return undefined;
-  }
 }

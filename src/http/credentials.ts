@@ -12,17 +12,13 @@ const BEARER_HEADER = /^bearer +(.+)$/i;
 const BEARER_TOKEN_HEADER = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
 
 /**
- * The credential of an `Authorization` header; `undefined` without the scheme `Bearer`.
- * @param authorization Node joins repeated headers with commas, which a b64token cannot contain
+ * `undefined` without the scheme `Bearer`. Node joins repeated headers with commas, which a b64token cannot contain.
  */
 export function bearerCredential(authorization: string | undefined): string | undefined {
   return BEARER_HEADER.exec(authorization ?? '')?.[1];
 }
 
-/**
- * The bearer token of an `Authorization` header.
- * @throws BrokerError `session_missing` without the scheme `Bearer`, `session_invalid` if the token is malformed
- */
+/** @throws BrokerError `session_missing` without the scheme `Bearer`, `session_invalid` if the token is malformed */
 function bearerToken(authorization: string | undefined): string {
   const token = BEARER_TOKEN_HEADER.exec(authorization ?? '')?.[1];
   if (token !== undefined) return token;
@@ -49,9 +45,8 @@ export interface ForwardedSession {
 }
 
 /**
- * Returns the function that finds the session of a request, in the form that a verifier takes. Caches use this text as
- * the key of a session. The session is the bearer token. With `forwarded` it is a JSON object: the values of the
- * headers with these names that the app sent, by name, in this order.
+ * Returns the function that finds the session of a request, in the form that a verifier takes and that caches use as
+ * key: the bearer token, or with `forwarded` a JSON object of the sent headers with these names, in this order.
  * @throws BrokerError `session_missing`, `session_invalid`; `session_forbidden` if another site caused the request
  */
 export function sessionSource(forwarded: ForwardedSession | undefined): (headers: IncomingHttpHeaders) => string {
@@ -81,10 +76,7 @@ function namedCookies(header = '', names: readonly string[]): string {
   return names.flatMap((name) => pairs.find((pair) => pair.startsWith(`${name}=`)) ?? []).join('; ');
 }
 
-/**
- * Whether a browser sends the request for a page of another site. Browsers add cookies to such a request, and set these
- * two headers themselves. An app sends neither.
- */
+/** Whether another site's page sent it. A browser adds cookies to it, and sets these headers. An app sends neither. */
 function isFromAnotherSite({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
   return site === 'cross-site' || (origin !== undefined && !isOriginOf(origin, host));
 }
@@ -114,10 +106,8 @@ declare module 'fastify' {
 }
 
 /**
- * Returns the function that finds the caller of a request: it checks the session, then counts the request against the
- * limit of its account.
- * @throws BrokerError at once or as a rejection: the errors of {@link sessionSource} and of the verifier,
- *   `rate_limited`
+ * Returns the function that checks the session of a request, then counts it against the limit of its account.
+ * @throws BrokerError at once or as a rejection: by {@link sessionSource} and the verifier, `rate_limited`
  */
 export function callerFinder({ sessions, forwardedSession, readsPerMinute, observer }: SessionGuardOptions) {
   const sessionOf = sessionSource(forwardedSession);
@@ -136,10 +126,7 @@ export function callerFinder({ sessions, forwardedSession, readsPerMinute, obser
   };
 }
 
-/**
- * Finds the caller of each request to this scope before Fastify validates the request, so that a caller without a
- * session learns nothing about the API.
- */
+/** Finds the caller before Fastify validates the request: without a session, a caller learns nothing about the API. */
 export function requireSession(app: FastifyInstance, callerOf: ReturnType<typeof callerFinder>): void {
   app.decorateRequest('caller');
   app.addHook('onRequest', async (request) => {

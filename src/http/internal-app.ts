@@ -39,9 +39,7 @@ const FOREIGN_HOST = new BrokerError('request_invalid', {
     'localhost, or one in ADMIN_HOST_NAMES',
 });
 
-/**
- * The internal API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections.
- */
+/** The internal API, ready to `listen()`. While `closing.aborted`, it refuses requests and closes connections. */
 export async function createInternalApp(options: InternalAppOptions): Promise<FastifyInstance> {
   const app = createBaseApp({
     ...options,

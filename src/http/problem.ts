@@ -32,9 +32,7 @@ const FRAMEWORK_DETAILS: Readonly<Record<string, string>> = {
   FST_ERR_CTP_EMPTY_JSON_BODY: 'The body must be JSON, but it is empty',
 };
 
-/**
- * Turns any thrown value into a BrokerError: a 4xx of Fastify becomes `request_invalid`, everything else `internal`.
- */
+/** Turns any thrown value into a BrokerError: a 4xx of Fastify becomes `request_invalid`, all else `internal`. */
 export function asBrokerError(thrown: unknown): BrokerError {
   if (thrown instanceof BrokerError) return thrown;
   const { statusCode = 500, code = '' } = (thrown ?? {}) as { statusCode?: number; code?: string };
@@ -76,10 +74,7 @@ export function problemAnswer(error: BrokerError, requestId: string) {
   };
 }
 
-/**
- * Answers with the problem for a thrown value, and writes its line in the log.
- * @param onRefusal is called with the code of each problem
- */
+/** Answers with the problem for a thrown value, and logs it. @param onRefusal is called with each code */
 export function problemReply(realm: string, refusals: RefusalLog, onRefusal: ((code: ErrorCode) => void) | undefined) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const error = asBrokerError(thrown);

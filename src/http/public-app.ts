@@ -27,9 +27,7 @@ export interface PublicAppOptions
 
 /** In bytes. No request to this API needs a body. */
 const BODY_LIMIT = 1_024;
-/**
- * Most open connections. Each takes up to 45 KiB while a request with 15 KiB of headers is arriving: 180 MiB in all.
- */
+/** Most open connections. Each takes up to 45 KiB while a request with 15 KiB of headers arrives: 180 MiB in all. */
 const MAX_CONNECTIONS = 4_096;
 /** The rest of the descriptors is for the internal API, Redis, the vendor and the session server. */
 const DESCRIPTOR_SHARE = 1 / 2;

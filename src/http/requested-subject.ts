@@ -44,10 +44,7 @@ export const accountPath = z.strictObject({
     .meta({ description: `The account: ${UNION_ID}.` }),
 });
 
-/**
- * The path parameters of a terminal. With policy `single`, the unionId is also valid as uniqueId: the account lists it
- * so.
- */
+/** With policy `single`, the unionId is also valid as uniqueId: the account lists it so. */
 export function terminalPath(policy: TerminalPolicy) {
   const allowed = `${UNIQUE_ID_RULE} (percent-encoded)`;
   const uniqueId = z.string().meta({ description: `The terminal (phone): ${allowed}.` });

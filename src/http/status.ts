@@ -19,8 +19,7 @@ const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
 const HORIZONS_MS = [...HOURS_MS, ...DAYS_MS];
 
 /**
- * How long the first end of a token is shown at least and at most. The store looks at up to 50,000 tokens for it, so an
- * outage in which a token ends each second must not ask each second.
+ * How long the first end of a token is shown. It takes up to 50,000 tokens, so no outage may ask for it each second.
  */
 const FIRST_END_MS = { least: 10_000, most: 60_000 };
 
@@ -137,11 +136,8 @@ export function createStatus(options: StatusOptions) {
 
   /** Returns `undefined` if the store fails, or does not answer in time. */
   function answerOf<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
-    return withTimeout(
-      clock,
-      STORE_TIMEOUT_MS,
-      asked.catch(() => undefined),
-    );
+    const settled = asked.catch(() => undefined);
+    return withTimeout(clock, STORE_TIMEOUT_MS, settled);
   }
 
   /** With many tokens, only a later report has the answer. */

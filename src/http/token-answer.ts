@@ -46,11 +46,7 @@ export const refused = queryParameter(
   'The SDK was refused with this token. If it is the present one, the broker logs in again. If there is a newer one, the answer is that one.',
 ).transform((tag) => tag && `"${tag}"`);
 
-/**
- * Whether `If-None-Match` matches the current token: it is `*`, or a list that contains the tag. The comparison is weak
- * (RFC 9110 §13.1.2).
- * @param etag a strong tag without a comma, because the list is split at commas
- */
+/** Compares `*` or a list of tags weakly (RFC 9110 §13.1.2). @param etag strong, without a comma, which splits lists */
 export function noneMatchNames(ifNoneMatch: string | undefined, etag: string): boolean {
   if (ifNoneMatch === undefined) return false;
   if (ifNoneMatch === etag || ifNoneMatch === '*') return true;

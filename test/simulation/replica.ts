@@ -1,7 +1,7 @@
 import type { AccessIds } from '../../src/broker/access-ids.ts';
 import type { Accounts } from '../../src/broker/accounts.ts';
 import { type Broker, createBroker } from '../../src/broker/create-broker.ts';
-import { Readiness } from '../../src/broker/readiness.ts';
+import { createReadiness } from '../../src/broker/readiness.ts';
 import type { TokenBroker } from '../../src/broker/token-broker.ts';
 import { SessionCache } from '../../src/session/session-cache.ts';
 import { QuestionQueue } from '../../src/session/session-server.ts';
@@ -54,7 +54,7 @@ export class Replica {
   readonly accessIds: AccessIds;
   /** Before that, `GET /readyz` keeps apps away. */
   isReady = false;
-  readonly #readiness: Readiness;
+  readonly #readiness: ReturnType<typeof createReadiness>;
   readonly #parts: Broker;
 
   constructor(options: ReplicaOptions) {
@@ -108,7 +108,7 @@ export class Replica {
     this.accounts = this.#parts.accounts;
     this.accessIds = this.#parts.accessIds;
     this.#parts.worker.start();
-    this.#readiness = new Readiness(store.health, clock);
+    this.#readiness = createReadiness(store.health, clock);
     void this.#readiness.start().then(() => {
       this.isReady = true;
     });

@@ -77,9 +77,7 @@ const metricsSchema = {
 /** `GET /metrics`. */
 export async function metricsRoutes(app: FastifyInstance, { metrics }: MetricsRoutesOptions): Promise<void> {
   let next: ReturnType<typeof metrics> | undefined;
-  /**
-   * Callers of one turn of the event loop share an answer: to collect it takes 1 ms, and the call needs no admin token.
-   */
+  /** Callers of one turn of the event loop share an answer. It takes 1 ms, and the call needs no admin token. */
   const inNextTurn: typeof metrics = async () => {
     await setImmediate();
     next = undefined;

@@ -7,8 +7,7 @@ import { endSoon } from '../server/connections.ts';
 import { noneMatchNames } from '../token-answer.ts';
 
 /**
- * scripts/build.mjs writes the files to dist/static/, next to dist/lib/ where this code is then. From source, those of
- * the last build are used.
+ * scripts/build.mjs writes dist/static/ next to this code in dist/lib/. From source, the last build's files are used.
  */
 const isBundled = !import.meta.url.endsWith('.ts');
 const FOLDER = new URL(isBundled ? '../static/' : '../../../dist/static/', import.meta.url);
@@ -28,8 +27,7 @@ export function readStaticFile(name: string): Buffer {
 }
 
 /**
- * Returns the function that answers with a file of dist/static/. It reads the file once, at its first call, so that
- * unsent answers take no memory and no descriptor each.
+ * Answers with a file of dist/static/, read at the first call: unsent answers take no memory and no descriptor each.
  */
 export function staticFile(name: string, change = (file: Buffer) => file): (reply: FastifyReply) => FastifyReply {
   let file: Buffer | undefined;
@@ -69,10 +67,7 @@ const DOCS_FILES = {
 
 /** Compressed by scripts/build.mjs. Only browsers load them, and all of those accept gzip. */
 const LARGE_DOCS_FILES = ['swagger-ui-bundle.js', 'swagger-ui.css'];
-/**
- * Answers with such a file that callers have not read yet. The system takes a whole file, so an answer counts until its
- * connection is closed.
- */
+/** Unread answers with such a file. The system takes a whole file, so one counts until its connection is closed. */
 const MAX_UNREAD = 16;
 
 /** `GET /openapi.json`: the committed OpenAPI document of the public API. `GET /docs`: Swagger UI, which shows it. */

@@ -13,16 +13,12 @@ import { querySchema } from '../server/validation.ts';
 import { answerToken, conditionHeaders, refused, TOKEN_RESPONSES } from '../token-answer.ts';
 
 const { uniqueId, app, regRegion } = TERMINAL_PARAMETERS;
-/**
- * `requestedSubject` demands the uniqueId, because that depends on the terminal policy. The document says `required`.
- */
+/** `requestedSubject` demands the uniqueId, by the terminal policy. The document says `required`. */
 const required = { required: ['uniqueId'] };
 
 export const sdkTokenQuery = querySchema({ uniqueId, app, regRegion, refused });
 export const logOutQuery = querySchema({ uniqueId, app });
-/**
- * With policy `single`, the broker ignores the uniqueId, so it accepts any. The document describes the other policy.
- */
+/** With policy `single`, the broker ignores the uniqueId, so any is valid. The document is of the other policy. */
 const ignoredUniqueId = {
   uniqueId: z
     .unknown()

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
 /**
- * The headers that helmet sets for an API without pages. They are a constant, because its hook works them out for each
- * request, which takes as long as the rest of a token read from memory. `Strict-Transport-Security` is not among them:
- * it would bind the whole host and its subdomains to HTTPS, which is for the proxy that ends TLS to decide.
+ * The headers that helmet sets for an API without pages; its hook would take as long as the rest of a read from memory.
+ * `Strict-Transport-Security` is not among them: it would bind the whole host and its subdomains to HTTPS, which is for
+ * the proxy that ends TLS to decide.
  */
 export const SECURITY_HEADERS = {
   'content-security-policy': "default-src 'none';frame-ancestors 'none'",

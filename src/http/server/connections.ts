@@ -4,10 +4,7 @@ import { hasBody, mayArriveLate } from './request-bodies.ts';
 
 /** The caller may leave bytes of an answer unread for this long. */
 const READ_TIMEOUT_MS = 10_000;
-/**
- * A request may wait for its answer for this long. With the longest `VENDOR_TIMEOUT_MS`, a read may take the lease
- * until 249 s have passed, and its own login then takes up to 122 s.
- */
+/** With the longest `VENDOR_TIMEOUT_MS`, a read may take the lease after 249 s, and its own login takes up to 122 s. */
 const ANSWER_TIMEOUT_MS = 400_000;
 /** From the end of a last answer until the broker destroys a socket that the caller has not closed. */
 const LINGER_MS = 1_000;
@@ -57,9 +54,8 @@ interface ConnectionsOptions {
 }
 
 /**
- * The connections of a listener, within their bounds: how many there are, one request at a time on each, and how long
- * each may take to read and to close. Node's own bounds do not cover sockets that were answered after an error, or that
- * read slowly.
+ * The bounds of a listener's connections: how many, one request at a time on each, and how long each may take to read
+ * and to close. Node's own bounds do not cover sockets that were answered after an error, or that read slowly.
  */
 export class Connections {
   readonly #options: ConnectionsOptions;
@@ -126,9 +122,7 @@ export class Connections {
     else end();
   }
 
-  /**
-   * Ends the connection if its request was answered before its body has arrived, unless it stays open for a short rest.
-   */
+  /** Ends the connection if its request was answered before its body arrived, unless it stays open for a short rest. */
   #leaveRest(connection: Connection, { req: request, shouldKeepAlive }: ServerResponse): void {
     if (request.complete || (shouldKeepAlive && mayArriveLate(request))) return;
     connection.isRefused = true;
@@ -137,9 +131,7 @@ export class Connections {
     endSoon(connection.socket);
   }
 
-  /**
-   * From now on, closes each connection once it has carried no request for `quietMs`, and those that still send one.
-   */
+  /** From now on, closes each connection once no request was on it for `quietMs`, and those that still send one. */
   drain(quietMs: number): void {
     this.#draining = { since: performance.now(), quietMs };
     this.#sweep();
@@ -172,8 +164,7 @@ export class Connections {
   }
 
   /**
-   * Closes the longest unused of the connections that had no session, also while they wait for an answer. If they are
-   * few, it closes the longest unused ones that had a session and do not wait.
+   * Closes the longest unused connections without a session, also waiting ones. If they are few, idle ones with one.
    */
   #makeRoom(): void {
     const all = [...this.#connections.values()].sort((a, b) => a.usedAt - b.usedAt);

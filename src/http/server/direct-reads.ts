@@ -22,9 +22,9 @@ interface DirectReadsOptions extends Pick<AppContext, 'closing' | 'tracer'> {
 const FIXED_HEADERS = Object.entries({ ...SECURITY_HEADERS, ...TOKEN_HEADERS }).flat();
 
 /**
- * Answers plain `GET /sdk-token` without Fastify, by the functions that its route uses. It remembers nothing. An error
- * goes to Fastify, which answers with the problem. Fastify takes a quarter of the CPU of a read from memory, and a
- * twentieth of a first read (benchmark scenarios `warm` and `first`).
+ * Answers plain `GET /sdk-token` by the functions of its route, and remembers nothing. Fastify, which answers errors,
+ * takes a quarter of the CPU of a read from memory, and a twentieth of a first read (benchmark scenarios `warm` and
+ * `first`).
  */
 export class DirectReads {
   readonly #options: DirectReadsOptions;

@@ -144,10 +144,7 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   return app;
 }
 
-/**
- * Answers requests without a route: 405 if the path knows other methods, else 404. As a hook, because Fastify would
- * read their bodies first.
- */
+/** Answers requests without a route, by 405 or 404. It is a hook, because Fastify would read their bodies first. */
 function refuseUnknownRoutes(app: FastifyInstance): void {
   const routes: { readonly segments: readonly string[]; readonly methods: readonly string[] }[] = [];
   app.addHook('onRoute', ({ url, method }) => {
@@ -168,11 +165,7 @@ function refuseUnknownRoutes(app: FastifyInstance): void {
   });
 }
 
-/**
- * Most open connections of a listener.
- * @param most the bound where descriptors are plenty
- * @param descriptorShare share of the descriptors that the connections may use. Redis and the vendor need some too
- */
+/** Most open connections: `most`, or this share of the descriptors, because Redis and the vendor need some too. */
 export function connectionBound(most: number, descriptorShare: number): number {
   try {
     const [, limit] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
@@ -185,10 +178,7 @@ export function connectionBound(most: number, descriptorShare: number): number {
 /** Connections that the system accepts before the broker does. At Node's 511, a burst makes callers wait a second. */
 const BACKLOG = 4_096;
 
-/**
- * Starts to listen. @param port 0: any free port @param settings those of host and port, for the message of an error
- * @returns the base URL
- */
+/** @param port 0: any free port @param settings for the message of an error @returns the base URL */
 export async function listenOn(
   app: FastifyInstance,
   { host, port }: { host: string; port: number },

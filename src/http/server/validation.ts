@@ -10,8 +10,7 @@ type RequestPart = Parameters<FormatError>[1];
 
 /**
  * The error for a request that the schemas of its route refuse. The detail names the field and says what is allowed. It
- * never contains a value or an unknown name: every schema has messages of its own, and the path has only declared
- * names.
+ * contains no value and no unknown name: every schema has messages of its own, and the path has only declared names.
  */
 export function invalidRequest(issues: readonly Issue[], part: RequestPart): BrokerError {
   const issue = issues.find(({ keyword }) => keyword === 'unrecognized_keys') ?? issues[0];
@@ -41,16 +40,10 @@ export const ZOD_VALIDATION = {
 
 /** Stands for malformed percent-encoding. Every schema refuses it; the parser itself cannot refuse a query. */
 const MALFORMED = '\0';
-/**
- * After so many malformed names and values, all later ones count as malformed: no schema accepts such a query. The
- * error of each takes 7 µs, and a query has room for 7,500.
- */
+/** After so many malformed names and values, all others count as malformed. Each takes 7 µs, and a query has 7,500. */
 const MAX_MALFORMED = 10;
 
-/**
- * Parses a query string. A name or a value that is not percent-encoded UTF-8 becomes a NUL character. Fastify's own
- * parser would leave it as it is.
- */
+/** A name or value that is not percent-encoded UTF-8 becomes a NUL character. Fastify's own parser would leave it. */
 export function parseQueryString(text: string): Record<string, unknown> {
   let malformed = 0;
   const decode = (part: string): string => {

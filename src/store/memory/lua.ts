@@ -20,10 +20,7 @@ redis.pcall = redis.call
 function redis.error_reply(text) return {err = text} end
 `;
 
-/**
- * An integer in a script. The numbers of Redis are doubles, and the integers of Fengari have 32 bits. So each script
- * gets floats only.
- */
+/** The numbers of Redis are doubles, and the integers of Fengari have 32 bits. So each script gets floats only. */
 const INTEGER = /(?<![\w.'])\d+(?![\w.'])/g;
 
 /** The Lua of this process. Scripts run one at a time, and each to its end, as in Redis. */
@@ -37,10 +34,7 @@ define('struct', { unpack: (running) => push(running, unsignedAt(...argumentsOf(
 load(REDIS);
 lua.lua_pcall(state, 0, 0, 0);
 
-/**
- * Runs a script of the Redis store, with `execute` in the place of Redis.
- * @throws Error with the text of the error that Redis would answer
- */
+/** Runs a script, with `by` in the place of Redis. @throws Error with the text that Redis would answer */
 export function runLua(name: ScriptName, keys: readonly string[], args: readonly string[], by: Execute): Reply {
   execute = by;
   for (const [list, values] of Object.entries({ KEYS: keys, ARGV: args })) {

@@ -54,8 +54,7 @@ type Value = string | Map<string, string> | SortedSet | Stream;
 const SWEPT_KEYS = 2;
 
 /**
- * A Redis in memory, with the commands that the broker uses: https://redis.io/docs/latest/commands. Keys expire by the
- * monotonic clock. Texts have one character for each byte (Latin-1).
+ * Commands of Redis (https://redis.io/docs/latest/commands) in memory. Texts have a character for each byte (Latin-1).
  */
 export class MemoryRedis {
   readonly #clock: StoreTime;
@@ -77,10 +76,7 @@ export class MemoryRedis {
     return withBuffers(this.execute(name.toUpperCase(), args.map(bytesOf)));
   }
 
-  /**
-   * Runs a script as ioredis does. Its messages are delivered when it has ended.
-   * @param args with the deadline, the last one
-   */
+  /** Runs a script as ioredis does, then delivers its messages. @param args with the deadline, the last one */
   runScript(name: ScriptName, keys: readonly string[], args: readonly Argument[]): unknown {
     const answer = runLua(name, keys, args.map(bytesOf), this.execute);
     for (const [channel, text] of this.#messages.splice(0)) this.#onMessage(channel, text);
@@ -160,7 +156,7 @@ export class MemoryRedis {
     ZRANGE: (key, from, to, withScores) => {
       const [first, last] = [Number(from), Number(to)];
       const found = this.#sortedSet(key).sorted.slice(first, last === -1 ? undefined : last + 1);
-      return withScores ? pairsOf(found) : found.map(([member]) => member);
+      return found.flatMap(([member, score]) => (withScores ? [member, String(score)] : [member]));
     },
     ZRANGEBYSCORE: (key, from, to, _limit, offset, count) =>
       this.#between(key, from, to)
@@ -256,23 +252,13 @@ function limitOf(text: string): number {
   return Number(text.replace('inf', 'Infinity'));
 }
 
-function pairsOf(entries: readonly (readonly [string, number])[]): string[] {
-  return entries.flatMap(([member, score]) => [member, String(score)]);
-}
-
 function entriesOf(ids: readonly string[], count: string): Reply {
   return ids.slice(0, count === '' ? undefined : Number(count)).map((id) => [id, ['', '']]);
 }
 
-/** @param to an id that is excluded: `(1-1` */
+/** By the time, then by the number within it. @param to an id that is excluded: `(1-1` */
 function isBefore(id: string, to: string): boolean {
-  return compare(id, to.slice(1)) < 0;
-}
-
-/** By the time, then by the number within it. */
-function compare(one: string, other: string): number {
-  const [[time = 0, place = 0], [otherTime = 0, otherPlace = 0]] = [one, other].map((id) =>
-    id.split('-').map(Number),
-  ) as [number[], number[]];
-  return time - otherTime || place - otherPlace;
+  const [time = 0, place = 0] = id.split('-').map(Number);
+  const [otherTime = 0, otherPlace = 0] = to.slice(1).split('-').map(Number);
+  return time < otherTime || (time === otherTime && place < otherPlace);
 }

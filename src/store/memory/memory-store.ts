@@ -21,10 +21,7 @@ export const MEMORY_PREFIX = 'memory';
 
 const NO_LOG = { warn: () => undefined };
 
-/**
- * The store of a single replica: the Redis store with its scripts, on a Redis in this process, whose data are lost when
- * the process ends. Announcements always arrive.
- */
+/** The Redis store with its scripts, on a Redis that ends with this process. Announcements always arrive. */
 export function createMemoryStore({ clock, terminalsPerAccount, log = NO_LOG }: MemoryStoreOptions): TokenStore {
   const startedAt = clock.monotonic();
   const listeners: ((announcement: Announcement) => void)[] = [];

@@ -14,8 +14,7 @@ import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf } from './records/record
 import type { StoreContext } from './store-context.ts';
 
 /**
- * The most fields of an account that are read at once: more than 1,000 terminals and {@link ACCOUNT_FIELDS}. Anyone who
- * can write to Redis can add more, and then `find` gets some of them.
+ * Over 1,000 terminals and {@link ACCOUNT_FIELDS}. Anyone who can write to Redis can add more: `find` gets some then.
  */
 const MAX_FIELDS = 1_024;
 
@@ -73,8 +72,8 @@ export function redisAccounts({ redis, keys, records, directory, clock, log, cha
   }
 
   /**
-   * Lists the accessId in the directory entry of its account, and stores its pointer, for {@link lookUp}. When this
-   * fails, the next renewal tries again.
+   * Adds the accessId to its account's directory entry, and stores its pointer. The next renewal tries again if it
+   * fails.
    * @param previous the directory entry that the account had before the token was saved, and still has; empty for none
    */
   async function remember(saved: Pick<Lease, 'id' | 'generation'>, entry: DirectoryEntry, previous: Buffer) {
@@ -110,11 +109,7 @@ export function redisAccounts({ redis, keys, records, directory, clock, log, cha
     }
   }
 
-  /**
-   * Stores the pointer from an accessId to its account, unless it is stored already.
-   * @param erasedUntil epoch ms: an erasure after this time ends the account that the accessId belongs to
-   * @returns `false` when there was such an erasure
-   */
+  /** Stores an accessId's pointer. @returns `false` if the account was erased later than `erasedUntil` (epoch ms) */
   async function storePointer(accessId: string, account: AccountId, erasedUntil: number): Promise<boolean> {
     const [pointer, key] = [keys.accessId(accessId), keys.account(account)];
     if (String(await redis.command('get', pointer)) === account) return true;

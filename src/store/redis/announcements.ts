@@ -17,10 +17,7 @@ import type { StoreContext } from './store-context.ts';
 /** Kind, subject or account, generation, and then the change, or a failure. */
 const MESSAGE = /^([a-z]+) ([\w-]{22}|[\w-]{44}) ([0-9]+) (\S+)$/;
 
-/**
- * Error code, seconds after which a retry makes sense, and the vendor's result code. The last two may be empty. A newer
- * replica may add more.
- */
+/** Error code, seconds until a retry makes sense, and the vendor's result code, or ''. A newer replica may add more. */
 const FAILURE = /^([a-z_]+),(\d{0,16}),(-?\d{0,16})(?:,|$)/;
 /** As long as a cool-down at most. Anyone with access to Redis may have written any number. */
 const MAX_RETRY_AFTER_S = MAX_COOL_DOWN_MS / 1_000;
@@ -39,10 +36,7 @@ function readFailure(text: string): LoginFailure | undefined {
   };
 }
 
-/**
- * `undefined` for unknown texts: during a rolling update, a newer replica may announce something new. Also for a
- * generation that no broker announced, because it is too far ahead of the clock.
- */
+/** `undefined` for what only a newer replica knows, and a generation too far ahead of the clock to be a broker's. */
 export function readAnnouncement(text: string, now: number): Announcement | undefined {
   const [, kind, of = '', digits, last = ''] = MESSAGE.exec(text) ?? [];
   const generation = Number(digits);
@@ -90,9 +84,9 @@ const LOSSES = {
 } as const;
 
 /**
- * Receives announcements on a connection of its own. It also publishes heartbeats in the same way as the scripts
- * publish announcements. While each heartbeat arrives, no announcement was missed. The answer to a heartbeat shows the
- * clock of Redis, and whether Redis still has the last change that this replica knows of.
+ * Receives announcements on a connection of its own. It publishes heartbeats as the scripts publish announcements:
+ * while each arrives, no announcement was missed. The answers show the clock of Redis, and whether Redis still has the
+ * last change that this replica knows of.
  */
 export class RedisAnnouncements implements AnnouncementFeed {
   readonly #context: AnnouncementsContext;

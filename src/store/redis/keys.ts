@@ -5,9 +5,7 @@ export const SHARDS = 16;
 
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
-/**
- * The keys of the broker in Redis. Keys that change together share a hash tag, so they are in one slot of a cluster.
- */
+/** The keys of the broker in Redis. Those that change together share a hash tag: they are in one slot of a cluster. */
 export class Keys {
   readonly #prefix: string;
   readonly #channelPrefix: string;
@@ -21,9 +19,7 @@ export class Keys {
     this.#channelPrefix = database === 0 ? prefix : `${prefix}:@${database}`;
   }
 
-  /**
-   * HASH: the account's tokens, and what outlives them (see record-codec.ts). It is the account index too.
-   */
+  /** HASH: the account's tokens, and what outlives them (record-codec.ts). It is the account index too. */
   account(account: AccountId): string {
     return `${this.#startFor(account)}:a:${account}`;
   }
@@ -69,10 +65,7 @@ export class Keys {
     return key === this.account(account) ? account : undefined;
   }
 
-  /**
-   * STREAM: the last changes of a shard, of all shards where they share a server. Redis has lost data if one is
-   * missing.
-   */
+  /** STREAM: the last changes of a shard, or of all shards of a server. Redis has lost data if one is missing. */
   changes(shard: number): string {
     return `${this.#prefix}:{${shard}}:changes`;
   }
@@ -122,10 +115,7 @@ export class Keys {
     return `${this.#channelPrefix}:beat:${replica}`;
   }
 
-  /**
-   * The start of the keys in a shard.
-   * @param digested an id or another digest, whose characters are distributed evenly. It decides on the shard
-   */
+  /** The start of the keys in a shard. @param digested decides on it: a digest, whose characters are even */
   #startFor(digested: string): string {
     return `${this.#prefix}:{${shardOf(digested)}}`;
   }

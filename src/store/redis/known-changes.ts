@@ -22,8 +22,8 @@ export class KnownChanges {
   }
 
   /**
-   * Notes a change that Redis has confirmed or announced, if it directly follows the last one that is known. Otherwise
-   * Redis may have lost the last one, and the next heartbeat must still compare it.
+   * Notes a change that Redis confirmed or announced, if it directly follows the known one. Otherwise Redis may have
+   * lost that, and the next heartbeat must still compare it.
    * @param change see {@link CHANGE}; any other text is none
    */
   note(account: AccountId, change: string): void {

@@ -92,10 +92,7 @@ function inLua(value: number | string | readonly number[]): string {
 
 export type ScriptCall = [name: ScriptName, keys: readonly string[], args: readonly (string | number | Buffer)[]];
 
-/**
- * The script call that puts `resealed` in the place of the sealed text, unless the field has changed. It returns 1
- * then.
- */
+/** Puts `resealed` in the place of the sealed text, and returns 1, unless the field has changed. */
 export function resealScript({ key, field, headLength, sealed }: SealedField, resealed: Buffer): ScriptCall {
   return ['resealField', [key], [field, headLength, sealed, resealed]];
 }
@@ -103,8 +100,8 @@ export function resealScript({ key, field, headLength, sealed }: SealedField, re
 type Script = (...args: (string | number | Buffer)[]) => Promise<unknown>;
 
 /**
- * Runs a script. Strings in its result are buffers.
- * @param deadline epoch ms by the clock of Redis, which refuses the script afterwards; '' for none
+ * Strings in the result are buffers.
+ * @param deadline epoch ms by the clock of Redis, which then refuses it; '' for none
  */
 export async function runScript(
   redis: RedisClient,

@@ -51,9 +51,9 @@ export class Rekey {
   }
 
   /**
-   * Walks through all accounts once. When `signal` aborts, the walk ends after its batch, and keeps what it has done.
+   * Walks through all accounts once. When `signal` aborts, the walk ends after its batch. What was done stays.
    * @param report gets the totals after each batch
-   * @throws BrokerError `store_unavailable` when a command fails or the connection is lost. What was done stays
+   * @throws BrokerError `store_unavailable` when a command fails or the connection is lost
    */
   async walk(signal: AbortSignal, report: (totals: RekeyTotals) => void): Promise<RekeyTotals> {
     const totals: RekeyTotals = { lookedAt: 0, resealed: 0, current: 0, changed: 0, unreadable: new Map() };

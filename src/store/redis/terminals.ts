@@ -191,10 +191,7 @@ export function redisTerminals(
     return { record, unreadable: unreadable?.generation };
   }
 
-  /**
-   * Redis gets durations instead of times, because its clock may differ from ours. They are rounded up: a subject that
-   * is claimed before its due time is not renewed, and waits for another claim.
-   */
+  /** Redis gets durations, as its clock may differ. Rounded up: a subject claimed before it is due is not renewed. */
   function msUntil(instant: number): number {
     return Math.max(1, Math.ceil(instant - clock.now()));
   }

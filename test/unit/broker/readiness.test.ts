@@ -1,12 +1,12 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { Readiness } from '../../../src/broker/readiness.ts';
+import { createReadiness } from '../../../src/broker/readiness.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 
-function createReadiness() {
+function readinessOfStore() {
   let isStoreUp = false;
   let pingCount = 0;
-  const readiness = new Readiness(
+  const readiness = createReadiness(
     {
       ping: async () => {
         pingCount += 1;
@@ -27,12 +27,12 @@ function createReadiness() {
 }
 
 test('a replica is not ready before its store has answered', async () => {
-  const { readiness } = createReadiness();
+  const { readiness } = readinessOfStore();
   expect(await readiness.report()).toEqual({ ready: false, checks: { store: 'unreachable' } });
 });
 
 test('a replica stays ready when its store becomes unreachable, and its report says so', async () => {
-  const { readiness, setStoreUp } = createReadiness();
+  const { readiness, setStoreUp } = readinessOfStore();
   setStoreUp(true);
   expect(await readiness.report()).toEqual({ ready: true, checks: { store: 'ok' } });
   setStoreUp(false);
@@ -40,7 +40,7 @@ test('a replica stays ready when its store becomes unreachable, and its report s
 });
 
 test('a replica becomes ready by its own checks, without a report while the store was reachable', async () => {
-  const { readiness, setStoreUp, pingCount } = createReadiness();
+  const { readiness, setStoreUp, pingCount } = readinessOfStore();
   const started = readiness.start();
   await eventually(() => pingCount() > 1);
   setStoreUp(true);
@@ -50,7 +50,7 @@ test('a replica becomes ready by its own checks, without a report while the stor
 });
 
 test('the checks for the store end when readiness is stopped', async () => {
-  const { readiness } = createReadiness();
+  const { readiness } = readinessOfStore();
   const started = readiness.start();
   readiness.stop();
   await expect(started).resolves.toBeUndefined();

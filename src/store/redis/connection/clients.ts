@@ -19,8 +19,7 @@ export interface ClientOptions extends Omit<RedisOptions, 'replyMapping' | 'scri
 }
 
 /**
- * Limits the retries of one command on a cluster. A command to a node that is down must fail before the timeout of
- * RedisCommands. Otherwise the circuit breaker would open.
+ * Limits retries on a cluster: a command to a dead node must fail before the timeout that opens the circuit breaker.
  */
 const REDIRECTIONS = {
   maxRedirections: 4,
@@ -51,10 +50,7 @@ export function createClient(topology: Topology, options: ClientOptions): RedisC
   });
 }
 
-/**
- * Before a command for a slot that is moving, ioredis sends ASKING, and does not catch its failure. If the connection
- * ends before the answer, this would end the process. The command fails by itself.
- */
+/** For a slot that moves, ioredis sends ASKING. Its failure, which ioredis does not catch, would end the process. */
 function catchAsking(node: Redis): void {
   const asking = node.asking.bind(node);
   node.asking = () => {
@@ -65,9 +61,9 @@ function catchAsking(node: Redis): void {
 }
 
 /**
- * Creates a client for subscriptions. It connects in the background. Each node of a cluster forwards messages to all
- * others, so one node is enough. Each attempt to connect takes the next node. The cluster subscriber of ioredis is not
- * used, because it never leaves a node that hangs.
+ * Creates a client for subscriptions, which connects in the background. One node of a cluster is enough, because it
+ * gets the messages of all others; each attempt takes the next. The cluster subscriber of ioredis never leaves a node
+ * that hangs.
  * @param commands knows the nodes of a cluster
  */
 export function createSubscriber(topology: Topology, options: ClientOptions, commands: RedisClient): Redis {

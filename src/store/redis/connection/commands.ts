@@ -83,9 +83,9 @@ export class CommandBreaker {
 }
 
 /**
- * Returns a function that must be called before a command is sent. It sends the commands of one turn of the event loop
- * in one write, without delaying them beyond that turn. With 16 reads in parallel this saves a quarter of the broker's
- * CPU per read, and half of Redis's CPU per renewal.
+ * Returns a function to be called before each command. It sends the commands of one turn of the event loop in one
+ * write, not later. With 16 parallel reads this saves a quarter of the broker's CPU per read, and half of Redis's per
+ * renewal.
  */
 function writeCoalescer(client: RedisClient): () => void {
   let corked: readonly Writable[] = [];
@@ -111,12 +111,7 @@ export class ServerClocks {
     this.#clock = clock;
   }
 
-  /**
-   * Notes what the server's clock has shown. An answer that was read late, for example because this process stood
-   * still, does not replace a better one.
-   * @param time epoch ms
-   * @param askedAt when the server was asked, by the monotonic clock
-   */
+  /** A late answer replaces no better reading. @param time epoch ms @param askedAt by the monotonic clock */
   note(part: string, time: number, askedAt: number): void {
     // Not a time: every later reading would be NaN too, and no script would have a deadline.
     if (Number.isNaN(time)) return;
@@ -129,8 +124,7 @@ export class ServerClocks {
   }
 
   /**
-   * Epoch ms: the server's clock, or up to its shortest round trip behind it. Before its first answer, the clock of any
-   * other server of the cluster stands in for it. `undefined` before the first answer of all.
+   * Epoch ms, at most the shortest round trip behind; before a first answer, another server's clock, or `undefined`.
    */
   now(part: string): number | undefined {
     const reading = this.#readings.get(part) ?? this.#readings.get('');
@@ -196,8 +190,7 @@ export class RedisCommands {
   }
 
   /**
-   * Runs a Lua script. Strings in its result are buffers. If it arrives at Redis after its timeout, Redis refuses it,
-   * unless the script is {@link FENCED}.
+   * Runs a Lua script, which Redis refuses after its timeout unless it is {@link FENCED}. Strings in it are buffers.
    * @throws BrokerError `store_unavailable`
    */
   script(...call: ScriptCall): Promise<unknown> {
@@ -225,7 +218,7 @@ export class RedisCommands {
 
   /**
    * @param key a key of the command; `undefined` when any server may answer
-   * @param command gets a function that returns the ms until its timeout
+   * @param command gets the ms until its timeout
    * @throws BrokerError `store_unavailable`
    */
   run<T>(key: string | undefined, command: (redis: RedisClient, leftMs: () => number) => Promise<T>): Promise<T> {
@@ -267,10 +260,7 @@ export class RedisCommands {
     });
   }
 
-  /**
-   * Runs a command with one key. Strings in its answer are buffers.
-   * @throws BrokerError `store_unavailable`
-   */
+  /** Strings in the answer are buffers. @throws BrokerError `store_unavailable` */
   command<Answer>(name: string, key: string, ...args: (string | number)[]): Promise<Answer> {
     return this.run(key, (redis) => redis.callBuffer(name, key, ...args) as Promise<Answer>);
   }

@@ -21,15 +21,11 @@ const OPTIONS = {
 
 const COMMAND_TIMEOUT_MS = 2_000;
 
-/**
- * Callers have their own, shorter timeout. This one ends a connection that answers no command, and its commands.
- * Without it, ioredis waits a quarter of an hour for a server that has gone silently.
- */
+/** Ends a connection that answers nothing. Callers have a shorter timeout. ioredis would wait a quarter of an hour. */
 export const SILENCE_MS = 2_000;
 
 /**
- * Minimum time between two reconnections after such an answer. A new connection finds the master only after a failover,
- * and an address may lead to it late. So the pause does not grow.
+ * Minimum time between such reconnections. It does not grow: after a failover, an address may lead to the master late.
  */
 const NOT_MASTER_PAUSE_MS = 5_000;
 /** Answers of a server that is no master any more, or one that has lost its replicas. */
@@ -38,10 +34,7 @@ const NOT_MASTER = /\b(READONLY|NOREPLICAS)\b/;
 /** ioredis emits this after each round through the Sentinels, whose errors it has emitted before. */
 const ALL_SENTINELS_FAILED = /^All sentinels are unreachable/;
 
-/**
- * ioredis emits this and then ends for good, unless the caller closes it: the Sentinels have announced a failover while
- * it was asking one of them for the master.
- */
+/** ioredis ends for good with this, if the Sentinels announce a failover while it asks one of them for the master. */
 const GIVEN_UP = 'Connection is closed.';
 
 /** A whole account with the most terminals takes 1 MB. An answer of this size takes up to 70 MB once it is parsed. */
@@ -62,9 +55,7 @@ export function connectSubscriber(url: string, commands: RedisClient, log: Redis
   return connect((options) => createSubscriber(topologyOf(url), options, commands), 'announcements', log);
 }
 
-/**
- * Uses the user and the password of the URL for each new connection. Open connections stay, because Redis keeps them.
- */
+/** Uses the user and the password of the URL for each new connection. Open ones stay, because Redis keeps them. */
 export function useCredentials(client: RedisClient, url: string): void {
   const credentials = credentialsOf(topologyOf(url));
   if (!(client instanceof Cluster)) {
@@ -186,8 +177,7 @@ function boundAnswers(node: Redis): void {
 
 /**
  * Ends a connection on which a command has waited for {@link SILENCE_MS} while nothing arrived. The `socketTimeout` of
- * ioredis would also count the time in which this process stands still, and end the connection before it reads the
- * answers that have arrived. See {@link TIMEOUT_PARTS}.
+ * ioredis would also count a standstill of this process, before it reads the answers. See {@link TIMEOUT_PARTS}.
  */
 function endSilentConnections(node: Redis): void {
   node.on('connect', () => {

@@ -104,10 +104,7 @@ function readAddress(text: string, defaultPort: number): Address | undefined {
   return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port === '' ? defaultPort : Number(port) };
 }
 
-/**
- * `undefined` when it holds a parameter that is not in `names`, one twice, or another value of `tls` than true or
- * false.
- */
+/** `undefined` with a parameter that is not in `names`, one twice, or another value of `tls` than true or false. */
 function readQuery(query: string, names: readonly string[]): URLSearchParams | undefined {
   const options = new URLSearchParams(query);
   const isKnown = [...options.keys()].every((name) => names.includes(name) && options.getAll(name).length === 1);

@@ -11,9 +11,7 @@ import {
 } from '../../../token/subject.ts';
 import type { SealedField, TokenCipher } from './token-cipher.ts';
 
-/**
- * The fields of an account's hash beside its records. The field of a record is the terminal's digest, which is longer.
- */
+/** The fields of an account's hash beside its records, whose fields are longer: the digests of the terminals. */
 export const ACCOUNT_FIELDS = {
   /** The pinned country. */
   region: 'r',
@@ -46,16 +44,14 @@ const FINGERPRINT_LENGTH = 4;
 /** The bytes in front of this one are not bound to the sealed text, because scripts change them. */
 const BOUND_FROM = 3;
 /**
- * Anyone who can write to Redis can write any generation. One that is further ahead of the clock than this counts as
- * none, because the next one might not fit into a record. It is a year, because the clock of Redis may be wrong, differ
- * from ours, or be set back.
+ * Anyone who can write to Redis can write any generation. One further ahead counts as none: the next one might not fit
+ * into a record. It is a year, because the clock of Redis may be wrong, differ from ours, or be set back.
  */
 export const MAX_LEAD_MS = 366 * 86_400_000;
 
 /**
- * The sealed text of a record, a JSON array: the subject, its country, the issue time, the values of
- * {@link TOKEN_FIELDS}, and an object with the other fields. Names for all of them would take a third of the memory of
- * a record.
+ * A JSON array: the subject, its country, the issue time, the values of {@link TOKEN_FIELDS}, and an object with the
+ * other fields. Names for all of them would take a third of the memory of a record.
  */
 const sealedRecordSchema = z.tuple([
   z.string(),
@@ -135,10 +131,7 @@ export class RecordCodec {
     return { subject, region, token, generation, answeredAt, read, suspect, unreadRenewals };
   }
 
-  /**
-   * The generation of a record that {@link decode} cannot open, and why (see {@link TokenCipher.whyUnreadable});
-   * `undefined` when the bytes are no record.
-   */
+  /** The generation of a record that {@link decode} cannot open, and why; `undefined` if the bytes are no record. */
   unreadable(bytes: Buffer, id: SubjectId, key: string) {
     const field = this.sealedField(bytes, id, key);
     return field && { generation: bytes.readUIntBE(4, 6), reason: this.#cipher.whyUnreadable(field.sealed) };
@@ -161,8 +154,7 @@ function recordInTheClear(plain: Buffer, id: SubjectId): SealedRecord | undefine
 }
 
 /**
- * No broker stores a longer value: this is twice the longest answer of the vendor. Anyone who can write to Redis can
- * store more, and parsed JSON takes up to 30 times its length.
+ * Twice the vendor's longest answer. Anyone may store more in Redis, and parsed JSON takes up to 30 times its length.
  */
 export const MAX_STORED_BYTES = 2 ** 19;
 
