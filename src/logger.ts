@@ -26,9 +26,7 @@ export function lostLogLines(): number {
   return linesLost;
 }
 
-/**
- * Standard output. A full disk behind it, or a reader that stands still, stops nothing. Standard error says so once.
- */
+/** Standard output. A full disk behind it, or a reader that stands still, stops nothing. Standard error says so. */
 function standardOutput(): DestinationStream {
   // A full pipe is tried again with the next line. pino would stop the process until it is read.
   const output = destination({ dest: 1, sync: true, maxLength: MAX_WAITING_BYTES, retryEAGAIN: () => false });
@@ -54,9 +52,8 @@ function standardOutput(): DestinationStream {
 }
 
 /**
- * Writes JSON lines to standard output. Errors appear without the fields that libraries add, such as bodies and
- * headers.
- * @param fieldsOfLine further fields of each line, at the time when it is written
+ * Writes JSON lines, without fields that libraries add to errors.
+ * @param fieldsOfLine of each line, when it is written
  */
 export function createLogger(level: string, fieldsOfLine?: () => object): Logger {
   const options: LoggerOptions = {

@@ -18,8 +18,7 @@ export interface Proxy {
 }
 
 /**
- * The proxy for requests to this URL, by the rules of curl; `undefined`: they go directly. undici's own agent for these
- * settings has other rules: it takes `HTTP_PROXY` for `https:` too, and reads no networks in `NO_PROXY`.
+ * By the rules of curl; `undefined`: directly. undici's own agent takes `HTTP_PROXY` for `https:` too, and no networks.
  */
 export function proxyFor({ protocol, hostname }: URL, proxies: Proxies): Proxy | undefined {
   const setting = protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';

@@ -36,14 +36,10 @@ import { POSSIBLE_RESULTS } from './vendor-api/answer.ts';
 import { VendorClient } from './vendor-api/client.ts';
 import { createVendorLogin } from './vendor-api/login.ts';
 
-/**
- * At shutdown, running requests and renewals get this long. The rest of the promised 10 s is for closing connections.
- */
+/** At shutdown, running requests and renewals get this long. The rest of the promised 10 s closes connections. */
 const DRAIN_MS = 9_000;
 
-/**
- * After shutdown has begun, new connections are accepted for this long: load balancers learn late that a replica ends.
- */
+/** New connections are accepted for this long after shutdown begins: load balancers learn late that a replica ends. */
 const ACCEPT_MS = 1_000;
 
 /** In an outage, each request and each renewal would write the same line. There is one of a kind in this time. */
@@ -54,10 +50,7 @@ const MIB = 2 ** 20;
 const HEAP_BASE_BYTES = 24 * MIB;
 /** Memory of a replica outside its heap: code, stacks, buffers of sockets. */
 const OUTSIDE_HEAP_BYTES = 64 * MIB;
-/**
- * Maximum size of one of the three semi-spaces for new objects. V8's default is 64 MiB from Node 24 on, and 16 MiB
- * before.
- */
+/** Maximum size of one of V8's three semi-spaces for new objects. Default: 64 MiB from Node 24 on, 16 MiB before. */
 const SEMI_SPACE_BYTES = semiSpaceMib(process.execArgv, process.versions.node) * MIB;
 
 /** The parts of the configuration that hold secrets. A new value of one needs no restart. */
@@ -77,21 +70,18 @@ export interface Service {
   /** Resolves when `/readyz` answers 200 for the first time, or when the service closes. */
   readonly ready: Promise<void>;
   /**
-   * Reads the configuration again and uses its secrets from now on: all of them or, if it throws, none. Only secrets
-   * may differ from the former configuration.
+   * Reads the configuration again and uses its secrets: all or, if it throws, none. Only secrets may differ.
    * @returns the parts that changed
    * @throws ConfigError if apps or Redis servers differ; the error of `read`
    */
   reloadSecrets(read: () => Config): readonly string[];
   /**
-   * Shuts down gracefully within 10 s: refuses new requests, answers running ones, releases leases and closes every
-   * connection. Idempotent.
+   * Shuts down within 10 s: refuses new requests, answers running ones, releases leases and disconnects. Idempotent.
    */
   close(): Promise<void>;
 }
 
 /**
- * Builds the service and starts to listen.
  * @param tracing is stopped with the service. Without it, no port is wrapped
  * @param stop once it is aborted, no port is opened: the caller closes the service as soon as it has started
  * @throws Error when an address is in use
@@ -309,10 +299,7 @@ export async function startService(
   }
 }
 
-/**
- * The same log, with one line of a kind per interval of `lines`, and the number of the others: at `warn` and `error`,
- * and about a connection to Redis.
- */
+/** The same log, with one line of a kind per interval, and the number of others: `warn`, `error`, and connections. */
 export function sampledLog(log: Logger, lines: LogSampler): Log {
   const at = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
     const { host, role, node }: { host?: string; role?: string; node?: string } = fields;
@@ -332,9 +319,8 @@ function semiSpaceMib(execArgv: readonly string[], nodeVersion: string): number 
 }
 
 /**
- * Bounds of what a replica keeps in the heap. They are smaller where the container, the machine or the heap could not
- * hold all of it, because V8 ends a process whose heap is full. Measured: a session takes up to twice its counted
- * bytes.
+ * Bounds of what a replica keeps in the heap, smaller where the container, the machine or the heap could not hold it:
+ * V8 ends a process whose heap is full. Measured: a session takes up to twice its counted bytes.
  */
 function memoryBounds(tokenBytes: number, log: Log) {
   const systemBytes = Math.min(process.constrainedMemory() || Infinity, totalmem()) - OUTSIDE_HEAP_BYTES;

@@ -43,8 +43,7 @@ export function parseFlags<const T extends NonNullable<ParseArgsConfig['options'
 export const LANG_OPTION = { lang: { type: 'string' } } as const;
 
 /**
- * The language of the output: `--lang`, else that of the terminal, in the order of POSIX. Known before the other
- * arguments are read, because their errors show the help.
+ * The language of `--lang`, else of the terminal, in the order of POSIX. Known first: other errors show the help.
  * @throws UsageError if `--lang` names no language
  */
 export function languageOf(args: readonly string[], { LC_ALL, LC_MESSAGES, LANG }: Environment): Language {

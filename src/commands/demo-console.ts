@@ -83,10 +83,7 @@ export class DemoEvents {
   }
 }
 
-/**
- * Serves the console of the demo on loopback, without a token. It adds the admin token to the calls that it passes on,
- * so the internal API itself needs no open mode. Requests that another site could cause are refused.
- */
+/** Serves the demo's console on loopback: it adds the admin token to calls, and refuses those of other sites. */
 export async function startDemoConsole(options: DemoConsoleOptions, events: DemoEvents): Promise<HttpServer> {
   const { vendor, broker, adminToken, unionId } = options;
   const authorization = `Bearer ${adminToken}`;

@@ -48,8 +48,7 @@ interface DemoServices {
 }
 
 /**
- * The `demo` command. It starts a vendor, a customer cloud and a broker on loopback, plays the whole flow with real
- * requests, and runs until Ctrl-C.
+ * The `demo` command: a vendor, a customer cloud and a broker on loopback, with real requests, until Ctrl-C.
  * @throws UsageError, HelpRequested
  */
 export async function demo(args: readonly string[], context: CommandContext): Promise<void> {

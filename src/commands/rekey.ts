@@ -30,11 +30,7 @@ the command was stopped.`,
 退出码 1：仍有记录需要其他密钥，或没有记录，或没有密钥能解密任何记录，或 Redis 失败，或命令被停止。`,
 };
 
-/**
- * The `rekey` command.
- * @returns the exit code.
- * @throws UsageError, HelpRequested, ConfigError, Error when Redis fails
- */
+/** @returns the exit code @throws UsageError, HelpRequested, ConfigError, Error when Redis fails */
 export async function rekey(args: readonly string[], context: CommandContext): Promise<number> {
   const language = languageOf(args, context.env);
   parseFlags(args, LANG_OPTION, HELP[language]);
@@ -128,9 +124,7 @@ class RekeyReport {
     for (const [reason, count] of unreadable) this.#row(NOTHING, count, untranslated(reason));
   }
 
-  /**
-   * An empty store is an error, and so is one that no key decrypts: a wrong address, prefix or key ring is more likely.
-   */
+  /** Without records, or with none that a key decrypts, it fails: a wrong address, prefix or key ring is likely. */
   done({ lookedAt, unreadable }: RekeyTotals): number {
     if (lookedAt === 0) {
       this.#say({

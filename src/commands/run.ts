@@ -51,10 +51,7 @@ ${Object.entries(COMMANDS)
 Options: --help (also after a command), --version
 .env.example lists every setting.`;
 
-/**
- * Runs the command that the arguments name.
- * @returns the exit code: 0, 1 if the command failed, 2 if the command line was wrong
- */
+/** Runs the named command. @returns the exit code: 0, 1 if the command failed, 2 if the command line was wrong */
 export async function run(args: readonly string[], context: CommandContext): Promise<number> {
   const [name = 'serve', ...rest] = args;
   try {
@@ -82,9 +79,8 @@ async function runCommand(name: string, args: readonly string[], context: Comman
 }
 
 /**
- * Loading takes half of the start. A signal during this time ends the process: in the image it is process 1, for which
- * the system ignores a SIGTERM without a listener. SIGHUP does not end it, because `serve` reads the secrets
- * afterwards.
+ * Loading takes half of the start. A signal meanwhile ends the process: as process 1 of the image, it would get no
+ * SIGTERM without a listener. SIGHUP does not end it, because `serve` reads the secrets afterwards.
  */
 async function loadServe(): Promise<Run> {
   process.on('SIGHUP', () => undefined);

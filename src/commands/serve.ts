@@ -16,8 +16,7 @@ Runs the service. The environment configures it; .env.example lists every settin
 const TRACING_LINE_MS = 60_000;
 
 /**
- * The `serve` command. It runs until a signal ends it. SIGHUP, or a change of a file with a secret, reads the secrets
- * again.
+ * The `serve` command, until a signal. SIGHUP, or a change of a file with a secret, reads the secrets again.
  * @throws UsageError, HelpRequested, ConfigError
  */
 export async function serve(args: readonly string[], { env, version }: CommandContext): Promise<void> {

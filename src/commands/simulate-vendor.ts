@@ -86,10 +86,7 @@ type Apps = ReadonlyMap<string, RegisteredApp>;
 
 const DEMO_APPS: Apps = new Map([['default', DEMO_APP]]);
 
-/**
- * By name, from the environment alone: everyone on the machine sees the flags of a process. The rules are those of the
- * broker. @throws ConfigError
- */
+/** By name, by the broker's rules, from the environment: everyone on the machine sees flags. @throws ConfigError */
 function readApps(env: Environment): Apps {
   const settings = Object.entries(env).filter(([name, value]) => value && /^VENDOR_(APP|ACCESS_ID)/.test(name));
   if (!settings.some(([name]) => name.startsWith('VENDOR_APP'))) return DEMO_APPS;

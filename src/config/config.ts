@@ -40,10 +40,7 @@ function problemsOf(part: keyof typeof SETTINGS, problems: Problems): string[] {
   return [...problems].filter(([name]) => SETTINGS[part].test(name)).map(([, { en }]) => en);
 }
 
-/**
- * Reads every valid part of the configuration, and all problems. It does not throw. The vendor, the session, the store
- * and the internal API are present if all their settings are valid.
- */
+/** Never throws. `vendor`, `session`, `store` and `admin` are present if all their settings are valid. */
 export function readConfigParts(environment: Environment) {
   const problems: Problems = new Map();
   const values = readVariables(environment, problems);
@@ -174,9 +171,7 @@ function readAdminTokens({ ADMIN_TOKEN: token, ADMIN_TOKENS: others = [] }: Valu
   return tokens;
 }
 
-/**
- * Whether the broker serves real users. A name that it does not know, for example `staging` or `prod`, counts as yes.
- */
+/** Whether the broker serves real users. A name that it does not know, such as `staging` or `prod`, counts as yes. */
 export function isProduction({ NODE_ENV: name }: Values): boolean {
   return name !== 'development' && name !== 'test';
 }

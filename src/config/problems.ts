@@ -7,10 +7,7 @@ export const SERVER_VALUE: Text = {
   zh: '请换成 OAuth 服务器颁发的值',
 };
 
-/**
- * The problems of a configuration, by their names. The start writes them in English, `check` in its language. No
- * argument may hold a secret.
- */
+/** By their names. The start writes them in English, `check` in its language. No argument may hold a secret. */
 export const PROBLEMS = {
   required: (name: string, allowed: Text): Text => ({
     en: `${name} is required: ${allowed.en}`,

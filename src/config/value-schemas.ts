@@ -14,10 +14,7 @@ export const listenAddress = text.refine((value) => isIP(value) !== 0 || /^(?!.{
 export const visibleAscii = z.string().regex(/^[\x21-\x7e]+$/);
 const withoutControls = z.string().regex(/^\P{Cc}+$/u);
 
-/**
- * Whether nothing stands around a value that the file or the command which set it may have added: white space, a byte
- * order mark (which `trim` removes), or quotes.
- */
+/** Whether a file or a command has put nothing around a value: white space, a byte order mark (`trim`), or quotes. */
 export function isBare(value: string): boolean {
   return value === value.trim() && !/^(["']).*\1$/s.test(value);
 }
@@ -90,10 +87,7 @@ export const hostNames = commaList
   .refine((names) => names.every((name) => /^\w([\w.-]*\w)?$/.test(name)));
 export const algorithms = commaList.refine((names) => names.every((name) => /^[A-Za-z0-9]+$/.test(name)));
 
-/**
- * `key=value,key=value`, with values that are percent-encoded where needed: the form of OpenTelemetry for headers and
- * resource attributes.
- */
+/** `key=value,key=value`, percent-encoded where needed: OpenTelemetry's form of headers and resource attributes. */
 export const keyValues = commaList.transform((items, context): Readonly<Record<string, string>> => {
   const entries = items.filter((item) => item !== '').map((item) => /^([\w!#$%&'*+.^`|~-]+) *= *([ -~]*)$/.exec(item));
   try {
@@ -157,9 +151,7 @@ const adminToken = text
   .refine(({ name, token }) => APP_NAME_PATTERN.test(name) && ADMIN_TOKEN_PATTERN.test(token));
 export const adminTokens = commaList.pipe(z.array(adminToken)).refine(areDifferent);
 
-/**
- * Whether no two tokens have the same name or the same text. Otherwise it would be unknown which caller sent a token.
- */
+/** Whether no two tokens have one name or one text. Otherwise it would be unknown which caller sent a token. */
 export function areDifferent(tokens: readonly AdminToken[]): boolean {
   return [tokens.map(({ name }) => name), tokens.map(({ token }) => token)].every(
     (values) => new Set(values).size === values.length,
@@ -203,10 +195,7 @@ export const answerCondition = text
   })
   .refine(({ path, values }) => claimPath.safeParse(path).success && !values.includes(''));
 
-/**
- * Header names (RFC 9110 §5.1) in lower case, as in Node. The headers of a connection cannot be forwarded. The broker
- * says itself who asks, and that the answer is JSON, not compressed.
- */
+/** Header names (RFC 9110 §5.1) in lower case, without those of a connection and those that the broker itself sets. */
 export const headerNames = commaList
   .transform((names) => names.map((name) => name.toLowerCase()))
   .refine((names) => names.every((name) => /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) && !NOT_FORWARDED.has(name)));

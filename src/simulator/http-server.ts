@@ -43,8 +43,7 @@ export function sendJson(response: ServerResponse, value: unknown, status = 200,
 }
 
 /**
- * Refuses a request under the host name of a site, so that a page whose name resolves to this address (DNS rebinding)
- * cannot read anything. Refuses changes that a page of another site causes.
+ * Refuses requests under a site's host name (DNS rebinding), and changes by a page of another site.
  * @throws BadRequest
  */
 export function refuseForeign({ method, headers }: IncomingMessage): void {

@@ -124,11 +124,7 @@ export class LoginEndpoint {
 class LoginLimit {
   #admittedAt: number[] = [];
 
-  /**
-   * @param perSecond 0: no limit
-   * @param now epoch ms
-   * @throws Refusal 10015
-   */
+  /** @param perSecond 0: no limit @param now epoch ms @throws Refusal 10015 */
   admit(perSecond: number, now: number): void {
     if (perSecond === 0) return;
     this.#admittedAt = this.#admittedAt.filter((at) => now - at < 1000);
@@ -149,9 +145,8 @@ const REFUSALS: Readonly<Partial<Record<Fault, Refusal>>> = {
 };
 
 /**
- * Applies a fault that replaces the vendor's answer with something else, or with no answer. The login does not take
- * effect.
- * @returns whether `fault` is such a fault
+ * Replaces the vendor's answer by something else, or none. The login has no effect.
+ * @returns whether `fault` does so
  */
 async function breakAnswer(fault: Fault, response: ServerResponse): Promise<boolean> {
   switch (fault) {

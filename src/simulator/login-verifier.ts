@@ -85,9 +85,7 @@ const TIMESTAMP_TOLERANCE_SECONDS = 300;
 const NONCE_MAX = 2_147_483_646;
 const NONCE_MEMORY_MS = 600_000;
 
-/**
- * Checks the headers, the signature and the body of login requests (docs/vendor-login.md, "Request" and "Signature").
- */
+/** Checks headers, signature and body of login requests (docs/vendor-login.md, "Request" and "Signature"). */
 export class LoginVerifier {
   readonly #appByAccessId: ReadonlyMap<string, RegisteredApp>;
   readonly #appIds: ReadonlySet<string>;

@@ -37,10 +37,7 @@ export class IssuedTokens {
     return token;
   }
 
-  /**
-   * The status of the token, as an SDK would find it. All `false`: the vendor never issued the token.
-   * @param now epoch ms
-   */
+  /** The status of the token, as an SDK would find it at `now` (epoch ms). All `false`: the vendor never issued it. */
   statusOf(accessToken: string, now: number) {
     const entry = this.#tokens.get(accessToken);
     if (entry === undefined) return { live: false, expired: false, replaced: false };

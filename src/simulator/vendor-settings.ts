@@ -19,10 +19,7 @@ export const FAULTS = [
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
-/**
- * Whether a second login of a terminal leaves its first token valid (`overlap`) or ends it at once (`replace`). The
- * vendor's documents do not say which.
- */
+/** A second login of a terminal leaves its first token valid, or ends it. The vendor's documents do not say which. */
 const MODES = ['overlap', 'replace'] as const;
 export type Mode = (typeof MODES)[number];
 
@@ -49,9 +46,7 @@ export const RULES = {
   clockOffsetMs: wholeNumber(-MAX_CLOCK_OFFSET_MS, MAX_CLOCK_OFFSET_MS),
   /** Applies to logins that would otherwise succeed. */
   fault: oneOf(FAULTS),
-  /**
-   * Number of logins that the fault still applies to. `null`: all logins. Setting `fault` alone sets this to `null`.
-   */
+  /** Number of logins that the fault still applies to; `null`: all. Setting `fault` alone sets this to `null`. */
   faultCount: wholeNumber(1, Number.MAX_SAFE_INTEGER, 'must be a whole number from 1, or null').nullable(),
 };
 

@@ -25,11 +25,7 @@ export interface VendorSimulatorOptions extends Partial<VendorSettings> {
   readonly watchLogin?: LoginWatcher;
 }
 
-/**
- * Starts a vendor that follows docs/vendor-login.md strictly: `thirdCustLogin`, and the control calls under
- * `/simulator/`.
- * @throws BadRequest
- */
+/** Starts a vendor after docs/vendor-login.md, with control calls under `/simulator/`. @throws BadRequest */
 export async function startVendorSimulator(options: VendorSimulatorOptions = {}) {
   const { port = 0, host = '127.0.0.1', apps = [DEMO_APP], clock = systemClock, watchLogin, ...initial } = options;
   const endpoint = new LoginEndpoint({ apps, clock, settings: changeSettings(initial), watchLogin });

@@ -5,10 +5,7 @@ import type { DataLoss } from '../token/ports.ts';
 export const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 
-/**
- * When the facts become a finding. `npm run reference` writes the table of docs/console.md. A share needs a minimum of
- * events, so that a few requests at night say nothing.
- */
+/** `npm run reference` writes docs/console.md from these. A share needs enough events: a few at night say nothing. */
 export const THRESHOLDS = {
   /** Shares are of five whole minutes and the current one. */
   countedMs: 6 * MINUTE_MS,
@@ -44,10 +41,7 @@ export const THRESHOLDS = {
   refusedWritesMs: 3 * SECOND_MS,
   /** An operator who looks once a day sees a loss of data. */
   dataLossMs: 24 * 60 * MINUTE_MS,
-  /**
-   * Number of failed attempts and time since the last success, for the vendor and the session server. A login makes
-   * three attempts, so one account does not reach it soon.
-   */
+  /** Failures and time without a success. A login makes three attempts, so one account does not reach it soon. */
   outage: { least: 20, ms: 5 * MINUTE_MS },
   /** The same for a domain whose circuit is not closed: many accounts have seen it fail. */
   openCircuit: { least: 1, ms: 20 * SECOND_MS },
@@ -91,9 +85,7 @@ export const NO_COUNTS = {
   halfHourLogins: 0,
   /** Failed and rejected ones. */
   halfHourFailedLogins: 0,
-  /**
-   * Accounts whose logins have failed since one succeeded, two at most. Of several replicas, the largest number counts.
-   */
+  /** Accounts whose logins have failed since one succeeded, two at most. Of several replicas, the largest counts. */
   failedAccounts: 0,
   /** In the last hour. */
   endedTokens: 0,
@@ -112,11 +104,7 @@ export const MAX_COUNT = 1e7;
 /** The counts of several replicas, added up. */
 export function sumOf<Counts extends Readonly<Record<keyof Counts, number>>>(counts: readonly Counts[]): Counts {
   const names = Object.keys(counts[0] ?? {}) as (keyof Counts)[];
-  const sum = (key: keyof Counts) =>
-    Math.min(
-      MAX_COUNT,
-      counts.reduce((before, one) => before + one[key], 0),
-    );
+  const sum = (key: keyof Counts) => counts.reduce((before, one) => Math.min(MAX_COUNT, before + one[key]), 0);
   return Object.fromEntries(names.map((key) => [key, sum(key)])) as Counts;
 }
 
@@ -154,10 +142,7 @@ export interface ReplicaFacts {
 /** A finding before its sentence. `since` is missing where only its first sight tells. */
 export type FoundFacts = FindingFacts & { readonly code: FindingCode; readonly since?: number | undefined };
 
-/**
- * Whether nothing succeeds there. `now` is of the monotonic clock. A circuit that is not closed has seen many accounts
- * fail.
- */
+/** Whether nothing succeeds there (`now`: monotonic). A circuit that is not closed has seen many accounts fail. */
 export function isOutage(contact: Contact & Partial<VendorDomain>, now: number): boolean {
   const { outage, openCircuit, outageForgottenMs } = THRESHOLDS;
   const { circuit = 'closed', failedMonotonic = now } = contact;
@@ -178,10 +163,7 @@ interface UsualShare {
   readonly of: number;
 }
 
-/**
- * The shares that were too large at the last look, and what was usual when that began: a fault that lasts does not
- * become usual. Each look changes it.
- */
+/** The shares that were too large at the last look, with what was usual before: a fault that lasts is not usual. */
 export type StandingShares = Map<ShareName, UsualShare>;
 
 /** Of no other share, anything is usual. */

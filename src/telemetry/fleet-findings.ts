@@ -16,10 +16,7 @@ export interface FleetReplica extends KeyHolder {
   readonly missingSince: number | undefined;
 }
 
-/**
- * Returns the findings that only the whole fleet shows.
- * @param differentSince since when the replicas are known to differ, epoch ms; `undefined`: they do not
- */
+/** Findings that only the fleet shows. @param differentSince replicas differ, epoch ms; `undefined`: they do not */
 export function fleetFindings(
   replicas: readonly FleetReplica[],
   schedule: ScheduleOutlook | undefined,
@@ -50,10 +47,7 @@ export function fleetFindings(
   return found;
 }
 
-/**
- * How the replicas that are alive differ: the versions and configurations, and since when, as far as their own times
- * tell, epoch ms: since the first replica of the latest group. `undefined`: they do not differ.
- */
+/** How the live replicas differ, and since when (epoch ms): the start of the latest group; `undefined`: they do not. */
 export function differenceOf(replicas: readonly FleetReplica[]) {
   const groups = groupsOf(replicas.filter(({ missingSince }) => missingSince === undefined));
   if (groups.size < 2) return undefined;
@@ -61,10 +55,7 @@ export function differenceOf(replicas: readonly FleetReplica[]) {
   return { since: Math.max(...starts), groups: [...groups.keys()] };
 }
 
-/**
- * The replicas that differ from the largest group with one version and one configuration. All, if no group is the
- * largest.
- */
+/** The replicas that differ from the largest group with one version and configuration; all, if no group is largest. */
 function differing(alive: readonly FleetReplica[]): readonly FleetReplica[] {
   const [largest, ...others] = [...groupsOf(alive).values()].sort((one, other) => other.length - one.length);
   return others[0]?.length === largest?.length ? alive : others.flat();

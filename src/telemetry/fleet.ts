@@ -43,10 +43,7 @@ export interface FleetOptions {
   readonly facts: () => ReplicaFacts;
 }
 
-/**
- * Collects the findings of this replica and of the others. Each one leaves a summary in the store every 5 s, so that
- * every replica can report on all of them. The end of a replica that shuts down deletes its summary.
- */
+/** Collects the findings of all replicas. Each leaves a summary in the store every 5 s, and deletes it at shutdown. */
 export class Fleet {
   readonly #options: FleetOptions;
   readonly #startedAt: number;
@@ -60,10 +57,7 @@ export class Fleet {
   readonly #allShares: StandingShares = new Map();
   /** By the monotonic clock. */
   #reportedAt = 0;
-  /**
-   * How the configurations differ, and since when, epoch ms; when that was seen last, by the monotonic clock, and of
-   * which replicas.
-   */
+  /** How configurations differ, and since when (epoch ms); when last seen (monotonic), and of which replicas. */
   #difference:
     | {
         readonly since: number;
@@ -106,10 +100,7 @@ export class Fleet {
     await summaries.end(replaced.map(({ id }) => id)).catch(() => undefined);
   }
 
-  /**
-   * @param answered what {@link ReplicaSummaries.others} answered; `undefined`, also for the outlook: the store does
-   *   not answer
-   */
+  /** @param answered what {@link ReplicaSummaries.others} answered; `undefined`, as of the outlook: no answer */
   report(answered: readonly LeftSummary[] | undefined, outlook: ScheduleOutlook | undefined) {
     const facts = this.#options.facts();
     const own = this.#look(facts);

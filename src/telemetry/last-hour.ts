@@ -24,10 +24,7 @@ const SLOT_MS = MINUTE_MS / SLOTS;
 /** Findings look at the last whole minutes, and the current one. */
 const MINUTES_OF_FINDINGS = 5;
 
-/**
- * Returns the function that tells the time as epoch ms, by the wall clock of this moment. A later change of the wall
- * clock moves no event.
- */
+/** Returns the function that tells the time as epoch ms, by the wall clock of now: a later change moves no event. */
 export function steadyTime(clock: Clock): () => number {
   const startMs = clock.now() - clock.monotonic();
   return () => startMs + clock.monotonic();
@@ -62,11 +59,7 @@ export class MinuteCounts<Kind extends string> {
     slot.counts.set(kind, (slot.counts.get(kind) ?? 0) + 1);
   }
 
-  /**
-   * Returns the counts of the last 60 whole minutes, the oldest first, and of the current one. Omits kinds without an
-   * event.
-   * @param minute the current one
-   */
+  /** The counts of the last 60 whole minutes, the oldest first, and of `minute`, the current one. No empty kinds. */
   series(minute = minuteOf(slotOf(this.#now()))): Record<string, number[]> {
     const lists: Record<string, number[]> = {};
     this.#slots.forEach(({ number, counts }) => {
@@ -81,10 +74,7 @@ export class MinuteCounts<Kind extends string> {
     return lists;
   }
 
-  /**
-   * Returns the counts of the last `minutes` whole minutes and of the current one, without zeros.
-   * @param minutes at most 60
-   */
+  /** Returns the counts of the last `minutes` whole minutes, at most 60, and of the current one, without zeros. */
   within(minutes: number): Readonly<Partial<Record<Kind, number>>> {
     return this.#since((minuteOf(slotOf(this.#now())) - minutes) * SLOTS);
   }
@@ -163,9 +153,7 @@ export function countsByMinute(clock: Clock) {
     /** Those whose logins have failed since one succeeded here: as many as a finding needs. */
     failedAccounts: lastAccounts(clock, THRESHOLDS.noLogin),
     endedByRenewals: lastAccounts(clock, THRESHOLDS.endedByRenewals),
-    /**
-     * The series of one and the same hour, and its start: the clock is read once, because the next minute may begin.
-     */
+    /** The series of one hour, and its start: the clock is read once, because the next minute may begin. */
     lastHour() {
       const minute = minuteOf(slotOf(now()));
       // By the wall clock of now. Its minute and the minute of the counts may begin a millisecond apart.

@@ -5,9 +5,7 @@ import { type WatchedState, watchState } from './watched-state.ts';
 
 export interface MetricsOptions {
   readonly version: string;
-  /**
-   * The result codes of the vendor that get a label value of their own, with their outcomes. Any other code is `other`.
-   */
+  /** The vendor's result codes with a label value of their own, and their outcomes. Any other code is `other`. */
   readonly vendorResults: readonly (readonly [code: number, LoginOutcome])[];
   /** Number of log lines that were lost so far. Default: none. */
   readonly lostLogLines?: () => number;

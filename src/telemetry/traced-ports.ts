@@ -16,8 +16,7 @@ export function tracedLogin(vendor: VendorLogin, tracer: Tracer): VendorLogin {
 const UNTRACED: ReadonlySet<string> = new Set(['extend', 'clockFor', 'nextPlaceInMs']);
 
 /**
- * Runs each operation of the store that is part of a request or a renewal in a span. Operations of background jobs for
- * many accounts at once, such as the claim of due tokens, have none.
+ * Runs each store operation of a request or a renewal in a span, and none of background jobs for many accounts at once.
  * @param system the database, like `redis`; `undefined`: the memory of this process
  */
 export function tracedStore(store: TokenStore, tracer: Tracer, system: string | undefined): TokenStore {

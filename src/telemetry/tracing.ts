@@ -60,10 +60,9 @@ export const MAX_CALLER_TRACES_PER_SECOND = 200;
 const UNTRACED_PATHS = /^\/(livez|readyz|metrics|status|console|docs|openapi\.json)\b/;
 
 /**
- * Records spans with the SDK of OpenTelemetry and sends them to an OTLP/HTTP receiver. This module is loaded only if an
- * endpoint is configured, because the SDK takes memory and time to load.
- *
- * It registers no propagator: no request of the broker carries a `traceparent` to the vendor or to a session server.
+ * Records spans with the SDK of OpenTelemetry and sends them to an OTLP/HTTP receiver. It is loaded only if one is
+ * configured, because the SDK takes memory and time. It registers no propagator: no request of the broker carries a
+ * `traceparent` to the vendor or to a session server.
  */
 export class Tracing implements Tracer, RequestTracer {
   readonly #clock: Clock;
@@ -76,10 +75,7 @@ export class Tracing implements Tracer, RequestTracer {
   #second = 0;
   #callerTraces = 0;
 
-  /**
-   * Starts at once. There is one per process, because the SDK keeps its state in globals.
-   * @param log samples its lines: the SDK may report each span
-   */
+  /** One per process: the SDK keeps its state in globals. @param log samples its lines: the SDK may report each span */
   constructor(options: TracingOptions, version: string, clock: Clock, log: Pick<Log, 'warn'>) {
     this.#clock = clock;
     this.#headers = options.headers;
@@ -142,11 +138,8 @@ export class Tracing implements Tracer, RequestTracer {
 
   /** Sends the spans that wait, for at most a second. */
   async stop(): Promise<void> {
-    await withTimeout(
-      this.#clock,
-      STOP_MS,
-      this.#provider.shutdown().catch(() => undefined),
-    );
+    const stopped = this.#provider.shutdown().catch(() => undefined);
+    await withTimeout(this.#clock, STOP_MS, stopped);
   }
 
   /** Starts the span of a request. `undefined`: the request is not sampled. */

@@ -14,11 +14,7 @@ export class BrokenAnswer extends Error {
   }
 }
 
-/**
- * The fault of an answer without a result. The HTTP status of an error says what it is, for example the error page of a
- * proxy.
- * @param otherwise the kind if the status does not say it
- */
+/** The fault of an answer without a result: by its HTTP status, as for a proxy's error page, else `otherwise`. */
 export function answerFault(otherwise: FaultKind, facts: FaultFacts): VendorFault {
   const { vendorCode, httpStatus = 200 } = facts;
   const isErrorPage = vendorCode === undefined && (httpStatus === 429 || httpStatus >= 500);
@@ -89,11 +85,7 @@ export function resultKind(code: number, msg: string): ResultKind {
 
 const MAX_RETRY_AFTER_SECONDS = 3_600;
 
-/**
- * Reads a `Retry-After` header (RFC 9110 §10.2.3).
- * @param now epoch ms, to which a date is compared
- * @returns whole seconds, at most one hour; `undefined` if the header is missing or malformed
- */
+/** A `Retry-After` header (RFC 9110 §10.2.3). @param now epoch ms @returns whole seconds, one hour at most */
 export function readRetryAfter(value: string | undefined, now: number): number | undefined {
   if (value === undefined) return undefined;
   const seconds = /^\d+$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - now) / 1_000);
@@ -117,8 +109,7 @@ const required = z.union([z.string().min(1), wholeNumber]);
 /** Fields that the protocol does not know are passed on to the SDK, up to this many. */
 const MAX_OTHER_FIELDS = 64;
 /**
- * Most bytes of the fields as JSON. The answer is shorter, but a value that becomes text, and `expand`, which is
- * copied, may make four times as much of it. A longer record could not be read back.
+ * Most bytes of the fields as JSON, which may have four times those of the answer. A longer record is not read back.
  */
 const MAX_FIELD_BYTES = 500_000;
 
@@ -134,10 +125,7 @@ const tokenData = z.object({
 /** The envelope of an answer. {@link readToken} checks `data` after the code has said success. */
 export type VendorAnswer = z.infer<typeof answer>;
 
-/**
- * Reads the envelope (docs/vendor-login.md, "Response"). No number in it is rounded.
- * @throws BrokenAnswer
- */
+/** Reads the envelope (docs/vendor-login.md, "Response"). No number is rounded. @throws BrokenAnswer */
 export function parseAnswer(text: string): VendorAnswer {
   const read = answer.safeParse(parseJson(text));
   if (!read.success) throw new BrokenAnswer(`the answer's ${faultyPath(read.error, 'body')} is missing or malformed`);
@@ -145,10 +133,9 @@ export function parseAnswer(text: string): VendorAnswer {
 }
 
 /**
- * Reads the token from the `data` of a successful answer. Strings stay unchanged, nulls are left out, and any other
- * value becomes its JSON text. Half a surrogate pair becomes U+FFFD: the store keeps UTF-8, and all replicas must serve
- * the same. `expireTime` becomes epoch seconds by the vendor's clock. `expiresAt` is the same instant by the broker's
- * clock.
+ * Reads the token from the `data` of a success. Strings stay unchanged, nulls are left out, any other value becomes its
+ * JSON text. Half a surrogate pair becomes U+FFFD: the store keeps UTF-8, and all replicas must serve the same.
+ * `expireTime` becomes epoch seconds by the vendor's clock, `expiresAt` is the same instant by the broker's.
  * @param sentAt when the login was sent, epoch ms by the broker's clock
  * @param offsetMs the vendor's clock minus the broker's clock
  * @throws BrokenAnswer

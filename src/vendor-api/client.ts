@@ -144,10 +144,7 @@ function readDate(value: string | undefined): number | undefined {
   return Number.isNaN(date) ? undefined : date;
 }
 
-/**
- * Keeps only the code of an error, because errors of undici may contain parts of the answer.
- * @param facts what the headers of the answer said, if they arrived
- */
+/** Keeps only an error's code: errors of undici may contain parts of the answer. @param facts of its headers, if any */
 function asFault(error: unknown, facts: FaultFacts): VendorFault {
   if (error instanceof BrokenAnswer) return error.toFault(facts);
   if (error instanceof errors.ConnectTimeoutError) return new VendorFault('timeout');

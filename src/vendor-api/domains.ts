@@ -7,8 +7,7 @@ import { ConnectionPlaces } from './client.ts';
 import { ruleFor, VendorFault } from './faults.ts';
 
 /**
- * The circuit opens when more than 80 % of the last 20 accounts saw an outage, and at least 10 accounts tried. Each
- * account counts once, with its last attempt, so a few accounts cannot open the circuit for the others.
+ * Opens when over 80 % of the last 20 accounts, at least 10, saw an outage last: a few cannot open it for the others.
  */
 const SAMPLE = { accounts: 20, minimumAccounts: 10, threshold: 0.8 };
 /** How long the circuit stays open. One trial attempt follows. */
@@ -22,10 +21,7 @@ export class CircuitBreaker {
   readonly #onChange: (status: CircuitStatus) => void;
   /** Whether the last attempt of each account saw an outage. The account with the oldest attempt leaves first. */
   readonly #sample = new LRUCache<AccountId, boolean>({ max: SAMPLE.accounts });
-  /**
-   * Accounts whose trial failed since the circuit opened. They leave the next trial to others for as long again.
-   * Otherwise an account whose logins always fail would keep the circuit open when the vendor is well again.
-   */
+  /** Accounts whose trial failed leave the next one to others as long: one that always fails must not keep it open. */
   readonly #failedTrials = new LRUCache<AccountId, true>({ max: MAX_FAILED_TRIALS });
   /** The account whose trial attempt waits for its turn. Others would take places in the queue for nothing. */
   #waiting: AccountId | undefined;
@@ -44,8 +40,7 @@ export class CircuitBreaker {
   }
 
   /**
-   * Must be called before an attempt waits for its turn. While a trial attempt waits, logins of other accounts are
-   * refused.
+   * Call it before an attempt waits for its turn: while a trial waits, logins of other accounts are refused.
    * @returns a function that must be called when the attempt has ended, or is not made
    * @throws VendorFault as {@link throwIfOpen}
    */

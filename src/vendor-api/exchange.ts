@@ -16,16 +16,10 @@ export interface ExchangeOptions {
   readonly offsetMs: number;
 }
 
-/**
- * The form of a vendor request id that the log may show, unless it is a secret of the app. It is shorter than any
- * token.
- */
+/** The form of a request id that the log may show, unless it is a secret of the app. It is shorter than any token. */
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
-/**
- * Signs a login, sends it once, and reads the answer.
- * @throws VendorFault if no valid answer of the vendor arrived
- */
+/** Signs a login, sends it once, and reads the answer. @throws VendorFault if no valid answer of the vendor arrived */
 export async function exchange(login: UnsignedLogin, options: ExchangeOptions) {
   const { transport, clock, timeoutMs, offsetMs: knownOffsetMs } = options;
   const timestamp = Math.floor((clock.now() + knownOffsetMs) / 1_000);
@@ -59,9 +53,8 @@ export type VendorExchange = Awaited<ReturnType<typeof exchange>>;
 const NEGLIGIBLE_MS = 2_000;
 
 /**
- * Returns the vendor's clock minus the broker's clock in ms. A difference that the duration of the exchange may explain
- * counts as 0.
- * @param vendorDate the `Date` header of the answer: epoch ms by the vendor's clock
+ * Returns the vendor's clock minus the broker's in ms; 0 if the exchange's duration may explain a difference.
+ * @param vendorDate the `Date` header: epoch ms by the vendor's clock
  * @param sentAt epoch ms by the broker's clock
  */
 export function measureOffset(vendorDate: number, sentAt: number, roundTripMs: number): number {
@@ -72,9 +65,8 @@ export function measureOffset(vendorDate: number, sentAt: number, roundTripMs: n
 }
 
 /**
- * Sends one login. If the vendor refuses the timestamp, it sends another one by the vendor's clock, as the service
- * does.
- * @throws VendorFault if no valid answer of the vendor arrived
+ * Sends a login; if its timestamp is refused, another by the vendor's clock.
+ * @throws VendorFault without a valid answer
  */
 export async function probeVendor(
   login: UnsignedLogin,

@@ -41,10 +41,7 @@ interface FaultRule {
   readonly message: string;
   /** Present if a retry makes sense. `answer_lost`: the login may have succeeded, so it gets one retry at most. */
   readonly retry?: 'answered' | 'answer_lost';
-  /**
-   * Whether the vendor's service failed, so that the circuit breaker counts it. A well-formed answer to what one
-   * account sent is no outage: only the account backs off.
-   */
+  /** Counted by the circuit breaker: the service failed. A well-formed answer to one account is none: it backs off. */
   readonly isOutage: boolean;
 }
 

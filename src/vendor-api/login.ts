@@ -39,9 +39,8 @@ export interface LoginTurnsOptions extends Pick<DomainsOptions, 'clock' | 'log'>
 }
 
 /**
- * Returns the function that waits until a login may be sent, at most 2 s. It keeps all replicas together within the
- * login budget. While the store is unavailable, each replica uses a share of it. A turn later than `latestAt`, by the
- * monotonic clock, would be useless.
+ * Returns the function that waits until a login may be sent, at most 2 s. All replicas keep within the login budget,
+ * and each within a share of it while the store is unavailable. A turn later than `latestAt` (monotonic) is useless.
  * @throws BrokerError `vendor_busy` as a rejection
  */
 export function loginTurns({ queue, openOwnQueue, maxPerSecond, clock, log, observer }: LoginTurnsOptions) {
@@ -81,10 +80,9 @@ function paceOf(perSecond: number): Pace {
 }
 
 /**
- * Returns the function that decides which faults of one login get another attempt, and when. Only transient faults do:
- * at most three attempts, with exponential backoff and full jitter, each only if it can end within the login budget. A
- * login that may have succeeded gets one retry at most. So does a timestamp that the vendor refused: the next attempt
- * uses the vendor's clock.
+ * Returns the function that decides which faults of one login get another attempt, and when: only transient ones, three
+ * attempts at most, with exponential backoff and full jitter, each only if it can end within the login budget. A login
+ * that may have succeeded gets one retry at most, and so does a refused timestamp, by the vendor's clock.
  * @param latestAt by the monotonic clock; no attempt begins later
  * @returns its result is the delay of the next attempt in ms; `undefined` if the fault is final
  */
@@ -164,10 +162,7 @@ export function createVendorLogin(options: VendorLoginOptions) {
     if (waitMs === 0) observer.accountClosed();
   }
 
-  /**
-   * Lets the logins that are in flight end with their present attempt, so that a shutdown need not wait for a second
-   * one.
-   */
+  /** Lets the logins in flight end with their present attempt, so that a shutdown need not wait for a second one. */
   function stopRetrying(): void {
     isStopping = true;
   }
@@ -249,10 +244,7 @@ function isUnsent(error: unknown): boolean {
   return error instanceof BrokerError || (error instanceof VendorFault && error.kind === 'circuit_open');
 }
 
-/**
- * An open circuit is no news from the domain. The refusal of one account is no failure of the domain: it shows that it
- * works.
- */
+/** An open circuit is no news from the domain. The refusal of one account shows that the domain works. */
 function noteFailure({ logins }: Domain, fault: VendorFault, at: number): void {
   const { kind, facts } = fault;
   if (kind === 'circuit_open') return;

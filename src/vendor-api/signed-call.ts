@@ -40,8 +40,7 @@ export interface PreparedLogin {
 }
 
 /**
- * Signs a `thirdCustLogin` (docs/vendor-login.md, "Request" and "Signature"). The returned body holds exactly the
- * signed bytes.
+ * Signs a `thirdCustLogin` (docs/vendor-login.md, "Request" and "Signature"). `body` holds exactly the signed bytes.
  */
 export function prepareLogin({ domain, app, subject, region, nonce, timestamp }: LoginParts): PreparedLogin {
   const url = new URL(domain.pathname.replace(/\/+$/, '') + PATH, domain.origin);

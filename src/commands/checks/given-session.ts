@@ -40,12 +40,7 @@ const UNREADABLE: Text = {
 
 const NO_SESSION: Text = { en: '--session: there is no session in the input', zh: '--session：输入中没有会话' };
 
-/**
- * Reads the session of `--session`.
- * @param file `-`: standard input
- * @param err gets a prompt if standard input is a terminal
- * @throws UsageError if the file cannot be read, or is empty
- */
+/** @param file `-`: standard input, with a prompt to `err` on a terminal @throws UsageError if unreadable or empty */
 export async function readSession(
   file: string,
   stdin: Readable & { readonly isTTY?: boolean | undefined },

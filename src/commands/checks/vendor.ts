@@ -17,9 +17,8 @@ const MAX_OFFSET_MS = 120_000;
 const CHECK_ACCOUNT = 'sdk-token-broker-check';
 
 /**
- * Checks every domain of the vendor, its clock, and every app there. The check of an app is a signed call without a
- * country: the vendor verifies its signature, and should then refuse it. `login` replaces one of these calls with a
- * real login.
+ * Checks every domain of the vendor, its clock, and every app there, by a signed call without a country: the vendor
+ * verifies its signature, and should then refuse it. `login` replaces one of these calls.
  */
 export async function checkVendor(
   vendor: VendorConfig,
