@@ -51,10 +51,7 @@ function standardOutput(): DestinationStream {
   return output;
 }
 
-/**
- * Writes JSON lines, without fields that libraries add to errors.
- * @param fieldsOfLine of each line, when it is written
- */
+/** Writes JSON lines, without the fields that libraries add to errors. @param fieldsOfLine of each line when written */
 export function createLogger(level: string, fieldsOfLine?: () => object): Logger {
   const options: LoggerOptions = {
     level,

@@ -17,9 +17,7 @@ export interface Proxy {
   readonly url: URL;
 }
 
-/**
- * By the rules of curl; `undefined`: directly. undici's own agent takes `HTTP_PROXY` for `https:` too, and no networks.
- */
+/** By the rules of curl. undici's own agent takes `HTTP_PROXY` for `https:` too, and no networks in `NO_PROXY`. */
 export function proxyFor({ protocol, hostname }: URL, proxies: Proxies): Proxy | undefined {
   const setting = protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
   const url = proxies[setting];

@@ -75,9 +75,7 @@ export interface Service {
    * @throws ConfigError if apps or Redis servers differ; the error of `read`
    */
   reloadSecrets(read: () => Config): readonly string[];
-  /**
-   * Shuts down within 10 s: refuses new requests, answers running ones, releases leases and disconnects. Idempotent.
-   */
+  /** Shuts down within 10 s: refuses new requests, answers running ones, releases leases, disconnects. Idempotent. */
   close(): Promise<void>;
 }
 

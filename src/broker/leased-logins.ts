@@ -175,9 +175,7 @@ export class LeasedLogins<Result> {
     return asUnavailable(new BrokerError('store_unavailable', { retryAfter: 1 }));
   }
 
-  /**
-   * Does `work` and extends the lease. An error releases it, and counts. `undefined` instead of {@link LoginNotSent}.
-   */
+  /** Does `work` and extends the lease. An error releases it, and counts. {@link LoginNotSent} becomes `undefined`. */
   async holding<Done>(
     request: LoginRequest,
     granted: GrantedLease,

@@ -34,9 +34,7 @@ interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'sessions
   readonly lease: Lease | undefined;
 }
 
-/**
- * Returns the steps by which a request gets a token. Every token comes into being here. Errors: see `Renewal.renew`.
- */
+/** The steps by which a request gets a token. Every token comes into being here. Errors: see `Renewal.renew`. */
 export function loginSteps(options: TokenLoginOptions, logins: LeasedLogins<Renewed>) {
   const { cache, clock, vendor, limits, policy, observer, terminals, writeBack, log, accounts } = options;
   return (request: RenewalRequest): LoginSteps<Renewed> => ({

@@ -172,9 +172,7 @@ export class WriteBack {
     if (oldest !== undefined && waiting.size > MAX_MISSING) waiting.delete(oldest);
   }
 
-  /**
-   * While the store takes nothing, a new one is tried alone: each would repeat the oldest 64. Then the others follow.
-   */
+  /** While the store takes nothing, tries a new one alone: each would repeat the oldest 64. Then the others follow. */
   #add(missing: Missing): void {
     if (this.#retry && !this.#stopped) {
       void this.#write(missing).then((isAccepted) => {

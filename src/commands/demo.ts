@@ -47,10 +47,7 @@ interface DemoServices {
   readonly consoleUrl: string;
 }
 
-/**
- * The `demo` command: a vendor, a customer cloud and a broker on loopback, with real requests, until Ctrl-C.
- * @throws UsageError, HelpRequested
- */
+/** The `demo` command: all services on loopback, with real requests, until Ctrl-C. @throws UsageError, HelpRequested */
 export async function demo(args: readonly string[], context: CommandContext): Promise<void> {
   const language = languageOf(args, context.env);
   parseFlags(args, LANG_OPTION, HELP[language]);

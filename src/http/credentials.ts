@@ -11,9 +11,7 @@ const BEARER_HEADER = /^bearer +(.+)$/i;
 /** With a b64token (RFC 6750 §2.1). */
 const BEARER_TOKEN_HEADER = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
 
-/**
- * `undefined` without the scheme `Bearer`. Node joins repeated headers with commas, which a b64token cannot contain.
- */
+/** `undefined` without the scheme `Bearer`. Node joins repeated headers by commas, which no b64token contains. */
 export function bearerCredential(authorization: string | undefined): string | undefined {
   return BEARER_HEADER.exec(authorization ?? '')?.[1];
 }

@@ -18,9 +18,7 @@ const HOURS_MS = Array.from({ length: 25 }, (_, hour) => hour * HOUR_MS);
 const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
 const HORIZONS_MS = [...HOURS_MS, ...DAYS_MS];
 
-/**
- * How long the first end of a token is shown. It takes up to 50,000 tokens, so no outage may ask for it each second.
- */
+/** How long the first end of a token is shown: to find it, the store looks at up to 50,000 tokens. */
 const FIRST_END_MS = { least: 10_000, most: 60_000 };
 
 interface CountedFailures {

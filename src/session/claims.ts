@@ -10,9 +10,7 @@ import { sessionCheckUnavailable } from './session-server.ts';
 /** The unit of a point in time since 1970. */
 type TimeUnit = 's' | 'ms';
 
-/**
- * Claim names, or dotted paths into nested claims. A claim with dots in its own name takes precedence over the path.
- */
+/** Claim names, or dotted paths into nested claims. A claim whose own name has dots takes precedence over the path. */
 export interface ClaimNames {
   readonly unionId: string;
   readonly region: string;

@@ -43,10 +43,7 @@ const FAULTS: Readonly<Record<string, SessionFault>> = {
 
 export type Claims = Readonly<Record<string, unknown>>;
 
-/**
- * Checks a session that is a signed JWT (RFC 7519).
- * @throws Error that describes the required key, if it is unusable
- */
+/** Checks a session that is a signed JWT (RFC 7519). @throws Error that describes the required key, if unusable */
 export function createJwtVerifier(options: JwtVerifierOptions): SessionVerifier {
   const { claims: names, clock } = options;
   const knownHeaders = new KnownHeaders();
@@ -116,9 +113,7 @@ export function validClaims(
   };
 }
 
-/**
- * Media types may leave out `application/`, and are case-insensitive (RFC 7515 §4.1.9). jose accepts any JSON value.
- */
+/** Media types are case-insensitive and may leave out `application/` (RFC 7515 §4.1.9). jose accepts any JSON. */
 export function isSessionType(type: unknown): boolean {
   if (typeof type !== 'string') return type === undefined;
   const name = type.toLowerCase().replace(/^application\//, '');

@@ -31,9 +31,7 @@ interface KnownHeader {
   readonly keySet: KeySet;
 }
 
-/**
- * A compact JWS (RFC 7515 §7.1), unpadded base64url: the signed part, which is header and payload, and the signature.
- */
+/** A compact JWS (RFC 7515 §7.1) in base64url: the signed part, which is header and payload, and the signature. */
 const COMPACT_JWS = /^(([\w-]+)\.([\w-]+))\.([\w-]+)$/;
 /** A customer cloud needs one header per key, and a few keys. */
 const MAX_HEADERS = 64;

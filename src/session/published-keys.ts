@@ -73,9 +73,7 @@ interface PublishedKeySet extends KeySet {
   readonly find: JWTVerifyGetKey;
 }
 
-/**
- * Keys at a URL, fetched when first needed. jose's remote key set would fetch for each unknown key while that fails.
- */
+/** Keys at a URL, fetched when first needed. While that fails, jose's own set would fetch for each unknown key. */
 export class PublishedKeys {
   readonly #url: URL;
   readonly #access: SessionServerAccess;

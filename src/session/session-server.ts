@@ -212,10 +212,7 @@ export class QuestionQueue {
     this.#clock = clock;
   }
 
-  /**
-   * @param account if the session was accepted before
-   * @throws BrokerError `session_check_unavailable` if not in time
-   */
+  /** @param account if the session was accepted before @throws BrokerError `session_check_unavailable` if too late */
   async run<Answer>(question: () => Answer | Promise<Answer>, account?: AccountId): Promise<Answer> {
     if (this.#hasPlace(account)) this.#count(account, 1);
     else await this.#waitForPlace(account);

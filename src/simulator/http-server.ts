@@ -42,10 +42,7 @@ export function sendJson(response: ServerResponse, value: unknown, status = 200,
   response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
 }
 
-/**
- * Refuses requests under a site's host name (DNS rebinding), and changes by a page of another site.
- * @throws BadRequest
- */
+/** Refuses a site's host name (DNS rebinding), and changes by a page of another site. @throws BadRequest */
 export function refuseForeign({ method, headers }: IncomingMessage): void {
   const { host = '', origin } = headers;
   if (isForeignHost(host)) throw new BadRequest('call it by its address, or by a host name without a dot', 403);

@@ -144,10 +144,7 @@ const REFUSALS: Readonly<Partial<Record<Fault, Refusal>>> = {
   'frozen-app': new Refusal('appFrozen', 'app frozen'),
 };
 
-/**
- * Replaces the vendor's answer by something else, or none. The login has no effect.
- * @returns whether `fault` does so
- */
+/** Replaces the vendor's answer, or sends none. The login has no effect. @returns whether `fault` is such a fault */
 async function breakAnswer(fault: Fault, response: ServerResponse): Promise<boolean> {
   switch (fault) {
     case 'http-500':

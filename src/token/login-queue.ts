@@ -18,9 +18,7 @@ export interface Place {
 
 /** Longest wait of a newcomer. Logins that yield may wait one interval longer, so that newcomers leave them a share. */
 export const LONGEST_WAIT_MS = 2_000;
-/**
- * Longest waits of the other priorities, while no login waits that they yield to. Later newcomers queue behind them.
- */
+/** Longest waits of the other priorities, while no login waits that they yield to. Later newcomers go behind them. */
 export const LONGEST_RETURNING_WAIT_MS = 250;
 export const LONGEST_BACKGROUND_WAIT_MS = 500;
 /** While a login waits, those that give way to it get at most one of this many places. */

@@ -276,9 +276,7 @@ export interface AnnouncementFeed {
   /** Calls `listener` for each announcement from now on. */
   subscribe(listener: (announcement: Announcement) => void): void;
 
-  /**
-   * Monotonic time since which no announcement was missed; `undefined` while some may be. Check older cached tokens.
-   */
+  /** Monotonic time since which no announcement was missed; `undefined` while some may be. Check older tokens. */
   completeSince(): number | undefined;
 }
 

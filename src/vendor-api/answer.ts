@@ -108,9 +108,7 @@ const required = z.union([z.string().min(1), wholeNumber]);
 
 /** Fields that the protocol does not know are passed on to the SDK, up to this many. */
 const MAX_OTHER_FIELDS = 64;
-/**
- * Most bytes of the fields as JSON, which may have four times those of the answer. A longer record is not read back.
- */
+/** Most bytes of the fields as JSON, which may be four times the answer. A longer record could not be read back. */
 const MAX_FIELD_BYTES = 500_000;
 
 /** The SDK knows `expand` as `expend`. A vendor may send either, both or none of them. */

@@ -6,9 +6,7 @@ import type { AccountId } from '../token/subject.ts';
 import { ConnectionPlaces } from './client.ts';
 import { ruleFor, VendorFault } from './faults.ts';
 
-/**
- * Opens when over 80 % of the last 20 accounts, at least 10, saw an outage last: a few cannot open it for the others.
- */
+/** Opens when over 80 % of the last 20 accounts, 10 at least, saw an outage. A few cannot open it for the others. */
 const SAMPLE = { accounts: 20, minimumAccounts: 10, threshold: 0.8 };
 /** How long the circuit stays open. One trial attempt follows. */
 const OPEN_MS = 5_000;

@@ -64,10 +64,7 @@ export function measureOffset(vendorDate: number, sentAt: number, roundTripMs: n
   return Math.abs(offsetMs) > NEGLIGIBLE_MS + halfTripMs ? offsetMs : 0;
 }
 
-/**
- * Sends a login; if its timestamp is refused, another by the vendor's clock.
- * @throws VendorFault without a valid answer
- */
+/** Sends a login, and again by the vendor's clock if the timestamp is refused. @throws VendorFault without an answer */
 export async function probeVendor(
   login: UnsignedLogin,
   options: Omit<ExchangeOptions, 'offsetMs'>,

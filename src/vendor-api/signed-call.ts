@@ -39,9 +39,7 @@ export interface PreparedLogin {
   readonly stringToSign: string;
 }
 
-/**
- * Signs a `thirdCustLogin` (docs/vendor-login.md, "Request" and "Signature"). `body` holds exactly the signed bytes.
- */
+/** Signs a `thirdCustLogin` (docs/vendor-login.md, "Request" and "Signature"). `body` has exactly the signed bytes. */
 export function prepareLogin({ domain, app, subject, region, nonce, timestamp }: LoginParts): PreparedLogin {
   const url = new URL(domain.pathname.replace(/\/+$/, '') + PATH, domain.origin);
   const body = Buffer.from(

@@ -6,9 +6,7 @@ import { BrokerError } from '../../token/errors.ts';
 import { endSoon } from '../server/connections.ts';
 import { noneMatchNames } from '../token-answer.ts';
 
-/**
- * scripts/build.mjs writes dist/static/ next to this code in dist/lib/. From source, the last build's files are used.
- */
+/** scripts/build.mjs writes dist/static/ next to this code in dist/lib/. Source code uses those of the last build. */
 const isBundled = !import.meta.url.endsWith('.ts');
 const FOLDER = new URL(isBundled ? '../static/' : '../../../dist/static/', import.meta.url);
 
@@ -26,9 +24,7 @@ export function readStaticFile(name: string): Buffer {
   return readFileSync(new URL(name, FOLDER));
 }
 
-/**
- * Answers with a file of dist/static/, read at the first call: unsent answers take no memory and no descriptor each.
- */
+/** Answers with a file of dist/static/, read at the first call: unsent answers take no memory or descriptor each. */
 export function staticFile(name: string, change = (file: Buffer) => file): (reply: FastifyReply) => FastifyReply {
   let file: Buffer | undefined;
   return (reply) => {

@@ -163,9 +163,7 @@ export class Connections {
     };
   }
 
-  /**
-   * Closes the longest unused connections without a session, also waiting ones. If they are few, idle ones with one.
-   */
+  /** Closes the longest unused connections without a session, also waiting ones. If these are few, idle others. */
   #makeRoom(): void {
     const all = [...this.#connections.values()].sort((a, b) => a.usedAt - b.usedAt);
     const strangers = all.filter(({ socket }) => !withSession.has(socket));

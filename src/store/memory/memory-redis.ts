@@ -53,9 +53,7 @@ type Value = string | Map<string, string> | SortedSet | Stream;
 /** So many keys that may have expired are looked at with each command. */
 const SWEPT_KEYS = 2;
 
-/**
- * Commands of Redis (https://redis.io/docs/latest/commands) in memory. Texts have a character for each byte (Latin-1).
- */
+/** The used commands of Redis (https://redis.io/docs/latest/commands). A text has a character for each byte. */
 export class MemoryRedis {
   readonly #clock: StoreTime;
   readonly #onMessage: (channel: string, text: string) => void;

@@ -13,9 +13,7 @@ import { resealScript } from './lua-scripts.ts';
 import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
 
-/**
- * Over 1,000 terminals and {@link ACCOUNT_FIELDS}. Anyone who can write to Redis can add more: `find` gets some then.
- */
+/** Over 1,000 terminals and {@link ACCOUNT_FIELDS}. Anyone with access to Redis may add more; `find` gets some then. */
 const MAX_FIELDS = 1_024;
 
 /** How long an end of all sessions is remembered. It must be longer than any session lives. */

@@ -99,10 +99,7 @@ export function resealScript({ key, field, headLength, sealed }: SealedField, re
 
 type Script = (...args: (string | number | Buffer)[]) => Promise<unknown>;
 
-/**
- * Strings in the result are buffers.
- * @param deadline epoch ms by the clock of Redis, which then refuses it; '' for none
- */
+/** Strings in the result are buffers. @param deadline epoch ms, when Redis begins to refuse the script; '' for none */
 export async function runScript(
   redis: RedisClient,
   [name, keys, args]: ScriptCall,

@@ -18,9 +18,7 @@ export interface ClientOptions extends Omit<RedisOptions, 'replyMapping' | 'scri
   readonly retryStrategy: (attempt: number) => number;
 }
 
-/**
- * Limits retries on a cluster: a command to a dead node must fail before the timeout that opens the circuit breaker.
- */
+/** Limits retries on a cluster: a command to a dead node must fail before the timeout that opens the breaker. */
 const REDIRECTIONS = {
   maxRedirections: 4,
   retryDelayOnFailover: 50,

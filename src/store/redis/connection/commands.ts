@@ -123,9 +123,7 @@ export class ServerClocks {
     this.#readings.set(part, { time: expected > latest ? time : Math.max(time, expected), readAt });
   }
 
-  /**
-   * Epoch ms, at most the shortest round trip behind; before a first answer, another server's clock, or `undefined`.
-   */
+  /** Epoch ms, the shortest round trip behind at most. Before a first answer: another server's, or `undefined`. */
   now(part: string): number | undefined {
     const reading = this.#readings.get(part) ?? this.#readings.get('');
     return reading && reading.time + this.#clock.monotonic() - reading.readAt;

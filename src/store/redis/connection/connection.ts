@@ -24,9 +24,7 @@ const COMMAND_TIMEOUT_MS = 2_000;
 /** Ends a connection that answers nothing. Callers have a shorter timeout. ioredis would wait a quarter of an hour. */
 export const SILENCE_MS = 2_000;
 
-/**
- * Minimum time between such reconnections. It does not grow: after a failover, an address may lead to the master late.
- */
+/** Minimum time between such reconnections. It does not grow: an address may lead to the new master late. */
 const NOT_MASTER_PAUSE_MS = 5_000;
 /** Answers of a server that is no master any more, or one that has lost its replicas. */
 const NOT_MASTER = /\b(READONLY|NOREPLICAS)\b/;

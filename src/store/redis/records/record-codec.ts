@@ -153,9 +153,7 @@ function recordInTheClear(plain: Buffer, id: SubjectId): SealedRecord | undefine
   return subjectId({ app, unionId, uniqueId }) === id ? text : undefined;
 }
 
-/**
- * Twice the vendor's longest answer. Anyone may store more in Redis, and parsed JSON takes up to 30 times its length.
- */
+/** Twice the vendor's longest answer. A forged value may be longer, and parsed JSON takes up to 30 times its length. */
 export const MAX_STORED_BYTES = 2 ** 19;
 
 /** `undefined` when the text is no JSON. */
