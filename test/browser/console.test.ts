@@ -1,6 +1,5 @@
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,6 +9,7 @@ import { startChromium } from '../support/browser.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { listening } from '../support/listening.ts';
 import { newFolder } from '../support/new-folder.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { openConsole } from './console-page.ts';
@@ -101,26 +101,22 @@ test('a refused signature is the verdict, with its next step, and refused sessio
     REDIS_KEY_PREFIX: 'console-wrong-key',
     VENDOR_APP_KEY: 'wrong-key',
   });
-  try {
-    for (let account = 0; account < 5; account += 1) {
-      expect((await misconfigured.getToken(await fleet.session(`bob-${account}`), 'phone')).status).toBe(502);
-    }
-    const opened = await openConsole(browser, `${misconfigured.adminUrl}/console`);
-    await opened.enter(FIRST_TOKEN);
-    await opened.verdict(/The vendor refuses our signature in 100% of the logins \(5 lately\)\./);
-    const details = opened.page.locator('#verdict-details');
-    expect(await details.textContent()).toContain('node dist/main.js check');
-    const runbook = details.getByRole('link', { name: 'vendor_rejects' });
-    expect(await runbook.getAttribute('href')).toMatch(/^console\/runbooks\/en\?broker=[0-9a-f]{130}#vendor_rejects$/);
-    const forged = (await fleet.session('mallory')).slice(0, -8);
-    for (let number = 10; number < 22; number += 1) await misconfigured.getToken(`${forged}made-u${number}`, 'phone');
-    await eventually(async () => {
-      await opened.askNow();
-      expect(await details.textContent()).toMatch(/The broker refuses \d+% of the sessions/);
-    });
-  } finally {
-    await misconfigured.stop();
+  for (let account = 0; account < 5; account += 1) {
+    expect((await misconfigured.getToken(await fleet.session(`bob-${account}`), 'phone')).status).toBe(502);
   }
+  const opened = await openConsole(browser, `${misconfigured.adminUrl}/console`);
+  await opened.enter(FIRST_TOKEN);
+  await opened.verdict(/The vendor refuses our signature in 100% of the logins \(5 lately\)\./);
+  const details = opened.page.locator('#verdict-details');
+  expect(await details.textContent()).toContain('node dist/main.js check');
+  const runbook = details.getByRole('link', { name: 'vendor_rejects' });
+  expect(await runbook.getAttribute('href')).toMatch(/^console\/runbooks\/en\?broker=[0-9a-f]{130}#vendor_rejects$/);
+  const forged = (await fleet.session('mallory')).slice(0, -8);
+  for (let number = 10; number < 22; number += 1) await misconfigured.getToken(`${forged}made-u${number}`, 'phone');
+  await eventually(async () => {
+    await opened.askNow();
+    expect(await details.textContent()).toMatch(/The broker refuses \d+% of the sessions/);
+  });
 });
 
 describe('the token', () => {
@@ -227,13 +223,7 @@ async function takeAddress(port: number): Promise<Stranger> {
     else if (request.method === 'GET') response.setHeader('content-type', 'text/html').end('<p>stranger</p>');
     else response.end(JSON.stringify({ status: 200, text: JSON.stringify({ findings: [] }) }));
   });
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
-  const close = () =>
-    new Promise<void>((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    });
-  return { port: (server.address() as AddressInfo).port, requests, close };
+  return { ...(await listening(server, port)), requests };
 }
 
 describe('a stranger that listens where the broker was', () => {
@@ -255,26 +245,22 @@ describe('a stranger that listens where the broker was', () => {
     await opened.verdict(/fine/);
     await dead.stop();
     const stranger = await takeAddress(Number(new URL(url).port));
-    try {
-      await opened.askNow();
-      await opened.verdict(FOREIGN);
-      expect(await opened.page.locator('#verdict').getAttribute('data-level')).toBe('critical');
-      await opened.ask('alice');
-      await opened.page.locator('#lookup-message').getByText(FOREIGN).waitFor();
-      // No link leads to the stranger.
-      expect(await opened.page.locator('a[href*="console/"]:visible').count()).toBe(0);
-      // The token is typed only now.
-      await asking.enter(FIRST_TOKEN);
-      await asking.page.locator('#token-error').getByText(FOREIGN).waitFor();
-      expect(await asking.page.locator('#token').inputValue()).toBe('');
-      expectNothingUsable(stranger, 3);
-      for (const { page } of [opened, asking]) {
-        await page.reload();
-        await page.getByText('stranger').waitFor();
-        expect(await page.evaluate(KEPT)).toEqual(NOTHING_KEPT);
-      }
-    } finally {
-      await stranger.close();
+    await opened.askNow();
+    await opened.verdict(FOREIGN);
+    expect(await opened.page.locator('#verdict').getAttribute('data-level')).toBe('critical');
+    await opened.ask('alice');
+    await opened.page.locator('#lookup-message').getByText(FOREIGN).waitFor();
+    // No link leads to the stranger.
+    expect(await opened.page.locator('a[href*="console/"]:visible').count()).toBe(0);
+    // The token is typed only now.
+    await asking.enter(FIRST_TOKEN);
+    await asking.page.locator('#token-error').getByText(FOREIGN).waitFor();
+    expect(await asking.page.locator('#token').inputValue()).toBe('');
+    expectNothingUsable(stranger, 3);
+    for (const { page } of [opened, asking]) {
+      await page.reload();
+      await page.getByText('stranger').waitFor();
+      expect(await page.evaluate(KEPT)).toEqual(NOTHING_KEPT);
     }
   });
 
@@ -285,7 +271,7 @@ describe('a stranger that listens where the broker was', () => {
     const { page } = opened;
     expect(await page.evaluate('window.stranger')).toBe(true);
     await stranger.close();
-    const genuine = await startFaultProxy(adminPort(), stranger.port);
+    await startFaultProxy(adminPort(), stranger.port);
     await page.goto(`${origin}/console`);
     await opened.signIn(FIRST_TOKEN);
     expect(await page.evaluate('window.stranger')).toBeUndefined();
@@ -293,7 +279,6 @@ describe('a stranger that listens where the broker was', () => {
       "fetch('console/console.js', { cache: 'only-if-cached', mode: 'same-origin' }).then((file) => file.text())";
     expect(await page.evaluate(kept)).toBe(PLANTED_SCRIPT);
     expect(await opened.problems()).toEqual([]);
-    await genuine.close();
   });
 
   test('in the middle of a load runs no script and no style in the page', async () => {
@@ -331,10 +316,9 @@ describe('a stranger that listens where the broker was', () => {
       expect(await answer.text()).not.toMatch(/vendorDomains|replica/);
       expect((await deliver()).status).toBe(401);
     }
-    const second = await startFaultProxy(adminPort(), first.port);
+    await startFaultProxy(adminPort(), first.port);
     await opened.askNow();
     await opened.verdict(/fine/);
-    await second.close();
   });
 });
 
@@ -345,21 +329,17 @@ describe('an account', () => {
       REDIS_KEY_PREFIX: 'console-full-account',
       TERMINALS_PER_ACCOUNT: '2',
     });
-    try {
-      const session = await fleet.session('erin');
-      for (const phone of ['z-old', 'a-new']) expect((await full.getToken(session, phone)).status).toBe(200);
-      expect((await full.getToken(session, 'third')).status).toBe(403);
-      const { page, enter, lookUp } = await openConsole(browser, `${full.adminUrl}/console`);
-      await enter(FIRST_TOKEN);
-      await lookUp('erin');
-      await page.getByText('2 of 2 phones').waitFor();
-      await page.getByText('A new phone gets terminal_limit: log a lost one out.').waitFor();
-      expect(await page.locator('.terminals h4 bdi').allTextContents()).toEqual(['z-old', 'a-new']);
-      const failures = await page.locator('#failures').textContent();
-      expect(failures).toContain('TERMINALS_PER_ACCOUNT phones with a valid token. Who acts: the user.');
-    } finally {
-      await full.stop();
-    }
+    const session = await fleet.session('erin');
+    for (const phone of ['z-old', 'a-new']) expect((await full.getToken(session, phone)).status).toBe(200);
+    expect((await full.getToken(session, 'third')).status).toBe(403);
+    const { page, enter, lookUp } = await openConsole(browser, `${full.adminUrl}/console`);
+    await enter(FIRST_TOKEN);
+    await lookUp('erin');
+    await page.getByText('2 of 2 phones').waitFor();
+    await page.getByText('A new phone gets terminal_limit: log a lost one out.').waitFor();
+    expect(await page.locator('.terminals h4 bdi').allTextContents()).toEqual(['z-old', 'a-new']);
+    const failures = await page.locator('#failures').textContent();
+    expect(failures).toContain('TERMINALS_PER_ACCOUNT phones with a valid token. Who acts: the user.');
   });
 
   test('is found by its accessId and logged out with the keyboard alone, after a question, with an audit line', async () => {

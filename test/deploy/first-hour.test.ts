@@ -158,7 +158,6 @@ describe('on one host', () => {
       for (const name of ['VENDOR_APP_TOKEN_FILE', 'VENDOR_APP_KEY_FILE', 'REDIS_URL_FILE'])
         Reflect.deleteProperty(env, name);
       const replicas = [await startBrokerService(env), await startBrokerService(env)];
-      onTestFinished(async () => void (await Promise.all(replicas.map((replica) => replica.stop()))));
       const proxy = await startNginxOfPage(replicas.map(({ url }) => new URL(url).port));
       const session = await cloud.issueSession({ unionId: 'alice', region: 'DE' });
       const read = () => proxy.get('/sdk-token?uniqueId=my-phone', { authorization: `Bearer ${session}` });

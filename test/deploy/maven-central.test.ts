@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { listening } from '../support/listening.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../scripts/release/maven-central.sh', import.meta.url));
 const BUNDLE = fileURLToPath(import.meta.url);
@@ -22,13 +22,11 @@ async function publish(answers: readonly object[], { alreadyPublished = false, l
     const asked = requests.filter((one) => one.startsWith('POST /status?')).length;
     return response.end(JSON.stringify(answers[asked - 1] ?? answers.at(-1)));
   });
-  await new Promise<void>((done) => void server.listen(0, '127.0.0.1', done));
-  onTestFinished(() => void server.close());
   const env = {
     ...process.env,
     CENTRAL_USER: 'a-user',
     CENTRAL_PASSWORD: 'a-password',
-    CENTRAL_API: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    CENTRAL_API: (await listening(server)).url,
     CENTRAL_PAUSE_SECONDS: '0.01',
     CENTRAL_LONGEST_SECONDS: longestSeconds,
   };

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { startFleet } from '../support/fleet.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startRedisSentinels } from '../support/redis-sentinel.ts';
@@ -26,15 +26,13 @@ interface StartedRedis {
 }
 
 async function cluster(): Promise<StartedRedis> {
-  const { url, nodes, close } = await startRedisCluster();
-  onTestFinished(close);
+  const { url, nodes } = await startRedisCluster();
   const [master, , , replica] = nodes as [RedisServer, RedisServer, RedisServer, RedisServer];
   return { url, master, hasTakenOver: () => isMaster(replica) };
 }
 
 async function sentinels(): Promise<StartedRedis> {
-  const { url, master, replica, close } = await startRedisSentinels();
-  onTestFinished(close);
+  const { url, master, replica } = await startRedisSentinels();
   return { url, master, hasTakenOver: () => isMaster(replica) };
 }
 

@@ -1,15 +1,15 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { getTokenAt } from '../support/broker-process.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet, startServices } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { durationsDuring, expectPrompt, isMeasured } from '../support/honest-reads.ts';
+import { listening } from '../support/listening.ts';
 import { NGINX, startNginx } from '../support/nginx.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { introspectionAt } from '../unit/session/recording-server.ts';
@@ -50,13 +50,7 @@ async function startSessionServer(
       counts.connections -= 1;
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  counts.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  counts.url = (await listening(server)).url;
   return counts;
 }
 

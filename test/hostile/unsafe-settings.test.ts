@@ -40,17 +40,6 @@ describe('a URL with a password that has any characters', () => {
     );
     expect(refused).toBeGreaterThan(2_500);
   });
-
-  test.each(['VENDOR_BASE_URL', 'SESSION_JWT_JWKS_URL', 'SESSION_FORWARD_URL', 'SESSION_INTROSPECTION_URL'] as const)(
-    '%s says what is allowed instead of the value',
-    (name) => {
-      const [problem, ...others] = problemsOf({ ...USABLE, [name]: 'https://user:can/ary@host.example' });
-      expect(problem).toMatch(
-        new RegExp(`^${name} must be the http\\(s\\) URL .*, without a password( or a query)? in it$`),
-      );
-      expect(others).toEqual([]);
-    },
-  );
 });
 
 describe('a broker with Redis and without encryption keys', () => {
@@ -71,14 +60,6 @@ describe('a broker with Redis and without encryption keys', () => {
   test('is silent about it with a key', async () => {
     const { warnings } = await startWith({ NODE_ENV: 'development' });
     expect(warnings.join('\n')).not.toContain('TOKEN_ENCRYPTION_KEYS');
-  });
-});
-
-describe('a broker that accepts sessions of any issuer or for any audience', () => {
-  test.each(['SESSION_JWT_ISSUER', 'SESSION_JWT_AUDIENCE'])('says so at the start: %s=any', async (name) => {
-    const { warnings } = await startWith({ [name]: 'any' });
-    expect(warnings.filter((text) => text.includes(`${name} is any: `))).toHaveLength(1);
-    expect(warnings.filter((text) => text.includes(' is any: '))).toHaveLength(1);
   });
 });
 

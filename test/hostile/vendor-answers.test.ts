@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
-import { expect, inject, onTestFinished, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { Keys } from '../../src/store/redis/keys.ts';
 import { LOGIN_ERRORS } from '../../src/token/errors.ts';
 import { serveToken } from '../../src/token/sdk-token.ts';
@@ -13,7 +11,9 @@ import { brokerParts } from '../support/broker-parts.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore } from '../support/filled-store.ts';
+import { listening } from '../support/listening.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { keysMatching, redisClient } from '../support/redis-client.ts';
 import { principal, startApp } from '../unit/http/running-app.ts';
 import { IOS, vendorLoginAt } from '../unit/vendor-api/running-vendor-login.ts';
 import { DATA } from '../unit/vendor-api/scripted-vendor.ts';
@@ -173,10 +173,8 @@ function deliver(socket: Socket, answer: Answer, random: Random): void {
  * A vendor that answers each login with the bytes of `answer`. It reads requests by itself, so it can send any bytes.
  */
 async function startVendor(answer: (socket: Socket, unionId: string) => void): Promise<URL> {
-  const sockets = new Set<Socket>();
   const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket)).on('error', () => undefined);
+    socket.on('error', () => undefined);
     let received = '';
     socket.on('data', (chunk) => {
       received += chunk.toString('latin1');
@@ -190,13 +188,7 @@ async function startVendor(answer: (socket: Socket, unionId: string) => void): P
       }
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  return new URL((await listening(server)).url);
 }
 
 /** Whether the answer holds this token, read by other code than the broker's. */
@@ -234,11 +226,7 @@ test(
     const { vendorLogin } = vendorLoginAt(baseUrl, { timeoutMs: TIMEOUT_MS, log: log.logger });
     const keyPrefix = `vendor-fuzz-${randomUUID()}`;
     const store = await openRedisStore(inject('redisUrl'), keyPrefix, [newKey('k1')]);
-    const redis = new Redis(inject('redisUrl'));
-    onTestFinished(async () => {
-      redis.disconnect();
-      await store.close();
-    });
+    const redis = redisClient();
     const { broker } = brokerParts({ store, vendor: vendorLogin, log: log.logger });
     const { origin, log: httpLog } = await startApp({
       tokens: broker,
@@ -288,10 +276,8 @@ test(
     };
     const forget = async () => {
       const changes = new Keys(keyPrefix).changes(0);
-      for await (const keys of redis.scanStream({ match: `${keyPrefix}:*`, count: 1_000 })) {
-        const old = (keys as string[]).filter((key) => key !== changes);
-        if (old.length > 0) await redis.unlink(...old);
-      }
+      const old = (await keysMatching(`${keyPrefix}:*`, redis)).filter((key) => key !== changes);
+      if (old.length > 0) await redis.unlink(...old);
     };
 
     while (mutations < ANSWERS) {

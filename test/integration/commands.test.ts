@@ -153,10 +153,8 @@ test('a start names the settings of an address that is in use, or not of this ma
 
 test('serve logs that it is ready only when /readyz says so: Redis has answered', async () => {
   const redis = await startRedis();
-  onTestFinished(() => redis.stop());
   await redis.kill();
   const fleet = await startFleet({ replicas: 1, until: '/livez', env: { REDIS_URL: redis.url } });
-  onTestFinished(() => fleet.close());
   const { url, log } = fleet.broker(0);
   const isLogged = () => log().some((line) => line.includes('"msg":"ready"'));
   await eventually(() => log().some((line) => line.includes('Redis connection failed')));

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../src/http/routes/status.ts';
 import { startBroker } from '../support/broker-process.ts';
 import type { Replica } from '../support/broker-service.ts';
@@ -201,7 +201,6 @@ test('a fleet shows all its replicas: the missing one, the one with another sett
   await stopped.stop();
   await eventually(async () => expect((await statusOf(one)).replicas).toHaveLength(1), SOON);
   const other = await startBroker({ ...fleet.env, VENDOR_MAX_RPS: '8' });
-  onTestFinished(() => void other.signal('SIGKILL'));
   await eventually(async () => {
     const digests = (await statusOf(one)).replicas.map(({ configuration }) => configuration);
     expect(digests).toHaveLength(2);

@@ -102,7 +102,6 @@ describe('on a Redis Cluster', () => {
       await openRedisStore(cluster.url, keyPrefix, []),
     ];
     const lost = [writer, reader].map((store) => {
-      onTestFinished(() => store.close());
       const returns: string[] = [];
       store.health.onReturn((history) => void returns.push(history));
       return () => expect(returns.filter((one) => one !== 'same')).toEqual(['lost']);

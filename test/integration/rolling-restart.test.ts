@@ -1,6 +1,6 @@
 import { type IncomingMessage, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -65,7 +65,6 @@ test.skipIf(!NGINX).each([
     if (learns) nginx.use([other.url]);
     expect((await ending.exit).code).toBe(0);
     const started = await startBroker(fleet.env);
-    onTestFinished(() => started.signal('SIGKILL'));
     replicas[restart] = started;
     nginx.use([started.url, other.url]);
     await sleep(500);

@@ -1,16 +1,16 @@
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { SignJWT } from 'jose';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { rekey } from '../../src/commands/rekey.ts';
 import { listen, sendJson } from '../../src/simulator/http-server.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { sealedUnder } from '../support/filled-store.ts';
 import { type Fleet, lateCommands, startFleet } from '../support/fleet.ts';
+import { listening } from '../support/listening.ts';
 import { type Callers, type Load, startLoad } from '../support/load.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../support/otlp-receiver.ts';
 import { plainRequest } from '../support/plain-request.ts';
@@ -225,7 +225,6 @@ test('a secret in a variable is replaced by a rolling restart under load, with n
   );
   const roll = async (env: Secrets) => {
     const [former, next] = [started.at(-1) as BrokerProcess, await startBroker({ ...fleet.env, ...env })];
-    onTestFinished(async () => void (await next.stop()));
     started.push(next);
     inRotation = [former, next];
     await load.goOn();
@@ -292,10 +291,7 @@ async function startOAuthServer(secrets: Set<string>) {
     const sub = new URLSearchParams(body).get('token')?.split('.')[0];
     response.end(JSON.stringify(isBroker ? { active: true, sub, region: 'DE' } : { error: 'invalid_client' }));
   });
-  server.listen(0, '127.0.0.1');
-  await eventually(() => server.listening);
-  onTestFinished(() => void server.close().closeAllConnections());
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/introspect`;
+  return `${(await listening(server)).url}/introspect`;
 }
 
 async function clientSecret(): Promise<SessionSecret> {
@@ -342,8 +338,7 @@ async function oneServer(): Promise<RotatedRedis> {
 }
 
 async function aCluster(): Promise<RotatedRedis> {
-  const { url, nodes, close } = await startRedisCluster();
-  onTestFinished(() => close());
+  const { url, nodes } = await startRedisCluster();
   return { user: 'broker', urlWith: (password) => withUser(url, 'broker', password), nodes };
 }
 

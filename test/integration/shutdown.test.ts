@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
@@ -8,6 +8,7 @@ import { startCommand } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
+import { listening } from '../support/listening.ts';
 import type { PlainAnswer } from '../support/plain-request.ts';
 import { keysMatching, redisClient } from '../support/redis-client.ts';
 import { accessTokenOf } from '../support/served-token.ts';
@@ -113,10 +114,8 @@ describe('a signal during the start', () => {
   });
 
   test('opens no port, and ends the process with 0, if the start waits for a Redis that hangs', async () => {
-    const hanging = createServer().listen(0, '127.0.0.1');
-    onTestFinished(() => void hanging.close());
-    await once(hanging, 'listening');
-    const { port } = hanging.address() as AddressInfo;
+    const hanging = createServer();
+    const { port } = await listening(hanging);
     const redis = { REDIS_URL: `redis://127.0.0.1:${port}`, TOKEN_ENCRYPTION_KEYS: 'off' };
     const { signal, ended } = startCommand(['serve'], { ...(await env(undefined)), ...redis });
     const [socket] = (await once(hanging, 'connection')) as [Socket];
@@ -139,10 +138,7 @@ describe('a signal during the start', () => {
   });
 
   test('does not hide that the start fails: the process says why, and ends with 1', async () => {
-    const other = createServer().listen(0, '127.0.0.1');
-    onTestFinished(() => void other.close());
-    await once(other, 'listening');
-    const { port } = other.address() as AddressInfo;
+    const { port } = await listening(createServer());
     const { log, signal, ended } = startCommand(['serve'], await env(port));
     await eventually(() => log().includes('soon listening'));
     signal('SIGINT');

@@ -1,10 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
@@ -16,6 +13,7 @@ import { newFolder } from '../support/new-folder.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver, treeOf } from '../support/otlp-receiver.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { accessTokenOf } from '../support/served-token.ts';
+import { json, recordingServer } from '../unit/session/recording-server.ts';
 
 const EXPORT_KEY = 'export-key-canary-7c1d';
 
@@ -283,19 +281,13 @@ describe('with an endpoint', () => {
   });
 
   test('sessions in mode forward: nothing of a trace reaches the session server', async () => {
-    const sessionServer = createServer((_, response) =>
-      response
-        .setHeader('content-type', 'application/json')
-        .end(JSON.stringify({ sub: 'hugo-canary', region: 'DE', exp: Math.floor(Date.now() / 1_000) + 600 })),
-    ).listen(0, '127.0.0.1');
-    await once(sessionServer, 'listening');
-    onTestFinished(() => void sessionServer.close());
-    const { port } = sessionServer.address() as AddressInfo;
+    const exp = Math.floor(Date.now() / 1_000) + 600;
+    const { origin } = await recordingServer(json({ sub: 'hugo-canary', region: 'DE', exp }));
     const broker = await startBroker({
       ...fleet.vendor.brokerEnvironment,
       ...tracingTo(receiver),
       SESSION_MODE: 'forward',
-      SESSION_FORWARD_URL: `http://127.0.0.1:${port}/me`,
+      SESSION_FORWARD_URL: `${origin}/me`,
     });
     const before = outgoing.length;
     const parent = appSpan();

@@ -10,7 +10,7 @@ test.each(MISTAKES.map((mistake) => [mistake.name, mistake] as const))(
   (_, mistake) => {
     const text = readFileSync(join(ROOT, mistake.file), 'utf8');
     expect(withMistake(mistake, text)).not.toBe(text);
-    const constants = mistake.to.match(/\b[A-Z][A-Z\d]*_[A-Z\d_]+\b/g) ?? [];
+    const constants = mistake.to?.match(/\b[A-Z][A-Z\d]*_[A-Z\d_]+\b/g) ?? [];
     expect(constants.filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([]);
   },
 );

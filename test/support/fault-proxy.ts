@@ -1,7 +1,7 @@
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endWithTest } from './end-with-test.ts';
+import { listening } from './listening.ts';
 
 /**
  * - `refuse`: close every connection.
@@ -64,10 +64,9 @@ export async function startFaultProxy(target: number, ownPort = 0): Promise<Faul
       return false;
     });
   });
-  server.listen(ownPort, '127.0.0.1');
-  await once(server, 'listening');
+  const { port: listensOn, close } = await listening(server, ownPort);
   return {
-    port: (server.address() as AddressInfo).port,
+    port: listensOn,
     set(next) {
       const wasStalled = fault.kind === 'stall';
       fault = next;
@@ -87,8 +86,7 @@ export async function startFaultProxy(target: number, ownPort = 0): Promise<Faul
     close: endWithTest(async () => {
       endStall();
       for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
+      await close();
     }),
   };
 }

@@ -1,7 +1,6 @@
-import { once } from 'node:events';
 import { createServer, request } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
-import { endWithTest } from './end-with-test.ts';
+import { connect, type Socket } from 'node:net';
+import { listening } from './listening.ts';
 
 export interface HttpProxy {
   /** With the user and the password, if it asks for them. */
@@ -18,7 +17,6 @@ export interface HttpProxy {
  */
 export async function startHttpProxy(ports: Readonly<Record<string, number>>, credentials = ''): Promise<HttpProxy> {
   const seen: string[] = [];
-  const sockets = new Set<Socket>();
   const basic = `Basic ${Buffer.from(credentials).toString('base64')}`;
   const portOf = ({ hostname, port }: URL) => ports[hostname] ?? Number(port);
   const mayPass = (given: string | undefined, method: string | undefined, target: string | undefined) => {
@@ -39,7 +37,6 @@ export async function startHttpProxy(ports: Readonly<Record<string, number>>, cr
     forwarded.on('error', () => response.destroy());
     return void incoming.pipe(forwarded);
   });
-  server.on('connection', (socket) => sockets.add(socket));
   server.on('connect', ({ url, headers }, socket: Socket) => {
     socket.on('error', () => undefined);
     if (!mayPass(headers['proxy-authorization'], 'CONNECT', url)) {
@@ -50,18 +47,9 @@ export async function startHttpProxy(ports: Readonly<Record<string, number>>, cr
       socket.write('HTTP/1.1 200 OK\r\n\r\n');
       upstream.pipe(socket).pipe(upstream);
     });
-    sockets.add(upstream);
+    socket.once('close', () => upstream.destroy());
     upstream.on('error', () => socket.destroy());
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    url: `http://${credentials && `${credentials}@`}127.0.0.1:${(server.address() as AddressInfo).port}`,
-    seen,
-    close: endWithTest(async () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
-    }),
-  };
+  const { port, close } = await listening(server);
+  return { url: `http://${credentials && `${credentials}@`}127.0.0.1:${port}`, seen, close };
 }

@@ -1,8 +1,6 @@
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { endWithTest } from './end-with-test.ts';
+import { listening } from './listening.ts';
 
 /** A span in OTLP/JSON. */
 interface OtlpSpan {
@@ -54,21 +52,7 @@ export async function startOtlpReceiver(mode: 'answer' | 'hang' = 'answer'): Pro
     received.push(...spansOf(JSON.parse(body)));
     if (mode === 'answer') response.setHeader('content-type', 'application/json').end('{}');
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    port,
-    spans: () => [...received],
-    raw: () => [...raw],
-    close: endWithTest(async () => {
-      const closed = once(server, 'close');
-      server.close();
-      server.closeAllConnections();
-      await closed;
-    }),
-  };
+  return { ...(await listening(server)), spans: () => [...received], raw: () => [...raw] };
 }
 
 function spansOf({ resourceSpans }: OtlpRequest): ReceivedSpan[] {
