@@ -9,7 +9,6 @@ import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { type AccountId, accountId, type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
 import { claimLeases, type DueLease, type DueLeases, takeLease } from '../support/due-claims.ts';
 import { eventually } from '../support/eventually.ts';
-import { makeDue } from '../support/make-due.ts';
 
 const LEASE_MS = 10_000;
 const SHORT_LEASE_MS = 60;
@@ -672,13 +671,6 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       });
     });
 
-    test('does not claim a subject before it is due, and reports when the next is due', async () => {
-      const { id } = await savedNew(5_000);
-      const due = await claim(store, 1_000);
-      expect(idsOf(due)).not.toContain(id);
-      expect(due.nextInMs).toBeLessThanOrEqual(5_000);
-    });
-
     test('reports with a claim how many other subjects are due', async () => {
       // A store of its own, because tokens of other tests may fall due.
       const own = await open();
@@ -773,32 +765,6 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => claims(store, id));
     });
 
-    test('makes no subject due while its account cools down', async () => {
-      const { id } = await savedNew(1);
-      const failure = { code: 'vendor_unavailable' } as const;
-      await store.terminals.release(await acquired(store, id), systemClock.now(), failure);
-      const lease = await acquired(store, id);
-      const failedAt = systemClock.monotonic();
-      await store.terminals.release(lease, systemClock.now(), failure);
-      await eventually(() => claims(store, id));
-      expect(systemClock.monotonic() - failedAt).toBeGreaterThan(400);
-    });
-
-    test('makes a released subject due at the given time', async () => {
-      const { id } = await savedNew(1);
-      const { lease } = await claimed(store, id);
-      await store.terminals.release(lease, systemClock.now() + 5_000);
-      expect(await claims(store, id)).toBe(false);
-      await makeDue(store, id, systemClock.now());
-      await eventually(() => claims(store, id));
-    });
-
-    test('schedules nothing for a subject without a token', async () => {
-      const { id } = newSubject();
-      await makeDue(store, id, systemClock.now());
-      expect(await claims(store, id)).toBe(false);
-    });
-
     test('deletes an expired token when its lease is asked for', async () => {
       const dead = newSubject();
       const alive = newSubject();
@@ -810,20 +776,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.accounts.find(dead.subject.unionId)).records).toEqual([]);
     });
 
-    test('sets the read flag of one generation only', async () => {
-      const { id, generation } = await savedUnread();
-      await store.terminals.markRead(id, generation - 1, farOff());
-      expect((await store.terminals.read(id)).record?.read).toBe(false);
-      await store.terminals.markRead(id, generation, farOff());
-      expect((await store.terminals.read(id)).record?.read).toBe(true);
-      await store.terminals.markRead(newSubject().id, 1, farOff());
-    });
-
     test('makes a token due earlier with the first read of its generation, and with no other read', async () => {
       const { id, generation } = await savedUnread();
       await store.terminals.markRead(id, generation - 1, systemClock.now());
+      expect((await store.terminals.read(id)).record?.read).toBe(false);
       expect(await claims(store, id)).toBe(false);
       await store.terminals.markRead(id, generation, systemClock.now() + 1_000);
+      expect((await store.terminals.read(id)).record?.read).toBe(true);
       await store.terminals.markRead(id, generation, systemClock.now());
       expect(await claims(store, id)).toBe(false);
       await eventually(() => claims(store, id));
@@ -972,7 +931,6 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await store.terminals.remove(id);
       expect(await store.accounts.find(subject.unionId)).toEqual({ identity: { accessId, region: 'CN' }, records: [] });
       expect(await store.accounts.lookUp([accessId, '17'])).toEqual(new Map([[accessId, subject.unionId]]));
-      expect(await store.accounts.find('nobody')).toMatchObject({ identity: undefined, records: [] });
     });
 
     /** Logs in anew, with a token that has this accessId. */
@@ -1110,45 +1068,32 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(records.map((record) => record.subject)).toEqual([subject]);
     });
 
-    test('erases an account: its terminals, due times, country and accessId, and logins in progress', async () => {
-      const { subject, id } = newSubject();
-      const accessId = `3${String(systemClock.random()).slice(2, 14)}`;
-      const lease = await acquired(store, id);
-      await store.terminals.save(lease, recordOf(subject, lease.generation, 60_000, { accessId }), systemClock.now());
-      const inFlight = await acquired(store, subjectId({ ...subject, uniqueId: 'tablet' }));
-      const erasedAt = await store.accounts.erase(subject.unionId);
-      expect(erasedAt).toBeGreaterThan(inFlight.generation);
-      expect(await store.terminals.read(id)).toEqual({ record: undefined, erasedAt });
-      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
-      expect(await store.accounts.lookUp([accessId])).toEqual(new Map());
-      expect(await claims(store, id)).toBe(false);
-      const late = recordOf({ ...subject, uniqueId: 'tablet' }, inFlight.generation);
-      expect(await store.terminals.save(inFlight, late, farOff())).toBe('outdated');
-      await eventually(() => expect(heard.filter(({ kind }) => kind === 'erased')).not.toEqual([]));
-    });
-
-    test('logs an account out: its terminals, due times and logins in progress; country and accessId stay', async () => {
-      const { subject, id } = newSubject();
-      const { unionId } = subject;
-      const accessId = `3${String(systemClock.random()).slice(2, 14)}`;
-      const lease = await acquired(store, id);
-      await store.terminals.save(lease, recordOf(subject, lease.generation, 60_000, { accessId }), systemClock.now());
-      const tablet = { ...subject, uniqueId: 'tablet' };
-      const inFlight = await acquired(store, subjectId(tablet));
-      const loggedOutAt = await store.accounts.logOut(unionId);
-      expect(loggedOutAt).toBeGreaterThan(inFlight.generation);
-      expect(await store.terminals.read(id)).toEqual({ record: undefined, loggedOutAt });
-      const identity = { accessId, region: 'CN' };
-      expect(await store.accounts.find(unionId)).toMatchObject({ identity, records: [], loggedOutAt });
-      expect(await store.accounts.lookUp([accessId])).toEqual(new Map([[accessId, unionId]]));
-      expect(await store.accounts.identify(unionId)).toEqual(identity);
-      expect(await claims(store, id)).toBe(false);
-      expect(await store.terminals.save(inFlight, recordOf(tablet, inFlight.generation), farOff())).toBe('outdated');
-      const next = await store.terminals.acquire(id, LEASE_MS);
-      expect(next).toMatchObject({ kind: 'granted', region: 'CN', sessionsEndedAt: loggedOutAt });
-      await eventually(() => expect(endsOf(unionId)).toEqual([['loggedout', loggedOutAt]]));
-      expect(await store.accounts.logOut(unionId)).toBeGreaterThan(loggedOutAt);
-    });
+    test.each(ENDS)(
+      'ends the terminals, due times and logins in progress of an account with %s; an erasure also its country and accessId',
+      async (...end) => {
+        const [, act, how, at] = end;
+        const { subject, id } = newSubject();
+        const { unionId } = subject;
+        const accessId = `3${String(systemClock.random()).slice(2, 14)}`;
+        const lease = await acquired(store, id);
+        await store.terminals.save(lease, recordOf(subject, lease.generation, 60_000, { accessId }), systemClock.now());
+        const tablet = { ...subject, uniqueId: 'tablet' };
+        const inFlight = await acquired(store, subjectId(tablet));
+        const endedAt = await store.accounts[act](unionId);
+        expect(endedAt).toBeGreaterThan(inFlight.generation);
+        expect(await store.terminals.read(id)).toEqual({ record: undefined, [at]: endedAt });
+        const identity = act === 'erase' ? undefined : { accessId, region: 'CN' };
+        expect(await store.accounts.find(unionId)).toMatchObject({ identity, records: [], [at]: endedAt });
+        expect(await store.accounts.lookUp([accessId])).toEqual(identity ? foundBy([accessId], subject) : new Map());
+        expect(await store.accounts.identify(unionId)).toEqual(identity);
+        expect(await claims(store, id)).toBe(false);
+        expect(await store.terminals.save(inFlight, recordOf(tablet, inFlight.generation), farOff())).toBe('outdated');
+        const next = await store.terminals.acquire(id, LEASE_MS);
+        expect(next).toMatchObject({ kind: 'granted', region: identity?.region, sessionsEndedAt: endedAt });
+        await eventually(() => expect(endsOf(unionId)).toEqual([[how, endedAt]]));
+        expect(await store.accounts[act](unionId)).toBeGreaterThan(endedAt);
+      },
+    );
 
     test.each(ENDS)('refuses a token and a logout by a session from before %s', async (...end) => {
       const [, act] = end;

@@ -99,11 +99,12 @@ describe('the due queue', () => {
   test('reports when its first entry is due, and nothing when it is empty', async () => {
     const { store, setDue } = await openRedisState();
     expect(await store.dueQueue.claim(100)).toEqual({ ids: [], nextInMs: undefined, backlog: 0, overdueMs: 0 });
-    for (const [uniqueId, ms] of [
-      ['phone', 20_000],
-      ['tablet', 30_000],
+    for (const [unionId, ms] of [
+      ['bob', 30_000],
+      ['alice', 20_000],
+      ['frank', 30_000],
     ] as const) {
-      const subject = { ...SUBJECT, uniqueId };
+      const subject = { ...SUBJECT, unionId };
       await restored(store, { subject });
       await setDue(subjectId(subject), systemClock.now() + ms);
     }
