@@ -3,7 +3,7 @@ import { VirtualTime } from '../simulation/virtual-time.ts';
 
 /**
  * A clock that only moves when a test calls `pass`. This also runs the timers that become due. After `jump`,
- * the clock of this process has changed, and the clock of the store has not.
+ * the clock of this process has changed, and the clock of the store has not. `pending` counts the timers that wait.
  */
 export function virtualClock() {
   const time = new VirtualTime(1);
@@ -18,5 +18,6 @@ export function virtualClock() {
     await time.run(ms);
     await nextTurn();
   };
-  return { clock, storeClock, pass, jump };
+  const pending = (): number => time.pendingOf(machine);
+  return { clock, storeClock, pass, jump, pending };
 }

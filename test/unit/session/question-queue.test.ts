@@ -1,36 +1,20 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, expect, it } from 'vitest';
 import { QuestionQueue } from '../../../src/session/session-server.ts';
-import type { Clock } from '../../../src/token/clock.ts';
 import { accountId } from '../../../src/token/subject.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
 
 let started: string[];
 /** Answers a question, by its name. */
 let answer: Map<string, () => void>;
-/** The callbacks of the timers that have not been cancelled. */
-let timers: Set<() => void>;
+let time: ReturnType<typeof virtualClock>;
 let queue: QuestionQueue;
 
 beforeEach(() => {
   started = [];
   answer = new Map();
-  timers = new Set();
-  const clock: Clock = {
-    now: () => 0,
-    monotonic: () => 0,
-    random: () => 0.5,
-    nextTurn: (callback) => void setImmediate(callback),
-    setTimer(callback, ms) {
-      if (ms === 0) {
-        void setImmediate().then(callback);
-        return { cancel: () => undefined };
-      }
-      expect(ms).toBe(2_000);
-      timers.add(callback);
-      return { cancel: () => timers.delete(callback) };
-    },
-  };
-  queue = new QuestionQueue(clock);
+  time = virtualClock();
+  queue = new QuestionQueue(time.clock);
 });
 
 /**
@@ -52,8 +36,7 @@ const names = (prefix: string, count: number) => Array.from({ length: count }, (
 async function answerAll(of: readonly string[]): Promise<void> {
   for (const name of of) answer.get(name)?.();
   // A place becomes free one turn of the event loop after its answer.
-  await setImmediate();
-  await setImmediate();
+  await time.pass(0);
 }
 
 it('at most 48 questions about unknown sessions and 64 in all are in flight', async () => {
@@ -72,7 +55,7 @@ it('at most 48 questions about unknown sessions and 64 in all are in flight', as
   await answerAll([...unknown, ...known]);
   await answerAll(unknown);
   expect(await Promise.all(outcomes)).toEqual(Array(100).fill('answered'));
-  expect(timers.size).toBe(0);
+  expect(time.pending()).toBe(0);
 });
 
 it('at most 8 questions about known sessions of one account are in flight, and leave the places to the others', async () => {
@@ -83,17 +66,19 @@ it('at most 8 questions about known sessions of one account are in flight, and l
   const first = [...ofAlice.slice(0, 8), ...ofBob.slice(0, 8), ...unknown.slice(0, 32)];
   expect(started).toEqual(first);
   await answerAll(['unknown-0', 'bob-0', 'alice-0']);
-  expect(started.slice(first.length)).toEqual(['unknown-32', 'bob-8', 'alice-8']);
+  expect(started.slice(first.length).toSorted()).toEqual(['alice-8', 'bob-8', 'unknown-32']);
   // Those that have waited count like the others.
   await answerAll(['unknown-1', 'bob-1', 'alice-1']);
-  expect(started.slice(first.length + 3)).toEqual(['unknown-33', 'bob-9', 'alice-9']);
+  expect(started.slice(first.length + 3).toSorted()).toEqual(['alice-9', 'bob-9', 'unknown-33']);
 });
 
 it('a question that waits for 2 s fails, and is not asked later', async () => {
   const first = names('first', 48);
   for (const name of first) void ask(name);
   const late = names('late', 48).map((name) => ask(name));
-  for (const expire of timers) expire();
+  await time.pass(1_999);
+  expect(time.pending()).toBe(48);
+  await time.pass(1);
   expect(await Promise.all(late)).toEqual(
     Array(48).fill('session_check_unavailable, 2: A question waited for 2000 ms'),
   );
@@ -112,14 +97,14 @@ it('at most 1,000 questions about unknown sessions wait; then known sessions sti
   await setImmediate();
   expect(started).toHaveLength(64);
   expect(await ask('one too many', 'alice')).toBe(refused);
-  expect(timers.size).toBe(2_000);
+  expect(time.pending()).toBe(2_000);
 });
 
 it('a question that fails frees its place', async () => {
   const fail = () => queue.run(() => Promise.reject(new Error('no answer'))).catch((error) => error.message);
-  const outcomes = await Promise.all(Array.from({ length: 200 }, fail));
-  expect(new Set(outcomes)).toEqual(new Set(['no answer']));
-  await setImmediate();
+  const outcomes = Promise.all(Array.from({ length: 200 }, fail));
+  await time.pass(0);
+  expect(new Set(await outcomes)).toEqual(new Set(['no answer']));
   void ask('next');
   expect(started).toEqual(['next']);
 });

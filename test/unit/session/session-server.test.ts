@@ -11,10 +11,11 @@ import {
   SessionConnections,
   UnexpectedStatus,
 } from '../../../src/session/session-server.ts';
-import { type Clock, systemClock } from '../../../src/token/clock.ts';
+import { systemClock } from '../../../src/token/clock.ts';
 import { ContactHistory } from '../../../src/token/contact-history.ts';
 import { SESSION_REASONS } from '../../../src/token/session-reasons.ts';
 import { eventually } from '../../support/eventually.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
 import { json, type RecordingServer, recordingServer } from './recording-server.ts';
 
 const TIMEOUT_MS = 3_000;
@@ -23,42 +24,17 @@ const PLAIN = { headers: {} };
 const fetched = (maxBytes?: number) => boundedFetch(server.origin, PLAIN, { clock: systemClock }, maxBytes);
 const textOf = async (maxBytes?: number) => (await fetched(maxBytes)).text();
 
-/** Its timers end only when the test ends them. */
-class StoppedClock implements Clock {
-  readonly timers = new Map<() => void, number>();
-  readonly now = systemClock.now;
-  readonly monotonic = systemClock.monotonic;
-  readonly random = systemClock.random;
-
-  nextTurn = systemClock.nextTurn;
-  setTimer(callback: () => void, ms: number) {
-    this.timers.set(callback, ms);
-    return { cancel: () => void this.timers.delete(callback) };
-  }
-
-  /** Ends all timers, and those that they start. @returns the ms of all */
-  end(): number {
-    let sum = 0;
-    for (const [callback, ms] of this.timers) {
-      this.timers.delete(callback);
-      sum += ms;
-      callback();
-    }
-    return sum;
-  }
-}
-
-let clock: StoppedClock;
+let time: ReturnType<typeof virtualClock>;
 let server: RecordingServer;
 
 beforeEach(async () => {
-  clock = new StoppedClock();
+  time = virtualClock();
   server = await recordingServer(json({ sub: 'u-1' }));
 });
 
 describe('the timeout of the session server', () => {
   const failureOf = (url: string): Promise<unknown> =>
-    boundedFetch(url, PLAIN, { clock }).then(
+    boundedFetch(url, PLAIN, time).then(
       () => undefined,
       (error: unknown) => error,
     );
@@ -74,10 +50,12 @@ describe('the timeout of the session server', () => {
     };
     const failure = failureOf(server.origin);
     await eventually(() => closed !== undefined);
-    expect(clock.end()).toBe(TIMEOUT_MS);
+    await time.pass(TIMEOUT_MS - 1);
+    expect(time.pending()).toBe(1);
+    await time.pass(1);
     expect(await failure).toMatchObject({ name: 'TimeoutError', message: 'no answer within 3000 ms' });
     await closed;
-    expect(clock.timers.size).toBe(0);
+    expect(time.pending()).toBe(0);
   });
 
   it('ends a request whose connection is not ready, because the server does not answer the TLS handshake', async () => {
@@ -85,18 +63,18 @@ describe('the timeout of the session server', () => {
     await once(silent, 'listening');
     const failure = failureOf(`https://127.0.0.1:${(silent.address() as AddressInfo).port}`);
     const [connection] = await once(silent, 'connection');
-    clock.end();
+    await time.pass(TIMEOUT_MS);
     expect(await failure).toMatchObject({ name: 'TimeoutError' });
     connection.destroy();
     silent.close();
   });
 
   it('leaves no timer behind, neither after an answer nor after a failure', async () => {
-    await boundedFetch(server.origin, PLAIN, { clock });
-    expect(clock.timers.size).toBe(0);
+    await boundedFetch(server.origin, PLAIN, time);
+    expect(time.pending()).toBe(0);
     await server.stop();
-    await expect(boundedFetch(server.origin, PLAIN, { clock })).rejects.toThrow();
-    expect(clock.timers.size).toBe(0);
+    await expect(boundedFetch(server.origin, PLAIN, time)).rejects.toThrow();
+    expect(time.pending()).toBe(0);
   });
 });
 

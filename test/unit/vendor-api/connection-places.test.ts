@@ -41,19 +41,8 @@ test('a login whose turn comes 1 ms too late is not sent, and gives its connecti
 });
 
 test('a wait for a place ends with one that is given back, or without one after its time, and leaves no timer', async () => {
-  const { clock, pass } = virtualClock();
-  let timers = 0;
-  const setTimer: Clock['setTimer'] = (callback, ms) => {
-    const timer = clock.setTimer(callback, ms);
-    timers += 1;
-    return {
-      cancel() {
-        timers -= 1;
-        timer.cancel();
-      },
-    };
-  };
-  const places = new ConnectionPlaces({ ...clock, setTimer });
+  const { clock, pass, pending } = virtualClock();
+  const places = new ConnectionPlaces(clock);
   for (let place = 0; place < PLACES; place += 1) expect(await places.take(0)).toBe(true);
   const hasty = places.take(100);
   const patient = places.take(1_000);
@@ -61,7 +50,7 @@ test('a wait for a place ends with one that is given back, or without one after 
   expect(await hasty).toBe(false);
   places.giveBack();
   expect(await patient).toBe(true);
-  expect(timers).toBe(0);
+  expect(pending()).toBe(0);
 });
 
 test('a login that gets no place in time is not sent, and leaves the places of the others taken', async () => {
