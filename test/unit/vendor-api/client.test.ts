@@ -158,9 +158,10 @@ describe('the deadline', () => {
     expect((await faultOf(attempt)).kind).toBe('timeout');
   });
 
-  it('has a timer, which is cancelled when the attempt ends', async () => {
-    const { clock, pending } = virtualClock();
-    const vendor = await scriptedVendor((response, _, index) => (index === 0 ? response.end() : response.destroy()));
+  it('is exact, and its timer is cancelled when the attempt ends', async () => {
+    const { clock, pass, pending } = virtualClock();
+    const answers = [(response: ServerResponse) => response.end(), (response: ServerResponse) => response.destroy()];
+    const vendor = await scriptedVendor((response, _, index) => answers[index]?.(response));
     const timed = client(PATIENT_MS, clock);
     const attempt = timed.post(login(vendor.url), PATIENT_MS);
     expect(pending()).toBe(1);
@@ -168,6 +169,11 @@ describe('the deadline', () => {
     expect(pending()).toBe(0);
     await faultOf(timed.post(login(vendor.url), PATIENT_MS));
     expect(pending()).toBe(0);
+    const late = faultOf(timed.post(login(vendor.url), PATIENT_MS));
+    await pass(PATIENT_MS - 1);
+    expect(pending()).toBe(1);
+    await pass(1);
+    expect((await late).kind).toBe('timeout');
   });
 
   it('covers the wait for a free connection, and a request past its deadline is never sent', async () => {
