@@ -5,21 +5,22 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { expectedSignature } from '../../../src/simulator/login-verifier.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 import vectors from '../../fixtures/signature-vectors.json' with { type: 'json' };
-import { type SettableClock, settableClock } from './settable-clock.ts';
+import { START_MS, TestClock } from '../../support/test-clock.ts';
 import { LOGIN_PATH, type LoginChange, logIn } from './vendor-login.ts';
 
-const NOW = 1_750_000_000;
+const NOW = START_MS / 1_000;
 const APPS = [
   { appId: 'ios', appToken: 'ios-token', appKey: 'ios-key' },
   { appId: 'android', appToken: 'android-token', appKey: 'android-key', accessId: 'android-access' },
 ] as const;
 const [IOS, ANDROID] = APPS;
 
-let clock: SettableClock;
+let clock: TestClock;
 let simulator: VendorSimulator;
 
 beforeEach(async () => {
-  clock = settableClock(NOW * 1000 + 999);
+  clock = new TestClock();
+  clock.advance(999);
   simulator = await startVendorSimulator({ apps: APPS, clock });
 });
 afterEach(() => simulator.close());
@@ -106,11 +107,11 @@ test('checks the signature over the bytes as they were sent, not over the parsed
 
 test('refuses a nonce for 10 minutes after its use, and accepts it afterwards', async () => {
   expect(await attempt({ nonce: '42' })).toMatchObject({ code: 0 });
-  clock.time += 299_000;
+  clock.advance(299_000);
   expect(await attempt({ nonce: '42' })).toMatchObject({ code: 10007, msg: expect.stringMatching(/used before:-3$/) });
-  clock.time += 300_999;
+  clock.advance(300_999);
   expect(await attempt({ nonce: '42', timestamp: NOW + 600 })).toMatchObject({ code: 10007 });
-  clock.time += 1;
+  clock.advance(1);
   expect(await attempt({ nonce: '42', timestamp: NOW + 600 })).toMatchObject({ code: 0 });
 });
 
@@ -126,9 +127,10 @@ test('does not use up the nonce of a request with a wrong signature', async () =
 
 test.each(vectors)('accepts the vector for $host, nonce $nonce, over HTTP', async (vector) => {
   const { appId, appToken } = JSON.parse(vector.body) as { appId: string; appToken: string };
+  clock.jump(vector.timestamp * 1_000 - clock.now());
   const vendor = await startVendorSimulator({
     apps: [{ appId, appToken, appKey: vector.appKey, accessId: vector.accessId }],
-    clock: settableClock(vector.timestamp * 1000),
+    clock,
   });
   try {
     const sent = request({

@@ -1,20 +1,22 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { startVendorSimulator, type VendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
-import { type SettableClock, settableClock } from './settable-clock.ts';
+import { START_MS, TestClock } from '../../support/test-clock.ts';
 import { LOGIN_PATH, type LoginChange, logIn, sendLogin } from './vendor-login.ts';
 
-const NOW = 1_750_000_000;
+const NOW = START_MS / 1_000;
 
-let clock: SettableClock;
+let clock: TestClock;
 let simulator: VendorSimulator;
 
 beforeEach(async () => {
-  clock = settableClock(NOW * 1000 + 250);
+  clock = new TestClock();
+  clock.advance(250);
   simulator = await startVendorSimulator({ clock });
 });
 afterEach(() => simulator.close());
 
-const attempt = (change: LoginChange = {}) => logIn(simulator, { timestamp: Math.floor(clock.time / 1000), ...change });
+const attempt = (change: LoginChange = {}) =>
+  logIn(simulator, { timestamp: Math.floor(clock.now() / 1000), ...change });
 const terminal = (unionId: string, uniqueId: string) => attempt({ fields: { unionId, uniqueId } });
 
 test('answers a login as the protocol says', async () => {
@@ -81,9 +83,9 @@ test('applies its clock offset to the Date header, timestamps and expireTime, bu
   expect(await late.json()).toMatchObject({ code: 10007, msg: expect.stringMatching(/:-2$/) });
   const { data } = await attempt({ timestamp: NOW + 600 });
   expect(data.expireTime).toBe(NOW + 660);
-  clock.time += 59_999;
+  clock.advance(59_999);
   expect(simulator.checkToken(data.accessToken).live).toBe(true);
-  clock.time += 1;
+  clock.advance(1);
   expect(simulator.checkToken(data.accessToken)).toEqual({ live: false, expired: true, replaced: false });
 });
 
@@ -117,15 +119,15 @@ test('refuses logins above its limit per second with 10015', async () => {
   simulator.configure({ maxLoginsPerSecond: 2 });
   const codes = [await attempt(), await attempt(), await attempt()].map(({ code }) => code);
   expect(codes).toEqual([0, 0, 10015]);
-  clock.time += 999;
+  clock.advance(999);
   expect(await attempt()).toMatchObject({ code: 10015 });
-  clock.time += 1;
+  clock.advance(1);
   expect(await attempt()).toMatchObject({ code: 0 });
 });
 
 test('counts requests, attempts, logins by terminal and refusals by code', async () => {
   await terminal('u-1', 't-1');
-  clock.time += 5;
+  clock.advance(5);
   await terminal('u-1', 't-1');
   await terminal('u-1', 't-2');
   await attempt({ fields: { regRegion: 'x' } });
@@ -134,7 +136,7 @@ test('counts requests, attempts, logins by terminal and refusals by code', async
     requests: 5,
     succeeded: 3,
     concurrent: 0,
-    attempts: [clock.time - 5, clock.time, clock.time, clock.time],
+    attempts: [clock.now() - 5, clock.now(), clock.now(), clock.now()],
     refusalsByCode: { 10003: 1 },
     loginsByTerminal: [
       { unionId: 'u-1', uniqueId: 't-1', logins: 2 },
