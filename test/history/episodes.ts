@@ -87,23 +87,18 @@ class Guest {
  * @param name a prefix of the names of its accounts, which no other part of the run uses
  */
 export function playEpisode(episode: EpisodeName, parts: Parts, name: string): Promise<void> {
-  switch (episode) {
-    case 'logout during a login without a lease':
-      return logOutDuringLoginWithoutLease(parts, name);
-    case 'two logins without a lease after a logout':
-      return logInTwiceAfterLogout(parts, name);
-    case 'report while Redis stalls':
-      return reportWhileRedisStalls(parts, name);
-    case 'erasure whose answer is lost':
-      return eraseThroughStalledLink(parts, name);
-    case 'clock set back before a logout elsewhere':
-      return logOutAfterClockJump(parts, name);
-    case 'old data after renewals and logouts':
-      return goBackInTime(parts, name);
-    case 'erasures during a planned failover':
-      return eraseDuringFailover(parts, name);
-  }
+  return EPISODES[episode](parts, name);
 }
+
+const EPISODES: Readonly<Record<EpisodeName, (parts: Parts, name: string) => Promise<void>>> = {
+  'logout during a login without a lease': logOutDuringLoginWithoutLease,
+  'two logins without a lease after a logout': logInTwiceAfterLogout,
+  'report while Redis stalls': reportWhileRedisStalls,
+  'erasure whose answer is lost': eraseThroughStalledLink,
+  'clock set back before a logout elsewhere': logOutAfterClockJump,
+  'old data after renewals and logouts': goBackInTime,
+  'erasures during a planned failover': eraseDuringFailover,
+};
 
 function stall({ chance, world }: Parts, from: number, to: number): PlannedFault {
   const how = planHow(chance, 'redis-stall', world.topology);

@@ -9,7 +9,7 @@ import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import { accountId, accountOf, type Subject, subjectId, terminalOf } from '../../src/token/subject.ts';
 import { brokerParts } from '../support/broker-parts.ts';
-import { claimLeases } from '../support/due-claims.ts';
+import { claimLeases, takeLease } from '../support/due-claims.ts';
 import { eventually } from '../support/eventually.ts';
 import { watchedStore } from '../support/failing-store.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../support/filled-store.ts';
@@ -97,13 +97,12 @@ describe('a forged announcement', () => {
   test('with a failure code that does not exist ends no request', async () => {
     const store = await open();
     const { broker } = brokerParts({ store });
-    const holder = await store.terminals.acquire(ID, 10_000);
-    if (holder.kind !== 'granted') throw new Error(holder.kind);
+    const lease = await takeLease(store, ID, 10_000);
     const reading = broker.read(REQUEST);
     // By now the read waits for the announcement of the holder.
     await sleep(150);
     for (const code of ['constructor', 'unheard_of']) await announce(store, `failed ${ID} 1 ${code},,`);
-    await store.terminals.release(holder.lease, undefined);
+    await store.terminals.release(lease, undefined);
     await expect(reading).resolves.toMatchObject({ body: expect.stringContaining('token-1') });
   });
 });

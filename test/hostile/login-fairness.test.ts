@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
 import { expectPrompt, NEWCOMER_MS } from '../support/honest-reads.ts';
@@ -11,8 +12,6 @@ const NEWCOMER_EVERY_MS = 200;
 interface Timed extends PlainAnswer {
   readonly tookMs: number;
 }
-
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function timed(request: Promise<PlainAnswer>): Promise<Timed> {
   const startedAt = performance.now();

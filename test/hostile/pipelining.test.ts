@@ -3,14 +3,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Fleet, startFleet } from '../support/fleet.ts';
-import { readDuring } from '../support/honest-reads.ts';
+import { isMeasured, readDuring } from '../support/honest-reads.ts';
 import { canMeasureGrowth, expectGrowthBelow } from './memory-growth.ts';
 
 const KNOWN = Array.from({ length: 10 }, (_, number) => `known-${number}`);
 /** Of the attack that goes on. */
 const ATTACK_MS = Number(process.env['HOSTILE_PIPELINING_MS'] ?? 3_000);
-/** `npm run hostile` measures times. */
-const isMeasured = process.env['HOSTILE_TIMES'] !== undefined;
 /** On a busy machine, the same work takes up to 1 s. Without the bound of requests on a connection, it takes 7 s. */
 const MAX_CPU_SECONDS = isMeasured ? 1 : 1.5;
 const MAX_GROWTH_MB = 100;

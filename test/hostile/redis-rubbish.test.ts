@@ -10,6 +10,7 @@ import type { TokenStore } from '../../src/token/ports.ts';
 import { LEASE_MS } from '../../src/token/renewal-timing.ts';
 import { accountId, type Subject, subjectId } from '../../src/token/subject.ts';
 import { brokerParts } from '../support/broker-parts.ts';
+import { takeLease } from '../support/due-claims.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore, PATIENT, saveToken } from '../support/filled-store.ts';
 import { expectPrompt } from '../support/honest-reads.ts';
@@ -72,12 +73,6 @@ async function logOutUnknown(unionId: string, count: number): Promise<void> {
   }
 }
 
-async function acquired(one: Subject) {
-  const answer = await store.terminals.acquire(subjectId(one), 10_000);
-  if (answer.kind !== 'granted') throw new Error(answer.kind);
-  return answer.lease;
-}
-
 describe('logouts of terminals that never existed', () => {
   test('leave one key of bounded size per account, which expires within an hour', async () => {
     await logOutUnknown('mallory', LOGOUTS);
@@ -111,7 +106,7 @@ describe('logouts of terminals that never existed', () => {
   test('refuse no login of another account, and none of the own account that comes after them', async () => {
     const [honest, own] = [subject('alice', 'phone'), subject('mallory', 'phone')];
     const record = await saveToken(store, honest);
-    const lease = await acquired(honest);
+    const lease = await takeLease(store, subjectId(honest), 10_000);
     await logOutUnknown('mallory', 200);
     const renewed = { ...record, generation: lease.generation };
     expect(await store.terminals.save(lease, renewed, systemClock.now() + 9_000)).toBe('saved');

@@ -12,11 +12,6 @@ const HALF_BODY = 'DELETE /sdk-token?uniqueId=phone HTTP/1.1\r\nHost: broker\r\n
 const PROBE = 'GET /readyz HTTP/1.1\r\nHost: broker\r\n\r\n';
 const NOT_HTTP = 'not HTTP\r\n\r\n';
 
-async function runFleet(options: Partial<Parameters<typeof startFleet>[0]> = {}): Promise<Fleet> {
-  const fleet = await startFleet({ replicas: 1, ...options });
-  return fleet;
-}
-
 /** Holds `count` connections that sent these bytes, until the test ends. */
 async function holdConnections(url: string, count: number, bytes: string): Promise<RawConnection[]> {
   const held = await Promise.all(Array.from({ length: count }, () => sendRaw(url, bytes)));
@@ -68,7 +63,7 @@ function drip(connections: readonly RawConnection[], everyMs: number): void {
 
 describe('strangers that hold connections', () => {
   test('1,100 half-sent requests at 1,024 descriptors hurt no reader of a known token', async () => {
-    const fleet = await runFleet({ descriptors: 1_024 });
+    const fleet = await startFleet({ replicas: 1, descriptors: 1_024 });
     const [broker, session] = [fleet.broker(0), await fleet.session('honest')];
     await broker.getToken(session, 'phone');
     const attackers = await holdConnections(broker.url, 1_000, HALF_HEAD);
@@ -98,7 +93,9 @@ describe('strangers that hold connections', () => {
   ] as const)(
     'with %s descriptors, a bounded number of connections to each API stays open',
     async (_, limit, ofPublic, ofInternal) => {
-      const { url, adminUrl } = (await runFleet(limit === undefined ? {} : { descriptors: limit })).broker(0);
+      const { url, adminUrl } = (
+        await startFleet({ replicas: 1, ...(limit !== undefined && { descriptors: limit }) })
+      ).broker(0);
       for (const [api, most] of [
         [url, ofPublic],
         [adminUrl, ofInternal],
@@ -114,7 +111,7 @@ describe('strangers that hold connections', () => {
   test('no socket of a caller that never reads, never closes or drips is held for long', {
     timeout: 60_000,
   }, async () => {
-    const fleet = await runFleet({ env: { API_DOCS: 'true' } });
+    const fleet = await startFleet({ replicas: 1, env: { API_DOCS: 'true' } });
     const { url, adminUrl } = fleet.broker(0);
     const before = await socketCount(fleet.broker(0));
     const unread = [...(await holdConnections(url, 5, '')), ...(await holdConnections(adminUrl, 5, ''))];
@@ -132,7 +129,7 @@ describe('strangers that hold connections', () => {
   });
 
   test('300 dripping sockets do not delay a shutdown', async () => {
-    const fleet = await runFleet();
+    const fleet = await startFleet({ replicas: 1 });
     const broker = fleet.broker(0);
     for (const kind of [HALF_HEAD, HALF_BODY, PROBE + HALF_HEAD])
       drip(await holdConnections(broker.url, 100, kind), 200);

@@ -1,4 +1,5 @@
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, expect, test } from 'vitest';
 import { listen } from '../../src/simulator/http-server.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
@@ -15,8 +16,6 @@ const ANSWERS: ReadonlyMap<string, Answer> = new Map<string, Answer>([
   ['http-error', [500, {}]],
   ['too-frequent', [429, { code: 10_015, msg: 'too frequent', requestId: 'r' }, { 'retry-after': '1' }]],
 ]);
-
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 let fleet: Fleet;
 /** The logins of each account. */

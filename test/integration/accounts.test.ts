@@ -4,7 +4,7 @@ import { accountId } from '../../src/token/subject.ts';
 import { type Replica, startBrokerService } from '../support/broker-service.ts';
 import { eventually } from '../support/eventually.ts';
 import { keyRing, newKey } from '../support/filled-store.ts';
-import { type Fleet, startFleet, startServices } from '../support/fleet.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
 import { ADMIN_TOKEN, askInternal, logOut } from '../support/internal-api.ts';
 import { keysMatching, redisClient } from '../support/redis-client.ts';
 import { accessTokenOf } from '../support/served-token.ts';
@@ -60,34 +60,6 @@ describe('a refused token', () => {
     const late = await fleet.broker(1).getToken(session, 'phone', report);
     expect(tokens).toContain(accessTokenOf(late));
     expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
-  });
-
-  test('is reported by the parameter alone: six questions of fetch(), which adds no-cache to a condition, cause no login', async () => {
-    const session = await fleet.session('fetches');
-    const { headers } = await fleet.broker(0).getToken(session, 'phone');
-    const condition = { authorization: `Bearer ${session}`, 'if-none-match': String(headers.etag) };
-    for (let round = 0; round < 6; round += 1) {
-      const { status } = await fetch(`${fleet.broker(round).url}/sdk-token?uniqueId=phone`, { headers: condition });
-      expect(status).toBe(304);
-    }
-    expect(fleet.vendor.loginsOf('fetches', 'phone')).toBe(1);
-  });
-
-  test('reported in a loop is rate-limited, without an effect on other terminals and accounts', async () => {
-    const fleet = await startServices({ replicas: 2, env: { LOGIN_LIMIT_PER_HOUR: '60' } });
-    const session = await fleet.session('alice');
-    let refused = (await fleet.broker(0).getToken(session, 'phone')).headers.etag;
-    const statuses: number[] = [];
-    for (let round = 0; round < 8; round += 1) {
-      const answer = await fleet.broker(round).getToken(session, 'phone', { refused });
-      statuses.push(answer.status);
-      if (answer.status === 429) expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
-      else refused = answer.headers.etag;
-    }
-    expect(statuses).toEqual([200, 200, 200, 429, 429, 429, 429, 429]);
-    expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
-    expect((await fleet.broker(0).getToken(session, 'tablet')).status).toBe(200);
-    expect((await fleet.broker(0).getToken(await fleet.session('bob'), 'phone')).status).toBe(200);
   });
 });
 
@@ -228,81 +200,5 @@ describe('the accessId of an account', () => {
     const unknown = await obtain(otherKey, 'erin', '');
     expect([unknown.status, JSON.parse(unknown.body).code]).toEqual([400, 'request_invalid']);
     expect(requests()).toBe(2);
-  });
-});
-
-describe('apps and terminals', () => {
-  test('two apps have separate tokens for the same account and terminal', async () => {
-    const app = { appToken: 'token', appKey: 'key' };
-    const apps = [
-      { appId: 'app-ios', ...app },
-      { appId: 'app-android', ...app },
-    ];
-    const [ios, android] = apps;
-    const VENDOR_APPS = JSON.stringify({ ios, android });
-    const none = { VENDOR_APP_ID: '', VENDOR_APP_TOKEN: '', VENDOR_APP_KEY: '' };
-    const env = { ...none, VENDOR_APPS, SESSION_CLAIM_APP: 'app' };
-    const fleet = await startServices({ replicas: 2, vendor: { apps }, env });
-    const session = await fleet.session('alice');
-    const bound = await fleet.cloud.issueSession({ unionId: 'alice', region: 'DE', claims: { app: 'ios' } });
-    const ask = (number: number, name?: string, as = session) =>
-      fleet.broker(number).getToken(as, 'phone', name ? { query: { app: name } } : {});
-    const tokens = await Promise.all([ask(0, 'ios'), ask(1, 'android'), ask(1, 'ios'), ask(0, 'android')]);
-    expect(tokens.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
-    const [one, two, three, four] = tokens.map(accessTokenOf);
-    expect([one, two]).toEqual([three, four]);
-    expect(one).not.toBe(two);
-    expect(accessTokenOf(await ask(0, undefined, bound))).toBe(one);
-    expect((await ask(0, 'android', bound)).status).toBe(403);
-    expect((await ask(0)).status).toBe(400);
-    expect(fleet.vendor.state().succeeded).toBe(2);
-  });
-
-  test('only 20 of 25 simultaneous terminals get a token, and a logout admits one more', async () => {
-    const session = await fleet.session('many-phones');
-    const answers = await Promise.all(
-      Array.from({ length: 25 }, (_, number) => fleet.broker(number).getToken(session, `phone-${number}`)),
-    );
-    const served = answers.flatMap(({ status }, number) => (status === 200 ? [number] : []));
-    expect(served).toHaveLength(20);
-    const refused = answers.filter(({ status }) => status === 403).map(({ body }) => JSON.parse(body).code);
-    expect(refused).toEqual(Array(5).fill('terminal_limit'));
-    expect((await logOut(fleet.broker(1), session, `phone-${served[0]}`)).status).toBe(204);
-    expect((await fleet.broker(0).getToken(session, 'another')).status).toBe(200);
-    expect((await fleet.broker(1).getToken(session, 'one-more')).status).toBe(403);
-  });
-});
-
-describe('with TERMINAL_POLICY=single', () => {
-  let fleet: Fleet<Replica>;
-
-  beforeAll(async () => {
-    const env = { ADMIN_TOKEN, TERMINAL_POLICY: 'single' };
-    fleet = await startServices({ replicas: 2, vendor: { mode: 'replace' }, env });
-    return () => fleet.close();
-  });
-
-  test('two phones share one login, and there is no background renewal', async () => {
-    fleet.vendor.configure({ tokenLifetimeSeconds: 4 });
-    onTestFinished(() => fleet.vendor.configure({ tokenLifetimeSeconds: 86_400 }));
-    const requests = countRequests(fleet);
-    const session = await fleet.session('alice');
-    const phone = await fleet.broker(0).getToken(session, 'phone');
-    const tablet = await fleet.broker(1).getToken(session, 'tablet');
-    expect(accessTokenOf(tablet)).toBe(accessTokenOf(phone));
-    expect(fleet.vendor.loginsOf('alice', 'alice')).toBe(1);
-    const expiry = Number(JSON.parse(phone.body).expireTime) * 1_000;
-    await eventually(() => Date.now() > expiry + 1_000, { timeoutMs: 8_000 });
-    expect(requests()).toBe(1);
-    expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
-    expect(requests()).toBe(2);
-  });
-
-  test('the accessId of an account with a phone causes no login, which would end the token in use', async () => {
-    const requests = countRequests(fleet);
-    const phone = await fleet.broker(0).getToken(await fleet.session('bob'), 'phone');
-    expect((await obtain(fleet.broker(1), 'bob')).status).toBe(200);
-    expect(fleet.vendor.checkToken(accessTokenOf(phone))).toMatchObject({ live: true });
-    expect(requests()).toBe(1);
   });
 });

@@ -29,10 +29,6 @@ describe('the script that compares code in documents with its source', () => {
     return run();
   };
 
-  test('accepts a document that has the code of the source, without its indentation', () => {
-    expect(check(page(CODE)).status).toBe(0);
-  });
-
   test('fails if one character differs, and --write repairs nothing but the code', () => {
     const { status, stderr } = check(page(CODE.replace('ask', 'Ask')));
     expect([status, stderr]).toEqual([1, 'docs/page.md: its code differs from the source. Run: npm run snippets\n']);

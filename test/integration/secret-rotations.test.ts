@@ -6,10 +6,10 @@ import { SignJWT } from 'jose';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { rekey } from '../../src/commands/rekey.ts';
 import { listen, sendJson } from '../../src/simulator/http-server.ts';
-import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import type { BrokerProcess } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { sealedUnder } from '../support/filled-store.ts';
-import { type Fleet, lateCommands, startFleet } from '../support/fleet.ts';
+import { type Fleet, lateCommands } from '../support/fleet.ts';
 import { listening } from '../support/listening.ts';
 import { type Callers, type Load, startLoad } from '../support/load.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../support/otlp-receiver.ts';
@@ -212,34 +212,6 @@ describe('two replicas whose secrets are replaced one after the other', () => {
     await load.goOn();
     await expectNoFailure(load, fleet);
   });
-});
-
-test('a secret in a variable is replaced by a rolling restart under load, with no failed request', async () => {
-  const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKEN } });
-  const started = [fleet.broker(0)];
-  let inRotation = started;
-  const callers = { session: fleet.session, adminToken: () => ADMIN_TOKEN };
-  const load = await startLoad(
-    { broker: (number) => inRotation[number % inRotation.length] as BrokerProcess },
-    callers,
-  );
-  const roll = async (env: Secrets) => {
-    const [former, next] = [started.at(-1) as BrokerProcess, await startBroker({ ...fleet.env, ...env })];
-    started.push(next);
-    inRotation = [former, next];
-    await load.goOn();
-    // Like a load balancer: no new requests first, then SIGTERM after the running ones.
-    inRotation = [next];
-    await load.goOn();
-    expect(await former.stop()).toMatchObject({ code: 0 });
-  };
-  const added = newSecret();
-  await roll({ ADMIN_TOKENS: `cloud-2:${added}` });
-  callers.adminToken = () => added;
-  await load.goOn();
-  await roll({ ADMIN_TOKEN: '', ADMIN_TOKENS: `cloud-2:${added}` });
-  await load.goOn();
-  await expectNoFailure(load, { brokers: started });
 });
 
 interface SessionSecret {

@@ -3,13 +3,14 @@ import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
 import { type Service, startService } from '../../src/service.ts';
 import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
-import { startVendorSimulator, type VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
+import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import { getTokenAt } from '../support/broker-process.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 import { PATIENT } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
-import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
+import { plainRequest } from '../support/plain-request.ts';
 import { redisClient } from '../support/redis-client.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { accessTokenOf } from '../support/served-token.ts';
@@ -20,8 +21,8 @@ const UNIQUE_ID = 'terminal-canary-6a7b8c';
 type Environment = Readonly<Record<string, string>>;
 
 /** Starts a vendor and a customer cloud. `start` starts a service in this process that uses both. */
-async function open(store: Environment, options: VendorSimulatorOptions = {}) {
-  const vendor = await startVendorSimulator(options);
+async function open(store: Environment) {
+  const vendor = await startVendorSimulator();
   onTestFinished(() => vendor.close());
   const cloud = await startCustomerCloud();
   onTestFinished(() => cloud.close());
@@ -46,11 +47,8 @@ async function open(store: Environment, options: VendorSimulatorOptions = {}) {
     await eventually(async () => (await plainRequest(`${service.url}/readyz`)).status === 200);
     return service;
   };
-  const getToken = (service: Service, headers: Environment = {}): Promise<PlainAnswer> =>
-    plainRequest(`${service.url}/sdk-token?uniqueId=${UNIQUE_ID}`, {
-      headers: { authorization: `Bearer ${session}`, ...headers },
-    });
-  return { vendor, log, session, start, getToken, isLive: (token: string) => vendor.checkToken(token).live };
+  const getToken = ({ url }: Service) => getTokenAt(url)(session, UNIQUE_ID);
+  return { vendor, log, session, start, getToken };
 }
 
 const onRedis = (url = inject('redisUrl')): Environment => ({
@@ -67,8 +65,7 @@ test('a service opens its port only when Redis has answered, so that its first r
   proxy.set({ kind: 'delay', ms: 100 });
   const port = await freePort();
   const starting = start({ PORT: `${port}`, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
-  const url = `http://127.0.0.1:${port}/sdk-token?uniqueId=${UNIQUE_ID}`;
-  const first = await eventually(() => plainRequest(url, { headers: { authorization: `Bearer ${session}` } }));
+  const first = await eventually(() => getTokenAt(`http://127.0.0.1:${port}`)(session, UNIQUE_ID));
   expect(accessTokenOf(first)).toBe(token);
   expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(1);
   await starting;
@@ -82,40 +79,6 @@ test('a service that may cache more tokens than fit into its container says so',
   const line = log.lines().find(({ msg }) => `${msg}`.startsWith('CACHE_MAX_MB is too large'));
   // 30 % of what an empty replica leaves, whose new objects take more with Node.js 24.
   expect(line?.['allowedMb']).toBeOneOf([6, 49]);
-});
-
-describe.each([
-  { where: 'in Redis', store: onRedis },
-  { where: 'in memory', store: (): Environment => ({}) },
-])('a service with its tokens $where', ({ store }) => {
-  test('returns a token that the camera SDK accepts, with one login for many reads', async () => {
-    const { vendor, start, getToken, isLive } = await open(store());
-    const service = await start();
-    const first = await getToken(service);
-    expect(first).toMatchObject({ status: 200, headers: { 'cache-control': 'no-store' } });
-    const info = JSON.parse((await getToken(service)).body);
-    const text = expect.stringMatching(/./);
-    expect(info).toMatchObject({ accessId: text, expireTime: text, terminalId: text, expend: text });
-    expect(info.accessToken).toBe(accessTokenOf(first));
-    expect(isLive(info.accessToken)).toBe(true);
-    expect(await getToken(service, { 'if-none-match': first.headers.etag ?? '' })).toMatchObject({ status: 304 });
-    expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(1);
-  });
-
-  test('renews a token in the background before it expires, and returns the new one', async () => {
-    const { vendor, start, getToken, isLive } = await open(store(), { tokenLifetimeSeconds: 8 });
-    const service = await start();
-    const first = accessTokenOf(await getToken(service));
-    await eventually(() => vendor.loginsOf(UNION_ID, UNIQUE_ID) === 2);
-    expect(isLive(first)).toBe(true);
-    let second = first;
-    await eventually(async () => {
-      second = accessTokenOf(await getToken(service));
-      return second !== first;
-    });
-    expect(isLive(second)).toBe(true);
-    expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(2);
-  });
 });
 
 describe('a service with a separate Redis', () => {

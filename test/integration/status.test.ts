@@ -6,9 +6,8 @@ import { plainRequest } from '../support/plain-request.ts';
 import { parsePrometheus } from '../support/prometheus-text.ts';
 import { startRedis } from '../support/redis-server.ts';
 
-async function start(env: Readonly<Record<string, string>>, replicas = 1) {
-  const fleet = await startServices({ replicas, env: { ADMIN_TOKEN, VENDOR_MAX_RPS: '50', ...env } });
-  return fleet;
+function start(env: Readonly<Record<string, string>>, replicas = 1) {
+  return startServices({ replicas, env: { ADMIN_TOKEN, VENDOR_MAX_RPS: '50', ...env } });
 }
 
 test('the status of each replica counts the tokens of all, and names no one', async () => {

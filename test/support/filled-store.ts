@@ -6,6 +6,7 @@ import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { digest, type Subject, subjectId } from '../../src/token/subject.ts';
+import { takeLease } from './due-claims.ts';
 import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { madeUpRecord, madeUpToken } from './made-up-tokens.ts';
@@ -62,11 +63,10 @@ export async function fillStore(store: TokenStore, subjects: readonly Subject[])
 
 /** Saves a token of 30 days that no app has read. It is not renewed in the background before it expires. */
 export async function saveToken(store: TokenStore, subject: Subject): Promise<TokenRecord> {
-  const answer = await store.terminals.acquire(subjectId(subject), 10_000);
-  if (answer.kind !== 'granted') throw new Error(`the lease was not granted: ${answer.kind}`);
-  const { generation } = answer.lease;
+  const lease = await takeLease(store, subjectId(subject), 10_000);
+  const { generation } = lease;
   const record = { ...madeUpRecord(subject, madeUpToken(accessIdOf(subject.unionId))), generation, read: false };
-  const outcome = await store.terminals.save(answer.lease, record, record.token.expiresAt);
+  const outcome = await store.terminals.save(lease, record, record.token.expiresAt);
   if (outcome !== 'saved') throw new Error(`the token was not saved: ${outcome}`);
   return record;
 }
