@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { inject } from 'vitest';
+import { expect, inject } from 'vitest';
 import { connectRedis } from '../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../src/store/redis/keys.ts';
+import type { ScriptCall } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { Lease, TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
-import { accountOf, type SubjectId, subjectId } from '../../src/token/subject.ts';
+import { accountOf, type SubjectId, subjectId, terminalOf } from '../../src/token/subject.ts';
 import { endWithTest } from './end-with-test.ts';
 import { eventually } from './eventually.ts';
 import { openRedisStore } from './filled-store.ts';
@@ -51,4 +52,31 @@ export async function restored(store: TokenStore, record: Partial<TokenRecord> &
   const outcome = await store.terminals.restore(whole, systemClock.now() + 60_000);
   if (outcome !== 'saved') throw new Error(`the token of ${subjectId(record.subject)} was not restored: ${outcome}`);
   return whole;
+}
+
+/** Calls of scripts about a terminal, as the store makes them. */
+export function scriptCalls(keys: Keys, id: SubjectId) {
+  const account = accountOf(id);
+  const ofAccount = [keys.account(account), keys.dueOf(account)];
+  const [fences, changes] = [keys.fences(account), keys.changesOf(account)];
+  const acquired = [keys.lease(id), fences, ...ofAccount, keys.failures(account)];
+  return {
+    acquire: (owner: string): ScriptCall => ['acquire', acquired, [owner, 10_000, terminalOf(id), id, 20]],
+    remove: (terminal: string = terminalOf(id), limit = 20): ScriptCall => [
+      'remove',
+      [fences, ...ofAccount, changes],
+      [terminal, id, keys.announcements, limit, '', ''],
+    ],
+    erase: (): ScriptCall => [
+      'endSessions',
+      [...ofAccount, fences, changes],
+      ['erased', account, 1_000_000, keys.announcements, ''],
+    ],
+  };
+}
+
+/** Expects a time in the future, of which at most 2 s have passed. */
+export function expectMs(actual: number | undefined, expected: number): void {
+  expect(actual).toBeLessThanOrEqual(expected + 1);
+  expect(actual).toBeGreaterThan(expected - 2_000);
 }

@@ -121,17 +121,6 @@ describe('GET /sdk-token', () => {
       expect(answer).toContain('"code":"session_invalid"');
     });
   });
-
-  it("passes on the broker's error with its Retry-After", async () => {
-    const { getToken } = await startApp({
-      tokens: { read: () => Promise.reject(new BrokerError('vendor_busy', { retryAfter: 17 })) },
-    });
-    const response = await getToken();
-    expect(response.status).toBe(503);
-    expect(response.headers.get('retry-after')).toBe('17');
-    expect(response.headers.get('cache-control')).toBe('no-store');
-    expect(response.headers.has('etag')).toBe(false);
-  });
 });
 
 describe('a session that asks again, for another app or terminal', () => {

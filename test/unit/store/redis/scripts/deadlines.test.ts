@@ -13,7 +13,7 @@ import { openRedisStore, saveToken } from '../../../../support/filled-store.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
 import { redisClient } from '../../../../support/redis-client.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
-import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
+import { granted, openRedisState, restored, scriptCalls } from '../../../../support/redis-state.ts';
 import { silentObserver } from '../../../../support/silent-observer.ts';
 import { TestClock } from '../../../../support/test-clock.ts';
 
@@ -35,13 +35,11 @@ async function contents(redis: Redis, keys: Keys): Promise<ReadonlyMap<string, s
 /** The scripts that must not be executed late. */
 function unfencedCalls(keys: Keys): readonly ScriptCall[] {
   const ofAccount = [keys.account(ACCOUNT), keys.dueOf(ACCOUNT)];
-  const ofSubject = [keys.lease(ID), keys.fences(ACCOUNT), ...ofAccount, keys.failures(ACCOUNT)];
-  const removed = [keys.fences(ACCOUNT), ...ofAccount, keys.changesOf(ACCOUNT)];
-  const erased = [...ofAccount, keys.fences(ACCOUNT), keys.changesOf(ACCOUNT)];
+  const calls = scriptCalls(keys, ID);
   return [
-    ['acquire', ofSubject, ['owner', 10_000, terminalOf(ID), ID, 20]],
-    ['remove', removed, [terminalOf(ID), ID, keys.announcements, 20, '', '']],
-    ['endSessions', erased, ['erased', ACCOUNT, 1_000_000, keys.announcements, '']],
+    calls.acquire('owner'),
+    calls.remove(),
+    calls.erase(),
     ['claimDue', [keys.dueOf(ACCOUNT)], [2_000, 10, '^']],
     ['markRead', ofAccount, [terminalOf(ID), 1, ID, 1_000]],
     ['take', [keys.rate('logins')], [1_000, 5]],

@@ -5,16 +5,10 @@ import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subje
 import { claimLeases } from '../../../../support/due-claims.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { madeUpToken } from '../../../../support/made-up-tokens.ts';
-import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
+import { expectMs, granted, openRedisState, restored } from '../../../../support/redis-state.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
-
-/** Expects a time in the future, of which at most 2 s have passed. */
-function expectMs(actual: number | undefined, expected: number): void {
-  expect(actual).toBeLessThanOrEqual(expected + 1);
-  expect(actual).toBeGreaterThan(expected - 2_000);
-}
 
 describe('the due queue', () => {
   test('never contains a subject without a token', async () => {

@@ -5,7 +5,7 @@ import type { TokenRecord } from '../../../../../src/token/sdk-token.ts';
 import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
 import { redisClient } from '../../../../support/redis-client.ts';
-import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
+import { granted, openRedisState, restored, scriptCalls } from '../../../../support/redis-state.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
@@ -227,20 +227,11 @@ describe('the stream of changes', () => {
     const [, , saved] = await save(state, { generation, answeredAt: generation, digest: '11223344' });
     const first = await lastOf();
     expect(saved).toBe(`/${first}`);
-    const ofAccount = [keys.account(ACCOUNT), keys.dueOf(ACCOUNT)];
-    const removing = [terminalOf(ID), ID, keys.announcements, 20, '', ''];
-    const removed = await runScript(redis, [
-      'remove',
-      [keys.fences(ACCOUNT), ...ofAccount, keys.changesOf(ACCOUNT)],
-      removing,
-    ]);
+    const calls = scriptCalls(keys, ID);
+    const removed = await runScript(redis, calls.remove());
     const second = await lastOf();
     expect(String((removed as Buffer[])[1])).toBe(`${first}/${second}`);
-    const erased = await runScript(redis, [
-      'endSessions',
-      [...ofAccount, keys.fences(ACCOUNT), keys.changesOf(ACCOUNT)],
-      ['erased', ACCOUNT, 60_000, keys.announcements, ''],
-    ]);
+    const erased = await runScript(redis, calls.erase());
     expect(String((erased as Buffer[])[2])).toBe(`${second}/${await lastOf()}`);
   });
 

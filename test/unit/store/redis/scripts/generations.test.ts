@@ -4,7 +4,7 @@ import { ACCOUNT_FIELDS } from '../../../../../src/store/redis/records/record-co
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
-import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
+import { granted, openRedisState, restored, scriptCalls } from '../../../../support/redis-state.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
@@ -120,13 +120,9 @@ describe('the fence', () => {
     'of the oldest terminal becomes the floor of an account with %i terminals above %i fences',
     async (limit, most) => {
       const { redis, keys } = await openRedisState();
-      const account = accountOf(ID);
-      const fences = keys.fences(account);
+      const fences = keys.fences(accountOf(ID));
       const at = systemClock.now() - 1_000;
-      const logOut = (terminal: string) => {
-        const ofSubject = [fences, keys.account(account), keys.dueOf(account), keys.changesOf(account)];
-        return runScript(redis, ['remove', ofSubject, [terminal, ID, keys.announcements, limit, '', '']]);
-      };
+      const logOut = (terminal: string) => runScript(redis, scriptCalls(keys, ID).remove(terminal, limit));
       for (let number = 1; number < most; number += 1) {
         await redis.hset(fences, `old-${number}`, `${at + number} ${number} ${2 * number}`);
       }
