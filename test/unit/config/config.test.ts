@@ -91,7 +91,7 @@ const EFFECTS: Readonly<Record<VariableName, readonly [value: string, made: obje
   SESSION_JWT_PUBLIC_KEY: [PEM, { session: { key: { publicKeyPem: PEM } } }, { SESSION_JWT_JWKS_URL: '' }],
   SESSION_JWT_SECRET: [HMAC_SECRET, { session: { key: { secret: HMAC_SECRET } } }, { SESSION_JWT_JWKS_URL: '' }],
   SESSION_JWT_ISSUER: ['any', { session: { issuer: undefined } }],
-  SESSION_JWT_AUDIENCE: ['cameras', { session: { audience: 'cameras' } }],
+  SESSION_JWT_AUDIENCE: ['any', { session: { audience: undefined } }],
   SESSION_JWT_ALGORITHMS: ['RS256, ES256', { session: { algorithms: ['RS256', 'ES256'] } }],
   SESSION_CLAIM_UNION_ID: ['user.id', claim({ unionId: 'user.id' })],
   SESSION_CLAIM_REGION: ['https://example.com/country', claim({ region: 'https://example.com/country' })],
@@ -115,7 +115,11 @@ const EFFECTS: Readonly<Record<VariableName, readonly [value: string, made: obje
     FORWARD,
   ],
   SESSION_FORWARD_COOKIES: ['sid, __Host-id', { forwardedSession: { cookies: ['sid', '__Host-id'] } }, FORWARD],
-  SESSION_FORWARD_ACCEPTED: ['code=0', { session: { accepted: { path: 'code', values: ['0'] } } }, FORWARD],
+  SESSION_FORWARD_ACCEPTED: [
+    'data.ok = a=b | true',
+    { session: { accepted: { path: 'data.ok', values: ['a=b', 'true'] } } },
+    FORWARD,
+  ],
   SESSION_FORWARD_REFUSED: ['code=401', { session: { refused: { path: 'code', values: ['401'] } } }, FORWARD],
   SESSION_CACHE_SECONDS: ['0', { session: { cacheSeconds: 0 } }],
   HTTPS_PROXY: [
@@ -313,24 +317,12 @@ describe('the problems of a configuration', () => {
   });
 });
 
-describe('tokens in Redis', () => {
-  const REDIS_URL = 'redis://127.0.0.1:6379';
-
-  test('are not stored unencrypted in production unless the setting is off', () => {
-    const production = { ...USABLE, NODE_ENV: 'production', REDIS_URL };
-    const [problem] = problemsOf(production);
-    expect(problem).toMatch(/^TOKEN_ENCRYPTION_KEYS is required in production with Redis: .* or off /);
-    expect(loadConfig({ ...production, TOKEN_ENCRYPTION_KEYS: 'off' }).redis?.encryptionKeys).toEqual([]);
-    expect(problemsOf({ ...production, TOKEN_ENCRYPTION_KEYS: `k1:${ENCRYPTION_KEY}` })).toEqual([]);
-  });
-
-  test('may be stored unencrypted outside production', () => {
-    expect(loadConfig({ ...USABLE, REDIS_URL }).redis?.encryptionKeys).toEqual([]);
-  });
-
-  test('need no encryption key without Redis', () => {
-    expect(problemsOf({ ...USABLE, NODE_ENV: 'production' })).toEqual([]);
-  });
+test('tokens are not stored unencrypted in Redis in production unless the setting is off', () => {
+  const production = { ...USABLE, NODE_ENV: 'production', REDIS_URL: 'redis://127.0.0.1:6379' };
+  const [problem] = problemsOf(production);
+  expect(problem).toMatch(/^TOKEN_ENCRYPTION_KEYS is required in production with Redis: .* or off /);
+  expect(loadConfig({ ...production, TOKEN_ENCRYPTION_KEYS: 'off' }).redis?.encryptionKeys).toEqual([]);
+  expect(problemsOf({ ...production, TOKEN_ENCRYPTION_KEYS: `k1:${ENCRYPTION_KEY}` })).toEqual([]);
 });
 
 describe('a secret that everyone knows, or that is no random text', () => {

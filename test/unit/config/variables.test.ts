@@ -211,14 +211,7 @@ const BAD: Readonly<Partial<Record<VariableName, readonly string[]>>> = {
     '<local>',
   ],
   DEFAULT_REGION: ['cn', 'CHN', 'C', 'C1', 'CN\n', 'ZZ', 'EU', 'UK'],
-  REDIS_URL: [
-    'redis.example:6379',
-    'http://redis.example',
-    'redis-cluster://',
-    'redis-sentinel://a:1',
-    ...wrapped('redis://:canary@redis.example'),
-    'redis-sentinel://a:1/name ',
-  ],
+  REDIS_URL: [...wrapped('redis://:canary@redis.example'), 'redis-sentinel://a:1/name '],
   REDIS_KEY_PREFIX: ['{a', 'a}', '{}', '{a}b', 'a b', 'ä', 'a'.repeat(65)],
   TOKEN_ENCRYPTION_KEYS: [
     KEY,
@@ -338,17 +331,12 @@ test.each(names.filter((name) => !secrets.includes(name)))('%s does not come fro
   ]);
 });
 
-test('a problem shows the beginning of a long value', () => {
-  const [problem] = problemsOf({ ...USABLE, LOG_LEVEL: 'x'.repeat(100_000) });
-  expect(problem).toMatch(/, not "x{100}…"$/);
-});
-
-test('a problem quotes a value that is not secret, except a URL', () => {
+test('a problem quotes the beginning of a value that is not secret, except a URL', () => {
   expect(problemsOf({ ...USABLE, LOG_LEVEL: 'verbose' })[0]).toMatch(/, not "verbose"$/);
+  expect(problemsOf({ ...USABLE, LOG_LEVEL: 'x'.repeat(100_000) })[0]).toMatch(/, not "x{100}…"$/);
   for (const name of ['VENDOR_BASE_URL', 'REDIS_KEY_PREFIX']) {
-    expect(problemsOf({ ...USABLE, [name]: 'https://user:canary@vendor.example' })[0]).not.toMatch(
-      /canary|vendor\.example/,
-    );
+    const [problem] = problemsOf({ ...USABLE, [name]: 'https://user:canary@vendor.example' });
+    expect(problem).not.toMatch(/canary|vendor\.example/);
   }
 });
 
