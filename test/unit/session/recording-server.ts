@@ -11,14 +11,16 @@ interface ReceivedRequest {
   readonly body: string;
 }
 
+type Answer = (...args: [...Parameters<RequestListener>, received: ReceivedRequest]) => void;
+
 /** A real HTTP server that records its requests. It can be stopped and started again on the same port. */
 export class RecordingServer {
   readonly received: ReceivedRequest[] = [];
-  answer: RequestListener;
+  answer: Answer;
   #port = 0;
   #server = this.#create();
 
-  constructor(answer: RequestListener) {
+  constructor(answer: Answer) {
     this.answer = answer;
   }
 
@@ -42,14 +44,15 @@ export class RecordingServer {
   #create() {
     return createServer(async (request, response) => {
       const { method, url, headers } = request;
-      this.received.push({ method, url, headers, body: await text(request) });
-      this.answer(request, response);
+      const received = { method, url, headers, body: await text(request) };
+      this.received.push(received);
+      this.answer(request, response, received);
     });
   }
 }
 
 /** A recording server that runs until the test ends. */
-export async function recordingServer(answer: RequestListener): Promise<RecordingServer> {
+export async function recordingServer(answer: Answer): Promise<RecordingServer> {
   const server = new RecordingServer(answer);
   await server.start();
   onTestFinished(() => server.stop());

@@ -6,7 +6,7 @@ import type { ClaimNames } from '../../../src/session/claims.ts';
 import { createJwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
 import type { JwtKey } from '../../../src/session/verification-key.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
-import type { SessionVerifier } from '../../../src/token/principal.ts';
+import type { Principal, SessionVerifier } from '../../../src/token/principal.ts';
 import { START_MS, TestClock } from '../../support/test-clock.ts';
 
 export const START_SECONDS = START_MS / 1_000;
@@ -22,6 +22,16 @@ export const CLAIM_NAMES: ClaimNames = {
   issuedAt: 'iat',
   expiresAt: 'exp',
   timeUnit: 's',
+};
+
+/** The claims of a session, and the principal in them. */
+export const CLAIMS = { sub: ACCOUNT, region: 'de', iat: START_SECONDS - 5, exp: START_SECONDS + 90 };
+export const PRINCIPAL: Principal = {
+  unionId: ACCOUNT,
+  region: 'DE',
+  app: undefined,
+  issuedAt: START_MS - 5_000,
+  expiresAt: START_MS + 90_000,
 };
 
 /** A verifier of JWTs with this key. */

@@ -1,14 +1,13 @@
 import { EventEmitter, once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
-import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
-import { type FaultKind, VendorFault } from '../../../src/vendor-api/faults.ts';
+import type { FaultKind } from '../../../src/vendor-api/faults.ts';
 import { prepareLogin } from '../../../src/vendor-api/signed-call.ts';
 import { freePort } from '../../support/free-port.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
-import { IOS, vendorClient } from './running-vendor-login.ts';
+import { faultOf, IOS, vendorClient } from './running-vendor-login.ts';
 import { json, scriptedVendor } from './scripted-vendor.ts';
 
 const PATIENT_MS = 20_000;
@@ -23,16 +22,6 @@ function login(domain: URL) {
 
 function client(connectTimeoutMs = PATIENT_MS, clock: Clock = systemClock) {
   return vendorClient({ connectTimeoutMs, clock });
-}
-
-async function faultOf(attempt: Promise<unknown>): Promise<VendorFault> {
-  const error = await attempt.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(VendorFault);
-  expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary');
-  return error as VendorFault;
 }
 
 /** A TCP server that answers only with the result of `speak`. */

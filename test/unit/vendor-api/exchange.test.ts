@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { probeVendor } from '../../../src/vendor-api/exchange.ts';
-import { VendorFault } from '../../../src/vendor-api/faults.ts';
-import { IOS, SKEWED, SUBJECT, vendorClient } from './running-vendor-login.ts';
+import { faultOf, IOS, SKEWED, SUBJECT, vendorClient } from './running-vendor-login.ts';
 import { type Answering, DATA, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
 /** The broker's clock stands still, except where an answer moves it. */
@@ -19,12 +18,6 @@ async function probeOf(answering: Answering, { timeoutMs = 10_000, clock = clock
 
 function clockAt(now: () => number): Clock {
   return { ...systemClock, now, monotonic: () => now() - NOW };
-}
-
-async function faultOf(exchange: Promise<unknown>): Promise<VendorFault> {
-  const error = await exchange.catch((reason: unknown) => reason);
-  expect(error).toBeInstanceOf(VendorFault);
-  return error as VendorFault;
 }
 
 describe('a probe of the vendor', () => {

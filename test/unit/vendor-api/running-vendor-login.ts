@@ -1,9 +1,11 @@
+import { inspect } from 'node:util';
 import { Agent } from 'undici';
 import { expect, onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { noTracer } from '../../../src/token/tracer.ts';
 import { VendorClient, type VendorClientOptions } from '../../../src/vendor-api/client.ts';
+import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { createVendorLogin, type VendorLoginOptions } from '../../../src/vendor-api/login.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { type Answering, scriptedVendor } from './scripted-vendor.ts';
@@ -85,10 +87,15 @@ export async function loginAt(answering: Answering, options: Partial<VendorLogin
 }
 
 export async function refusalOf(attempt: Promise<unknown>): Promise<BrokerError> {
-  const error = await attempt.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
+  const error = await attempt.catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(BrokerError);
   return error as BrokerError;
+}
+
+/** The fault of an attempt. It shows nothing of {@link IOS} and {@link SUBJECT}. */
+export async function faultOf(attempt: Promise<unknown>): Promise<VendorFault> {
+  const error = await attempt.catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(VendorFault);
+  expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary');
+  return error as VendorFault;
 }

@@ -1,9 +1,6 @@
-import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { buffer } from 'node:stream/consumers';
-import { onTestFinished } from 'vitest';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { PreparedLogin } from '../../../src/vendor-api/signed-call.ts';
+import { recordingServer } from '../session/recording-server.ts';
 
 export interface SeenRequest {
   readonly method: string | undefined;
@@ -17,19 +14,11 @@ export type Answering = (response: ServerResponse, seen: SeenRequest, index: num
 /** A loopback HTTP server that answers with `answering` and records its requests. It is closed after the test. */
 export async function scriptedVendor(answering: Answering): Promise<{ url: URL; seen: SeenRequest[] }> {
   const seen: SeenRequest[] = [];
-  const server = createServer(async (request, response) => {
-    const { method, url: path, headers } = request;
-    const entry = { method, path, headers, body: await buffer(request) };
+  const server = await recordingServer((_request, response, { url: path, body, ...head }) => {
+    const entry = { ...head, path, body: Buffer.from(body) };
     answering(response, entry, seen.push(entry) - 1);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(async () => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  });
-  return { url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), seen };
+  return { url: new URL(server.origin), seen };
 }
 
 /** Answers with `body`. */
