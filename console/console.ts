@@ -7,7 +7,7 @@ import { Format, type Language, preferredLanguage } from './format.ts';
 import { type Answer, type Failure, InternalApi } from './internal-api.ts';
 import { plainCall, SealedCalls } from './sealed-calls.ts';
 import { isSendable } from './sendable-input.ts';
-import { endsMatter, showStatus, type Writing } from './status-view.ts';
+import { endsMatter, failingNow, showStatus, type Writing } from './status-view.ts';
 import { EN, type Texts } from './texts-en.ts';
 import { ZH } from './texts-zh.ts';
 
@@ -127,6 +127,8 @@ function verdict(): Verdict {
     const isKept = !errors && !isEnding && report.schedule?.total !== 0;
     return { level: first.level, text: joined(lead, text, isKept ? kept : undefined), details };
   }
+  const failing = failingNow(report, texts());
+  if (failing) return { level: 'warn', text: failing, details: [] };
   if (report.schedule?.total === 0) return { level: 'ok', text: noTokens, details: [element('p', {}, noTokensNext)] };
   return { level: 'ok', text: allFine, details: [muted(lastLogin(report))] };
 }

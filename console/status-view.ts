@@ -69,28 +69,41 @@ export function endsMatter({ findings }: StatusReport): boolean {
   );
 }
 
-function dependencies({ vendorDomains, store, sessions, findings }: StatusReport, writing: Writing): HTMLElement[] {
+/** What does not work now, and how, although there may be no finding yet. */
+export function failingNow(report: StatusReport, { dependencyState, ...texts }: Texts): string | undefined {
+  const all: [string, State][] = [
+    ...report.vendorDomains.map((domain): [string, State] => [`${texts.vendor} ${domain.host}`, domainState(domain)]),
+    [texts.redis, storeState(report)],
+  ];
+  const [failing] = all.filter(([, state]) => LEVELS[state] === 'bad');
+  return failing && dependencyState(failing[0], texts.states[failing[1]]);
+}
+
+function domainState(domain: StatusReport['vendorDomains'][number]): State {
+  const open = { closed: undefined, open: 'open', 'half-open': 'halfOpen' } as const;
+  return open[domain.circuit] ?? stateOf(domain);
+}
+
+function storeState({ store, findings }: StatusReport): State {
+  if (!store.reachable) return 'down';
+  if (findings.some(({ code }) => code === 'redis_refuses_writes')) return 'refusesWrites';
+  return store.kind === 'redis' ? stateOf(store) : 'works';
+}
+
+function dependencies(report: StatusReport, writing: Writing): HTMLElement[] {
+  const { vendorDomains, store, sessions } = report;
   const { texts, format } = writing;
-  const has = (code: Finding['code']) => findings.some((finding) => finding.code === code);
   const domains = vendorDomains.map((domain) => {
-    const open = { closed: undefined, open: 'open', 'half-open': 'halfOpen' } as const;
     const seconds = domain.clockOffsetSeconds;
     const notes = seconds === 0 ? [] : [texts.clockOffset(format.duration(seconds * 1_000))];
-    return dependency(texts.vendor, domain.host, open[domain.circuit] ?? stateOf(domain), domain, notes, writing);
+    return dependency(texts.vendor, domain.host, domainState(domain), domain, notes, writing);
   });
   const isRedis = store.kind === 'redis';
-  const storeState = !store.reachable
-    ? 'down'
-    : has('redis_refuses_writes')
-      ? 'refusesWrites'
-      : isRedis
-        ? stateOf(store)
-        : 'works';
   const storeName = isRedis ? texts.redis : texts.memoryStore;
   const server = sessions.server
     ? dependency(texts.sessionServer, sessions.mode, stateOf(sessions.server), sessions.server, [], writing)
     : dependency(texts.sessionServer, sessions.mode, 'works', undefined, [texts.noSessionServer], writing);
-  return [...domains, dependency(storeName, '', storeState, isRedis ? store : undefined, [], writing), server];
+  return [...domains, dependency(storeName, '', storeState(report), isRedis ? store : undefined, [], writing), server];
 }
 
 type State = keyof Texts['states'];

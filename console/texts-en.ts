@@ -75,6 +75,7 @@ export const EN = {
     halfOpen: 'circuit half-open',
     unknown: 'not used yet',
   },
+  dependencyState: (name: string, state: string) => `${name}: ${state}. If this lasts, a finding says what to do.`,
   clockOffset: (duration: string) => `clock differs by ${duration}`,
   vendorCode: (code: number) => `code ${code}`,
 

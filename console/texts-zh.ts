@@ -70,6 +70,7 @@ export const ZH: Texts = {
     halfOpen: '半开（试探中）',
     unknown: '尚未使用',
   },
+  dependencyState: (name: string, state: string) => `${name}：${state}。如果持续，这里会给出处理办法。`,
   clockOffset: (duration) => `时钟相差 ${duration}`,
   vendorCode: (code) => `结果码 ${code}`,
 

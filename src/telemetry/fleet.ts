@@ -28,6 +28,9 @@ const MAX_STRANGERS = 10;
 /** A state ends when nobody has seen it for so long. A replica that restarts is away for a moment. */
 const FORGOTTEN_MS = 60_000;
 
+/** A finding of a replica that comes back within this time had never left. */
+const RETURN_MS = 60_000;
+
 /** This replica, or another one by its last summary. A stranger has signed it with a key that this one lacks. */
 type KnownReplica = Summary & FleetReplica & { readonly isStale: boolean; readonly isStranger: boolean };
 
@@ -48,11 +51,10 @@ export class Fleet {
   readonly #options: FleetOptions;
   readonly #startedAt: number;
   #configuration: { readonly digest: string; readonly since: number };
-  /** Since when each finding is there, by its name: those of this replica, and those of the fleet. */
-  #own: ReadonlyMap<string, Finding> = new Map();
-  #all: ReadonlyMap<string, Finding> = new Map();
-  /** Those that only the summaries of all replicas show. */
-  #ofFleet: ReadonlyMap<string, Finding> = new Map();
+  /** The findings of this replica, those of the fleet, and those that only the summaries of all replicas show. */
+  readonly #own = new KnownFindings(RETURN_MS);
+  readonly #all = new KnownFindings(0);
+  readonly #ofFleet = new KnownFindings(0);
   readonly #ownShares: StandingShares = new Map();
   readonly #allShares: StandingShares = new Map();
   /** By the monotonic clock. */
@@ -119,27 +121,27 @@ export class Fleet {
     // No one has looked for this long.
     if (facts.monotonic - this.#reportedAt >= FORGOTTEN_MS) this.#allShares.clear();
     this.#reportedAt = facts.monotonic;
-    const since = answered ? this.#lookAtFleet(replicas, facts.now) : this.#differentSince(replicas);
+    const since = answered ? this.#lookAtFleet(replicas, facts) : this.#differentSince(replicas);
     const found = [...replicaFindings(sums, this.#allShares), ...fleetFindings(replicas, schedule, facts.now, since)];
     const all = new Map(foundBy(fresh, fresh.length < alive.length).map((one) => [idOf(one), one]));
     // A share is of all replicas. A finding of some of them has their names, unless the others see a little of it.
     for (const one of found) {
-      const { since: _, ...known } = all.get(idOf(one)) ?? {};
-      all.set(idOf(one), { ...known, ...one });
+      const { since = Number.POSITIVE_INFINITY, ...known } = all.get(idOf(one)) ?? {};
+      all.set(idOf(one), { ...known, ...one, ...(one.since && { since: Math.min(since, one.since) }) });
     }
     const named = [...all.values()].map((one) => withoutOthers(one, fresh));
-    this.#all = withSince(named, this.#all, facts.now);
+    this.#all.note(named, facts);
     return {
-      findings: inOrder([...this.#all.values()]),
+      findings: inOrder([...this.#all.shown.values()]),
       replicas: replicas.map(replicaState),
       tokensEnded: counts.endedTokens,
     };
   }
 
   /** The same as {@link #look} for missing and different replicas. */
-  #lookAtFleet(replicas: readonly KnownReplica[], now: number): number | undefined {
+  #lookAtFleet(replicas: readonly KnownReplica[], at: Instant): number | undefined {
     const since = this.#differentSince(replicas);
-    this.#ofFleet = this.#logged(fleetFindings(replicas, undefined, now, since), this.#ofFleet, now);
+    this.#note(fleetFindings(replicas, undefined, at.now, since), this.#ofFleet, at);
     return since;
   }
 
@@ -212,21 +214,23 @@ export class Fleet {
     const found = replicaFindings(facts, this.#ownShares).map((one): FoundFacts => {
       return isOver(one, facts) ? { ...one, since: facts.now } : one;
     });
-    this.#own = this.#logged(found, this.#own, facts.now);
-    return [...this.#own.values()];
+    this.#note(found, this.#own, facts);
+    return [...this.#own.shown.values()];
   }
 
-  /** Returns {@link withSince}. The log has a line when a finding begins, and one when it is over. */
-  #logged(found: readonly FoundFacts[], before: ReadonlyMap<string, Finding>, now: number) {
+  /** The log has a line when a finding begins, and one when it is over. */
+  #note(found: readonly FoundFacts[], known: KnownFindings, at: Instant): void {
     const { log } = this.#options;
-    const after = withSince(found, before, now);
+    const before = known.shown;
+    known.note(found, at);
+    const after = known.shown;
     for (const [id, { message, code, since: _, ...fields }] of after) {
       if (!before.has(id)) log.warn({ finding: code, ...fields }, message);
     }
     for (const [id, { code, since }] of before) {
-      if (!after.has(id)) log.info({ finding: code, seconds: Math.round((now - since) / 1_000) }, 'a finding is over');
+      if (after.has(id)) continue;
+      log.info({ finding: code, seconds: Math.round((at.now - since) / SECOND_MS) }, 'a finding is over');
     }
-    return after;
   }
 
   /** This replica, and the others by name: those that are alive, and those that ended without a shutdown. */
@@ -324,13 +328,44 @@ function idOf({ code, host = '' }: FoundFacts): string {
 /** After an outage, logins that still fail are no new fault: they have failed since it began. */
 const CONTINUED: Partial<Readonly<Record<FindingCode, FindingCode>>> = { vendor_fails_logins: 'vendor_down' };
 
-/** The same findings with the time at which each was first seen, by code and host. */
-function withSince(found: readonly FoundFacts[], before: ReadonlyMap<string, Finding>, now: number) {
-  return new Map(
-    found.map((facts) => {
+type Instant = Pick<ReplicaFacts, 'now' | 'monotonic'>;
+
+interface KnownFinding {
+  readonly finding: Finding;
+  /** By the monotonic clock. */
+  readonly seenAt: number;
+  readonly isAway: boolean;
+  readonly hasReturned: boolean;
+}
+
+/** The findings by {@link idOf}, each with the time at which it was first seen. */
+class KnownFindings {
+  readonly #known = new Map<string, KnownFinding>();
+  readonly #returnMs: number;
+  shown: ReadonlyMap<string, Finding> = new Map();
+
+  /** @param returnMs a finding that comes back within this time is then shown until it has been away for so long */
+  constructor(returnMs: number) {
+    this.#returnMs = returnMs;
+  }
+
+  note(found: readonly FoundFacts[], { now, monotonic }: Instant): void {
+    const before = new Map(this.#known);
+    for (const [id, known] of before) {
+      if (monotonic - known.seenAt < this.#returnMs) this.#known.set(id, { ...known, isAway: true });
+      else this.#known.delete(id);
+    }
+    for (const facts of found) {
       const id = idOf(facts);
-      const earlier = before.get(id) ?? [...before.values()].find(({ code }) => code === CONTINUED[facts.code]);
-      return [id, asFinding(facts, earlier?.since ?? now)];
-    }),
-  );
+      const last = before.get(id);
+      const known = last?.isAway && !this.#known.has(id) ? undefined : last;
+      const hasReturned = known !== undefined && (known.hasReturned || known.isAway);
+      const continued = [...before.values()].find(({ finding }) => finding.code === CONTINUED[facts.code]);
+      const since = (known ?? continued)?.finding.since ?? now;
+      const finding = asFinding(hasReturned ? { ...facts, since } : facts, since);
+      this.#known.set(id, { finding, seenAt: monotonic, isAway: false, hasReturned });
+    }
+    const shown = [...this.#known].filter(([, { isAway, hasReturned }]) => !isAway || hasReturned);
+    this.shown = new Map(shown.map(([id, { finding }]) => [id, finding]));
+  }
 }

@@ -149,6 +149,15 @@ describe('the verdict', () => {
     );
   });
 
+  test('is not that all is fine while Redis or the vendor does not work, and there is no finding yet', async () => {
+    const [domain] = FINE.vendorDomains;
+    const circuit = { ...FINE, vendorDomains: domain ? [{ ...domain, circuit: 'open' as const }] : [] };
+    await (await show(circuit)).verdict(/circuit open\. If this lasts, a finding says what to do\.$/);
+    const opened = await show({ ...FINE, store: { ...FINE.store, reachable: false } });
+    await opened.verdict(/^Redis: unreachable\./);
+    expect(await opened.page.locator('#verdict').getAttribute('data-level')).toBe('warn');
+  });
+
   test('promises nothing about known tokens while there are none', async () => {
     const schedule = { ...FINE.schedule, total: 0 } as StatusReport['schedule'];
     const opened = await show({ ...FINE, findings: [finding('vendor_down')], firstEndAt: null, schedule });

@@ -553,6 +553,24 @@ describe('a fleet', () => {
     ]);
   });
 
+  test('shows one finding, while a fault comes and goes within a minute', async () => {
+    const [{ pass }, a] = createFleet('a');
+    const begun = async (silentMs: number, ms: number) => {
+      a.state.silentMs = silentMs;
+      await pass(ms);
+      return a.report().findings.map(({ since }) => since);
+    };
+    const [since] = await begun(10_000, 20_000);
+    expect(await begun(0, 20_000)).toEqual([]);
+    for (let time = 0; time < 7; time += 1) {
+      expect(await begun(10_000, 20_000)).toEqual([since]);
+      expect(await begun(0, 50_000)).toEqual([since]);
+    }
+    expect(await begun(0, 20_000)).toEqual([]);
+    expect(a.lines).toHaveLength(4);
+    expect(await begun(10_000, 20_000)).not.toEqual([since]);
+  });
+
   test('logs one line when another replica is missing or differs, and one when this is over', async () => {
     const [{ pass }, one, other, killed] = createFleet('a', 'b', 'c');
     other.state.configuration = 'c2';

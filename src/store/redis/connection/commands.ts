@@ -233,7 +233,8 @@ export class RedisCommands {
         const kind = redisErrorKind(error);
         const reason = kind === 'connection' && this.#isSilent ? 'timeout' : kind;
         this.#observer.redisFailed(reason);
-        const failure = { at: this.#clock.now(), reason };
+        const problem = reason === 'timeout' ? `slower than ${this.#timeoutMs} ms` : undefined;
+        const failure = { at: this.#clock.now(), reason, problem };
         if (WRITE_REFUSALS.has(reason)) {
           this.contact.refused(failure);
           if (!this.#hasFailedWithin(REFUSAL_MEMORY_MS, refusals)) refusals.works();
