@@ -112,7 +112,7 @@ test('a refused signature is the verdict, with its next step, and refused sessio
   const runbook = details.getByRole('link', { name: 'vendor_rejects' });
   expect(await runbook.getAttribute('href')).toMatch(/^console\/runbooks\/en\?broker=[0-9a-f]{130}#vendor_rejects$/);
   const forged = (await fleet.session('mallory')).slice(0, -8);
-  for (let number = 10; number < 22; number += 1) await misconfigured.getToken(`${forged}made-u${number}`, 'phone');
+  for (let number = 10; number < 32; number += 1) await misconfigured.getToken(`${forged}made-u${number}`, 'phone');
   await eventually(async () => {
     await opened.askNow();
     expect(await details.textContent()).toMatch(/The broker refuses \d+% of the sessions/);
