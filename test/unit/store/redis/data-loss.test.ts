@@ -5,6 +5,7 @@ import { Keys } from '../../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import type { Announcement, StoreHistory } from '../../../../src/token/ports.ts';
 import { type Subject, subjectId } from '../../../../src/token/subject.ts';
+import { captureLog } from '../../../support/captured-log.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { openRedisStore, saveToken } from '../../../support/filled-store.ts';
 import { recordingObserver } from '../../../support/recording-observer.ts';
@@ -20,14 +21,10 @@ async function openStores({ onTestFinished }: TestContext) {
   onTestFinished(() => server.stop());
   const keyPrefix = `loss-${randomUUID()}`;
   const open = async () => {
-    const errors: string[] = [];
+    const log = captureLog('error');
+    const errors = () => log.lines().map(({ msg }) => msg);
     const { observer, told } = recordingObserver();
-    const log = {
-      info: () => undefined,
-      warn: () => undefined,
-      error: (_: object, text: string) => void errors.push(text),
-    };
-    const store = await openRedisStore(server.url, keyPrefix, [], { log, observer });
+    const store = await openRedisStore(server.url, keyPrefix, [], { log: log.logger, observer });
     onTestFinished(() => store.close());
     const returns: StoreHistory[] = [];
     store.health.onReturn((history) => void returns.push(history));
@@ -54,7 +51,7 @@ async function expectLoss({ store, returns, errors, told }: Replica, history: 'l
   await new Promise((resolve) => setTimeout(resolve, 2_200));
   expect(returns.filter((one) => one !== 'same')).toEqual([history]);
   expect(told('storeLostData')).toEqual([[history]]);
-  expect(errors).toEqual([expect.stringContaining(history === 'lost' ? 'has lost its data' : 'went back in time')]);
+  expect(errors()).toEqual([expect.stringContaining(history === 'lost' ? 'has lost its data' : 'went back in time')]);
   expect(store.losses()).toMatchObject([{ history }]);
   expect(Math.abs((store.losses()[0]?.at ?? 0) - systemClock.now())).toBeLessThan(15_000);
 }
@@ -63,7 +60,7 @@ async function expectNoLoss({ store, returns, errors, told }: Replica): Promise<
   await eventually(() => expect(returns).toContain('same'));
   await new Promise((resolve) => setTimeout(resolve, 2_200));
   expect(new Set(returns)).toEqual(new Set(['same']));
-  expect([store.losses(), errors, told('storeLostData')]).toEqual([[], [], []]);
+  expect([store.losses(), errors(), told('storeLostData')]).toEqual([[], [], []]);
 }
 
 // Each test waits for seconds, at a Redis of its own. So they wait at the same time.

@@ -5,6 +5,7 @@ import { keyIdOf } from '../../../../src/store/redis/records/token-cipher.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import type { TokenStore } from '../../../../src/token/ports.ts';
 import { accountId, subjectId } from '../../../../src/token/subject.ts';
+import { captureLog } from '../../../support/captured-log.ts';
 import { claimLeases } from '../../../support/due-claims.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../../../support/filled-store.ts';
@@ -71,9 +72,7 @@ describe('the look-up by accessId, after a background renewal', () => {
 
 test('a new accessId is logged once, and its pointer is written once, although the tokens of two apps alternate', async () => {
   const server = await startRedis();
-  const warnings: string[] = [];
-  const warn = (_: object, text: string) => void warnings.push(text);
-  const log = { info: () => undefined, warn, error: warn };
+  const { logger: log, lines } = captureLog('warn');
   const store = await openRedisStore(server.url, 'sdkt', [KEY], { log });
   await saveToken(store, SUBJECT);
   await renewInBackground(store, { accessId: '42' });
@@ -86,7 +85,7 @@ test('a new accessId is logged once, and its pointer is written once, although t
   }
   // `makeDue` takes a lease for each renewal, and so does the renewal.
   expect(Number(await written()) - before).toBe(8);
-  expect(warnings).toEqual([expect.stringContaining('another accessId')]);
+  expect(lines()).toMatchObject([{ msg: expect.stringContaining('another accessId') }]);
 });
 
 test('a support request asks Redis for at most 1,024 fields of an account', async () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, inject, test } from 'vitest';
 import { subjectId } from '../../../../src/token/subject.ts';
+import { captureLog } from '../../../support/captured-log.ts';
 import { newKey, openRedisStore, PATIENT, saveToken, type TestKey } from '../../../support/filled-store.ts';
 
 const [FLEET, OTHER, SAME_ID] = [newKey('2026-11'), newKey('k9'), newKey('2026-11')];
@@ -12,17 +13,12 @@ async function warningsOf(theirs: readonly TestKey[], own: readonly TestKey[]) {
   const [url, keyPrefix] = [inject('redisUrl'), `unreadable-${randomUUID()}`];
   const writer = await openRedisStore(url, keyPrefix, theirs);
   await saveToken(writer, SUBJECT);
-  const warnings: [object, string][] = [];
-  const log = {
-    info: () => undefined,
-    error: () => undefined,
-    warn: (...line: [object, string]) => warnings.push(line),
-  };
+  const { logger: log, lines } = captureLog('warn');
   const reader = await openRedisStore(url, keyPrefix, own, { ...PATIENT, log });
   const { record } = await reader.terminals.read(ID);
   const lease = await reader.terminals.acquire(ID, 1_000);
   expect(lease).toMatchObject({ kind: 'granted', current: record });
-  return warnings;
+  return lines();
 }
 
 test.each([
@@ -33,10 +29,8 @@ test.each([
   'a replica that %s logs each token that it cannot read, with the id of the key and no secret',
   async (_, own, reason) => {
     const warnings = await warningsOf([FLEET], own);
-    const line = [
-      { subject: ID, reason },
-      expect.stringMatching(/^no key of TOKEN_ENCRYPTION_KEYS .*docs\/key-rotation\.md/),
-    ];
+    const msg = expect.stringMatching(/^no key of TOKEN_ENCRYPTION_KEYS .*docs\/key-rotation\.md/);
+    const line = { level: 'warn', time: expect.any(String), subject: ID, reason, msg };
     expect(warnings).toEqual([line, line]);
   },
 );

@@ -4,6 +4,7 @@ import { rekey } from '../../../../../src/commands/rekey.ts';
 import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { accountId, subjectId } from '../../../../../src/token/subject.ts';
+import { captureLog } from '../../../../support/captured-log.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { keyRing, newKey, openRedisStore, saveToken } from '../../../../support/filled-store.ts';
 import { askRedis, startRedis } from '../../../../support/redis-server.ts';
@@ -30,27 +31,23 @@ describe.concurrent.each(['no such database', 'no right to select it'])(
   (why) => {
     test('the store does not use another one, and the log says why', async (context) => {
       const { server, url } = await withoutDatabase(why, context);
-      const log: string[] = [];
-      const options = {
+      const log = captureLog('info');
+      const linesOf = (role: string) => log.lines().filter((line) => line['role'] === role);
+      const store = createRedisStore({
         url,
         keyPrefix: 'sdkt',
         encryptionKeys: [KEY],
         terminalsPerAccount: 20,
         observer: silentObserver,
-      };
-      const store = createRedisStore({
-        ...options,
         clock: systemClock,
-        log: {
-          info: (_, text) => void log.push(text),
-          warn: (fields, text) => void log.push(`${text} ${JSON.stringify(fields)}`),
-          error: (_, text) => void log.push(text),
-        },
+        log: log.logger,
       });
       context.onTestFinished(() => store.close());
-      await eventually(() => expect(log.filter((line) => line.includes('announcements')).length).toBeGreaterThan(1));
-      await eventually(() => expect(log.filter((line) => line.includes('commands')).length).toBeGreaterThan(1));
-      for (const line of log) expect(line).toContain('the database of REDIS_URL cannot be selected');
+      for (const role of ['announcements', 'commands']) {
+        await eventually(() => expect(linesOf(role).length).toBeGreaterThan(1));
+      }
+      const reason = expect.stringContaining('the database of REDIS_URL cannot be selected');
+      for (const line of log.lines()) expect(Object.values(line)).toContainEqual(reason);
       await expect(store.health.ping()).rejects.toMatchObject({ code: 'store_unavailable' });
       await expect(store.terminals.read(subjectId(SUBJECT))).rejects.toMatchObject({ code: 'store_unavailable' });
       await expect(store.terminals.remove(subjectId(SUBJECT))).rejects.toMatchObject({ code: 'store_unavailable' });
