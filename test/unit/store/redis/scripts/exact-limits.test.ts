@@ -67,6 +67,13 @@ test('a script is executed until the last ms of its deadline, and refused 1 ms l
   expect([...latenesses]).toEqual(expect.arrayContaining([0, 1]));
 });
 
+test('a script does not take its deadline for one of its arguments', async () => {
+  const { redis, keys } = await openRedisState();
+  for (const deadline of ['', systemClock.now() + 10_000] as const) {
+    expect(await runScript(redis, ['outlook', [keys.due(0)], [1_000, 2_000]], deadline)).toEqual([0, 0, 0, 0]);
+  }
+});
+
 test.each(['', 'rubbish', '9e99'])('an erasure that somebody else has stored as "%s" is none', async (text) => {
   const { store, redis, keys } = await openRedisState();
   await redis.hset(keys.account(ACCOUNT), 'e', text);
