@@ -71,34 +71,6 @@ describe.each(['introspection', 'forward'] as const)('a session server in mode %
   });
 });
 
-describe('an answer that does not say whether it accepts the session', () => {
-  it.each([{ code: 500, sub: ACCOUNT }, { code: 200 }, {}])(
-    'keeps an accepted session accepted as if the cloud were down: %j',
-    async (answer) => {
-      const condition = (value: string) => ({ path: 'code', values: [value] });
-      const options = {
-        ...optionsFor('forward'),
-        accepted: condition('200'),
-        refused: condition('401'),
-      } as SessionOptions;
-      const verifier = create(options);
-      server.answer = json({ code: 200, sub: ACCOUNT });
-      await verifier.verify(FORWARDED);
-      server.answer = json(answer);
-      for (const time of [30_000, 59_999]) {
-        clock.moveTo(time);
-        expect((await verifier.verify(FORWARDED)).unionId).toBe(ACCOUNT);
-      }
-      expect(server.received.length).toBeGreaterThan(1);
-      clock.moveTo(60_000);
-      await expectRefused(verifier, FORWARDED, 'session_check_unavailable');
-      server.answer = json({ code: 401 });
-      clock.moveTo(62_000);
-      await expectRefused(verifier, FORWARDED, 'session_invalid');
-    },
-  );
-});
-
 describe('mode jwt', () => {
   const jwtOptions = (key: JwtKey): SessionOptions => ({
     mode: 'jwt',
