@@ -11,58 +11,53 @@ const DUE_NOW = 0;
 export type HeldLeasesOptions = Pick<BrokerPorts, 'terminals' | 'clock' | 'log'>;
 
 /** The leases of running logins. One heartbeat extends them all, for as long as this replica lives. */
-export class HeldLeases {
-  readonly #options: HeldLeasesOptions;
+export function createHeldLeases({ terminals, clock, log }: HeldLeasesOptions) {
   /** When the store was last asked to grant or extend each, by the monotonic clock. */
-  readonly #leases = new Map<Lease, number>();
-  #heartbeat: Timer | undefined;
-
-  constructor(options: HeldLeasesOptions) {
-    this.#options = options;
-  }
+  const held = new Map<Lease, number>();
+  let heartbeat: Timer | undefined;
+  return { add, isHeld, remove, releaseAll };
 
   /** @param askedAt when the store was asked for the lease, by the monotonic clock */
-  add(lease: Lease, askedAt: number): void {
-    this.#leases.set(lease, askedAt);
-    this.#heartbeat ??= this.#beatLater();
+  function add(lease: Lease, askedAt: number): void {
+    held.set(lease, askedAt);
+    heartbeat ??= beatLater();
   }
 
   /** Whether the lease cannot have expired yet. */
-  isHeld(lease: Lease): boolean {
-    const askedAt = this.#leases.get(lease);
-    return askedAt !== undefined && this.#options.clock.monotonic() - askedAt < lease.durationMs;
+  function isHeld(lease: Lease): boolean {
+    const askedAt = held.get(lease);
+    return askedAt !== undefined && clock.monotonic() - askedAt < lease.durationMs;
   }
 
   /** Stops extending the lease. Does not release it. */
-  remove(lease: Lease): void {
-    this.#leases.delete(lease);
-    if (this.#leases.size > 0) return;
-    this.#heartbeat?.cancel();
-    this.#heartbeat = undefined;
+  function remove(lease: Lease): void {
+    held.delete(lease);
+    if (held.size > 0) return;
+    heartbeat?.cancel();
+    heartbeat = undefined;
   }
 
   /** Releases all leases at shutdown, so that other replicas need not wait until they expire. */
-  async releaseAll(): Promise<void> {
-    const leases = [...this.#leases.keys()];
-    for (const lease of leases) this.remove(lease);
-    await Promise.allSettled(leases.map((lease) => this.#options.terminals.release(lease, DUE_NOW)));
+  async function releaseAll(): Promise<void> {
+    const leases = [...held.keys()];
+    for (const lease of leases) remove(lease);
+    await Promise.allSettled(leases.map((lease) => terminals.release(lease, DUE_NOW)));
   }
 
-  #beatLater(): Timer {
-    return this.#options.clock.setTimer(() => {
-      this.#heartbeat = this.#beatLater();
-      void this.#extendAll();
+  function beatLater(): Timer {
+    return clock.setTimer(() => {
+      heartbeat = beatLater();
+      void extendAll();
     }, HEARTBEAT_MS);
   }
 
-  async #extendAll(): Promise<void> {
-    const { terminals, clock, log } = this.#options;
-    const [leases, askedAt] = [[...this.#leases.keys()], clock.monotonic()];
+  async function extendAll(): Promise<void> {
+    const [leases, askedAt] = [[...held.keys()], clock.monotonic()];
     try {
       const lost = await terminals.extend(leases);
-      for (const lease of leases) if (this.#leases.has(lease)) this.#leases.set(lease, askedAt);
+      for (const lease of leases) if (held.has(lease)) held.set(lease, askedAt);
       for (const lease of lost) {
-        this.remove(lease);
+        remove(lease);
         log.warn(
           { subject: lease.id },
           'a lease was lost during a login; the store refuses the token if it is outdated',

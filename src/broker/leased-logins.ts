@@ -6,7 +6,7 @@ import type { Announcement, AnnouncementFeed, Lease, LeaseAnswer, LoginFailure }
 import { LEASE_MS, retryAt } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
-import { HeldLeases } from './held-leases.ts';
+import { createHeldLeases } from './held-leases.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { type RenewalRequest, shouldRetryAlone } from './requests.ts';
 import type { TokenCache } from './token-cache.ts';
@@ -63,14 +63,14 @@ interface RunningLogin<Result> {
 /** The logins of one process, at most one per subject. Leases extend this to all replicas. */
 export class LeasedLogins<Result> {
   readonly #options: LeasedLoginsOptions;
-  readonly #waiters: AnnouncementWaiters;
-  readonly #heldLeases: HeldLeases;
+  readonly #nextAnnouncement: ReturnType<typeof announcementWaiter>;
+  readonly #heldLeases: ReturnType<typeof createHeldLeases>;
   readonly #running = new Map<SubjectId, RunningLogin<Result>>();
 
   constructor(options: LeasedLoginsOptions) {
     this.#options = options;
-    this.#waiters = new AnnouncementWaiters(options.announcements, options.clock);
-    this.#heldLeases = new HeldLeases(options);
+    this.#nextAnnouncement = announcementWaiter(options.announcements, options.clock);
+    this.#heldLeases = createHeldLeases(options);
   }
 
   isRunning(id: SubjectId): boolean {
@@ -139,11 +139,11 @@ export class LeasedLogins<Result> {
         throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
       }
       if (answer.kind === 'held') {
-        const next = announced ?? this.#waiters.next(request.id, Math.min(POLL_MS, answer.heldForMs));
+        const next = announced ?? this.#nextAnnouncement(request.id, Math.min(POLL_MS, answer.heldForMs));
         const result = await tracer.span('lease wait', () => this.#resultOfHolder(request, beganAt, steps, next));
         if (result !== undefined) return result;
         // Listens before it asks for the lease again, so that it misses no announcement in between.
-        announced = this.#waiters.next(request.id, POLL_MS);
+        announced = this.#nextAnnouncement(request.id, POLL_MS);
         continue;
       }
       const isGranted = answer.kind === 'granted';
@@ -312,29 +312,21 @@ function asUnavailable(error: unknown): { readonly kind: 'unavailable'; readonly
 
 type SubjectAnnouncement = Extract<Announcement, { id: SubjectId }>;
 
-/** Lets logins wait for the next announcement about their subject. */
-class AnnouncementWaiters {
-  readonly #clock: Clock;
+/** Returns the function that awaits the next announcement about `id`: `undefined` after `timeoutMs`. */
+function announcementWaiter(announcements: AnnouncementFeed, clock: Clock) {
   /** The id of a subject is an event. Any number of logins may wait for it. */
-  readonly #announced = new EventEmitter().setMaxListeners(0);
-
-  constructor(announcements: AnnouncementFeed, clock: Clock) {
-    this.#clock = clock;
-    announcements.subscribe((announcement) => {
-      if ('id' in announcement) this.#announced.emit(announcement.id, announcement);
-    });
-  }
-
-  /** Resolves to the next announcement about `id`, or to `undefined` after `timeoutMs`. */
-  next(id: SubjectId, timeoutMs: number): Promise<SubjectAnnouncement | undefined> {
-    return new Promise((resolve) => {
+  const announced = new EventEmitter().setMaxListeners(0);
+  announcements.subscribe((announcement) => {
+    if ('id' in announcement) announced.emit(announcement.id, announcement);
+  });
+  return (id: SubjectId, timeoutMs: number): Promise<SubjectAnnouncement | undefined> =>
+    new Promise((resolve) => {
       const done = (announcement?: SubjectAnnouncement): void => {
         timer.cancel();
-        this.#announced.off(id, done);
+        announced.off(id, done);
         resolve(announcement);
       };
-      const timer = this.#clock.setTimer(done, timeoutMs);
-      this.#announced.on(id, done);
+      const timer = clock.setTimer(done, timeoutMs);
+      announced.on(id, done);
     });
-  }
 }

@@ -10,7 +10,7 @@ import {
   type TokenReaderOptions,
   tokenReader,
 } from './routes/sdk-token.ts';
-import { DirectReads } from './server/direct-reads.ts';
+import { directReads } from './server/direct-reads.ts';
 import { type AppContext, logsRequests } from './server/request-hooks.ts';
 import { connectionBound, createBaseApp } from './server/server.ts';
 
@@ -36,7 +36,7 @@ const DESCRIPTOR_SHARE = 1 / 2;
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
   const callerOf = callerFinder(options);
   const tokenFor = tokenReader(options);
-  const direct = new DirectReads({ ...options, callerOf, tokenFor });
+  const direct = directReads({ ...options, callerOf, tokenFor });
   const app = createBaseApp({
     ...options,
     realm: 'sdk-token-broker',

@@ -74,95 +74,90 @@ interface PublishedKeySet extends KeySet {
 }
 
 /** Keys at a URL, fetched when first needed. While that fails, jose's own set would fetch for each unknown key. */
-export class PublishedKeys {
-  readonly #url: URL;
-  readonly #access: SessionServerAccess;
-  #keys: PublishedKeySet | undefined;
+export function publishedKeys(url: URL, access: SessionServerAccess) {
+  const { clock } = access;
+  let keys: PublishedKeySet | undefined;
   /** When the keys arrived, by the monotonic clock. */
-  #fetchedAt = Number.NEGATIVE_INFINITY;
+  let fetchedAt = Number.NEGATIVE_INFINITY;
   /** When the latest fetch started, by the monotonic clock. */
-  #attemptedAt = Number.NEGATIVE_INFINITY;
+  let attemptedAt = Number.NEGATIVE_INFINITY;
   /** Why the latest fetch failed; `undefined` if it succeeded. */
-  #failure: unknown;
-  #fetching: Promise<void> | undefined;
-  #waiting = 0;
-
-  constructor(url: URL, access: SessionServerAccess) {
-    this.#url = url;
-    this.#access = access;
-  }
-
+  let failure: unknown;
+  let fetching: Promise<void> | undefined;
+  let waiting = 0;
   /** Callers share one fetch. @throws JOSEError if no key matches; another Error if keys cannot be fetched or used */
-  readonly find: JWTVerifyGetKey = async (header, token) => {
-    if (!this.#areYoungerThan(MAX_AGE_MS)) await this.#replaceOutdated();
-    const keys = this.#usableKeys();
+  const find: JWTVerifyGetKey = async (header, token) => {
+    if (!areYoungerThan(MAX_AGE_MS)) await replaceOutdated();
+    const known = usableKeys();
     try {
-      return await keys.find(header, token);
+      return await known.find(header, token);
     } catch (error) {
       if (isFaultOfSession(error)) throw error;
-      await this.#fetchUnlessCoolingDown();
+      await fetchUnlessCoolingDown();
       // A failed fetch says nothing about an unknown key: it may be published by now.
-      if (this.#failure) throw this.#failure;
-      return this.#usableKeys().find(header, token);
+      if (failure) throw failure;
+      return usableKeys().find(header, token);
     }
   };
+  return {
+    find,
+    /** The keys that `find` looks in now, unless it fetches newer ones first. */
+    current: (): KeySet | undefined => (areYoungerThan(MAX_AGE_MS) ? keys : undefined),
+  };
 
-  /** The keys that {@link find} looks in now, unless it fetches newer ones first. */
-  readonly current = (): KeySet | undefined => (this.#areYoungerThan(MAX_AGE_MS) ? this.#keys : undefined);
-
-  async #replaceOutdated(): Promise<void> {
-    if (this.#waiting >= MAX_WAITING && this.#hasUsableKeys()) return;
-    const mayWaitLess = this.#hasUsableKeys() && this.#failure !== undefined;
-    const fetched = this.#fetchUnlessCoolingDown();
-    await (mayWaitLess ? withTimeout(this.#access.clock, WAIT_AFTER_FAILURE_MS, fetched) : fetched);
+  async function replaceOutdated(): Promise<void> {
+    if (waiting >= MAX_WAITING && hasUsableKeys()) return;
+    const mayWaitLess = hasUsableKeys() && failure !== undefined;
+    const fetched = fetchUnlessCoolingDown();
+    await (mayWaitLess ? withTimeout(clock, WAIT_AFTER_FAILURE_MS, fetched) : fetched);
   }
 
-  #areYoungerThan(ms: number): boolean {
-    return this.#access.clock.monotonic() - this.#fetchedAt < ms;
+  function areYoungerThan(ms: number): boolean {
+    return clock.monotonic() - fetchedAt < ms;
   }
 
-  #hasUsableKeys(): boolean {
-    return this.#areYoungerThan(MAX_AGE_UNREACHABLE_MS);
+  function hasUsableKeys(): boolean {
+    return areYoungerThan(MAX_AGE_UNREACHABLE_MS);
   }
 
-  #usableKeys(): PublishedKeySet {
-    if (this.#keys && this.#hasUsableKeys()) return this.#keys;
+  function usableKeys(): PublishedKeySet {
+    if (keys && hasUsableKeys()) return keys;
     // There are usable keys, or the latest fetch has failed.
-    throw this.#failure;
+    throw failure;
   }
 
-  async #fetchUnlessCoolingDown(): Promise<void> {
-    const now = this.#access.clock.monotonic();
-    const cooldownMs = this.#hasUsableKeys() ? COOLDOWN_MS : COOLDOWN_WITHOUT_KEYS_MS;
-    if (!this.#fetching && now - this.#attemptedAt >= cooldownMs) {
-      this.#attemptedAt = now;
-      this.#fetching = this.#fetch();
+  async function fetchUnlessCoolingDown(): Promise<void> {
+    const now = clock.monotonic();
+    const cooldownMs = hasUsableKeys() ? COOLDOWN_MS : COOLDOWN_WITHOUT_KEYS_MS;
+    if (!fetching && now - attemptedAt >= cooldownMs) {
+      attemptedAt = now;
+      fetching = fetchAndKeep();
     }
-    if (!this.#fetching) return;
-    if (this.#waiting >= MAX_WAITING) throw new Error('Too many sessions wait for the keys');
-    this.#waiting += 1;
-    await this.#fetching;
-    this.#waiting -= 1;
+    if (!fetching) return;
+    if (waiting >= MAX_WAITING) throw new Error('Too many sessions wait for the keys');
+    waiting += 1;
+    await fetching;
+    waiting -= 1;
   }
 
   /** A set without keys withdraws the old ones, but says nothing about a session: it may be a fault of the server. */
-  async #fetchedKeys(): Promise<JSONWebKeySet> {
-    const fetched = await fetchJwks(this.#url, this.#access);
+  async function fetchedKeys(): Promise<JSONWebKeySet> {
+    const fetched = await fetchJwks(url, access);
     if (fetched.keys.length > 0) return fetched;
-    this.#fetchedAt = Number.NEGATIVE_INFINITY;
+    fetchedAt = Number.NEGATIVE_INFINITY;
     throw new ExplainedError(SESSION_REASONS.noPublishedKeys);
   }
 
-  async #fetch(): Promise<void> {
+  async function fetchAndKeep(): Promise<void> {
     try {
-      const fetched = await noteContact(this.#access, () => this.#fetchedKeys());
-      this.#keys = { find: finderIn(fetched), keysFor: keysIn(fetched) };
-      this.#fetchedAt = this.#access.clock.monotonic();
-      this.#failure = undefined;
+      const fetched = await noteContact(access, fetchedKeys);
+      keys = { find: finderIn(fetched), keysFor: keysIn(fetched) };
+      fetchedAt = clock.monotonic();
+      failure = undefined;
     } catch (error) {
-      this.#failure = error;
+      failure = error;
     } finally {
-      this.#fetching = undefined;
+      fetching = undefined;
     }
   }
 }

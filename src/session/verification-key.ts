@@ -5,7 +5,7 @@ import { systemClock } from '../token/clock.ts';
 import { SESSION_REASONS } from '../token/session-reasons.ts';
 import { ExplainedError } from '../token/text.ts';
 import type { KeySet } from './known-headers.ts';
-import { PublishedKeys } from './published-keys.ts';
+import { publishedKeys } from './published-keys.ts';
 import type { SessionServerAccess } from './session-server.ts';
 
 /**
@@ -43,8 +43,7 @@ const AFTER_PEM = /(?<=-----END PUBLIC KEY-----)\s+/;
 /** A JWKS URL is not fetched before the first session. @throws ExplainedError that describes the required key */
 export function verificationKey(source: JwtKey, access: SessionServerAccess = { clock: systemClock }): VerificationKey {
   if ('jwksUrl' in source) {
-    const { find, current } = new PublishedKeys(source.jwksUrl, access);
-    return { find, current, algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
+    return { ...publishedKeys(source.jwksUrl, access), algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
   }
   const keys =
     'secret' in source

@@ -26,27 +26,21 @@ const FIXED_HEADERS = Object.entries({ ...SECURITY_HEADERS, ...TOKEN_HEADERS }).
  * takes a quarter of the CPU of a read from memory, and a twentieth of a first read (benchmark scenarios `warm` and
  * `first`).
  */
-export class DirectReads {
-  readonly #options: DirectReadsOptions;
+export function directReads({ callerOf, tokenFor, closing, tracer }: DirectReadsOptions) {
   /** The failures of requests that it took, for Fastify to answer with. `caller`: if the session was accepted. */
-  readonly failures = new WeakMap<IncomingMessage, { error: Error; caller: CachedPrincipal | undefined }>();
-
-  constructor(options: DirectReadsOptions) {
-    this.#options = options;
-  }
+  const failures = new WeakMap<IncomingMessage, { error: Error; caller: CachedPrincipal | undefined }>();
+  return { failures, take };
 
   /** Takes the request if it is a plain read. @param serve hands it to Fastify @returns whether it took it */
-  readonly take = (request: IncomingMessage, response: ServerResponse, serve: RequestListener): boolean => {
-    const { closing, tracer } = this.#options;
+  function take(request: IncomingMessage, response: ServerResponse, serve: RequestListener): boolean {
     const uniqueId = closing.aborted ? undefined : plainUniqueId(request);
     if (uniqueId === undefined) return false;
     tracer?.matched('GET', '/sdk-token');
-    void this.#answer(request, response, uniqueId, serve);
+    void answer(request, response, uniqueId, serve);
     return true;
-  };
+  }
 
-  async #answer(request: IncomingMessage, response: ServerResponse, uniqueId: string, serve: RequestListener) {
-    const { callerOf, tokenFor, closing } = this.#options;
+  async function answer(request: IncomingMessage, response: ServerResponse, uniqueId: string, serve: RequestListener) {
     let caller: CachedPrincipal | undefined;
     const requestId = requestIdOf(request);
     try {
@@ -59,7 +53,7 @@ export class DirectReads {
       response.writeHead(200, [...FIXED_HEADERS, ...own]).end(body, 'latin1');
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error('The read failed', { cause: thrown });
-      this.failures.set(request, { error, caller });
+      failures.set(request, { error, caller });
       // A line of the log may have the id already.
       request.headers['x-request-id'] = requestId;
       serve(request as never, response as never);

@@ -8,7 +8,7 @@ import { problemReply, rawProblemAnswer } from '../problem.ts';
 import { RefusalLog } from '../refusal-log.ts';
 import { requestIdOf } from './answer-headers.ts';
 import { Connections, SWEEP_MS } from './connections.ts';
-import type { DirectReads } from './direct-reads.ts';
+import type { directReads } from './direct-reads.ts';
 import { hasBody } from './request-bodies.ts';
 import { type AppContext, addRequestHooks } from './request-hooks.ts';
 import { parseQueryString, ZOD_VALIDATION } from './validation.ts';
@@ -80,7 +80,7 @@ interface BaseAppOptions extends AppContext {
   /** Most open connections. */
   readonly maxConnections: number;
   /** Takes some requests before Fastify does. */
-  readonly take?: DirectReads['take'] | undefined;
+  readonly take?: ReturnType<typeof directReads>['take'] | undefined;
 }
 
 /** By the code of Node's error, or of {@link createHttpServer}. */

@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { HeldLeases } from '../../../src/broker/held-leases.ts';
+import { createHeldLeases } from '../../../src/broker/held-leases.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { subjectId } from '../../../src/token/subject.ts';
@@ -10,13 +10,13 @@ import { takeLease } from '../../support/due-claims.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
-/** `HeldLeases` with one lease, in virtual time. */
+/** The held leases with one lease, in virtual time. */
 async function holdLease(durationMs = LEASE_MS) {
   const { clock, pass } = virtualClock();
   const { store, down, late, calls } = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
   const { logger: log, lines } = captureLog('debug');
   const { terminals } = store;
-  const heldLeases = new HeldLeases({ terminals, clock, log });
+  const heldLeases = createHeldLeases({ terminals, clock, log });
   const lease = await takeLease(store, ID, durationMs);
   heldLeases.add(lease, clock.monotonic());
   onTestFinished(() => heldLeases.remove(lease));
