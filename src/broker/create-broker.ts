@@ -3,7 +3,7 @@ import { createAccessIds } from './access-ids.ts';
 import { createAccounts } from './accounts.ts';
 import type { BrokerPorts } from './broker-ports.ts';
 import { createLoginLimits, type LoginLimitsOptions } from './login-limits.ts';
-import { RefreshWorker } from './refresh-worker.ts';
+import { createRefreshWorker } from './refresh-worker.ts';
 import { createRenewal } from './renewal.ts';
 import { createTokenBroker } from './token-broker.ts';
 import { TokenCache, type TokenCacheOptions } from './token-cache.ts';
@@ -35,7 +35,7 @@ export function createBroker(options: BrokerOptions) {
     renewal,
     writeBack,
     cache,
-    worker: new RefreshWorker({ ...parts, renewal }),
+    worker: createRefreshWorker({ ...parts, renewal }),
     /** Waits at most `timeoutMs` for running logins, and for the store to have each token. Releases all leases. */
     settle: async (timeoutMs: number): Promise<void> => {
       const until = clock.monotonic() + timeoutMs;

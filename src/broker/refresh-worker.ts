@@ -19,81 +19,76 @@ export interface RefreshWorkerOptions
 }
 
 /** Background job: claims due tokens from the queue that all replicas share, and renews them or lets them go. */
-export class RefreshWorker {
-  readonly #options: RefreshWorkerOptions;
-  readonly #active = new Set<Promise<unknown>>();
-  #isStopped = false;
+export function createRefreshWorker(options: RefreshWorkerOptions) {
+  const { renewal, dueQueue, announcements, clock, log, observer } = options;
+  const active = new Set<Promise<unknown>>();
+  let isStopped = false;
   /** The last claim. */
-  #claiming: Promise<void> | undefined;
-  #timer: Timer | undefined;
+  let claiming: Promise<void> | undefined;
+  let timer: Timer | undefined;
   /** When the timer of the next claim ends, by the monotonic clock. `-Infinity`: none runs. */
-  #nextClaimAt = Number.NEGATIVE_INFINITY;
-  #pausedUntil = Number.NEGATIVE_INFINITY;
+  let nextClaimAt = Number.NEGATIVE_INFINITY;
+  let pausedUntil = Number.NEGATIVE_INFINITY;
   /** Whether the last claim was skipped because too many renewals were running. */
-  #isFull = false;
+  let isFull = false;
   /** The longest time that a token was due, among those whose renewal has begun since the last claim. */
-  #longestLateMs = 0;
-
-  constructor(options: RefreshWorkerOptions) {
-    this.#options = options;
-    options.announcements.subscribe(({ kind }) => {
-      if (kind === 'saved') this.#claimWithin(BUSY_PAUSE_MS);
-    });
-  }
+  let longestLateMs = 0;
+  announcements.subscribe(({ kind }) => {
+    if (kind === 'saved') claimWithin(BUSY_PAUSE_MS);
+  });
+  return { start, stop };
 
   /** Does nothing after {@link stop}. */
-  start(): void {
-    if (!this.#isStopped) this.#claiming ??= this.#claimAndPause();
+  function start(): void {
+    if (!isStopped) claiming ??= claimAndPause();
   }
 
   /** Stops claiming and waits for the running renewals. */
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    this.#timer?.cancel();
-    this.#nextClaimAt = Number.NEGATIVE_INFINITY;
-    await this.#claiming;
-    await Promise.all(this.#active);
+  async function stop(): Promise<void> {
+    isStopped = true;
+    timer?.cancel();
+    nextClaimAt = Number.NEGATIVE_INFINITY;
+    await claiming;
+    await Promise.all(active);
   }
 
-  async #claimAndPause(): Promise<void> {
-    this.#nextClaimAt = Number.NEGATIVE_INFINITY;
-    const pauseMs = await this.#claim();
-    if (!this.#isStopped) this.#claimIn(pauseMs);
+  async function claimAndPause(): Promise<void> {
+    nextClaimAt = Number.NEGATIVE_INFINITY;
+    const pauseMs = await claim();
+    if (!isStopped) claimIn(pauseMs);
   }
 
-  #claimIn(ms: number): void {
-    const { clock } = this.#options;
-    this.#timer?.cancel();
-    this.#nextClaimAt = clock.monotonic() + ms;
-    this.#timer = clock.setTimer(() => {
-      this.#claiming = this.#claimAndPause();
+  function claimIn(ms: number): void {
+    timer?.cancel();
+    nextClaimAt = clock.monotonic() + ms;
+    timer = clock.setTimer(() => {
+      claiming = claimAndPause();
     }, ms);
   }
 
   /** Ends the pause between two claims at most `ms` from now. */
-  #claimWithin(ms: number): void {
-    if (this.#nextClaimAt > this.#options.clock.monotonic() + ms) this.#claimIn(ms);
+  function claimWithin(ms: number): void {
+    if (nextClaimAt > clock.monotonic() + ms) claimIn(ms);
   }
 
   /** Starts the renewals of due tokens. Returns the pause until the next claim in ms. */
-  async #claim(): Promise<number> {
-    const { dueQueue, announcements, clock, log, observer } = this.#options;
-    const pauseMs = this.#pausedUntil - clock.monotonic();
+  async function claim(): Promise<number> {
+    const pauseMs = pausedUntil - clock.monotonic();
     if (pauseMs > 0) return pauseMs;
-    const free = MAX_CONCURRENCY - this.#active.size;
+    const free = MAX_CONCURRENCY - active.size;
     // Claims of a few tokens at a time cost more than they bring. The worker waits until half of the capacity is free:
     // the renewal that frees it ends the pause.
-    this.#isFull = free < MAX_CONCURRENCY / 2;
-    if (this.#isFull) return BUSY_PAUSE_MS;
+    isFull = free < MAX_CONCURRENCY / 2;
+    if (isFull) return BUSY_PAUSE_MS;
     const longestMs = announcements.completeSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
       const { ids, nextInMs, backlog, overdueMs } = await dueQueue.claim(free);
       observer.backlogSeen(backlog);
       // A retry moves the due time in the queue, but not the one in the token.
-      observer.overdueSeen(Math.max(overdueMs, this.#longestLateMs));
-      this.#longestLateMs = 0;
+      observer.overdueSeen(Math.max(overdueMs, longestLateMs));
+      longestLateMs = 0;
       // While the worker stops, other replicas take what it has claimed.
-      if (!this.#isStopped) for (const id of ids) this.#start(id);
+      if (!isStopped) for (const id of ids) renew(id);
       return Math.min(longestMs, nextInMs ?? longestMs);
     } catch (error) {
       log.warn({ err: error }, 'the due queue could not be read');
@@ -101,29 +96,27 @@ export class RefreshWorker {
     }
   }
 
-  #start(id: SubjectId): void {
-    const { renewal, observer } = this.#options;
+  function renew(id: SubjectId): void {
     const onDue = (latenessMs: number): void => {
       observer.renewalClaimed(latenessMs);
-      this.#longestLateMs = Math.max(this.#longestLateMs, latenessMs);
+      longestLateMs = Math.max(longestLateMs, latenessMs);
     };
     const work = renewal
       .renewDue(id, onDue)
-      .catch((error: unknown) => this.#onFailure(id, error))
+      .catch((error: unknown) => onFailure(id, error))
       .finally(() => {
-        this.#active.delete(work);
-        if (this.#isFull) this.#claimWithin(0);
+        active.delete(work);
+        if (isFull) claimWithin(0);
       });
-    this.#active.add(work);
+    active.add(work);
   }
 
-  #onFailure(id: SubjectId, error: unknown): void {
-    const { clock, log } = this.#options;
+  function onFailure(id: SubjectId, error: unknown): void {
     if (error instanceof BrokerError && error.code === 'vendor_busy') {
       const pauseMs = Math.min(error.waitMs ?? BUDGET_PAUSE_MS, BUSY_PAUSE_MS);
-      this.#pausedUntil = clock.monotonic() + pauseMs;
+      pausedUntil = clock.monotonic() + pauseMs;
       // The place then goes to the login that asks first.
-      this.#claimWithin(pauseMs);
+      claimWithin(pauseMs);
       log.debug({ subject: id }, 'a renewal waits for the login budget');
     } else {
       log.warn({ subject: id, err: error }, 'a renewal failed');

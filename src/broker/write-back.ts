@@ -72,8 +72,7 @@ export class WriteBack {
 
   /**
    * Writes a token without a lease now. If this replica knows of a later logout or erasure, the store learns of the
-   * login alone. If the store knows of one, memory forgets the token. Until the end, {@link writeOf} and {@link
-   * hasRecordOf} know of it.
+   * login alone. If the store does, memory forgets the token. {@link writeOf} and {@link hasRecordOf} know of it.
    * @throws BrokerError `store_unavailable`, also while the clock of the store is not known
    */
   async write(id: SubjectId, record: TokenRecord, sessionIssuedAt?: number): Promise<RestoreOutcome> {

@@ -200,58 +200,54 @@ interface Waiting {
 }
 
 /** Limits the questions to the session server that made-up sessions cause. Known ones have own places, and go first. */
-export class QuestionQueue {
-  readonly #clock: Clock;
-  #inFlight = 0;
-  readonly #inFlightOf = new Map<AccountId, number>();
+export function questionQueue(clock: Clock) {
+  let inFlight = 0;
+  const inFlightOf = new Map<AccountId, number>();
   /** In order. */
-  readonly #known = new Set<Waiting>();
-  readonly #unknown = new Set<Waiting>();
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
+  const known = new Set<Waiting>();
+  const unknown = new Set<Waiting>();
+  return { run };
 
   /** @param account if the session was accepted before @throws BrokerError `session_check_unavailable` if too late */
-  async run<Answer>(question: () => Answer | Promise<Answer>, account?: AccountId): Promise<Answer> {
-    if (this.#hasPlace(account)) this.#count(account, 1);
-    else await this.#waitForPlace(account);
+  async function run<Answer>(question: () => Answer | Promise<Answer>, account?: AccountId): Promise<Answer> {
+    if (hasPlace(account)) count(account, 1);
+    else await waitForPlace(account);
     try {
       return await question();
     } finally {
       // A question that starts in this turn of the event loop would open another connection.
-      this.#clock.setTimer(() => {
-        this.#count(account, -1);
-        this.#startNext();
+      clock.setTimer(() => {
+        count(account, -1);
+        startNext();
       }, 0);
     }
   }
 
-  #hasPlace(account: AccountId | undefined): boolean {
-    if (account === undefined) return this.#inFlight < MAX_IN_FLIGHT - RESERVED_FOR_KNOWN;
-    return this.#inFlight < MAX_IN_FLIGHT && (this.#inFlightOf.get(account) ?? 0) < MAX_PER_ACCOUNT;
+  function hasPlace(account: AccountId | undefined): boolean {
+    if (account === undefined) return inFlight < MAX_IN_FLIGHT - RESERVED_FOR_KNOWN;
+    return inFlight < MAX_IN_FLIGHT && (inFlightOf.get(account) ?? 0) < MAX_PER_ACCOUNT;
   }
 
-  #count(account: AccountId | undefined, change: 1 | -1): void {
-    this.#inFlight += change;
+  function count(account: AccountId | undefined, change: 1 | -1): void {
+    inFlight += change;
     if (account === undefined) return;
-    const count = (this.#inFlightOf.get(account) ?? 0) + change;
-    if (count > 0) this.#inFlightOf.set(account, count);
-    else this.#inFlightOf.delete(account);
+    const left = (inFlightOf.get(account) ?? 0) + change;
+    if (left > 0) inFlightOf.set(account, left);
+    else inFlightOf.delete(account);
   }
 
-  async #waitForPlace(account: AccountId | undefined): Promise<void> {
-    const queue = account === undefined ? this.#unknown : this.#known;
+  async function waitForPlace(account: AccountId | undefined): Promise<void> {
+    const queue = account === undefined ? unknown : known;
     if (queue.size >= MAX_WAITING) throw sessionCheckUnavailable(new Error('Too many questions wait'));
     await new Promise<void>((resolve, reject) => {
-      const timer = this.#clock.setTimer(() => {
+      const timer = clock.setTimer(() => {
         queue.delete(waiting);
         reject(sessionCheckUnavailable(new Error(`A question waited for ${MAX_WAIT_MS} ms`)));
       }, MAX_WAIT_MS);
       const start = () => {
         queue.delete(waiting);
         timer.cancel();
-        this.#count(account, 1);
+        count(account, 1);
         resolve();
       };
       const waiting = { account, start };
@@ -259,13 +255,13 @@ export class QuestionQueue {
     });
   }
 
-  #startNext(): void {
-    for (const { account, start } of this.#known) {
-      if (!this.#hasPlace(account)) continue;
+  function startNext(): void {
+    for (const { account, start } of known) {
+      if (!hasPlace(account)) continue;
       start();
       return;
     }
-    const [unknown] = this.#unknown;
-    if (unknown && this.#hasPlace(undefined)) unknown.start();
+    const [stranger] = unknown;
+    if (stranger && hasPlace(undefined)) stranger.start();
   }
 }

@@ -4,7 +4,7 @@ import { createForwardVerifier, type ForwardVerifierOptions } from './forward-ve
 import { createIntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { createJwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
 import { CheckQueue, SessionCache, type SessionCacheOptions } from './session-cache.ts';
-import { QuestionQueue, type SessionServerAccess } from './session-server.ts';
+import { questionQueue, type SessionServerAccess } from './session-server.ts';
 
 type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, keyof SessionServerAccess>;
 
@@ -72,7 +72,7 @@ export function createSessionVerifier(
   const ofMode =
     mode === 'jwt'
       ? { refusalMs: 0, schedule: new CheckQueue(clock), isCheckLocal: true }
-      : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock), isCheckLocal: false };
+      : { refusalMs: REFUSAL_MS, schedule: questionQueue(clock), isCheckLocal: false };
   return new SessionCache(verifierFor(options, environment), { ...environment, ...ofMode, cacheSeconds });
 }
 

@@ -50,10 +50,10 @@ export type LeaseAnswer =
   | { readonly kind: 'terminal_limit'; readonly endedRead: boolean };
 
 /**
- * Only `saved` and `suspect` write the token. `suspect`: another login may have ended it (see {@link
- * TokenRecord.suspect}). `superseded`: the token of a login that was sent later is stored, and becomes suspect if
- * nobody knows which of the two the vendor received last. `outdated`: a logout or an erasure came after the login was
- * sent. `lease_lost`: only a later lease was granted, and its owner has stored no token so far.
+ * Only `saved` and `suspect` write the token. `suspect`: another login may have ended it ({@link TokenRecord.suspect}).
+ * `superseded`: the token of a login that was sent later is stored, and becomes suspect if nobody knows which of the
+ * two the vendor received last. `outdated`: a logout or an erasure came after the login was sent. `lease_lost`: only a
+ * later lease was granted, and its owner has stored no token so far.
  */
 export type SaveOutcome = 'saved' | 'suspect' | 'superseded' | 'outdated' | 'lease_lost' | 'terminal_limit';
 

@@ -9,38 +9,34 @@ const MAX_RESPONSE_BYTES = 256 * 1024;
 const MAX_CONNECTIONS = 64;
 
 /** The places for attempts at one origin, one for each connection. First come, first served. */
-export class ConnectionPlaces {
-  readonly #clock: Clock;
-  #free = MAX_CONNECTIONS;
-  readonly #waiting = new Set<() => void>();
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
+export function connectionPlaces(clock: Clock) {
+  let free = MAX_CONNECTIONS;
+  const waiting = new Set<() => void>();
+  return { take, giveBack };
 
   /** Takes a place. @returns `false` if none becomes free within `ms` */
-  async take(ms: number): Promise<boolean> {
-    if (this.#free === 0) return this.#waitForPlace(ms);
-    this.#free -= 1;
+  async function take(ms: number): Promise<boolean> {
+    if (free === 0) return waitForPlace(ms);
+    free -= 1;
     return true;
   }
 
-  giveBack(): void {
-    const [next] = this.#waiting;
+  function giveBack(): void {
+    const [next] = waiting;
     if (next) next();
-    else this.#free += 1;
+    else free += 1;
   }
 
-  #waitForPlace(ms: number): Promise<boolean> {
+  function waitForPlace(ms: number): Promise<boolean> {
     return new Promise((resolve) => {
       const end = (isTaken: boolean): void => {
         timer.cancel();
-        this.#waiting.delete(take);
+        waiting.delete(take);
         resolve(isTaken);
       };
       const take = () => end(true);
-      const timer = this.#clock.setTimer(() => end(false), ms);
-      this.#waiting.add(take);
+      const timer = clock.setTimer(() => end(false), ms);
+      waiting.add(take);
     });
   }
 }

@@ -4,7 +4,7 @@ import { type Broker, createBroker } from '../../src/broker/create-broker.ts';
 import { createReadiness } from '../../src/broker/readiness.ts';
 import type { TokenBroker } from '../../src/broker/token-broker.ts';
 import { SessionCache } from '../../src/session/session-cache.ts';
-import { QuestionQueue } from '../../src/session/session-server.ts';
+import { questionQueue } from '../../src/session/session-server.ts';
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, withTimeout } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
@@ -86,7 +86,7 @@ export class Replica {
       transport: vendor.transportFor(this.process, clock),
     });
     const { announcements } = store;
-    const schedule = new QuestionQueue(clock);
+    const schedule = questionQueue(clock);
     const environment = { ...SESSIONS, schedule, clock, observer, announcements };
     this.sessions = new SessionCache(cloud.verifierFor(this.process), environment);
     this.#parts = createBroker({

@@ -57,28 +57,24 @@ interface ConnectionsOptions {
  * The bounds of a listener's connections: how many, one request at a time on each, and how long each may take to read
  * and to close. Node's own bounds do not cover sockets that were answered after an error, or that read slowly.
  */
-export class Connections {
-  readonly #options: ConnectionsOptions;
-  readonly #connections = new Map<Socket, Connection>();
-  #draining = { since: Number.POSITIVE_INFINITY, quietMs: 0 };
-
-  constructor(options: ConnectionsOptions) {
-    this.#options = options;
-  }
+export function createConnections({ max, onFull, answerTo }: ConnectionsOptions) {
+  const connections = new Map<Socket, Connection>();
+  let draining = { since: Number.POSITIVE_INFINITY, quietMs: 0 };
+  return { watch, handle, refuse, drain };
 
   /** Bounds the connections of this server from now on. */
-  watch(server: Server): void {
+  function watch(server: Server): void {
     // After this turn has read what had arrived: it may be a request on a connection that would be closed.
-    const timer = setInterval(() => setImmediate(() => this.#sweep()), SWEEP_MS).unref();
-    server.on('connection', (socket) => this.#add(socket));
+    const timer = setInterval(() => setImmediate(sweep), SWEEP_MS).unref();
+    server.on('connection', add);
     // `server.close()` calls it, and would close a connection on which a proxy has just sent a request.
     server.closeIdleConnections = () => undefined;
     server.once('close', () => clearInterval(timer));
   }
 
   /** Answers the requests of a connection one after the other. */
-  handle(response: ServerResponse, answer: () => void): void {
-    const connection = this.#connections.get(response.req.socket);
+  function handle(response: ServerResponse, answer: () => void): void {
+    const connection = connections.get(response.req.socket);
     // Node may read the rest of a request after it was refused as too slow.
     if (!connection || connection.isRefused) return;
     const { socket, responses } = connection;
@@ -87,10 +83,10 @@ export class Connections {
       // Node hands over all requests of one read first. If they are too many, none is answered. A read from memory
       // takes 7 % more CPU with `nextTick`.
       void Promise.resolve().then(() => {
-        if (responses[0] === response && socket.writable && this.#connections.has(socket)) answer();
+        if (responses[0] === response && socket.writable && connections.has(socket)) answer();
       });
     };
-    if (hasBody(response.req)) response.prependOnceListener('finish', () => this.#leaveRest(connection, response));
+    if (hasBody(response.req)) response.prependOnceListener('finish', () => leaveRest(connection, response));
     response.on('close', () => {
       connection.usedAt = performance.now();
       if (response.req.complete && responses[0] === response) responses.shift();
@@ -104,8 +100,8 @@ export class Connections {
    * Handles bytes that Node's parser cannot read, and requests that do not arrive in time. Each request gets one
    * answer: a problem, if there is no answer yet. Then the broker closes the connection.
    */
-  refuse({ code = '' }: { readonly code?: string }, socket: Socket): void {
-    const connection = this.#connections.get(socket);
+  function refuse({ code = '' }: { readonly code?: string }, socket: Socket): void {
+    const connection = connections.get(socket);
     // Node reports the error again for each packet that follows.
     if (!connection || connection.isRefused) return;
     connection.isRefused = true;
@@ -117,13 +113,13 @@ export class Connections {
     const isUnanswered = latest?.req.complete === false && !latest.headersSent;
     if (isUnanswered) connection.responses.pop();
     const last = connection.responses.at(-1);
-    const end = () => endSoon(socket, isUnanswered || !last ? this.#options.answerTo(code) : '');
+    const end = () => endSoon(socket, isUnanswered || !last ? answerTo(code) : '');
     if (last && !last.writableFinished) last.once('finish', end);
     else end();
   }
 
   /** Ends the connection if its request was answered before its body arrived, unless it stays open for a short rest. */
-  #leaveRest(connection: Connection, { req: request, shouldKeepAlive }: ServerResponse): void {
+  function leaveRest(connection: Connection, { req: request, shouldKeepAlive }: ServerResponse): void {
     if (request.complete || (shouldKeepAlive && mayArriveLate(request))) return;
     connection.isRefused = true;
     // Node would read a body to its end that nobody else has begun to read.
@@ -132,22 +128,21 @@ export class Connections {
   }
 
   /** From now on, closes each connection once no request was on it for `quietMs`, and those that still send one. */
-  drain(quietMs: number): void {
-    this.#draining = { since: performance.now(), quietMs };
-    this.#sweep();
+  function drain(quietMs: number): void {
+    draining = { since: performance.now(), quietMs };
+    sweep();
   }
 
-  #add(socket: Socket): void {
-    const { max, onFull } = this.#options;
-    if (this.#connections.size >= max) {
-      this.#makeRoom();
+  function add(socket: Socket): void {
+    if (connections.size >= max) {
+      makeRoom();
       onFull();
-      if (this.#connections.size >= max) return void socket.destroy();
+      if (connections.size >= max) return void socket.destroy();
     }
     const usedAt = performance.now();
     const connection: Connection = { socket, responses: [], usedAt, unreadSince: undefined, isRefused: false };
-    this.#connections.set(socket, connection);
-    socket.on('error', () => undefined).once('close', () => this.#connections.delete(socket));
+    connections.set(socket, connection);
+    socket.on('error', () => undefined).once('close', () => connections.delete(socket));
     // One request may wait. At the head of another one, nothing is parsed any more. Node has no public way to stop its
     // parser: a destroyed socket is parsed to the end of its 64 KiB. Measured: 1,000 connections with 2,300 requests
     // each then end a replica with a heap of 256 MB, and take 2 MB and 0.2 s of CPU like this.
@@ -157,37 +152,37 @@ export class Connections {
       // Its answer was sent before the end of its body, which has arrived now.
       if (connection.responses[0]?.closed) connection.responses.shift();
       if (!connection.isRefused && connection.responses.length < 2) return onIncoming(...head);
-      if (!connection.isRefused) this.#close(connection);
+      if (!connection.isRefused) close(connection);
       // Makes the parser leave the rest of the bytes, as it does behind an upgrade.
       return 2;
     };
   }
 
   /** Closes the longest unused connections without a session, also waiting ones. If these are few, idle others. */
-  #makeRoom(): void {
-    const all = [...this.#connections.values()].sort((a, b) => a.usedAt - b.usedAt);
+  function makeRoom(): void {
+    const all = [...connections.values()].sort((a, b) => a.usedAt - b.usedAt);
     const strangers = all.filter(({ socket }) => !withSession.has(socket));
     const idle = all.filter((connection) => withSession.has(connection.socket) && !isAnswering(connection));
-    const closed = strangers.length > this.#options.max * NEWCOMER_SHARE || idle.length === 0 ? strangers : idle;
-    for (const connection of closed.slice(0, Math.ceil(closed.length * ROOM_SHARE))) this.#close(connection);
+    const closed = strangers.length > max * NEWCOMER_SHARE || idle.length === 0 ? strangers : idle;
+    for (const connection of closed.slice(0, Math.ceil(closed.length * ROOM_SHARE))) close(connection);
   }
 
-  #close({ socket }: Connection): void {
-    this.#connections.delete(socket);
+  function close({ socket }: Connection): void {
+    connections.delete(socket);
     // Otherwise the system keeps bytes that the caller does not read for minutes, also without the process.
     if (socket.writableLength > 0) socket.resetAndDestroy();
     else socket.destroy();
   }
 
-  #sweep(): void {
+  function sweep(): void {
     const now = performance.now();
-    const { since, quietMs } = this.#draining;
-    for (const connection of this.#connections.values()) {
+    const { since, quietMs } = draining;
+    for (const connection of connections.values()) {
       connection.unreadSince = connection.socket.writableLength > 0 ? (connection.unreadSince ?? now) : undefined;
       const isUnread = now - (connection.unreadSince ?? now) >= READ_TIMEOUT_MS;
       const isTooLong = isAnswering(connection) && now - connection.usedAt >= ANSWER_TIMEOUT_MS;
       const isQuiet = !currentOf(connection) && now - Math.max(since, connection.usedAt) >= quietMs;
-      if (isUnread || isTooLong || isQuiet) this.#close(connection);
+      if (isUnread || isTooLong || isQuiet) close(connection);
     }
   }
 }

@@ -7,7 +7,7 @@ import { BrokerError } from '../../token/errors.ts';
 import { problemReply, rawProblemAnswer } from '../problem.ts';
 import { RefusalLog } from '../refusal-log.ts';
 import { requestIdOf } from './answer-headers.ts';
-import { Connections, SWEEP_MS } from './connections.ts';
+import { createConnections, SWEEP_MS } from './connections.ts';
 import type { directReads } from './direct-reads.ts';
 import { hasBody } from './request-bodies.ts';
 import { type AppContext, addRequestHooks } from './request-hooks.ts';
@@ -41,7 +41,7 @@ const SERVER_OPTIONS: ServerOptions & { readonly optimizeEmptyRequests: boolean 
 };
 
 function createHttpServer(
-  connections: Connections,
+  connections: ReturnType<typeof createConnections>,
   serve: RequestListener,
   { take, tracer }: Pick<BaseAppOptions, 'take' | 'tracer'>,
 ): Server {
@@ -105,7 +105,7 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
     logger.debug({ requestId, code }, 'unreadable request');
     return rawProblemAnswer(refusal, requestId);
   };
-  const connections = new Connections({
+  const connections = createConnections({
     max: maxConnections,
     onFull: () => refusals.addFull(maxConnections, logger),
     answerTo,

@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { RefreshWorker } from '../../../src/broker/refresh-worker.ts';
+import { createRefreshWorker } from '../../../src/broker/refresh-worker.ts';
 import type { Renewal } from '../../../src/broker/renewal.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Announcement, DueQueue, DueSubjects } from '../../../src/token/ports.ts';
@@ -25,7 +25,7 @@ function createWorker() {
   const running: { readonly end: () => void; readonly fail: (error: unknown) => void }[] = [];
   const { logger: log, lines } = captureLog('debug');
   const { observer, told } = recordingObserver();
-  const worker = new RefreshWorker({
+  const worker = createRefreshWorker({
     dueQueue: {
       claim: async (limit) => {
         claims.push({ atMs: clock.now() - startedAt, limit });

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, expect, it } from 'vitest';
-import { QuestionQueue } from '../../../src/session/session-server.ts';
+import { questionQueue } from '../../../src/session/session-server.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
@@ -8,13 +8,13 @@ let started: string[];
 /** Answers a question, by its name. */
 let answer: Map<string, () => void>;
 let time: ReturnType<typeof virtualClock>;
-let queue: QuestionQueue;
+let queue: ReturnType<typeof questionQueue>;
 
 beforeEach(() => {
   started = [];
   answer = new Map();
   time = virtualClock();
-  queue = new QuestionQueue(time.clock);
+  queue = questionQueue(time.clock);
 });
 
 /**

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { CircuitStatus } from '../../../src/token/contact-history.ts';
 import { type AccountId, accountId } from '../../../src/token/subject.ts';
-import { CircuitBreaker, vendorDomains } from '../../../src/vendor-api/domains.ts';
+import { circuitBreaker, vendorDomains } from '../../../src/vendor-api/domains.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { FAULT_KINDS, FAULTS } from './every-fault.ts';
@@ -21,7 +21,7 @@ const pass = (ms: number) => clock.advance(ms);
 /** A circuit breaker that records its status changes and the number of attempts that it lets through. */
 class Watched {
   readonly changes: CircuitStatus[] = [];
-  readonly circuit = new CircuitBreaker(clock, (status) => this.changes.push(status));
+  readonly circuit = circuitBreaker(clock, (status) => this.changes.push(status));
   attempts = 0;
 
   /** Each attempt is made by another account, unless the test names one. */

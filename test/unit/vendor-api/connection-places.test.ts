@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Clock } from '../../../src/token/clock.ts';
-import { ConnectionPlaces } from '../../../src/vendor-api/client.ts';
+import { connectionPlaces } from '../../../src/vendor-api/client.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 import { REQUEST, refusalOf, vendorLoginAt } from './running-vendor-login.ts';
@@ -42,7 +42,7 @@ test('a login whose turn comes 1 ms too late is not sent, and gives its connecti
 
 test('a wait for a place ends with one that is given back, or without one after its time, and leaves no timer', async () => {
   const { clock, pass, pending } = virtualClock();
-  const places = new ConnectionPlaces(clock);
+  const places = connectionPlaces(clock);
   for (let place = 0; place < PLACES; place += 1) expect(await places.take(0)).toBe(true);
   const hasty = places.take(100);
   const patient = places.take(1_000);

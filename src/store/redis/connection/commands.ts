@@ -55,29 +55,25 @@ const SILENT_CONNECTION = /^Socket timeout|ETIMEDOUT/;
 const OPEN_MS = 500;
 
 /** A circuit breaker: after a timeout, commands fail at once until a probe is answered. */
-export class CommandBreaker {
-  readonly #clock: Clock;
+export function commandBreaker(clock: Clock) {
   /** By the monotonic clock; `undefined` while the breaker is closed. */
-  #openUntil: number | undefined;
-  #probing = false;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
+  let openUntil: number | undefined;
+  let probing = false;
+  return { admit, settle };
 
   /** Whether a command may be sent now. Every command that is sent reports its result to {@link settle}. */
-  admit(): boolean {
-    if (this.#openUntil === undefined) return true;
-    if (this.#probing || this.#clock.monotonic() < this.#openUntil) return false;
-    this.#probing = true;
+  function admit(): boolean {
+    if (openUntil === undefined) return true;
+    if (probing || clock.monotonic() < openUntil) return false;
+    probing = true;
     return true;
   }
 
   /** @returns whether the breaker has closed */
-  settle(result: 'answered' | 'timeout'): boolean {
-    const wasOpen = this.#openUntil !== undefined;
-    this.#probing = false;
-    this.#openUntil = result === 'answered' ? undefined : this.#clock.monotonic() + OPEN_MS;
+  function settle(result: 'answered' | 'timeout'): boolean {
+    const wasOpen = openUntil !== undefined;
+    probing = false;
+    openUntil = result === 'answered' ? undefined : clock.monotonic() + OPEN_MS;
     return wasOpen && result === 'answered';
   }
 }
@@ -102,31 +98,27 @@ function writeCoalescer(client: RedisClient): () => void {
 }
 
 /** The clock of each server, as its answers have shown it. */
-export class ServerClocks {
-  readonly #clock: Clock;
+export function serverClocks(clock: Clock) {
   /** By {@link RedisCommands.partOf}; '' for any server. */
-  readonly #readings = new Map<string, { readonly time: number; readonly readAt: number }>();
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
+  const readings = new Map<string, { readonly time: number; readonly readAt: number }>();
+  return { note, now };
 
   /** A late answer replaces no better reading. @param time epoch ms @param askedAt by the monotonic clock */
-  note(part: string, time: number, askedAt: number): void {
+  function note(part: string, time: number, askedAt: number): void {
     // Not a time: every later reading would be NaN too, and no script would have a deadline.
     if (Number.isNaN(time)) return;
-    const readAt = this.#clock.monotonic();
-    const known = this.#readings.get(part);
+    const readAt = clock.monotonic();
+    const known = readings.get(part);
     const expected = known ? known.time + readAt - known.readAt : 0;
     // The server's clock now shows no more than this, unless it was set back.
     const latest = time + readAt - askedAt;
-    this.#readings.set(part, { time: expected > latest ? time : Math.max(time, expected), readAt });
+    readings.set(part, { time: expected > latest ? time : Math.max(time, expected), readAt });
   }
 
   /** Epoch ms, the shortest round trip behind at most. Before a first answer: another server's, or `undefined`. */
-  now(part: string): number | undefined {
-    const reading = this.#readings.get(part) ?? this.#readings.get('');
-    return reading && reading.time + this.#clock.monotonic() - reading.readAt;
+  function now(part: string): number | undefined {
+    const reading = readings.get(part) ?? readings.get('');
+    return reading && reading.time + clock.monotonic() - reading.readAt;
   }
 }
 
@@ -137,7 +129,7 @@ const HASH_TAG = /\{\d+\}/;
 
 /** The state of a part of the servers. */
 interface Part {
-  readonly breaker: CommandBreaker;
+  readonly breaker: ReturnType<typeof commandBreaker>;
   readonly contact: ContactHistory;
   /** Its failures are the refused writes. */
   readonly refusals: ContactHistory;
@@ -157,7 +149,7 @@ export class RedisCommands {
   readonly #recoveryListeners: (() => void)[] = [];
   /** Whether Redis took the last connection, but did not answer: it hangs. */
   #isSilent = false;
-  readonly clocks: ServerClocks;
+  readonly clocks: ReturnType<typeof serverClocks>;
   /** When Redis last answered a command, and when it did not. */
   readonly contact: ContactHistory;
 
@@ -172,7 +164,7 @@ export class RedisCommands {
     this.#timeoutMs = timeoutMs;
     this.#clock = clock;
     this.#observer = observer;
-    this.clocks = new ServerClocks(clock);
+    this.clocks = serverClocks(clock);
     this.contact = new ContactHistory(clock);
     redis.on('error', ({ message }: Error) => {
       this.#isSilent = SILENT_CONNECTION.test(message);
@@ -264,7 +256,7 @@ export class RedisCommands {
     return this.run(key, (redis) => redis.callBuffer(name, key, ...args) as Promise<Answer>);
   }
 
-  /** The clock of the server that has the key: see {@link ServerClocks.now}. */
+  /** The clock of the server that has the key: see {@link serverClocks}. */
   now(key: string): number | undefined {
     return this.clocks.now(this.partOf(key));
   }
@@ -307,7 +299,7 @@ export class RedisCommands {
     const known = this.#parts.get(name);
     if (known) return known;
     const [contact, refusals] = [new ContactHistory(this.#clock), new ContactHistory(this.#clock)];
-    const part = { breaker: new CommandBreaker(this.#clock), contact, refusals };
+    const part = { breaker: commandBreaker(this.#clock), contact, refusals };
     this.#parts.set(name, part);
     return part;
   }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { CommandBreaker, redisErrorKind } from '../../../../../src/store/redis/connection/commands.ts';
+import { commandBreaker, redisErrorKind } from '../../../../../src/store/redis/connection/commands.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
@@ -135,7 +135,7 @@ test('a Redis that hangs for long, so that its connection ends, is a timeout and
 
 test('after a timeout, no command is sent for half a second, although the clock is set meanwhile', () => {
   const clock = new TestClock();
-  const breaker = new CommandBreaker(clock);
+  const breaker = commandBreaker(clock);
   breaker.settle('timeout');
   clock.advance(499);
   expect(breaker.admit()).toBe(false);

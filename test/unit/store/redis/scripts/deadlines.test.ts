@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { RedisCommands, ServerClocks } from '../../../../../src/store/redis/connection/commands.ts';
+import { RedisCommands, serverClocks } from '../../../../../src/store/redis/connection/commands.ts';
 import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
 import { runScript, type ScriptCall } from '../../../../../src/store/redis/lua-scripts.ts';
@@ -190,7 +190,7 @@ describe('a caller that still waits when its script was refused as late', () => 
 
 test('the clock of Redis stays right when an answer is read late, and follows when it is set back', () => {
   const clock = new TestClock();
-  const clocks = new ServerClocks(clock);
+  const clocks = serverClocks(clock);
   clocks.note('', 10_000, clock.monotonic());
   const askedAt = clock.monotonic();
   clock.advance(500);
