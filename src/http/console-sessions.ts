@@ -43,41 +43,35 @@ interface OpenedCall {
  * makes a shared key (ECDH P-256, HKDF, AES-256-GCM; docs/security.md, "The console") that seals each call and answer.
  * So another process on the same address, also one that passes everything on, gets nothing that it can use.
  */
-export class ConsoleSessions {
-  readonly #own = createECDH(CURVE);
-  readonly #sessions = new LRUCache<string, Session>({ max: MAX_SESSIONS });
+export function consoleSessions(now = () => performance.now(), maxUsed = MAX_USED) {
+  const own = createECDH(CURVE);
+  const sessions = new LRUCache<string, Session>({ max: MAX_SESSIONS });
   /** The keys of pages that have signed in. */
-  readonly #used: LRUCache<string, true>;
-  readonly #now: () => number;
+  const used = new LRUCache<string, true>({ max: maxUsed });
   /** In hexadecimal. */
-  readonly publicKey = this.#own.generateKeys('hex');
-
-  /** @param now ms since any instant @param maxUsed sign-ins that are remembered */
-  constructor(now = () => performance.now(), maxUsed = MAX_USED) {
-    this.#now = now;
-    this.#used = new LRUCache({ max: maxUsed });
-  }
+  const publicKey = own.generateKeys('hex');
+  return { publicKey, open: openCall };
 
   /**
    * @param page the public key of the page, in hexadecimal
    * @param number 0 for the first call of the page, then each number once
    * @returns `undefined` if the call is not one of an open session, or was opened before
    */
-  open(page: string, number: number, sealed: Buffer): OpenedCall | undefined {
-    const now = this.#now();
-    if (number === 0 && this.#used.has(page)) return undefined;
-    const known = this.#sessions.peek(page);
-    const isOpen = known && now - known.usedAt < IDLE_MS && now - known.startedAt < LIFETIME_MS;
+  function openCall(page: string, number: number, sealed: Buffer): OpenedCall | undefined {
+    const at = now();
+    if (number === 0 && used.has(page)) return undefined;
+    const known = sessions.peek(page);
+    const isOpen = known && at - known.usedAt < IDLE_MS && at - known.startedAt < LIFETIME_MS;
     const session = isOpen ? known : undefined;
     if ((session === undefined) !== (number === 0)) return undefined;
-    const key = session?.key ?? this.#sharedKey(page);
+    const key = session?.key ?? sharedKey(page);
     const about = `${number} ${session?.id ?? ''}`;
     const text = key && open(key, sealed, Buffer.from(`call ${about}`))?.toString();
     if (key === undefined || text === undefined) return undefined;
     if (session && !isFirstUse(session.seen, number)) return undefined;
     if (session) {
-      session.usedAt = now;
-      this.#sessions.get(page);
+      session.usedAt = at;
+      sessions.get(page);
     }
     return {
       text,
@@ -85,17 +79,17 @@ export class ConsoleSessions {
       seal: (answer) => seal(key, Buffer.from(answer), Buffer.from(`answer ${about}`)),
       start: (token) => {
         const id = randomBytes(16).toString('hex');
-        this.#used.set(page, true);
-        this.#sessions.set(page, { id, key, token, startedAt: now, usedAt: now, seen: new Set([0]) });
+        used.set(page, true);
+        sessions.set(page, { id, key, token, startedAt: at, usedAt: at, seen: new Set([0]) });
         return id;
       },
     };
   }
 
   /** The page's key is the salt: several keys lead to one secret (a point and its mirror, and other encodings). */
-  #sharedKey(page: string): Buffer | undefined {
+  function sharedKey(page: string): Buffer | undefined {
     try {
-      const secret = this.#own.computeSecret(page, 'hex');
+      const secret = own.computeSecret(page, 'hex');
       return Buffer.from(hkdfSync('sha256', secret, Buffer.from(page, 'hex'), PURPOSE, 32));
     } catch {
       // No point of the curve.

@@ -6,7 +6,7 @@ import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { SESSION_REASONS } from '../token/session-reasons.ts';
 import type { Text } from '../token/text.ts';
 import { type ClaimNames, invalidClaim, parseClaims, principalFrom, requireAccessToken } from './claims.ts';
-import { type KeySet, KnownHeaders } from './known-headers.ts';
+import { createKnownHeaders, type KeySet } from './known-headers.ts';
 import { type SessionServerAccess, sessionCheckUnavailable } from './session-server.ts';
 import { type JwtKey, verificationKey } from './verification-key.ts';
 
@@ -46,7 +46,7 @@ export type Claims = Readonly<Record<string, unknown>>;
 /** Checks a session that is a signed JWT (RFC 7519). @throws Error that describes the required key, if unusable */
 export function createJwtVerifier(options: JwtVerifierOptions): SessionVerifier {
   const { claims: names, clock } = options;
-  const knownHeaders = new KnownHeaders();
+  const knownHeaders = createKnownHeaders();
   const key = verificationKey(options.key, options);
   const algorithms = [...(options.algorithms ?? key.algorithms)];
   return { verify };

@@ -44,26 +44,27 @@ const MAX_HEADERS = 64;
  * It refuses no JWT except one whose signature does not fit the only key that may have made it. The caller judges the
  * claims, and leaves to jose all other JWTs.
  */
-export class KnownHeaders {
-  readonly #headers = new Map<string, KnownHeader>();
+export function createKnownHeaders() {
+  const headers = new Map<string, KnownHeader>();
+  return { learn, payloadOf };
 
   /**
    * Remembers the header of a JWT that jose has accepted with a key of `keySet`, and the key that its signature fits.
    * The algorithm is never used with another key.
    */
-  learn(jwt: string, { alg, kid }: { readonly alg: string; readonly kid?: unknown }, keySet: KeySet): void {
+  function learn(jwt: string, { alg, kid }: { readonly alg: string; readonly kid?: unknown }, keySet: KeySet): void {
     const { header, signed, signature } = partsOf(jwt);
     const checks = keySet.keysFor(kid).flatMap((key) => signatureCheck(alg, key) ?? []);
     const isGenuine = checks.find((check) => check(signed, signature));
     if (!isGenuine) return;
-    if (this.#headers.size >= MAX_HEADERS) this.#headers.clear();
-    this.#headers.set(header, { isGenuine, isOnlyKey: keySet.keysFor(kid).length === 1, keySet });
+    if (headers.size >= MAX_HEADERS) headers.clear();
+    headers.set(header, { isGenuine, isOnlyKey: keySet.keysFor(kid).length === 1, keySet });
   }
 
   /** Returns the unread payload if header and signature are known and genuine; `forged`: jose would refuse it too. */
-  payloadOf(jwt: string, keySet: KeySet): Buffer | 'forged' | undefined {
+  function payloadOf(jwt: string, keySet: KeySet): Buffer | 'forged' | undefined {
     const { header, payload, signed, signature } = partsOf(jwt);
-    const known = this.#headers.get(header);
+    const known = headers.get(header);
     if (known?.keySet !== keySet) return undefined;
     if (known.isGenuine(signed, signature)) return Buffer.from(payload, 'base64url');
     return known.isOnlyKey ? 'forged' : undefined;

@@ -19,32 +19,28 @@ const MAX_PER_TURN = 8;
 const MAX_WAITING = 4_096;
 
 /** Spreads the checks that this thread does by itself over the turns of the event loop, so that they delay no other. */
-export class CheckQueue implements CheckSchedule {
-  readonly #clock: Clock;
+export function checkQueue(clock: Clock): CheckSchedule {
   /** Checks of this turn: those that waited for it, and those that came in it. */
-  #inTurn = 0;
+  let inTurn = 0;
   /** In order. */
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
+  const waiting: (() => void)[] = [];
+  return { run };
 
   /** Runs a check, at once or in a later turn. @throws BrokerError `session_check_unavailable` if too many wait */
-  run<Result>(check: () => Result | Promise<Result>): Result | Promise<Result> {
-    if (this.#inTurn === 0) this.#clock.nextTurn(() => this.#startTurn());
-    this.#inTurn += 1;
-    if (this.#inTurn <= MAX_PER_TURN) return check();
-    if (this.#waiting.length >= MAX_WAITING) {
+  function run<Result>(check: () => Result | Promise<Result>): Result | Promise<Result> {
+    if (inTurn === 0) clock.nextTurn(startTurn);
+    inTurn += 1;
+    if (inTurn <= MAX_PER_TURN) return check();
+    if (waiting.length >= MAX_WAITING) {
       return Promise.reject(sessionCheckUnavailable(new Error('Too many sessions wait for their check')));
     }
-    return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(check);
+    return new Promise<void>((resolve) => waiting.push(resolve)).then(check);
   }
 
-  #startTurn(): void {
-    const started = this.#waiting.splice(0, MAX_PER_TURN);
-    this.#inTurn = started.length;
-    if (started.length > 0) this.#clock.nextTurn(() => this.#startTurn());
+  function startTurn(): void {
+    const started = waiting.splice(0, MAX_PER_TURN);
+    inTurn = started.length;
+    if (started.length > 0) clock.nextTurn(startTurn);
     for (const start of started) start();
   }
 }

@@ -3,7 +3,7 @@ import type { Text } from '../token/text.ts';
 import { createForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { createIntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { createJwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
-import { CheckQueue, SessionCache, type SessionCacheOptions } from './session-cache.ts';
+import { checkQueue, SessionCache, type SessionCacheOptions } from './session-cache.ts';
 import { questionQueue, type SessionServerAccess } from './session-server.ts';
 
 type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, keyof SessionServerAccess>;
@@ -71,7 +71,7 @@ export function createSessionVerifier(
   const { clock } = environment;
   const ofMode =
     mode === 'jwt'
-      ? { refusalMs: 0, schedule: new CheckQueue(clock), isCheckLocal: true }
+      ? { refusalMs: 0, schedule: checkQueue(clock), isCheckLocal: true }
       : { refusalMs: REFUSAL_MS, schedule: questionQueue(clock), isCheckLocal: false };
   return new SessionCache(verifierFor(options, environment), { ...environment, ...ofMode, cacheSeconds });
 }

@@ -6,8 +6,8 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../token/clock.ts';
 import { readBody, sendJson } from './http-server.ts';
-import { type Login, type LoginRequest, LoginVerifier, Refusal, type RegisteredApp } from './login-verifier.ts';
-import { type IssuedToken, IssuedTokens, LoginCounts } from './vendor-records.ts';
+import { type Login, type LoginRequest, loginVerifier, Refusal, type RegisteredApp } from './login-verifier.ts';
+import { type IssuedToken, issuedTokens, LoginCounts } from './vendor-records.ts';
 import { afterFault, type Fault, type VendorSettings } from './vendor-settings.ts';
 
 export interface LoginEndpointOptions {
@@ -32,18 +32,18 @@ export interface EndedLogin {
 /** The endpoint `thirdCustLogin`. It decides when a request arrives, and answers after the latency. */
 export class LoginEndpoint {
   readonly counts = new LoginCounts();
-  readonly tokens = new IssuedTokens();
+  readonly tokens = issuedTokens();
   /** A change counts from the next login on. */
   settings: VendorSettings;
   readonly #options: LoginEndpointOptions;
-  readonly #verifier: LoginVerifier;
-  readonly #limit = new LoginLimit();
+  readonly #verify: ReturnType<typeof loginVerifier>;
+  readonly #admit = loginLimit();
   readonly #closing = new AbortController();
 
   constructor(options: LoginEndpointOptions) {
     this.#options = options;
     this.settings = options.settings;
-    this.#verifier = new LoginVerifier(options.apps);
+    this.#verify = loginVerifier(options.apps);
     // Each delayed answer adds a listener.
     setMaxListeners(0, this.#closing.signal);
   }
@@ -71,8 +71,8 @@ export class LoginEndpoint {
   #decide(request: LoginRequest, response: ServerResponse): () => void | Promise<void> {
     const { clock, watchLogin } = this.#options;
     try {
-      const login = this.#verifier.verify(request, this.now());
-      this.#limit.admit(this.settings.maxLoginsPerSecond, clock.now());
+      const login = this.#verify(request, this.now());
+      this.#admit(this.settings.maxLoginsPerSecond, clock.now());
       const { fault } = this.settings;
       this.settings = afterFault(this.settings);
       response.once('close', this.counts.startLogin(login));
@@ -121,16 +121,15 @@ export class LoginEndpoint {
 }
 
 /** The vendor's own rate limit, over all apps and accounts. */
-class LoginLimit {
-  #admittedAt: number[] = [];
-
+function loginLimit() {
+  let admittedAt: number[] = [];
   /** @param perSecond 0: no limit @param now epoch ms @throws Refusal 10015 */
-  admit(perSecond: number, now: number): void {
+  return (perSecond: number, now: number): void => {
     if (perSecond === 0) return;
-    this.#admittedAt = this.#admittedAt.filter((at) => now - at < 1000);
-    if (this.#admittedAt.length >= perSecond) throw new Refusal('tooFrequent', 'too many logins per second');
-    this.#admittedAt.push(now);
-  }
+    admittedAt = admittedAt.filter((at) => now - at < 1000);
+    if (admittedAt.length >= perSecond) throw new Refusal('tooFrequent', 'too many logins per second');
+    admittedAt.push(now);
+  };
 }
 
 /** The lifetime of a token under the fault `past-expiry`: it expired an hour ago. */

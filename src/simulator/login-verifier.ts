@@ -86,16 +86,12 @@ const NONCE_MAX = 2_147_483_646;
 const NONCE_MEMORY_MS = 600_000;
 
 /** Checks headers, signature and body of login requests (docs/vendor-login.md, "Request" and "Signature"). */
-export class LoginVerifier {
-  readonly #appByAccessId: ReadonlyMap<string, RegisteredApp>;
-  readonly #appIds: ReadonlySet<string>;
+export function loginVerifier(apps: readonly RegisteredApp[]) {
+  const appByAccessId = new Map(apps.map((app) => [app.accessId ?? app.appId, app]));
+  const appIds = new Set(apps.map(({ appId }) => appId));
   /** Access id and nonce → time of the request in epoch ms, oldest first. */
-  readonly #usedNonces = new Map<string, number>();
-
-  constructor(apps: readonly RegisteredApp[]) {
-    this.#appByAccessId = new Map(apps.map((app) => [app.accessId ?? app.appId, app]));
-    this.#appIds = new Set(apps.map(({ appId }) => appId));
-  }
+  const usedNonces = new Map<string, number>();
+  return verify;
 
   /**
    * A request with a valid signature uses up its nonce, even if its body is then refused.
@@ -103,13 +99,13 @@ export class LoginVerifier {
    * @throws Refusal 10001, 10003, 10901050, 10901052, or 10007 with `:-1` (body), `:-2` (clock) or `:-3` (signature,
    * nonce) at the end of its message
    */
-  verify(request: LoginRequest, vendorNow: number): Login {
-    const signer = this.#verifySignature(request, vendorNow);
-    return this.#readBody(request.body, signer);
+  function verify(request: LoginRequest, vendorNow: number): Login {
+    const signer = verifySignature(request, vendorNow);
+    return readBody(request.body, signer);
   }
 
   /** @returns the app that signed the request */
-  #verifySignature({ headers, body }: LoginRequest, vendorNow: number): RegisteredApp {
+  function verifySignature({ headers, body }: LoginRequest, vendorNow: number): RegisteredApp {
     if (!/^application\/json\s*(;|$)/i.test(headers['content-type'] ?? '')) {
       throw notVerified('Content-Type must be application/json', -1);
     }
@@ -127,27 +123,27 @@ export class LoginVerifier {
     if (Math.abs(Math.floor(vendorNow / 1000) - Number(timestamp)) > TIMESTAMP_TOLERANCE_SECONDS) {
       throw notVerified('X-IotVideo-Timestamp is more than 5 minutes off', -2);
     }
-    const app = this.#appByAccessId.get(accessId);
+    const app = appByAccessId.get(accessId);
     if (app === undefined) throw new Refusal('appUnknown', 'no app with this X-IotVideo-AccessID');
     const keys = app.secondAppKey === undefined ? [app.appKey] : [app.appKey, app.secondAppKey];
     const parts = { host, accessId, nonce, timestamp, body };
     if (!keys.some((key) => signature === expectedSignature(parts, key))) {
       throw notVerified('X-IotVideo-Signature does not match', -3);
     }
-    this.#useNonce(`${accessId} ${nonce}`, vendorNow);
+    useNonce(`${accessId} ${nonce}`, vendorNow);
     return app;
   }
 
-  #useNonce(key: string, now: number): void {
-    for (const [oldest, usedAt] of this.#usedNonces) {
+  function useNonce(key: string, now: number): void {
+    for (const [oldest, usedAt] of usedNonces) {
       if (now - usedAt < NONCE_MEMORY_MS) break;
-      this.#usedNonces.delete(oldest);
+      usedNonces.delete(oldest);
     }
-    if (this.#usedNonces.has(key)) throw notVerified('X-IotVideo-Nonce was used before', -3);
-    this.#usedNonces.set(key, now);
+    if (usedNonces.has(key)) throw notVerified('X-IotVideo-Nonce was used before', -3);
+    usedNonces.set(key, now);
   }
 
-  #readBody(body: Buffer, signer: RegisteredApp): Login {
+  function readBody(body: Buffer, signer: RegisteredApp): Login {
     const fields = parseObject(body);
     if (field(fields, 'action') !== 'thirdCustLogin') throw malformed('action must be thirdCustLogin');
     const appId = field(fields, 'appId');
@@ -157,7 +153,7 @@ export class LoginVerifier {
     const regRegion = field(fields, 'regRegion');
     if (!REGION_PATTERN.test(regRegion)) throw malformed('regRegion must be two upper-case letters');
 
-    if (!this.#appIds.has(appId)) throw new Refusal('appUnknown', 'no app with this appId');
+    if (!appIds.has(appId)) throw new Refusal('appUnknown', 'no app with this appId');
     if (appId !== signer.appId) throw new Refusal('appIdentityWrong', 'the request was signed by another app');
     if (appToken !== signer.appToken) throw new Refusal('appIdentityWrong', 'appToken does not belong to appId');
     return { appId, unionId, uniqueId, regRegion };

@@ -9,18 +9,19 @@ interface TokenEntry {
 }
 
 /** Every token that the simulated vendor has issued, and whether it is still valid. */
-export class IssuedTokens {
-  readonly #tokens = new Map<string, TokenEntry>();
+export function issuedTokens() {
+  const tokens = new Map<string, TokenEntry>();
   /** Terminal → serial of its oldest token that no later login has replaced. */
-  readonly #oldestSerial = new Map<string, number>();
-  #nextSerial = 0;
+  const oldestSerial = new Map<string, number>();
+  let nextSerial = 0;
+  return { issue, statusOf };
 
   /** @param now epoch ms */
-  issue(login: Login, mode: Mode, now: number, lifetimeMs: number) {
+  function issue(login: Login, mode: Mode, now: number, lifetimeMs: number) {
     const { appId, unionId, uniqueId, regRegion } = login;
     const terminal = JSON.stringify([appId, unionId, uniqueId]);
-    const serial = this.#nextSerial++;
-    if (mode === 'replace') this.#oldestSerial.set(terminal, serial);
+    const serial = nextSerial++;
+    if (mode === 'replace') oldestSerial.set(terminal, serial);
     const token = {
       /** 128 hex digits. */
       accessToken: randomBytes(64).toString('hex'),
@@ -33,21 +34,21 @@ export class IssuedTokens {
       /** Epoch ms. */
       expiresAt: now + lifetimeMs,
     };
-    this.#tokens.set(token.accessToken, { terminal, serial, expiresAt: token.expiresAt });
+    tokens.set(token.accessToken, { terminal, serial, expiresAt: token.expiresAt });
     return token;
   }
 
   /** The status of the token, as an SDK would find it at `now` (epoch ms). All `false`: the vendor never issued it. */
-  statusOf(accessToken: string, now: number) {
-    const entry = this.#tokens.get(accessToken);
+  function statusOf(accessToken: string, now: number) {
+    const entry = tokens.get(accessToken);
     if (entry === undefined) return { live: false, expired: false, replaced: false };
     const expired = now >= entry.expiresAt;
-    const replaced = entry.serial < (this.#oldestSerial.get(entry.terminal) ?? 0);
+    const replaced = entry.serial < (oldestSerial.get(entry.terminal) ?? 0);
     return { live: !expired && !replaced, expired, replaced };
   }
 }
 
-export type IssuedToken = Readonly<ReturnType<IssuedTokens['issue']>>;
+export type IssuedToken = Readonly<ReturnType<ReturnType<typeof issuedTokens>['issue']>>;
 
 function stableInt64(parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest().readBigInt64BE().toString();

@@ -111,15 +111,14 @@ function lastAccounts(
 }
 
 /** Failures of one account in a row count once: one account alone is no share. */
-class FailuresInRow {
-  #last: AccountId | undefined;
-
+function failuresInRow() {
+  let last: AccountId | undefined;
   /** @param account `undefined`: it is not known. @returns whether this failure counts */
-  counts(account: AccountId | undefined): boolean {
-    const isNew = account === undefined || account !== this.#last;
-    this.#last = account;
+  return (account: AccountId | undefined): boolean => {
+    const isNew = account === undefined || account !== last;
+    last = account;
     return isNew;
-  }
+  };
 }
 
 /** The counts of a replica by minute, for its status and its findings. `failedRenewals`: those in the background. */
@@ -148,8 +147,8 @@ export function countsByMinute(clock: Clock) {
       refusedSessions: new MinuteCounts<string>(now),
     },
     usual: { usualSessions: 0, usualRefusedSessions: 0 },
-    readsInRow: new FailuresInRow(),
-    rejectionsInRow: new FailuresInRow(),
+    isNewRead: failuresInRow(),
+    isNewRejection: failuresInRow(),
     /** Those whose logins have failed since one succeeded here: as many as a finding needs. */
     failedAccounts: lastAccounts(clock, THRESHOLDS.noLogin),
     endedByRenewals: lastAccounts(clock, THRESHOLDS.endedByRenewals),
@@ -261,7 +260,7 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       const code = errorCodeOf(error);
       counts.reads.add(code);
       if (ERRORS[code].status < 500) return;
-      if (counts.readsInRow.counts(account)) countFailure('failedReads', code);
+      if (counts.isNewRead(account)) countFailure('failedReads', code);
       else counts.repeatedFailures.add(code);
     },
     renewalEnded: (_, outcome) => counts.renewals.add(outcome),
@@ -277,7 +276,7 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       const isFault = !NO_FAULTS.has(outcome);
       if (isFault) counts.failedAccounts.set(account, true);
       else counts.failedAccounts.clear();
-      if (REJECTED.has(outcome) || (outcome === REFUSED && counts.rejectionsInRow.counts(account))) {
+      if (REJECTED.has(outcome) || (outcome === REFUSED && counts.isNewRejection(account))) {
         countFailure('rejectedLogins', `${outcome} ${vendorCode ?? ''}`);
       } else if (isFault) countFailure('failedLogins', outcome);
       const tookMs = durationMs - waitedMs;

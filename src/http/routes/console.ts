@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { BrokerError } from '../../token/errors.ts';
 import type { AdminTokens } from '../admin-access.ts';
-import { ConsoleSessions } from '../console-sessions.ts';
+import { consoleSessions } from '../console-sessions.ts';
 import { problemResponses, responseWithBody } from '../documented-responses.ts';
 import type { AppContext } from '../server/request-hooks.ts';
 import { querySchema } from '../server/validation.ts';
@@ -78,7 +78,7 @@ export interface ConsoleRoutesOptions extends Pick<AppContext, 'closing'> {
 
 /** `GET /console`, the files of the page, and its sealed calls. */
 export const consoleRoutes: FastifyPluginAsyncZod<ConsoleRoutesOptions> = async (app, { adminTokens, closing }) => {
-  const sessions = new ConsoleSessions();
+  const sessions = consoleSessions();
   // With the key in all addresses, a browser takes nothing from its cache that another program left there.
   const withKey = (html: Buffer) =>
     Buffer.from(

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { CheckQueue, SessionCache } from '../../../src/session/session-cache.ts';
+import { checkQueue, SessionCache } from '../../../src/session/session-cache.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, SILENCE } from '../../support/broker-parts.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
@@ -29,7 +29,7 @@ async function startWhole(path: string, settings: AppSettings = {}) {
   const cache = {
     cacheSeconds: 30,
     refusalMs: 0,
-    schedule: new CheckQueue(clock),
+    schedule: checkQueue(clock),
     isCheckLocal: false,
     maxBytes: 2 ** 20,
     clock,

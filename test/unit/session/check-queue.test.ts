@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { CheckQueue } from '../../../src/session/session-cache.ts';
+import { checkQueue } from '../../../src/session/session-cache.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 
 /** A queue whose turns of the event loop are taken by hand. */
 function queueByHand() {
   const turns: (() => void)[] = [];
-  const queue = new CheckQueue({ ...systemClock, nextTurn: (callback) => void turns.push(callback) });
+  const queue = checkQueue({ ...systemClock, nextTurn: (callback) => void turns.push(callback) });
   const nextTurn = () => {
     expect(turns.length).toBeLessThanOrEqual(1);
     turns.pop()?.();

@@ -9,7 +9,7 @@ import {
 } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { describe, expect, it, test } from 'vitest';
-import { KnownHeaders, keysIn, signatureCheck } from '../../../src/session/known-headers.ts';
+import { createKnownHeaders, keysIn, signatureCheck } from '../../../src/session/known-headers.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { SessionVerifier } from '../../../src/token/principal.ts';
 import { ACCOUNT, claimsWith, jwtVerifier, newSigner, pemOf, SECRET, START_SECONDS, sharedSigner } from './sessions.ts';
@@ -161,7 +161,7 @@ function numberedSigner() {
 test('a forged session is refused in this thread, unless another key may have signed it', () => {
   const { publicKey, sessionWith } = numberedSigner();
   const forgedWith = (keys: KeyObject[]) => {
-    const headers = new KnownHeaders();
+    const headers = createKnownHeaders();
     const keySet = { keysFor: () => keys };
     headers.learn(sessionWith(1), { alg: 'EdDSA' }, keySet);
     return headers.payloadOf(edited(sessionWith(1), 2, flipped), keySet);
@@ -172,7 +172,7 @@ test('a forged session is refused in this thread, unless another key may have si
 
 test('at most 64 headers are remembered', async () => {
   const { publicKey, sessionWith } = numberedSigner();
-  const headers = new KnownHeaders();
+  const headers = createKnownHeaders();
   const keySet = { keysFor: () => [publicKey] };
   for (let kid = 0; kid < 64; kid += 1) headers.learn(sessionWith(kid), { alg: 'EdDSA' }, keySet);
   expect(String(headers.payloadOf(sessionWith(0), keySet))).toContain(ACCOUNT);

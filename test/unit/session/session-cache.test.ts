@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import {
-  CheckQueue,
   type CheckSchedule,
+  checkQueue,
   SessionCache,
   type SessionCacheOptions,
 } from '../../../src/session/session-cache.ts';
@@ -46,7 +46,7 @@ function cacheWith(options: Partial<SessionCacheOptions> = {}): SessionCache {
   return new SessionCache(inner, {
     cacheSeconds: 30,
     refusalMs: 2_000,
-    schedule: new CheckQueue(clock),
+    schedule: checkQueue(clock),
     isCheckLocal: false,
     maxBytes: 16 * 1_048_576,
     clock,

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createECDH, hkdfSync, randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { ConsoleSessions } from '../../../../src/http/console-sessions.ts';
+import { consoleSessions } from '../../../../src/http/console-sessions.ts';
 import { plainRequest } from '../../../support/plain-request.ts';
 import { ADMIN_TOKEN, recordingAccounts, STATUS, startInternalApp } from '../running-internal-app.ts';
 
@@ -94,8 +94,8 @@ function deliverTo(origin: string): Deliver {
 function sessionsAt(
   now: () => number,
   maxUsed?: number,
-): { readonly sessions: ConsoleSessions; readonly deliver: Deliver } {
-  const sessions = new ConsoleSessions(now, maxUsed);
+): { readonly sessions: ReturnType<typeof consoleSessions>; readonly deliver: Deliver } {
+  const sessions = consoleSessions(now, maxUsed);
   const deliver: Deliver = async ({ query, body }) => {
     const sent = new URLSearchParams(query);
     const opened = sessions.open(sent.get('page') ?? '', Number(sent.get('number')), body);
