@@ -16,7 +16,7 @@ export interface FleetReplica extends KeyHolder {
   readonly missingSince: number | undefined;
 }
 
-/** Findings that only the fleet shows. @param differentSince replicas differ, epoch ms; `undefined`: they do not */
+/** Findings that only the fleet shows. @param differentSince epoch ms; `undefined`: the replicas do not differ */
 export function fleetFindings(
   replicas: readonly FleetReplica[],
   schedule: ScheduleOutlook | undefined,

@@ -133,7 +133,7 @@ export interface TerminalStore {
    */
   restore(record: TokenRecord, dueAt: number, sessionIssuedAt?: number): Promise<RestoreOutcome>;
 
-  /** Stores no token of a login that a logout or an erasure has ended. That of a later login becomes suspect. */
+  /** Notes a login that a logout or erasure ended. It may have ended a later login's token, which becomes suspect. */
   drop(record: TokenRecord): Promise<void>;
 
   /**

@@ -18,7 +18,7 @@ const required = { required: ['uniqueId'] };
 
 export const sdkTokenQuery = querySchema({ uniqueId, app, regRegion, refused });
 export const logOutQuery = querySchema({ uniqueId, app });
-/** With policy `single`, the broker ignores the uniqueId, so any is valid. The document is of the other policy. */
+/** With policy `single`, the broker ignores the uniqueId, so any is valid. The document describes the other. */
 const ignoredUniqueId = {
   uniqueId: z
     .unknown()

@@ -115,7 +115,7 @@ export class Keys {
     return `${this.#channelPrefix}:beat:${replica}`;
   }
 
-  /** The start of the keys in a shard. @param digested decides on it: a digest, whose characters are even */
+  /** The start of the keys in a shard. @param digested decides on it: a digest's characters are evenly distributed */
   #startFor(digested: string): string {
     return `${this.#prefix}:{${shardOf(digested)}}`;
   }

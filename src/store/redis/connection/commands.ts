@@ -180,7 +180,7 @@ export class RedisCommands {
   }
 
   /**
-   * Runs a Lua script, which Redis refuses after its timeout unless it is {@link FENCED}. Strings in it are buffers.
+   * Runs a Lua script, which Redis refuses after its timeout unless {@link FENCED}. Strings in its result are buffers.
    * @throws BrokerError `store_unavailable`
    */
   script(...call: ScriptCall): Promise<unknown> {
