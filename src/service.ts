@@ -297,7 +297,7 @@ export async function startService(
   }
 }
 
-/** One line of a kind per interval, with the number of the others: at `warn`, `error`, and about connections to Redis. */
+/** One line of a kind per interval, with the number of others: at `warn`, `error`, and about connections to Redis. */
 export function sampledLog(log: Logger, lines: LogSampler): Log {
   const at = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
     const { host, role, node }: { host?: string; role?: string; node?: string } = fields;
