@@ -1,7 +1,6 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import type { RefreshPolicy } from '../../../src/token/renewal-timing.ts';
-import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PHONE_ID as ID, PHONE, PROACTIVE } from '../../support/broker-parts.ts';
 import { claimLeases } from '../../support/due-claims.ts';
 import { watchedStore } from '../../support/failing-store.ts';
@@ -37,20 +36,6 @@ function startWorker(policy: Partial<RefreshPolicy> = {}) {
 }
 
 describe('the refresh worker', () => {
-  test('renews a token in use early enough that no read waits for a login', async () => {
-    const { cache, clock, pass, vendor, read } = startWorker();
-    await read();
-    for (const end = clock.now() + 3 * LIFE_MS; clock.now() < end; await pass(20)) {
-      const { etag } = await read();
-      const known = cache.tokens.find(ID);
-      expect(known?.etag).toBe(etag);
-      expect(known?.expiresAt).toBeGreaterThan(clock.now());
-    }
-    expect(vendor.requests.length).toBeGreaterThanOrEqual(4);
-    expect(vendor.requests.length).toBeLessThanOrEqual(6);
-    expect(vendor.mostConcurrent).toBe(1);
-  });
-
   test.each([
     ['once', {}, 2],
     ['as many times in a row as configured', { unreadLimit: 2 }, 3],
@@ -81,22 +66,6 @@ describe('the refresh worker', () => {
       'background',
     ]);
     expect(ended).not.toHaveBeenCalled();
-  });
-
-  test('renews 200 tokens that become due together, loses none, and runs at most 128 renewals at a time', async () => {
-    const { vendor, store, pass, read, until } = startWorker({ share: { from: 0.5, to: 0.5 } });
-    const subjects = Array.from({ length: 200 }, (_, number) => ({ ...PHONE, unionId: `account-${number}` }));
-    for (const subject of subjects) await read(subject);
-    vendor.latencyMs = 100;
-    vendor.mostInAll = 0;
-    await until(() => vendor.requests.length === 400, 3_000);
-    expect(vendor.mostInAll).toBeLessThanOrEqual(128);
-    expect(vendor.mostInAll).toBeGreaterThan(100);
-    await pass(vendor.latencyMs);
-    for (const subject of subjects) {
-      const { record } = await store.terminals.read(subjectId(subject));
-      expect(record?.unreadRenewals).toBe(1);
-    }
   });
 
   test('claims nothing if it is started after its stop, as in a replica that ends while it waits for its store', async () => {

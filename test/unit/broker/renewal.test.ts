@@ -6,7 +6,6 @@ import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { brokerParts, PHONE_ID as ID, renewalRequest } from '../../support/broker-parts.ts';
 import { claimLeases } from '../../support/due-claims.ts';
 import { eventually } from '../../support/eventually.ts';
-import { watchedStore } from '../../support/failing-store.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
@@ -19,15 +18,6 @@ function createReplicas(count: number, loginBudgetMs = 5_000, clock: Clock = sys
 }
 
 describe('a renewal', () => {
-  test('makes one login when ten replicas renew one subject at the same time', async () => {
-    const { vendor, replicas } = createReplicas(10);
-    vendor.latencyMs = 200;
-    const renewals = await Promise.all(replicas.map(({ renewal }) => renewal.renew(renewalRequest())));
-    expect(vendor.requests).toHaveLength(1);
-    expect(new Set(renewals.map((renewed) => renewed?.record.generation)).size).toBe(1);
-    expect(renewals.filter((renewed) => renewed?.outcome === 'login')).toHaveLength(1);
-  });
-
   test('keeps its lease while the login runs, even past the original end of the lease', async () => {
     const { clock, pass } = virtualClock();
     const { store, vendor, replicas } = createReplicas(2, 5_000, clock);
@@ -53,26 +43,6 @@ describe('a renewal', () => {
     await renewal;
   });
 
-  test('does not repeat a login that fails while a waiting replica asks for the lease again', async () => {
-    const { store, vendor, replicas } = createReplicas(1);
-    vendor.latencyMs = 400;
-    vendor.failure = new BrokerError('vendor_timeout');
-    const first = replicas[0]?.renewal.renew(renewalRequest()).catch((error: BrokerError) => error.code);
-    await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
-    const watched = watchedStore(store);
-    const waiting = brokerParts({ store: watched.store, vendor, loginBudgetMs: 5_000 });
-    const second = waiting.renewal.renew(renewalRequest()).catch((error: BrokerError) => error.code);
-    await eventually(() => watched.calls('acquire') === 1, { everyMs: 5 });
-    watched.late.set(
-      'acquire',
-      Promise.resolve(first).then(() => undefined),
-    );
-    expect(await second).toBe('vendor_timeout');
-    expect(await first).toBe('vendor_timeout');
-    expect(vendor.requests).toHaveLength(1);
-    expect((await store.terminals.acquire(ID, 1)).kind).toBe('granted');
-  });
-
   test.each([1_000, 5_000, 60_000])(
     'gives its login the whole budget, however little the token has left: %i ms',
     async (leftMs) => {
@@ -94,20 +64,5 @@ describe('a renewal', () => {
     const { nextInMs } = await claimLeases(store, 10, 1_000);
     expect(nextInMs).toBeGreaterThan(6_000);
     expect(nextInMs).toBeLessThan(22_000);
-  });
-});
-
-describe('a lease that the store fails to extend or release', () => {
-  test('does not stop the login: the store saves the token unless it has a newer one', async () => {
-    const { clock, pass } = virtualClock();
-    const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
-    const { renewal, vendor, store } = brokerParts({ clock, store: watched.store, loginBudgetMs: 200 });
-    watched.down.add('extend');
-    vendor.latencyMs = LEASE_MS / 2;
-    const renewed = renewal.renew(renewalRequest());
-    await pass(LEASE_MS / 2);
-    await renewed;
-    expect(watched.calls('extend')).toBeGreaterThan(0);
-    expect((await store.terminals.read(ID)).record).toBeDefined();
   });
 });

@@ -1,65 +1,27 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { Keys } from '../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../src/token/clock.ts';
-import { BrokerError } from '../../../src/token/errors.ts';
-import type { LoginRequest, TokenStore } from '../../../src/token/ports.ts';
-import type { SdkToken, TokenRecord } from '../../../src/token/sdk-token.ts';
+import type { TokenStore } from '../../../src/token/ports.ts';
 import { accountId, accountOf, type Subject, subjectId, terminalOf } from '../../../src/token/subject.ts';
-import { brokerParts, PHONE, PROACTIVE, recordOfOther } from '../../support/broker-parts.ts';
+import { brokerParts, PHONE, PROACTIVE } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../../support/filled-store.ts';
 import { makeDue } from '../../support/make-due.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 
-const LIFE_MS = 3_600_000;
 /** A new token is due at once. */
 const ALWAYS_DUE = { ...PROACTIVE, share: { from: 0, to: 0 } };
 
 const subjectOf = (unionId: string): Subject => ({ ...PHONE, unionId });
 
-/** A token with a life of one hour that has just become due. */
-function dueRecord(unionId: string): TokenRecord {
-  const issuedAt = systemClock.now() - 0.91 * LIFE_MS;
-  const fields = { accessToken: `first of ${unionId}` };
-  const token = { fields, issuedAt, expiresAt: issuedAt + LIFE_MS };
-  return recordOfOther(Math.floor(issuedAt), { subject: subjectOf(unionId), token });
-}
-
-/** A vendor that is unavailable for accounts whose unionId starts with `failing`. */
-class PartlyFailingVendor extends ScriptedLogin {
-  override login(request: LoginRequest): Promise<SdkToken> {
-    this.failure = request.subject.unionId.startsWith('failing') ? new BrokerError('vendor_unavailable') : undefined;
-    return super.login(request);
-  }
-}
-
 function startWorker(store: TokenStore, policy = PROACTIVE) {
-  const parts = brokerParts({ store, policy, vendor: new PartlyFailingVendor() });
+  const parts = brokerParts({ store, policy, vendor: new ScriptedLogin() });
   parts.worker.start();
   onTestFinished(() => parts.worker.stop());
   return parts;
 }
-
-test('renewals that always fail are rescheduled, and do not block tokens that are due after them', async () => {
-  const store = createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
-  const failing = Array.from({ length: 100 }, (_, number) => dueRecord(`failing-${number}`));
-  for (const [number, record] of failing.entries())
-    await store.terminals.restore(record, systemClock.now() - 1_000 + number);
-  const healthy = dueRecord('healthy');
-  await store.terminals.restore(healthy, systemClock.now());
-  const { vendor } = startWorker(store);
-  await eventually(async () => {
-    const { record } = await store.terminals.read(subjectId(healthy.subject));
-    expect(record?.generation).toBeGreaterThan(healthy.generation);
-  });
-  await eventually(() => vendor.requests.length === failing.length + 1);
-  // A claim expires after two seconds. Without a new due time the worker would then claim the tokens again.
-  await new Promise((resolve) => setTimeout(resolve, 2_500));
-  expect(vendor.requests).toHaveLength(failing.length + 1);
-});
 
 test('an entry without a valid record does not stop the renewals of its shard', async () => {
   const [url, keyPrefix] = [inject('redisUrl'), `unreadable-${randomUUID()}`];
