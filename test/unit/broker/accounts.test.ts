@@ -36,13 +36,6 @@ describe('a refused token', () => {
     expect((await read(0, { refused: '"never-seen"' })).etag).toBe(newer.etag);
     expect(vendor.requests).toHaveLength(2);
   });
-
-  test('is never served again when its replacement fails', async () => {
-    const { vendor, read } = createReplicas(1);
-    const { etag } = await read(0);
-    vendor.failure = new Error('down');
-    await expect(read(0, { refused: etag })).rejects.toThrow('down');
-  });
 });
 
 describe('the logins of an account', () => {
@@ -69,13 +62,6 @@ describe('the logins of an account', () => {
     await expect(read(0)).rejects.toMatchObject({ code: 'rate_limited' });
     await expect(logOut(1)).rejects.toMatchObject({ code: 'rate_limited' });
     expect(vendor.requests).toHaveLength(2);
-  });
-
-  test('use the country of the first successful login', async () => {
-    const { vendor, read } = createReplicas(2);
-    await read(0, { region: 'CN' });
-    await read(1, { region: 'US', subject: { ...SUBJECT, uniqueId: 'tablet' } });
-    expect(vendor.requests.map(({ region }) => region)).toEqual(['CN', 'CN']);
   });
 });
 

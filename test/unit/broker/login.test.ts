@@ -750,11 +750,5 @@ describe('a login without a lease', () => {
       const known = { ...recordOf(1, replica.clock.now()), suspect: true };
       expect(await renewed(replica, { known, cause: 'due' })).toMatchObject({ outcome: 'login' });
     });
-
-    test('it is not made if the country is unknown', async () => {
-      const replica = createReplicaWithoutLease();
-      expect(await renewed(replica, { region: undefined })).toBe('store_unavailable');
-      expect(replica.vendor.requests).toHaveLength(0);
-    });
   });
 });

@@ -36,16 +36,7 @@ function parts(options: { mode?: 'proactive' | 'on-demand' } = {}) {
   return { ...built, clock, watched, told, read };
 }
 
-describe('a first read', () => {
-  test('needs one lease and one login for 300 concurrent reads', async () => {
-    const { vendor, watched, read } = parts();
-    vendor.latencyMs = 30;
-    const served = await Promise.all(Array.from({ length: 300 }, () => read()));
-    expect(vendor.requests).toHaveLength(1);
-    expect(watched.calls('acquire')).toBe(1);
-    expect(new Set(served.map(accessTokenOf))).toEqual(new Set(['token-1']));
-  });
-
+describe('a read of a known token', () => {
   test('names the missing parameter when the country is unknown', async () => {
     const { vendor, broker } = parts();
     await expect(broker.read({ subject: PHONE, region: undefined, sessionIssuedAt: undefined })).rejects.toMatchObject({
@@ -53,18 +44,6 @@ describe('a first read', () => {
       detail: expect.stringContaining('regRegion'),
     });
     expect(vendor.requests).toHaveLength(0);
-  });
-});
-
-describe('a read of a known token', () => {
-  test('asks neither the store nor the vendor while the token in memory is fresh', async () => {
-    const { clock, vendor, watched, read } = parts();
-    await read();
-    clock.advance(20_000);
-    for (let round = 0; round < 100; round += 1) await read();
-    expect(vendor.requests).toHaveLength(1);
-    expect(watched.calls('read')).toBe(1);
-    expect(watched.calls('acquire')).toBe(1);
   });
 
   test('does not need the country', async () => {
@@ -85,15 +64,6 @@ describe('a read of a known token', () => {
     await read();
     await eventually(() => vendor.requests.length === 2);
     expect(vendor.requests.map((request) => request.urgency)).toEqual(['foreground', urgency]);
-  });
-
-  test('waits for the renewal of a due token in on-demand mode', async () => {
-    const { clock, read } = parts({ mode: 'on-demand' });
-    await read();
-    clock.advance(41_999);
-    expect(accessTokenOf(await read())).toBe('token-1');
-    clock.advance(12_000);
-    expect(accessTokenOf(await read())).toBe('token-2');
   });
 });
 
@@ -247,16 +217,6 @@ describe('a read that finds the store behind memory', () => {
 });
 
 describe('a read after the store has lost its data', () => {
-  test('keeps its token and writes it back, even if the vendor is down', async () => {
-    const { vendor, read, goBack, stored } = partsWithPast();
-    await read();
-    goBack();
-    vendor.failure = new BrokerError('vendor_unavailable');
-    expect(accessTokenOf(await read())).toBe('token-1');
-    expect((await stored())?.token.fields['accessToken']).toBe('token-1');
-    expect(vendor.requests).toHaveLength(1);
-  });
-
   test('stores again that an app has read the token', async () => {
     const { read, renewInBackground, goBack, present, past } = partsWithPast();
     const isRead = async ({ terminals }: TokenStore) => (await terminals.read(ID)).record?.read === true;
@@ -318,35 +278,6 @@ describe('a read during an outage of the store', () => {
     return { ...built, startOutage: () => FAILING_METHODS.forEach((name) => void built.watched.down.add(name)) };
   }
 
-  test('renews a token near its end without a lease, and serves it until its expiry margin if that fails', async () => {
-    const { clock, vendor, startOutage, read } = outageParts();
-    await read();
-    startOutage();
-    clock.advance(56_999);
-    vendor.failure = new BrokerError('vendor_unavailable');
-    expect(accessTokenOf(await read())).toBe('token-1');
-    clock.advance(1);
-    await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
-    vendor.failure = undefined;
-    expect(accessTokenOf(await read())).toBe(`token-${vendor.requests.length}`);
-    expect(vendor.requests.length).toBeLessThanOrEqual(4);
-  });
-
-  test('makes one login for an unknown subject with many reads, and writes the token back after the outage', async () => {
-    const { vendor, store, watched, startOutage, read } = outageParts();
-    startOutage();
-    vendor.latencyMs = 20;
-    const served = await Promise.all(Array.from({ length: 50 }, () => read()));
-    expect(new Set(served.map(accessTokenOf))).toEqual(new Set(['token-1']));
-    expect(accessTokenOf(await read())).toBe('token-1');
-    expect(vendor.requests).toHaveLength(1);
-    watched.down.clear();
-    await eventually(async () =>
-      expect((await store.terminals.read(ID)).record?.token.fields['accessToken']).toBe('token-1'),
-    );
-    expect(vendor.requests).toHaveLength(1);
-  });
-
   test('logs in again in the country of a token that has ended, not in that of the session', async () => {
     const { clock, vendor, startOutage, read } = outageParts();
     await read('CN');
@@ -354,24 +285,6 @@ describe('a read during an outage of the store', () => {
     clock.advance(57_000);
     await read('DE');
     expect(vendor.requests.map(({ region }) => region)).toEqual(['CN', 'CN']);
-  });
-
-  test('fails with store_unavailable if only the store may know the country of an unknown subject', async () => {
-    const { vendor, broker, startOutage } = outageParts();
-    startOutage();
-    const read = broker.read({ subject: PHONE, region: undefined, sessionIssuedAt: undefined });
-    await expect(read).rejects.toMatchObject({ code: 'store_unavailable' });
-    expect(vendor.requests).toHaveLength(0);
-  });
-
-  test('still refuses a session of an account that this replica knows to be erased', async () => {
-    const { clock, vendor, accounts, startOutage, read } = outageParts();
-    await read();
-    const before = clock.now() - 1;
-    await accounts.erase('alice');
-    startOutage();
-    await expect(read('CN', before)).rejects.toMatchObject({ code: 'session_invalid' });
-    expect(vendor.requests).toHaveLength(1);
   });
 
   test('still refuses it on a replica that has started after the erasure, once that has read the store', async () => {
@@ -391,20 +304,6 @@ describe('a read during an outage of the store', () => {
     clock.advance(1);
     expect(accessTokenOf(await read(clock.now()))).toBe('token-1');
     expect((await store.accounts.find('alice')).erasedAt).toBeGreaterThan(before);
-  });
-
-  test('stores a token that loses against any later login, even if the clock of this replica is 4 s fast, and it does not know the clock of the store', async () => {
-    const { cache, clock, store, watched, startOutage, read } = outageParts();
-    startOutage();
-    store.terminals.clockFor = () => undefined;
-    clock.jump(4_000);
-    await read();
-    const generation = cache.tokens.find(ID)?.generation ?? Number.POSITIVE_INFINITY;
-    clock.jump(-4_000);
-    watched.down.clear();
-    watched.down.add('restore');
-    const later = await store.terminals.acquire(ID, 1_000);
-    expect(later.kind === 'granted' && later.lease.generation).toBeGreaterThan(generation);
   });
 
   test('answers a report of a refused token with a newer token, not with an older one of the store', async () => {
