@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { LRUCache } from 'lru-cache';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { recordOf } from '../../../src/broker/cached-tokens.ts';
@@ -126,15 +125,6 @@ describe('the token cache', () => {
     expect(parts.state()).toBe(expected);
   });
 
-  test('removes, with an erasure, no newer token and none of another account', () => {
-    const { record, put, announce, state } = createCache();
-    const terminals = ['phone', 'tablet', 'tv'].map((uniqueId) => ({ ...SUBJECT, uniqueId }));
-    const subjects = [...terminals, { ...SUBJECT, unionId: 'bob' }];
-    for (const [index, generation] of [4, 5, 6, 1].entries()) put(record(generation, subjects[index]));
-    announce('erased', 4);
-    expect(subjects.map((subject) => state(subjectId(subject)))).toEqual(['none', 'fresh 5', 'fresh 6', 'fresh 1']);
-  });
-
   test('keeps what the store says after an announcement, and not what it said before', () => {
     const { cache, clock, record, put, fresh, announce } = createCache();
     clock.advance(1);
@@ -176,15 +166,6 @@ describe('the token cache', () => {
     expect(cache.put(record(9), { checkedAt: clock.monotonic(), sessionsEndedAt: 10 }).sessionsEndedAt).toBe(10);
   });
 
-  test('reports its number of tokens, their memory, and all records with their ids', () => {
-    const { cache, put, records } = createCache();
-    const entry = put(1);
-    expect(cache.tokens.size).toBe(1);
-    expect(cache.tokens.bytes).toBeGreaterThan(entry.body.length);
-    expect(cache.tokens.bytes).toBeLessThan(800);
-    expect([...records()]).toEqual([[ID, recordOf(entry)]]);
-  });
-
   test('stays within its memory limit, and keeps the tokens that came or were read last', () => {
     const { cache, record, put, fresh, records } = createCache(100_000);
     const subjects = Array.from({ length: 400 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
@@ -221,32 +202,6 @@ describe('the token cache', () => {
     cache.renew(record(2), ID, clock.monotonic());
     expect([...records()].map(([, { generation, read }]) => [generation, read])).toEqual([[2, false]]);
     expect(fresh()).toMatchObject({ read: false, sessionsEndedAt: 5 });
-  });
-
-  test('lists a renewed token whose former one has ended, and none that has ended itself', () => {
-    const { cache, clock, record, put, records } = createCache();
-    put(record(1, SUBJECT, true));
-    expect(cache.tokens.find(ID)).toBeDefined();
-    clock.advance(500_000);
-    cache.renew(record(2), ID, clock.monotonic());
-    clock.advance(200_000);
-    expect([...records()].map(([, { generation }]) => generation)).toEqual([2]);
-    clock.advance(500_000);
-    expect([...records()]).toEqual([]);
-  });
-
-  test('lists each token, also one that moves while they are listed', () => {
-    const { clock, record, put, records } = createCache(100_000);
-    const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) put(record(1, subject));
-    const listed = new Set<string>();
-    for (const [, { subject }] of records()) {
-      listed.add(subject.unionId);
-      for (const offset of [1, 7, 13]) put(record(1, subjects[(listed.size * offset + 5) % 30]));
-    }
-    expect(listed.size).toBe(30);
-    clock.advance(1);
-    expect([...records(clock.monotonic() - 2)]).toEqual([]);
   });
 });
 
@@ -374,54 +329,5 @@ describe('an erasure', () => {
     expect(looked).toBeLessThan(10);
     expect(Math.max(...walkedLists.map(({ length }) => length))).toBe(3);
     expect(cache.tokens.size).toBe(1_000);
-  });
-
-  test('removes every token of its account up to its generation, after any sequence of changes', () => {
-    const accounts = ['alice', 'bob', 'carol'];
-    const change = fc.record({
-      kind: fc.constantFrom('put', 'put', 'put', 'renew', 'remove', 'erase', 'logout'),
-      unionId: fc.constantFrom(...accounts),
-      phone: fc.integer({ min: 0, max: 3 }),
-      read: fc.boolean(),
-      isUsed: fc.boolean(),
-    });
-    fc.assert(
-      fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
-        const { cache, clock, record, put, records } = createCache(16_500);
-        const latest = new Map<string, number>();
-        let generation = 1;
-        for (const { kind, unionId, phone, read, isUsed } of changes) {
-          const id = subjectId({ ...SUBJECT, unionId, uniqueId: `phone-${phone}` });
-          generation += 1;
-          if (kind === 'put') {
-            clock.advance(1);
-            const subject = { ...SUBJECT, unionId, uniqueId: `phone-${phone}` };
-            put(record(generation, subject, read));
-            latest.set(id, generation);
-            const known = isUsed ? cache.tokens.find(id) : new Map(records()).get(id);
-            expect(known?.generation).toBe(generation);
-          } else if (kind === 'renew') {
-            cache.renew(record(generation, { ...SUBJECT, unionId, uniqueId: `phone-${phone}` }), id, clock.monotonic());
-            if (latest.has(id)) latest.set(id, generation);
-          } else if (kind === 'remove' || kind === 'logout') {
-            if (kind === 'logout') cache.loggedOut(id, generation);
-            else cache.tokens.remove(id);
-            latest.delete(id);
-          } else {
-            const before = [...records()].map(([known]) => known);
-            cache.erased(accountOf(id), generation);
-            const after = [...records()].map(([known]) => known);
-            for (const known of latest.keys()) if (known.startsWith(accountOf(id))) latest.delete(known);
-            expect(new Set(after)).toEqual(new Set(before.filter((known) => accountOf(known) !== accountOf(id))));
-          }
-          const ids = [...records()].map(([known]) => known);
-          expect(new Set(ids).size).toBe(ids.length);
-          expect(cache.tokens.size).toBe(ids.length);
-          // All twelve fit, so none is lost.
-          expect(new Map([...records()].map(([known, { generation: of }]) => [known as string, of]))).toEqual(latest);
-          expect(cache.tokens.bytes).toBeLessThanOrEqual(16_500);
-        }
-      }),
-    );
   });
 });

@@ -203,16 +203,6 @@ describe('a token that the store missed', () => {
     expect(restored).toEqual([]);
   });
 
-  test('is written at once when the store is back', async () => {
-    const { pass, restored, recordOf, miss, storeReturns } = createWriteBack();
-    await miss(recordOf('alice'));
-    storeReturns('same');
-    await pass(0);
-    expect(restored).toHaveLength(1);
-    await pass(10_000);
-    expect(restored).toHaveLength(1);
-  });
-
   test('is written once, even if the store comes back twice while it is written', async () => {
     const { pass, writeBack, store, restored, recordOf, storeReturns } = createWriteBack();
     const answer = deferred<RestoreOutcome>();
@@ -325,14 +315,6 @@ describe('a token that the store missed', () => {
     store.restore = async () => 'saved';
     restored.length = 0;
     writeBack.add(recordOf('bob'));
-    await pass(60_000);
-    expect(restored).toEqual([]);
-  });
-
-  test('is given up if it is missed after the shutdown', async () => {
-    const { pass, writeBack, restored, recordOf } = createWriteBack();
-    await writeBack.settle(1_000);
-    writeBack.add(recordOf('alice'));
     await pass(60_000);
     expect(restored).toEqual([]);
   });
