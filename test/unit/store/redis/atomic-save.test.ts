@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import { accountOf, subjectId } from '../../../../src/token/subject.ts';
+import { takeLease } from '../../../support/due-claims.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../../../support/filled-store.ts';
 import { redisClient } from '../../../support/redis-client.ts';
@@ -37,9 +38,7 @@ test('each change writes token, schedule and account index in one command', asyn
   const redis = await startRedis();
   const store = await openRedisStore(redis.url, 'one-step', [newKey('k1')]);
   const record = await saveToken(store, SUBJECT);
-  const answer = await store.terminals.acquire(ID, 10_000);
-  if (answer.kind !== 'granted') throw new Error(answer.kind);
-  const { lease } = answer;
+  const lease = await takeLease(store, ID, 10_000);
   const renewed = { ...record, generation: lease.generation };
   const restored = { ...record, generation: lease.generation + 1 };
   const dueAt = systemClock.now() + 60_000;

@@ -3,39 +3,27 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import type { RedisClient } from '../../../../../src/store/redis/connection/clients.ts';
 import { RedisCommands } from '../../../../../src/store/redis/connection/commands.ts';
-import { connectRedis, storeUnavailable } from '../../../../../src/store/redis/connection/connection.ts';
+import { storeUnavailable } from '../../../../../src/store/redis/connection/connection.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { BrokerError } from '../../../../../src/token/errors.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { startFaultProxy } from '../../../../support/fault-proxy.ts';
 import { freePort } from '../../../../support/free-port.ts';
 import { redisClient } from '../../../../support/redis-client.ts';
-import { askRedis, type RedisServer, startRedis } from '../../../../support/redis-server.ts';
+import { openCommands } from '../../../../support/redis-connections.ts';
+import { askRedis, startRedis } from '../../../../support/redis-server.ts';
 import { silentObserver } from '../../../../support/silent-observer.ts';
 
 const ARGUMENT = 'argument-canary';
 const PASSWORD = 'password-canary';
 const MOST_MS = 500;
 
-interface Open {
-  readonly redis: RedisClient;
-  readonly commands: RedisCommands;
-  readonly log: string[];
-}
+type Open = ReturnType<typeof open>;
 
-function open(url: string): Open {
-  const log: string[] = [];
-  const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
-  const redis = connectRedis(url, 'commands', { info: write, warn: write });
-  onTestFinished(() => redis.disconnect());
+function open(url: string) {
+  const { commands: redis, log } = openCommands(url);
   return { redis, commands: new RedisCommands(redis, systemClock, silentObserver), log };
-}
-
-async function ownServer(args: readonly string[] = []): Promise<RedisServer> {
-  const server = await startRedis({ args });
-  return server;
 }
 
 async function failureOf(command: Promise<unknown>): Promise<unknown> {
@@ -77,7 +65,7 @@ async function expectUnavailable({ commands }: Open): Promise<void> {
 }
 
 test('a connection goes on although ioredis has given up, as it does if a failover is announced while it asks a Sentinel', async () => {
-  const server = await ownServer();
+  const server = await startRedis();
   const opened = open(server.url);
   await hasWorked(opened);
   const { connector } = opened.redis as unknown as { connector: { disconnect(): void } };
@@ -120,7 +108,7 @@ describe('a command', () => {
   });
 
   test('to a killed Redis fails at once, and works when Redis is back without its scripts', async () => {
-    const server = await ownServer();
+    const server = await startRedis();
     const connection = open(server.url);
     await hasWorked(connection);
     await connection.commands.script('markRead', ['key'], ['terminal', 1]);
@@ -132,7 +120,7 @@ describe('a command', () => {
   });
 
   test('to a Redis that hangs fails in time, and works when Redis goes on', async () => {
-    const server = await ownServer();
+    const server = await startRedis();
     const connection = open(server.url);
     await hasWorked(connection);
     server.pause();
@@ -148,7 +136,7 @@ describe('a command', () => {
   });
 
   test('to a Redis that hung before the connection fails in time, and works when Redis goes on', async () => {
-    const server = await ownServer();
+    const server = await startRedis();
     server.pause();
     const connection = open(server.url);
     await expectUnavailable(connection);
@@ -159,7 +147,7 @@ describe('a command', () => {
   });
 
   test('to a Redis that requires a password fails at once, and works when Redis requires none', async () => {
-    const server = await ownServer(['--requirepass', 'another']);
+    const server = await startRedis({ args: ['--requirepass', 'another'] });
     const connection = open(server.url);
     await eventually(() => connection.log.some((line) => line.includes('NOAUTH')));
     await expectUnavailable(connection);
@@ -170,7 +158,7 @@ describe('a command', () => {
   });
 
   test('to a Redis with another password fails at once, and the password is not logged', async () => {
-    const server = await ownServer(['--requirepass', 'another']);
+    const server = await startRedis({ args: ['--requirepass', 'another'] });
     const connection = open(`redis://:${PASSWORD}@127.0.0.1:${server.port}`);
     await eventually(() => connection.log.some((line) => line.includes('WRONGPASS')));
     await expectUnavailable(connection);
@@ -206,7 +194,7 @@ describe('an error of Redis', () => {
   });
 
   test('about a key without access rights does not show the key', async () => {
-    const server = await ownServer();
+    const server = await startRedis();
     const operator = redisClient(server.url);
     await operator.call('ACL', 'SETUSER', 'broker', 'on', '>secret', '~allowed:*', '&*', '+@all');
     const { redis, commands } = open(`redis://broker:secret@127.0.0.1:${server.port}`);
@@ -218,7 +206,7 @@ describe('an error of Redis', () => {
   });
 
   test('that refuses a write does not say that Redis cannot be reached', async () => {
-    const server = await ownServer();
+    const server = await startRedis();
     const opened = open(server.url);
     await hasWorked(opened);
     await askRedis(server, (client) => client.config('SET', 'maxmemory', '1'));
@@ -253,7 +241,7 @@ describe('an address whose server is no master any more', () => {
   test('is asked again every 5 s, without a line each time, so that writes work soon after it leads to the new master', {
     timeout: 90_000,
   }, async () => {
-    const [demoted, master] = await Promise.all([ownServer(), ownServer()]);
+    const [demoted, master] = await Promise.all([startRedis(), startRedis()]);
     const proxy = await startFaultProxy(demoted.port);
     const { redis, log } = open(`redis://127.0.0.1:${proxy.port}`);
     let connections = 0;
@@ -295,7 +283,7 @@ describe('a stall of this process is no timeout', () => {
   });
 
   test('but a Redis that hangs as long beside it is one', async () => {
-    const server = await ownServer();
+    const server = await startRedis();
     const opened = open(server.url);
     await hasWorked(opened);
     server.pause();
@@ -309,7 +297,7 @@ describe('a stall of this process is no timeout', () => {
 });
 
 test.each([1, 16])('answers of 8 MB in all, each of 2 kB, %i at a time, do not end the connection', async (atOnce) => {
-  const opened = open((await ownServer()).url);
+  const opened = open((await startRedis()).url);
   await hasWorked(opened);
   const value = 'x'.repeat(2_000);
   await opened.redis.set('key', value);

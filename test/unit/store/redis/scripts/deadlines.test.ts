@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import { RedisCommands, serverClocks } from '../../../../../src/store/redis/connection/commands.ts';
-import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
 import { runScript, type ScriptCall } from '../../../../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
@@ -12,6 +11,7 @@ import { eventually } from '../../../../support/eventually.ts';
 import { openRedisStore, saveToken } from '../../../../support/filled-store.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
 import { redisClient } from '../../../../support/redis-client.ts';
+import { openCommands } from '../../../../support/redis-connections.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
 import { granted, openRedisState, restored, scriptCalls } from '../../../../support/redis-state.ts';
 import { silentObserver } from '../../../../support/silent-observer.ts';
@@ -114,19 +114,14 @@ test('a command that timed out while Redis hung is not executed later, unless a 
 });
 
 describe('a caller that still waits when its script was refused as late', () => {
-  async function openCommands() {
-    const redis = connectRedis(inject('redisUrl'), 'commands', { info: () => undefined, warn: () => undefined });
-    onTestFinished(() => redis.disconnect());
+  async function openRate() {
+    const { commands: redis, keys } = openCommands(inject('redisUrl'));
     await eventually(() => redis.ping().then(() => true));
-    return {
-      redis,
-      commands: new RedisCommands(redis, systemClock, silentObserver),
-      key: new Keys(randomUUID()).rate('x'),
-    };
+    return { redis, commands: new RedisCommands(redis, systemClock, silentObserver), key: keys.rate('x') };
   }
 
   test('gets the answer of a repetition, and the reading of the clock is right from then on', async () => {
-    const { commands, key } = await openCommands();
+    const { commands, key } = await openRate();
     // As if the clock of Redis had been set forward by an hour since it was read.
     commands.clocks.note('', systemClock.now() - 3_600_000, systemClock.monotonic());
     expect(await commands.script('take', [key], [60_000, 2])).toBe(0);
@@ -137,7 +132,7 @@ describe('a caller that still waits when its script was refused as late', () => 
   });
 
   test('gets the answer also if this process stood still before it sent the script', async () => {
-    const { commands, key } = await openCommands();
+    const { commands, key } = await openRate();
     commands.clocks.note('', systemClock.now(), systemClock.monotonic());
     const taken = commands.script('take', [key], [60_000, 1]);
     const until = performance.now() + 400;
@@ -147,7 +142,7 @@ describe('a caller that still waits when its script was refused as late', () => 
   });
 
   test('gets the answer also if the refusal is read late, so that the repetition is late too', async () => {
-    const { commands, key } = await openCommands();
+    const { commands, key } = await openRate();
     // As if the first answer of Redis had been read so late that the first try is refused.
     commands.clocks.note('', systemClock.now() - 300, systemClock.monotonic());
     const taken = commands.script('take', [key], [60_000, 1]);
@@ -161,7 +156,7 @@ describe('a caller that still waits when its script was refused as late', () => 
   });
 
   test('keeps the reading of the clock when an answer of Redis has no time', async () => {
-    const { commands } = await openCommands();
+    const { commands } = await openRate();
     commands.clocks.note('', Number.NaN, systemClock.monotonic());
     expect(commands.clocks.now('')).toBeUndefined();
     await commands.ping();
@@ -170,14 +165,14 @@ describe('a caller that still waits when its script was refused as late', () => 
   });
 
   test('sends no deadline before it knows the clock of Redis', async () => {
-    const { redis, commands, key } = await openCommands();
+    const { redis, commands, key } = await openRate();
     expect(commands.clocks.now('')).toBeUndefined();
     expect(await commands.script('take', [key], [60_000, 1])).toBe(0);
     expect(await redis.exists(key)).toBe(1);
   });
 
   test('knows the clock of Redis from a ping on, which stands in for the servers that have not answered', async () => {
-    const { commands } = await openCommands();
+    const { commands } = await openRate();
     await commands.ping();
     for (const part of ['', '{7}']) {
       expect(Math.abs((commands.clocks.now(part) ?? 0) - systemClock.now())).toBeLessThan(1_000);
