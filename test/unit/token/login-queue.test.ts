@@ -81,11 +81,6 @@ class Queue {
       .filter((answer) => answer.granted && (priority ?? answer.priority) === answer.priority)
       .map(({ at, waitMs }) => at + waitMs);
   }
-
-  /** Whether a foreground login waits now. */
-  hasForegroundLogin(): boolean {
-    return this.places('newcomer').some((place) => place > this.now);
-  }
 }
 
 const gap = fc.oneof(
@@ -140,15 +135,6 @@ describe('the login pace', () => {
     );
   });
 
-  test.each<Priority>(['newcomer', 'returning', 'background'])(
-    'wastes no place: under constant demand of one kind, each interval has one: %s',
-    (kind) => {
-      const queue = new Queue(TWENTY);
-      for (let passedMs = 0; passedMs < 5_000; passedMs += 5) queue.reserve(kind, 5);
-      expect(queue.places().filter((at) => at < START + 5_000).length).toBeGreaterThanOrEqual(100);
-    },
-  );
-
   test('continues immediately after the clock is set back', () => {
     const hour = 3_600_000;
     fc.assert(
@@ -158,49 +144,6 @@ describe('the login pace', () => {
         expect(queue.reserve(kind)).toEqual({ granted: true, waitMs: 0 });
         expect(queue.reserve(kind)).toEqual({ granted: true, waitMs: 0 });
         expect(queue.reserve(kind)).toEqual({ granted: true, waitMs: 50 });
-      }),
-      FEW,
-    );
-  });
-});
-
-describe('a foreground login', () => {
-  test('never queues longer than 2 s: otherwise it gets a correct time for its next attempt', () => {
-    fc.assert(
-      fc.property(paces, arrivals, (pace, each) => {
-        const queue = queueAfter(pace, each, ({ answers }, place) => {
-          if (place.granted && answers.at(-1)?.priority === 'newcomer') expect(place.waitMs).toBeLessThanOrEqual(2_000);
-        });
-        const { granted, waitMs } = queue.reserve('newcomer');
-        if (!granted) {
-          expect(waitMs).toBeGreaterThan(0);
-          expect(queue.reserve('newcomer', waitMs).granted).toBe(true);
-        }
-      }),
-      FEW,
-    );
-  });
-
-  test('leaves at most half of the places to renewals while it waits', () => {
-    const busy = fc.array(fc.record({ afterMs: fc.nat(15), priority }), { minLength: 100, maxLength: 250 });
-    fc.assert(
-      fc.property(busy, (each) => {
-        const queue = new Queue(TWENTY);
-        let waitingSince: number | undefined;
-        let renewals = 0;
-        for (const { afterMs, priority } of each) {
-          queue.pass(afterMs);
-          if (!queue.hasForegroundLogin()) waitingSince = undefined;
-          else if (waitingSince === undefined) {
-            waitingSince = queue.now;
-            renewals = 0;
-          }
-          const { granted } = queue.reserve(priority);
-          if (waitingSince === undefined || !granted || priority === 'newcomer') continue;
-          renewals += 1;
-          const places = (queue.now - waitingSince) / TWENTY.intervalMs;
-          expect(renewals).toBeLessThanOrEqual(1 + places / 2);
-        }
       }),
       FEW,
     );
@@ -237,15 +180,6 @@ describe('a returning account', () => {
     expect(share('newcomer')).toBeGreaterThan(0.45);
     expect(share('background')).toBeGreaterThan(0.2);
     expect(share('returning')).toBeGreaterThan(0.2);
-  });
-
-  test('leaves half of the places to renewals', () => {
-    const queue = new Queue(TWENTY);
-    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) {
-      queue.reserve('returning', 5);
-      queue.reserve('background');
-    }
-    expect(queue.places('background').length).toBeGreaterThan(95);
   });
 });
 
@@ -284,30 +218,6 @@ describe('an account', () => {
 });
 
 describe('a renewal', () => {
-  test('queues at most 500 ms if no foreground login waits', () => {
-    fc.assert(
-      fc.property(paces, fc.array(gap, { minLength: 1, maxLength: 250 }), (pace, gaps) => {
-        const each = gaps.map((afterMs) => ({ afterMs, priority: 'background' as const }));
-        const { answers } = queueAfter(pace, each);
-        for (const { granted, waitMs } of answers) if (granted) expect(waitMs).toBeLessThanOrEqual(500);
-      }),
-      FEW,
-    );
-  });
-
-  test('gets half of the places under constant foreground demand, whatever ran before', () => {
-    const queue = new Queue(TWENTY);
-    for (let passedMs = 0; passedMs < 5_000; passedMs += 5) queue.reserve('background', 5);
-    const before = queue.places('background').length;
-    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) {
-      queue.reserve('background', 5);
-      queue.reserve('newcomer');
-    }
-    const renewals = queue.places('background').length - before;
-    expect(renewals).toBeGreaterThanOrEqual(90);
-    expect(renewals).toBeLessThanOrEqual(101);
-  });
-
   test.each([
     ['newcomers', ['newcomer']],
     ['newcomers and returning accounts', ['newcomer', 'returning']],
