@@ -175,7 +175,9 @@ function otherFinding(finding: Finding): HTMLElement {
 }
 
 function sentences(finding: Finding): { readonly text: string; readonly kept?: string; readonly next: string } {
-  return texts().findings[finding.code](finding, format);
+  const { findings, onlyDifferent } = texts();
+  const written = findings[finding.code](finding, format);
+  return finding.onlyDifferent ? { ...written, text: onlyDifferent(finding.replicas ?? []) + written.text } : written;
 }
 
 function nextStep(next: string): HTMLElement {

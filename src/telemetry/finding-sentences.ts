@@ -77,5 +77,8 @@ function percent(share = 0): string {
 export function asFinding({ since: known, ...found }: FoundFacts, since: number): Finding {
   const part = (fact: unknown, text: string) => (fact === undefined ? '' : text);
   const facts = { ...found, ...(found.replicas && { replicas: firstOf(found.replicas) }) };
-  return { ...facts, message: SENTENCES[found.code](facts, part), since: known ?? since };
+  const lead = found.onlyDifferent
+    ? `Only replicas with another version or configuration have it: ${facts.replicas?.join(', ')}. `
+    : '';
+  return { ...facts, message: lead + SENTENCES[found.code](facts, part), since: known ?? since };
 }

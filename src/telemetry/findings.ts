@@ -37,7 +37,11 @@ function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
   const { outage, refusedWrites, losses } = redis;
   const found: FoundFacts[] = [];
   if (outage && isLong(outage, monotonic, THRESHOLDS.redisOutage)) {
-    found.push({ code: 'redis_unreachable', since: outage.failingSince, reason: outage.lastFailure && reasonOf(outage.lastFailure) });
+    found.push({
+      code: 'redis_unreachable',
+      since: outage.failingSince,
+      reason: outage.lastFailure && reasonOf(outage.lastFailure),
+    });
   }
   const { failingSinceMonotonic = 0, failedMonotonic = 0 } = refusedWrites ?? {};
   if (refusedWrites && failedMonotonic - failingSinceMonotonic >= THRESHOLDS.refusedWritesMs) {

@@ -78,10 +78,15 @@ function keysOf(replicas: readonly FleetReplica[]): string {
   return firstOf(sides.sort()).join(', ');
 }
 
+/** The version and the configuration. */
+export function kindOf({ version, configuration }: Pick<FleetReplica, 'version' | 'configuration'>): string {
+  return `${version} ${configuration}`;
+}
+
 /** The replicas by name: by version and configuration, unless `nameOf` is given. */
 function groupsOf(
   replicas: readonly FleetReplica[],
-  nameOf = ({ version, configuration }: FleetReplica) => `${version} ${configuration}`,
+  nameOf: (replica: FleetReplica) => string = kindOf,
 ): Map<string, FleetReplica[]> {
   const groups = new Map<string, FleetReplica[]>();
   for (const replica of replicas) {

@@ -14,7 +14,7 @@ import {
 } from './finding-facts.ts';
 import { asFinding } from './finding-sentences.ts';
 import { inOrder, replicaFindings } from './findings.ts';
-import { differenceOf, type FleetReplica, fleetFindings } from './fleet-findings.ts';
+import { differenceOf, type FleetReplica, fleetFindings, kindOf } from './fleet-findings.ts';
 import { findingsToLeave, readSummary, readUnsigned, type Summary } from './replica-summary.ts';
 
 /** How often a replica leaves its summary. */
@@ -296,7 +296,13 @@ function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts
     const [most] = by.map(({ finding }) => finding).sort((one, other) => (other.count ?? 0) - (one.count ?? 0));
     const names = [...new Set(by.map(({ replica }) => replica))];
     const isNamed = by.length < replicas.length && !someUnknown && !most?.code.startsWith('redis_');
-    return { ...(most as FoundFacts), since, ...(isNamed && { replicas: names }) };
+    const theirs = new Set(replicas.flatMap((one) => (names.includes(one.replica) ? kindOf(one) : [])));
+    const isShared = replicas.some((one) => !names.includes(one.replica) && theirs.has(kindOf(one)));
+    return {
+      ...(most as FoundFacts),
+      since,
+      ...(isNamed && { replicas: names, onlyDifferent: !isShared || undefined }),
+    };
   });
 }
 
@@ -315,9 +321,12 @@ function isFree({ counts, lately }: Summary, code: FindingCode): boolean {
 }
 
 /** Names the replicas with the finding only if the others are clearly better: a fault of all begins somewhere. */
-function withoutOthers({ replicas: names, ...finding }: FoundFacts, all: readonly Summary[]): FoundFacts {
+function withoutOthers(
+  { replicas: names, onlyDifferent, ...finding }: FoundFacts,
+  all: readonly Summary[],
+): FoundFacts {
   const isTheirs = names && all.every((other) => names.includes(other.replica) || isFree(other, finding.code));
-  return { ...finding, ...(isTheirs && { replicas: names }) };
+  return { ...finding, ...(isTheirs && { replicas: names, onlyDifferent }) };
 }
 
 /** Each host of the vendor has a finding of its own. */

@@ -46,6 +46,8 @@ export interface FindingFacts {
   readonly seconds?: number | undefined;
   /** The replicas that it concerns. Missing: this one, all, or it is not known which. */
   readonly replicas?: readonly string[] | undefined;
+  /** Whether each of the replicas has another version or configuration than those without the finding. */
+  readonly onlyDifferent?: boolean | undefined;
 }
 
 export interface Finding extends FindingFacts {

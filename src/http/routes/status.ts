@@ -60,6 +60,9 @@ const finding = open({
   replicas: z.array(z.string()).optional().meta({
     description: 'The replicas that it concerns. Missing: the one that answers, all, or it is not known which.',
   }),
+  onlyDifferent: z.boolean().optional().meta({
+    description: 'Whether each of `replicas` has another version or configuration than those without the finding.',
+  }),
   since: instant,
   runbook: z.string().meta({ description: 'Where the documents say what to do.' }),
 });

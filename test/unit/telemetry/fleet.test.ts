@@ -202,6 +202,22 @@ describe('a fleet', () => {
     expect(one.report().findings).toEqual([expect.not.objectContaining({ replicas: expect.anything() })]);
   });
 
+  test('says first that only replicas with another configuration have a fault', async () => {
+    const [{ pass, start }, ...others] = createFleet('a', 'b');
+    const wrong = start('c', 'c2');
+    for (const { sees } of [...others, wrong]) sees({ logins: 100 });
+    wrong.sees({ logins: 100, rejectedLogins: 100 });
+    await pass(6_000);
+    const [found] = others[0].report().findings;
+    expect(found).toMatchObject({ code: 'vendor_rejects', replicas: ['c'], onlyDifferent: true });
+    expect(found?.message).toMatch(
+      /^Only replicas with another version or configuration have it: c\. The vendor refuses/,
+    );
+    others[1].state.configuration = 'c2';
+    await pass(6_000);
+    expect(others[0].report().findings[0]).not.toHaveProperty('onlyDifferent', true);
+  });
+
   test('does not go on with what a replica saw, once the fleet knows that it is over', async () => {
     const [{ pass }, one, other] = createFleet('a', 'b');
     const look = async (lately: Partial<ShareCounts>, otherLately: Partial<ShareCounts>) => {
