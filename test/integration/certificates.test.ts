@@ -14,8 +14,11 @@ import { makeCertificate, tlsInFrontOf, tlsSettings } from '../support/tls.ts';
 const SOON = { timeoutMs: 20_000, everyMs: 500 };
 const DAY_S = 86_400;
 
-test('a certificate that ends within 14 days is a finding and a warning of check, until the server has another one', async () => {
-  const [near, nearest, far] = [makeCertificate(13), makeCertificate(9.5), makeCertificate(15)];
+test('a certificate that ends within 14 days is a finding and a warning of check, until the server has another one; an ended one is named', async () => {
+  const near = makeCertificate(13);
+  const nearest = makeCertificate(9.5);
+  const far = makeCertificate(15);
+  const ended = makeCertificate(-1);
   const [fleet, redisPort] = [await startServices({ replicas: 0 }), await freePort()];
   const redis = await startRedis({
     args: tlsSettings(redisPort, near).flatMap(([name, value]) => [`--${name}`, value]),
@@ -27,7 +30,7 @@ test('a certificate that ends within 14 days is a finding and a warning of check
     keys: `127.0.0.1:${await tlsInFrontOf(keys.port, nearest)}`,
   };
   const bundle = join(newFolder(), 'ca.pem');
-  writeFileSync(bundle, [near, nearest, far].map(({ cert }) => readFileSync(cert)).join('\n'));
+  writeFileSync(bundle, [near, nearest, far, ended].map(({ cert }) => readFileSync(cert)).join('\n'));
   const env = {
     ...fleet.env,
     ADMIN_TOKEN,
@@ -46,7 +49,10 @@ test('a certificate that ends within 14 days is a finding and a warning of check
     message: `The certificate of ${host} ends within ${Math.ceil(days)} days. Renew it.`,
   });
   const expected = [found(hosts.keys, 9.5), found(hosts.redis, 13)];
-  await eventually(async () => expect((await statusOf(broker)).findings).toMatchObject(expected), SOON);
+  await eventually(async () => {
+    const bySeconds = (await statusOf(broker)).findings.sort((one, other) => (one.seconds ?? 0) - (other.seconds ?? 0));
+    expect(bySeconds).toMatchObject(expected);
+  }, SOON);
   const { out, code } = await startCommand(['check'], env).ended();
   expect(code).toBe(0);
   expect(out.match(/(?<=^warn +)certificate.*/gm)?.map((line) => line.replace(/ +/g, ' '))).toEqual([
@@ -54,9 +60,18 @@ test('a certificate that ends within 14 days is a finding and a warning of check
     `certificate of ${hosts.redis} — it ends within 13 days`,
   ]);
 
-  await askRedis(redis, async (client) => {
-    await client.config('SET', 'tls-cert-file', far.cert, 'tls-key-file', far.key);
-    await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-  });
+  const replace = ({ cert, key }: typeof far) =>
+    askRedis(redis, async (client) => {
+      await client.config('SET', 'tls-cert-file', cert, 'tls-key-file', key);
+      await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    });
+  await replace(far);
   await eventually(async () => expect((await statusOf(broker)).findings).toMatchObject([{ host: hosts.keys }]), SOON);
+
+  await replace(ended);
+  const unreachable = { code: 'redis_unreachable', reason: 'connection: CERT_HAS_EXPIRED' };
+  await eventually(
+    async () => expect((await statusOf(broker)).findings).toContainEqual(expect.objectContaining(unreachable)),
+    SOON,
+  );
 });

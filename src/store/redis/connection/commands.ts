@@ -51,6 +51,11 @@ export function redisErrorKind(error: unknown): RedisErrorKind {
 /** The message of an error that ends a connection that does not answer. */
 const SILENT_CONNECTION = /^Socket timeout|ETIMEDOUT/;
 
+/** A cluster tells the error of the node that it asked last. */
+interface ConnectionError extends NodeJS.ErrnoException {
+  readonly lastNodeError?: NodeJS.ErrnoException;
+}
+
 /** How long the circuit breaker stays open after a timeout, before it lets one command through as a probe. */
 const OPEN_MS = 500;
 
@@ -149,6 +154,8 @@ export class RedisCommands {
   readonly #recoveryListeners: (() => void)[] = [];
   /** Whether Redis took the last connection, but did not answer: it hangs. */
   #isSilent = false;
+  /** Why there is no connection, as a code: `CERT_HAS_EXPIRED`. */
+  #problem: string | undefined;
   readonly clocks: ReturnType<typeof serverClocks>;
   /** When Redis last answered a command, and when it did not. */
   readonly contact: ContactHistory;
@@ -166,11 +173,13 @@ export class RedisCommands {
     this.#observer = observer;
     this.clocks = serverClocks(clock);
     this.contact = new ContactHistory(clock);
-    redis.on('error', ({ message }: Error) => {
+    redis.on('error', ({ message, code, lastNodeError }: ConnectionError) => {
       this.#isSilent = SILENT_CONNECTION.test(message);
+      this.#problem = code ?? lastNodeError?.code;
     });
     redis.on('ready', () => {
       this.#isSilent = false;
+      this.#problem = undefined;
     });
   }
 
@@ -225,8 +234,11 @@ export class RedisCommands {
         const kind = redisErrorKind(error);
         const reason = kind === 'connection' && this.#isSilent ? 'timeout' : kind;
         this.#observer.redisFailed(reason);
-        const problem = reason === 'timeout' ? `slower than ${this.#timeoutMs} ms` : undefined;
-        const failure = { at: this.#clock.now(), reason, problem };
+        const problems: Partial<Record<string, string>> = {
+          timeout: `slower than ${this.#timeoutMs} ms`,
+          connection: this.#problem,
+        };
+        const failure = { at: this.#clock.now(), reason, problem: problems[reason] };
         if (WRITE_REFUSALS.has(reason)) {
           this.contact.refused(failure);
           if (!this.#hasFailedWithin(REFUSAL_MEMORY_MS, refusals)) refusals.works();
