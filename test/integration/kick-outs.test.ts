@@ -81,12 +81,13 @@ async function kickOut(fleet: Fleet, cloud: Cloud, unionId: string) {
   answeredAt = performance.now();
   const inFlight = running.size;
   await sleep(ENDED_MS);
+  // A read that had begun may log in once more, if its session looks newer.
+  await Promise.all(running);
   const loginsBefore = logins();
   await reading;
   await Promise.all(running);
 
-  // A read that had begun may log in once more, if its session looks newer.
-  const late = reads.filter(({ sentAt, endedAt }) => (cloud.isAhead ? sentAt : endedAt) > answeredAt + ENDED_MS);
+  const late = reads.filter(({ sentAt }) => sentAt > answeredAt + ENDED_MS);
   const account = await askInternal(fleet.broker(0), `GET /accounts/${unionId}`);
   const stored = cloud.isAhead ? [] : JSON.parse(account.body).terminals;
   const lateLogins = logins() - loginsBefore;
