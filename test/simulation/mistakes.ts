@@ -123,8 +123,8 @@ const RENEWAL: readonly Change[] = [
 const LEASED_LOGINS: readonly Change[] = [
   {
     name: 'a waiter misses its wake-up',
-    from: 'const timer = this.#clock.setTimer(done, timeoutMs);',
-    to: 'const timer = this.#clock.setTimer(done, 1e6 * timeoutMs);',
+    from: 'const timer = clock.setTimer(done, timeoutMs);',
+    to: 'const timer = clock.setTimer(done, 1e6 * timeoutMs);',
   },
   {
     name: 'a login that has failed is joined for ever',
@@ -227,8 +227,8 @@ const WRITE_BACK: readonly Change[] = [
 ];
 
 const LEASES: readonly Change[] = [
-  { name: 'leases are not extended', from: 'void this.#extendAll();' },
-  { name: 'the heartbeat of the leases goes on without a lease', from: 'this.#heartbeat?.cancel();' },
+  { name: 'leases are not extended', from: 'void extendAll();' },
+  { name: 'the heartbeat of the leases goes on without a lease', from: 'heartbeat?.cancel();' },
 ];
 
 const VENDOR_EXCHANGE: readonly Change[] = [
