@@ -279,6 +279,9 @@ describe('headers', () => {
       expect.stringMatching(/^FAIL session: refused with session_check_unavailable: .*answered 500/),
     ]);
     expect(fixes).toEqual([expect.stringContaining('Correct the URL of the session server')]);
+    const nobody = { ...options, url: new URL('http://127.0.0.1:9') };
+    const unreached = await check(nobody, `Cookie: ${COOKIE}`, forwarded);
+    expect(unreached.fixes).toEqual([expect.stringContaining('SESSION_FORWARD_URL')]);
   });
 
   test('without the country and the end that settings name: which one counts', async () => {
