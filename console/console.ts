@@ -177,7 +177,9 @@ function otherFinding(finding: Finding): HTMLElement {
 function sentences(finding: Finding): { readonly text: string; readonly kept?: string; readonly next: string } {
   const { findings, onlyDifferent } = texts();
   const written = findings[finding.code](finding, format);
-  return finding.onlyDifferent ? { ...written, text: onlyDifferent(finding.replicas ?? []) + written.text } : written;
+  return finding.onlyDifferent
+    ? { ...written, text: onlyDifferent(finding.replicas?.join(', ') ?? '') + written.text }
+    : written;
 }
 
 function nextStep(next: string): HTMLElement {

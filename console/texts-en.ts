@@ -39,8 +39,7 @@ export const EN = {
   nextStep: 'Next step',
   also: 'Also',
   runbookOf: (code: string) => `Runbook for ${code}`,
-  onlyDifferent: (replicas: readonly string[]) =>
-    `Only replicas with another version or configuration have this: ${replicas.join(', ')}. `,
+  onlyDifferent: (replicas: string) => `Only replicas with another version or configuration have this: ${replicas}. `,
   seenBy: (replicas: string) => `Seen by ${replicas}.`,
   foundSince: (time: string, ago: string) => `Since ${time} (${ago}).`,
   firstEnd: (left: string, time: string) => `The first token in use ends ${left} (${time}).`,

@@ -34,7 +34,7 @@ export const ZH: Texts = {
   nextStep: '下一步',
   also: '另外',
   runbookOf: (code) => `运维手册：${code}`,
-  onlyDifferent: (replicas) => `只有版本或配置不同的副本出现此问题：${replicas.join('、')}。`,
+  onlyDifferent: (replicas) => `只有版本或配置不同的副本出现此问题：${replicas}。`,
   seenBy: (replicas) => `发现于 ${replicas}。`,
   foundSince: (time, ago) => `始于 ${time}（${ago}）。`,
   firstEnd: (left, time) => `第一个使用中的令牌将在 ${left}过期（${time}）。`,

@@ -167,6 +167,8 @@ test('an erasure that was answered 503, because Redis stalled, does not take pla
   await eventually(async () => (await askInternal(fleet.broker(0), 'GET /accounts/stays')).status === 200);
   await sleep(1_000);
   expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200, body });
-  const { terminals } = JSON.parse((await askInternal(fleet.broker(0), 'GET /accounts/stays')).body);
-  expect(terminals).toHaveLength(1);
+  await eventually(async () => {
+    const { terminals } = JSON.parse((await askInternal(fleet.broker(0), 'GET /accounts/stays')).body);
+    expect(terminals).toHaveLength(1);
+  });
 });
