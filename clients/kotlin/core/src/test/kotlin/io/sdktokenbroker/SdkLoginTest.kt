@@ -180,7 +180,7 @@ class SdkLoginTest {
         client.useToken("alice", body)
         listOf(first, next).awaitAll().forEach { it.getOrThrow() }
         assertTrue(sdk.isIn)
-        mayAnswer.complete(Unit)
+        assertTrue(mayAnswer.complete(Unit))
     }
 
     @Test
